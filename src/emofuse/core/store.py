@@ -1,0 +1,105 @@
+"""Results on disk: written whole or not at all, and named by what they were made of.
+
+A file is written beside its place and renamed into it, so a reader or a restarted run meets either
+nothing or a complete file. A digest names a definition: equal content, equal name, on every machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from emofuse.errors import OutputError
+
+_CHUNK = 1 << 20
+_PARTIAL = ".partial-"
+_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path to write to; rename it to `path` if the block ends without an error.
+
+    The temporary file is removed on an error. One that a killed run left behind is overwritten by
+    the next run of the same name.
+
+    Raises:
+        OutputError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{_PARTIAL}{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        _remove(partial)
+        if not _concerns(error, path, partial):
+            raise
+        raise OutputError(_explain(path, error)) from error
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def _concerns(error: OSError, path: Path, partial: Path) -> bool:
+    # An OSError about another file, or from a socket, is the caller's business, not a failure of this
+    # output. Writing to an open file and fsync fail without a file name.
+    if error.filename is None:
+        return error.errno in _WRITING
+    return str(error.filename) in map(str, (partial, path, *path.parents))
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _explain(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}: the disk is full; nothing was left half-written. Free some space and run the command again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path}: no permission to write here; choose another folder with --out."
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return f"{path}: a file stands where a folder is needed, or a folder in its place; choose another with --out."
+    return f"{path}: cannot be written ({error.strerror or error}); choose another folder with --out."
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON (UTF-8, two spaces, key order kept, NaN refused) whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def digest(definition: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of a definition made of JSON values; the order of keys does not matter.
+
+    >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    True
+    """
+    canonical = json.dumps(definition, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 (hex) of a file's bytes, read in blocks."""
+    sha = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(_CHUNK):
+            sha.update(block)
+    return sha.hexdigest()

@@ -1,0 +1,203 @@
+"""One clock: int64 ticks, 705,600,000 to the second, and intervals on it.
+
+Every usual frame rate (30000/1001 and 24000/1001 too) and sample rate has a period of a whole number
+of ticks, so times are compared and added without rounding. Seconds appear only at the edges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emofuse.errors import ShapeError
+
+TICKS_PER_SECOND = 705_600_000
+
+Ints = NDArray[np.int64]
+
+
+def ticks(seconds: float | Fraction) -> int:
+    """Seconds to ticks, rounded to the nearest tick.
+
+    >>> ticks(Fraction(1001, 30000))
+    23543520
+    """
+    return round(Fraction(seconds) * TICKS_PER_SECOND)
+
+
+def seconds(time: int) -> float:
+    """Ticks to seconds, for people and tables."""
+    return int(time) / TICKS_PER_SECOND
+
+
+def period(rate_hz: Fraction | float) -> Fraction:
+    """Ticks between two steps of a rate; a Fraction, since not every rate divides the clock.
+
+    Raises:
+        ShapeError: the rate is not positive, or not finite.
+
+    >>> period(Fraction(30000, 1001))
+    Fraction(23543520, 1)
+    """
+    if not math.isfinite(rate_hz):
+        raise ShapeError(f"rate {rate_hz} Hz: a rate must be a number.")
+    rate = Fraction(rate_hz).limit_denominator(1_000_000)
+    if rate <= 0:
+        raise ShapeError(f"rate {rate_hz} Hz: a rate must be above 0.")
+    return TICKS_PER_SECOND / rate
+
+
+def from_pts(pts: ArrayLike, time_base: Fraction) -> Ints:
+    """Stream timestamps (int, in units of `time_base` seconds) to ticks, rounded to the nearest tick.
+
+    Exact for any stream length: the product is never formed where it could overflow.
+
+    Raises:
+        ShapeError: the timestamps are no integers, or lie beyond the clock (about 400 years).
+
+    >>> from_pts([0, 1001, 2002], Fraction(1, 30000))
+    array([       0, 23543520, 47087040])
+    """
+    scale = time_base * TICKS_PER_SECOND
+    stamps = np.asarray(pts)
+    if stamps.size and stamps.dtype.kind not in "iu":
+        raise ShapeError(f"from_pts: the timestamps have type {stamps.dtype}; give integers.")
+    if stamps.size and max(abs(int(stamps.min())), abs(int(stamps.max()))) * scale >= 2**63 - 1:
+        raise ShapeError(
+            f"from_pts: timestamps {stamps.min()} to {stamps.max()} of {time_base} s lie beyond the clock; "
+            "leave out frames without a timestamp."
+        )
+    whole, rest = np.divmod(stamps.astype(np.int64), np.int64(scale.denominator))
+    broken: Ints = (rest * scale.numerator + scale.denominator // 2) // scale.denominator
+    return whole * scale.numerator + broken
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Half-open intervals [start, end) in ticks, in the order of their time; they may overlap or leave gaps.
+
+    start, end: int64 [n], both non-decreasing, end > start. The arrays are made read-only.
+
+    Raises:
+        ShapeError: the arrays differ in length, hold no integers, or are out of order.
+
+    >>> Timeline.steps(Fraction(5), end=ticks(0.5))
+    Timeline(3 intervals, 0.000 s to 0.500 s)
+    """
+
+    start: Ints
+    end: Ints
+
+    def __post_init__(self) -> None:
+        start, end = _frozen(self.start, "start"), _frozen(self.end, "end")
+        if len(start) != len(end):
+            raise ShapeError(f"Timeline: {len(start)} starts, but {len(end)} ends; give one end for each start.")
+        if np.any(end <= start):
+            n = int(np.argmax(end <= start))
+            raise ShapeError(f"Timeline: interval {n} ends at {end[n]}, not after its start {start[n]}.")
+        if np.any(np.diff(start) < 0) or np.any(np.diff(end) < 0):
+            raise ShapeError("Timeline: the intervals are not in the order of their time; sort them first.")
+        object.__setattr__(self, "start", start)
+        object.__setattr__(self, "end", end)
+
+    @classmethod
+    def empty(cls) -> Timeline:
+        """A timeline of no interval."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    @classmethod
+    def steps(cls, rate_hz: Fraction | float, *, end: int, start: int = 0) -> Timeline:
+        """Steps of a constant rate that tile [start, end); the last one is cut at `end`.
+
+        >>> [int(e - s) for s, e in zip(*(lambda t: (t.start, t.end))(Timeline.steps(2, end=ticks(1))))]
+        [352800000, 352800000]
+        """
+        return cls.windows(period(rate_hz), period(rate_hz), end=end, start=start)
+
+    @classmethod
+    def windows(cls, width: Fraction | int, step: Fraction | int, *, end: int, start: int = 0) -> Timeline:
+        """Windows of `width` ticks every `step` ticks that begin in [start, end), each cut at `end`.
+
+        With step <= width no moment of [start, end) is left out.
+
+        Raises:
+            ShapeError: width or step is below one tick.
+        """
+        width, step, start, end = Fraction(width), Fraction(step), int(start), int(end)
+        if width < 1 or step < 1:
+            raise ShapeError(f"windows of {width} every {step} ticks: both must be at least one tick.")
+        if end <= start:
+            return cls.empty()
+        count = -((start - end) // step)  # ceiling
+        starts = _multiples(step, count) + start
+        # The end of a step is the start of the next one, to the tick, also where the period is no whole number.
+        ends = _multiples(step, count, offset=width) + start
+        return cls(starts, np.minimum(ends, end))
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self.start.tolist(), self.end.tolist(), strict=True)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Timeline:
+        return Timeline(self.start[rows], self.end[rows])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Timeline):
+            return NotImplemented
+        return np.array_equal(self.start, other.start) and np.array_equal(self.end, other.end)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Timeline(0 intervals)"
+        return f"Timeline({len(self)} intervals, {seconds(self.start[0]):.3f} s to {seconds(self.end[-1]):.3f} s)"
+
+    def at(self, time: int) -> int:
+        """Index of the last interval that holds the moment `time` (ticks), or -1.
+
+        >>> Timeline.steps(5, end=ticks(1)).at(ticks(0.2))
+        1
+        """
+        n = int(np.searchsorted(self.start, time, side="right")) - 1
+        return n if n >= 0 and time < self.end[n] else -1
+
+    def members(self, moments: Timeline) -> tuple[Ints, Ints]:
+        """For each interval the range [first, last) of `moments` that start in it.
+
+        A moment belongs where it starts: intervals that tile the time take each moment exactly once.
+        """
+        first = np.searchsorted(moments.start, self.start, side="left")
+        last = np.searchsorted(moments.start, self.end, side="left")
+        return first.astype(np.int64), last.astype(np.int64)
+
+
+def _frozen(values: ArrayLike, name: str) -> Ints:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ShapeError(
+            f"Timeline: {name} has shape {array.shape} and type {array.dtype}; give one row of integer ticks."
+        )
+    array = array.astype(np.int64)  # always a copy, so nobody else can write to it
+    array.flags.writeable = False
+    return array
+
+
+def _multiples(step: Fraction, count: int, *, offset: Fraction = Fraction(0)) -> Ints:
+    """floor(n * step + offset) for n < count, exact in int64: whole and broken part kept apart."""
+    denominator = math.lcm(step.denominator, offset.denominator)
+    if (count + 1) * denominator >= 2**63:  # only for rates that no camera has
+        return np.array([math.floor(n * step + offset) for n in range(count)], np.int64)
+    whole, part = divmod(step, 1)
+    offset_whole, offset_part = divmod(offset, 1)
+    n = np.arange(count, dtype=np.int64)
+    broken = n * int(part * denominator) + int(offset_part * denominator)
+    return n * int(whole) + int(offset_whole) + broken // denominator
