@@ -1,0 +1,41 @@
+PYTHON ?= python3
+DEMO := .venv-demo
+DEV := .venv
+
+.PHONY: demo test test-slow check lint format clean
+
+demo: $(DEMO)/ready
+	@$(DEMO)/bin/emofuse data sample demo/sample.mp4
+	@$(DEMO)/bin/emofuse predict demo/sample.mp4 --out demo/result --plot
+
+test: $(DEV)/ready
+	$(DEV)/bin/pytest -m "not slow"
+
+test-slow: $(DEV)/ready
+	$(DEV)/bin/pytest -m slow
+
+check: lint test
+
+lint: $(DEV)/ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+
+format: $(DEV)/ready
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+# An environment is ready when its installation ended without an error.
+$(DEMO)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/pip install -q -c constraints.txt .
+	touch $@
+
+$(DEV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(DEMO) $(DEV) demo

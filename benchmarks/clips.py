@@ -1,0 +1,60 @@
+"""What the default bundle says about a folder of labelled talking-head clips that it never saw.
+
+    python benchmarks/clips.py CLIPS            # CLIPS/labels.csv: path, emotion, speaker, ...
+
+A clip's answer is the class with the highest mean probability over its rows. Intervals are 95 % percentile
+bootstrap over clips (2,000 resamples, seed 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from emofuse import metrics
+from emofuse.run.predict import Options, Predictor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path)
+    parser.add_argument("--detector", default="auto")
+    arguments = parser.parse_args()
+    predictor = Predictor(Options(detector=arguments.detector))
+    labels = predictor.bundle.label_set
+    with (arguments.clips / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    truth = labels.encode(row["emotion"] for row in rows)
+    guess, alone, found = np.empty(len(rows), np.int64), 0, []
+    for n, row in enumerate(rows):
+        prediction = predictor.predict(arguments.clips / row["path"])
+        alone += len(prediction.persons) == 1
+        scores = prediction.scores[1]
+        found.append(scores.valid.mean())
+        guess[n] = scores.probabilities()[scores.valid].mean(axis=0).argmax()
+    counts = metrics.confusion(truth, guess, classes=len(labels))
+    print(
+        f"{len(rows)} clips, {predictor.detector.identity}: one person in {alone}, face found in {np.mean(found):.1%}"
+    )
+    print(f"accuracy {metrics.accuracy(counts):.3f} {interval(truth, guess, metrics.accuracy, len(labels))}")
+    print(f"UAR      {metrics.uar(counts):.3f} {interval(truth, guess, metrics.uar, len(labels))}, chance 0.167")
+    print("rows: labelled; columns: predicted")
+    print(" " * 10 + "".join(f"{n[:9]:>10}" for n in labels.names))
+    for name, line in zip(labels.names, counts, strict=True):
+        print(f"{name:<10}" + "".join(f"{c:>10}" for c in line))
+
+
+def interval(truth: np.ndarray, guess: np.ndarray, score: Callable[[np.ndarray], float], classes: int) -> str:
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(truth), (2000, len(truth)))
+    values = [score(metrics.confusion(truth[d], guess[d], classes=classes)) for d in draws]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return f"[{low:.3f}, {high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()

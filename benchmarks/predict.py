@@ -1,0 +1,142 @@
+"""How long `predict` takes beside decoding alone, and how its memory grows with the length of the video.
+
+    python benchmarks/predict.py                     # speed, on a 60 s video
+    python benchmarks/predict.py --memory            # also peak memory of 5 and of 60 minutes (takes ~10 min)
+
+The video is the made sample (1280x720, 30 frames a second, H.264, one face), repeated without encoding again.
+Every figure comes from a process of its own; decoding and predicting take turns, and medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+SAMPLE_SECONDS = 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--detector", default="auto")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--child", nargs=2, metavar=("WHAT", "VIDEO"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        what, video = arguments.child
+        run = CHILDREN[what]
+        print(json.dumps(run(Path(video), arguments.detector)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        sample = _sample(Path(folder))
+        print(f"{platform.platform()}, Python {platform.python_version()}, detector {arguments.detector}")
+        _speed(_repeated(sample, 60 // SAMPLE_SECONDS), arguments.rounds, arguments.detector)
+        if arguments.memory:
+            _memory(sample, arguments.detector)
+
+
+def _speed(video: Path, rounds: int, detector: str) -> None:
+    rows = [
+        {what: _measured(what, video, detector) for what in ("decode", "predict", "every_frame")} for _ in range(rounds)
+    ]
+    median = {what: statistics.median(r[what]["seconds"] for r in rows) for what in rows[0]}
+    length = rows[0]["predict"]["length"]
+    print(f"{'60 s of 720p30':<28} {'seconds':>8} {'x decode':>9} {'x real time':>12}")
+    for what, text in (
+        ("decode", "decode alone"),
+        ("predict", "predict, 5 Hz"),
+        ("every_frame", "predict, every frame"),
+    ):
+        print(f"{text:<28} {median[what]:8.2f} {median[what] / median['decode']:9.2f} {length / median[what]:12.1f}")
+
+
+def _memory(sample: Path, detector: str) -> None:
+    peak = {
+        minutes: _measured("predict", _repeated(sample, minutes * 60 // SAMPLE_SECONDS), detector)["peak_mb"]
+        for minutes in (5, 60)
+    }
+    print(f"peak memory: 5 min {peak[5]:.0f} MB, 60 min {peak[60]:.0f} MB, ratio {peak[60] / peak[5]:.3f}")
+
+
+def _measured(what: str, video: Path, detector: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--detector", detector, "--child", what, str(video)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    result: dict[str, float] = json.loads(answer)
+    return result
+
+
+def _decode(video: Path, _: str) -> dict[str, float]:
+    start, frames = time.perf_counter(), 0
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for _frame in container.decode(stream):
+            frames += 1
+    return {"seconds": time.perf_counter() - start, "frames": frames}
+
+
+def _predict(video: Path, detector: str, rate: Fraction | None = Fraction(5)) -> dict[str, float]:
+    from emofuse.run.predict import Options, Predictor
+
+    predictor = Predictor(Options(detector=detector, rate_hz=rate))
+    start = time.perf_counter()
+    prediction = predictor.predict(video)
+    elapsed = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    length = prediction.timeline.end[-1] / 705_600_000
+    return {"seconds": elapsed, "length": length, "rows": prediction.rows, "peak_mb": peak}
+
+
+def _every_frame(video: Path, detector: str) -> dict[str, float]:
+    return _predict(video, detector, None)
+
+
+CHILDREN: dict[str, Callable[[Path, str], dict[str, float]]] = {
+    "decode": _decode,
+    "predict": _predict,
+    "every_frame": _every_frame,
+}
+
+
+def _sample(folder: Path) -> Path:
+    from emofuse.media.sample import make_sample
+
+    path = folder / "sample.mp4"
+    make_sample(path, seconds=SAMPLE_SECONDS)
+    return path
+
+
+def _repeated(source: Path, times: int) -> Path:
+    """The picture of `source` `times` over, packet by packet, without encoding again."""
+    target = source.with_name(f"{source.stem}-{times}.mp4")
+    with av.open(str(target), "w") as out:
+        stream, shift = None, 0
+        for _ in range(times):
+            with av.open(str(source)) as one:
+                picture = one.streams.video[0]
+                if stream is None:
+                    stream = out.add_stream_from_template(picture)
+                for packet in one.demux(picture):
+                    if packet.dts is None:
+                        continue
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    out.mux(packet)
+                shift += int(SAMPLE_SECONDS / picture.time_base)
+    return target
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""emofuse: emotion recognition from face and voice in video.
+
+    import emofuse
+    prediction = emofuse.predict("talk.mp4")
+    prediction.table()      # one row per person and step
+    prediction.at(12.5)     # what each person shows at 12.5 s
+
+Names are loaded when they are first used, so that importing the package is quick and loads
+neither torch nor cv2.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emofuse.core.labels import LabelSet
+    from emofuse.core.time import Timeline
+    from emofuse.core.types import Annotation, Clip, Scores, Track
+    from emofuse.errors import EmofuseError
+    from emofuse.run.predict import predict
+    from emofuse.run.prediction import Prediction
+    from emofuse.systems.bundle import Bundle, load
+
+__version__ = version("emofuse")
+
+_HOMES = {
+    "Annotation": "emofuse.core.types",
+    "Bundle": "emofuse.systems.bundle",
+    "Clip": "emofuse.core.types",
+    "EmofuseError": "emofuse.errors",
+    "LabelSet": "emofuse.core.labels",
+    "Prediction": "emofuse.run.prediction",
+    "Scores": "emofuse.core.types",
+    "Timeline": "emofuse.core.time",
+    "Track": "emofuse.core.types",
+    "load": "emofuse.systems.bundle",
+    "predict": "emofuse.run.predict",
+}
+
+__all__ = [
+    "Annotation",
+    "Bundle",
+    "Clip",
+    "EmofuseError",
+    "LabelSet",
+    "Prediction",
+    "Scores",
+    "Timeline",
+    "Track",
+    "load",
+    "predict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emofuse' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,208 @@
+"""The command line: parse, call `run`, print. Everything it can do, Python can do too."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from emofuse import __version__
+from emofuse.errors import EmofuseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    name="emofuse",
+    help="Emotion recognition from face and voice in video: a video in, a timeline per person out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+weights_app = typer.Typer(
+    help="Weights that are not in the package: list, fetch, and where they are.", no_args_is_help=True
+)
+data_app = typer.Typer(help="Data for trying things out.", no_args_is_help=True)
+train_app = typer.Typer(help="Train a system and write it as a bundle.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+app.add_typer(data_app, name="data")
+app.add_typer(train_app, name="train")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command; a known error is one line on standard error and exit code 2."""
+    try:
+        sys.exit(app(arguments, standalone_mode=True))
+    except EmofuseError as error:
+        print(f"emofuse: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("emofuse: stopped; run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"emofuse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command(
+    epilog="Example: emofuse predict talk.mp4 --plot   |   emofuse predict clips/ --out results --format parquet"
+)
+def predict(
+    paths: Annotated[
+        list[str], typer.Argument(help="Videos, folders (searched below too), or quoted globs.", metavar="PATH...")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("emofuse-results"),
+    form: Annotated[str, typer.Option("--format", help="Table as csv, parquet or json.")] = "csv",
+    every_frame: Annotated[bool, typer.Option("--every-frame", help="One row per decoded frame.")] = False,
+    rate: Annotated[float, typer.Option(help="Rows a second.", metavar="HZ")] = 5.0,
+    bundle: Annotated[str, typer.Option(help="A bundle by name or folder.", metavar="NAME|DIR")] = "default",
+    detector: Annotated[str, typer.Option(help="Face detector: auto, yunet or haar.")] = "auto",
+    plot: Annotated[bool, typer.Option("--plot", help="Also draw each timeline as a PNG.")] = False,
+    jobs: Annotated[int, typer.Option(help="Files at a time.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Threads in all; 0: one for each core.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Predict the emotions of every person in videos.
+
+    Writes one table per video and summary.json to the output folder. What is done already is not done again.
+    """
+    from emofuse.apps import predicting
+    from emofuse.run import batch
+    from emofuse.run.predict import Options, checked_rate
+    from emofuse.systems.engine import Engine
+
+    options = Options(bundle, detector, None if every_frame else checked_rate(rate), Engine(threads, device))
+    files = batch.find_files(paths)
+    planned = batch.plan(files, out=out, options=options, form=form, plot=plot)
+    outcomes = predicting.run_and_show(planned, processes=jobs, quiet=as_json)
+    if any(o.error for o in outcomes):
+        raise typer.Exit(2)
+
+
+@app.command(epilog="Example: emofuse systems --json")
+def systems(as_json: AsJson = False) -> None:
+    """List the bundles that are ready to predict with."""
+    from emofuse.systems import bundle as bundles
+
+    loaded = {name: bundles.load(name) for name in bundles.shipped()}
+    if as_json:
+        _print_json(
+            {n: {"version": b.version, "labels": b.label_set.names, "card": dict(b.card)} for n, b in loaded.items()}
+        )
+        return
+    for name, b in loaded.items():
+        print(f"{name} {b.version}: {b.card['what']}")
+        print(f"  labels   {', '.join(b.label_set.names)}")
+        print(f"  trained  {b.card['data']}")
+        print(f"  licence  {b.card['licence']}")
+        for part, figures in b.card["figures"].items():
+            print(
+                f"  {part}: accuracy {figures['accuracy']:.3f}, UAR {figures['uar']:.3f} ({figures['images']} images)"
+            )
+
+
+@weights_app.command("list", epilog="Example: emofuse weights list")
+def weights_list(as_json: AsJson = False) -> None:
+    """List the known weights, and which are on this machine."""
+    from emofuse.systems import weights
+
+    rows = [
+        {"name": w.name, "what": w.what, "licence": w.licence, "url": w.url, "sha256": w.sha256, "path": _located(w)}
+        for w in weights.KNOWN.values()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['name']:<8} {row['what']} ({row['licence']})\n         {row['path'] or 'not on this machine'}")
+
+
+@weights_app.command("fetch", epilog="Example: emofuse weights fetch yunet")
+def weights_fetch(name: Annotated[str, typer.Argument(help="A name of `emofuse weights list`.")]) -> None:
+    """Download weights into the cache, checked by SHA-256."""
+    from emofuse.systems import weights
+
+    print(weights.fetch(weights.known(name)))
+
+
+@weights_app.command("path", epilog="Example: emofuse weights path")
+def weights_path() -> None:
+    """Print the folders that are searched for weights, the first first."""
+    from emofuse.systems import weights
+
+    for folder in weights.folders():
+        print(folder)
+
+
+def _located(entry: Any) -> str | None:
+    from emofuse.systems import weights
+
+    try:
+        path = weights.locate(entry)
+    except EmofuseError as error:
+        return str(error)
+    return str(path) if path else None
+
+
+@data_app.command("sample", epilog="Example: emofuse data sample sample.mp4")
+def data_sample(
+    path: Annotated[Path, typer.Argument(help="The video to write (.mp4).")],
+    seconds: Annotated[float, typer.Option(help="Length.", min=6.0, max=600.0)] = 12.0,
+    seed: Annotated[int, typer.Option(help="Other movements and another voice.")] = 0,
+) -> None:
+    """Make a short video of a drawn, talking face that shows one emotion after the other."""
+    from emofuse.media.sample import make_sample
+
+    shown = make_sample(path, seconds=seconds, seed=seed)
+    print(f"{path}: " + ", ".join(f"{emotion} {start:.1f}-{end:.1f} s" for start, end, emotion in shown))
+
+
+@train_app.command("default", epilog="Example: emofuse train default --data fer2013.npz --out runs/default")
+def train_default(
+    data: Annotated[Path, typer.Option(help="fer2013.npz with FER+ votes.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run goes on there.")],
+    epochs: Annotated[int | None, typer.Option(help="So many full epochs, none to polish.", min=1)] = None,
+) -> None:
+    """Train the default bundle's face net on FER-2013."""
+    from emofuse.run.train import train_default as train
+
+    train(data, out, epochs=epochs, report=print)
+
+
+@app.command(epilog="Example: emofuse doctor")
+def doctor(as_json: AsJson = False) -> None:
+    """Check this installation: versions, devices, codecs, weights, and that the default bundle runs."""
+    from emofuse.run.doctor import examine
+
+    findings = examine()
+    if as_json:
+        _print_json([f.__dict__ for f in findings])
+    else:
+        for f in findings:
+            print(f"{'ok  ' if f.good else 'FAIL'} {f.what:<18} {f.found}")
+    if not all(f.good for f in findings):
+        raise typer.Exit(2)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))

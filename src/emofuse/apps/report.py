@@ -1,0 +1,67 @@
+"""Pictures of a prediction. Draws what it is given; computes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emofuse.core.store import atomic
+from emofuse.core.time import TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from emofuse.run.prediction import Prediction
+
+# Okabe and Ito's palette: told apart by colour-blind readers too, and in print.
+_COLOURS = ("#8c8c8c", "#d55e00", "#009e73", "#7b4ea3", "#e69f00", "#0072b2", "#cc79a7", "#56b4e9")
+_PERSONS_SHOWN = 8
+_NAMED_SHARE = 0.05  # segments shorter than this share of the video get no name
+
+
+def draw_timeline(prediction: Prediction, path: Path) -> None:
+    """A PNG with one band per person: probabilities stacked over time, blank where the face was not found.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    shown = prediction.persons[:_PERSONS_SHOWN]
+    figure = Figure(figsize=(11, 1.3 + 1.9 * max(len(shown), 1)), layout="constrained")
+    bands = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
+    for band, person in zip(bands, shown, strict=False):
+        _band(band, prediction, person)
+    if not shown:
+        bands[0].text(0.5, 0.5, "no face found", ha="center", va="center", transform=bands[0].transAxes)
+        bands[0].set_yticks([])
+    more = len(prediction.persons) - len(shown)
+    title = prediction.file + (f"  ({more} more persons are in the table)" if more else "")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    if shown:
+        handles, labels = bands[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    bands[-1].set_xlabel("time (s)")
+    if len(prediction.timeline):
+        bands[-1].set_xlim(0, prediction.timeline.end[-1] / TICKS_PER_SECOND)
+    with atomic(path) as partial:
+        # No creation date or version in the file: equal results give equal bytes.
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+
+
+def _band(axes: Axes, prediction: Prediction, person: int) -> None:
+    scores = prediction.scores[person]
+    edges = np.repeat(np.append(scores.timeline.start, scores.timeline.end[-1:]), 2)[1:-1] / TICKS_PER_SECOND
+    shares = np.repeat(scores.probabilities(), 2, axis=0).T
+    axes.stackplot(edges, shares, labels=scores.label_set.names, colors=_COLOURS[: len(scores.label_set)], linewidth=0)
+    length = prediction.timeline.end[-1] / TICKS_PER_SECOND
+    for s in prediction.segments():
+        if s.person == person and s.end - s.start >= _NAMED_SHARE * length:
+            name = s.emotion or s.status.replace("_", " ")
+            axes.text((s.start + s.end) / 2, 1.03, name, ha="center", va="bottom", fontsize=8, color="#404040")
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_ylabel(f"person {person}")
+    axes.spines[["top", "right"]].set_visible(False)

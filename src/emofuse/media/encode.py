@@ -1,0 +1,151 @@
+"""Write a video file: H.264 picture and AAC sound, on exact timestamps, the same bytes every time.
+
+Memory does not grow with the length of the film: frames are taken one by one, and sound is written
+beside them as the picture moves on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.store import atomic
+from emofuse.errors import MediaError, SettingsError, ShapeError
+
+_SOUND_BLOCK = 1024  # the frame of AAC
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How much is spent on the picture and the sound.
+
+    threads is fixed, not taken from the machine: x264 decides by it, and so do the bytes.
+    """
+
+    crf: int = 20
+    preset: str = "fast"
+    sound_bit_rate: int = 96_000
+    threads: int = 2
+
+
+def write_video(
+    path: str | Path,
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    rate_hz: Fraction,
+    sound: NDArray[np.float32] | None = None,
+    sound_rate_hz: int = 48_000,
+    encoding: Encoding | None = None,
+) -> None:
+    """Write frames and sound to `path` (.mp4, .m4v, .mov or .mkv), whole or not at all.
+
+    Args:
+        frames: uint8 RGB [height, width, 3], all of one size, width and height even.
+        rate_hz: frames per second; frame n is shown from n / rate_hz.
+        sound: float [samples] in [-1, 1], one channel; None for a silent film.
+    Raises:
+        ShapeError: a frame or the sound has another shape or type; there is no frame.
+        SettingsError: the name ends in no known format, or a rate is not positive.
+        MediaError: the encoder refuses the sizes or rates.
+        OutputError: the file cannot be written.
+    """
+    path, rate_hz = Path(path), Fraction(rate_hz)
+    if path.suffix.lower() not in _FORMATS:
+        raise SettingsError(f"{path}: unknown kind of video {path.suffix!r}; name it {', '.join(_FORMATS)}.")
+    if rate_hz <= 0 or sound_rate_hz <= 0:
+        raise SettingsError(f"{path}: {rate_hz} frames and {sound_rate_hz} samples a second; both must be above 0.")
+    if sound is not None and (sound.ndim != 1 or sound.dtype.kind != "f" or not np.isfinite(sound).all()):
+        raise ShapeError(f"{path}: sound is {sound.dtype} {sound.shape}; give one row of finite floats in [-1, 1].")
+    checked = _checked(path, frames)
+    first = next(checked, None)
+    if first is None:
+        raise ShapeError(f"{path}: there is no frame to write; give at least one.")
+    film = _Film(rate_hz, first.shape[:2], sound, sound_rate_hz, encoding or Encoding())
+    with atomic(path) as partial:
+        # av's errors about this very file become OutputError in `atomic`; they are OSErrors with its name.
+        try:
+            film.write(partial, _FORMATS[path.suffix.lower()], chain([first], checked))
+        except (av.error.InvalidDataError, av.error.ArgumentError, av.error.ExternalError) as error:
+            raise MediaError(f"{path}: the encoder refused {first.shape[1]}x{first.shape[0]} ({error}).") from error
+
+
+@dataclass(frozen=True)
+class _Film:
+    rate_hz: Fraction
+    shape: tuple[int, ...]
+    sound: NDArray[np.float32] | None
+    sound_rate_hz: int
+    encoding: Encoding
+
+    def write(self, path: Path, kind: str, frames: Iterable[NDArray[np.uint8]]) -> None:
+        # The temporary name keeps its suffix, but the format is named all the same. `bitexact` leaves out
+        # version strings and dates, which would make the bytes differ from one day or build to the next.
+        with av.open(str(path), "w", format=kind, options={"fflags": "+bitexact"}) as container:
+            picture = self._picture(container)
+            voice: Any = None if self.sound is None else self._voice(container)
+            blocks: Iterator[Any] = iter(()) if voice is None else self._blocks()
+            ahead = next(blocks, None)
+            for n, image in enumerate(frames):
+                while ahead is not None and Fraction(ahead.pts, self.sound_rate_hz) <= n / self.rate_hz:
+                    container.mux(voice.encode(ahead))
+                    ahead = next(blocks, None)
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = n, 1 / self.rate_hz
+                container.mux(picture.encode(frame))
+            for block in chain(() if ahead is None else (ahead,), blocks):
+                container.mux(voice.encode(block))
+            for stream in (picture, voice):
+                if stream is not None:
+                    container.mux(stream.encode(None))
+
+    def _picture(self, container: Any) -> Any:
+        stream = container.add_stream("libx264", rate=self.rate_hz)
+        stream.height, stream.width = self.shape
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = 1 / self.rate_hz
+        context.thread_count = self.encoding.threads
+        context.options = {"crf": str(self.encoding.crf), "preset": self.encoding.preset, "flags": "+bitexact"}
+        return stream
+
+    def _voice(self, container: Any) -> Any:
+        stream = container.add_stream("aac", rate=self.sound_rate_hz, layout="mono")
+        stream.bit_rate = self.encoding.sound_bit_rate
+        stream.codec_context.options = {"flags": "+bitexact"}
+        return stream
+
+    def _blocks(self) -> Iterator[Any]:
+        assert self.sound is not None
+        for start in range(0, len(self.sound), _SOUND_BLOCK):
+            row = np.clip(self.sound[start : start + _SOUND_BLOCK], -1, 1).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(row[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = self.sound_rate_hz, start, Fraction(1, self.sound_rate_hz)
+            yield frame
+
+
+def _checked(path: Path, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    shape = None
+    for n, frame in enumerate(frames):
+        shape = frame.shape if shape is None else shape
+        if (
+            frame.dtype != np.uint8
+            or frame.ndim != 3
+            or frame.shape[2] != 3
+            or frame.shape[0] % 2
+            or frame.shape[1] % 2
+        ):
+            raise ShapeError(
+                f"{path}: frame {n} is {frame.dtype} {frame.shape}; give uint8 [height, width, 3] with even sides."
+            )
+        if frame.shape != shape:
+            raise ShapeError(f"{path}: frame {n} is {frame.shape}, the first one was {shape}; give frames of one size.")
+        yield np.ascontiguousarray(frame)

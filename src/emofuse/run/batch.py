@@ -1,0 +1,259 @@
+"""Many files to a folder of tables: one bad file stops no other, and what is done is not done again.
+
+A file's outputs are written first and its record last. A record names the digest of all that decided
+the result (content of the file, bundle, detector, rate, version) and the SHA-256 of each output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from emofuse import __version__
+from emofuse.core.store import digest, file_digest, write_json
+from emofuse.core.time import seconds
+from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
+from emofuse.media.container import check_readable
+from emofuse.run.predict import Options, Predictor
+from emofuse.run.prediction import FORMATS, Prediction
+from emofuse.systems.names import nearest
+
+SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}
+    | {".ts", ".wmv", ".flv", ".3gp", ".ogv", ".mxf", ".vob", ".gif"}
+)
+RECORDS = ".emofuse"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file of a batch, and where its results go; small and picklable, so it can run anywhere."""
+
+    path: Path
+    stem: str
+    out: Path
+    options: Options
+    form: str = "csv"
+    plot: bool = False
+
+    @property
+    def table(self) -> Path:
+        return self.out / f"{self.stem}.{self.form}"
+
+    @property
+    def picture(self) -> Path:
+        return self.out / f"{self.stem}.png"
+
+    @property
+    def record(self) -> Path:
+        return self.out / RECORDS / f"{self.stem}.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. `entry` is its part of the summary and the same in every run."""
+
+    job: Job
+    entry: dict[str, Any]
+    skipped: bool = False
+    prediction: Prediction | None = None  # where it was made here, in this run
+
+    @property
+    def error(self) -> str | None:
+        message: str | None = self.entry.get("error")
+        return message
+
+
+Draw = Callable[[Prediction, Path], None]
+
+
+def run_job(predictor: Predictor, job: Job, draw: Draw | None, progress: Callable[[float], None]) -> Outcome:
+    """Predict one file, or find that it is done. Errors of the file become part of the outcome.
+
+    Raises:
+        OutputError: the results cannot be written; no other file would fare better.
+    """
+    try:
+        name = digest(
+            {
+                **predictor.identity,
+                "file": job.path.name,
+                "content": _content_digest(job.path),
+                "form": job.form,
+                "plot": job.plot,
+            }
+        )
+        if (entry := _done(job, name)) is not None:
+            return Outcome(job, entry, skipped=True)
+        prediction = predictor.predict(job.path, progress=progress)
+    except OutputError:
+        raise
+    except EmofuseError as error:
+        return Outcome(job, {"file": str(job.path), "status": "failed", "error": str(error)})
+    outputs = [prediction.save(job.table)]
+    if job.plot and draw is not None:
+        draw(prediction, job.picture)
+        outputs.append(job.picture)
+    entry = {"file": str(job.path), "status": "done", **_figures(prediction), "outputs": [p.name for p in outputs]}
+    write_json(job.record, {"digest": name, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
+    return Outcome(job, entry, prediction=prediction)
+
+
+def _content_digest(path: Path) -> str:
+    check_readable(path)
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read to its end ({error.strerror}); copy it to another disk.") from None
+
+
+def _done(job: Job, name: str) -> dict[str, Any] | None:
+    """The entry of an earlier run with the same digest whose outputs are still what it wrote."""
+    try:
+        record = json.loads(job.record.read_text("utf-8"))
+        same = record["digest"] == name and all(
+            file_digest(job.out / file) == expected for file, expected in record["sha256"].items()
+        )
+        return {**record["entry"], "file": str(job.path)} if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _figures(prediction: Prediction) -> dict[str, Any]:
+    steps = len(prediction.timeline)
+    return {
+        "seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
+        "steps": steps,
+        "rows": prediction.rows,
+        "persons": [
+            {
+                "person": p,
+                "face_found": round(float(s.valid.mean()), 4),
+                "mean": {
+                    n: round(float(v), 4)
+                    for n, v in zip(s.label_set.names, s.probabilities()[s.valid].mean(axis=0), strict=True)
+                },
+            }
+            for p, s in sorted(prediction.scores.items())
+        ],
+        **prediction.about,
+    }
+
+
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """Files named, video files in folders named (and below), and what globs match; each once, in order.
+
+    A file that is named is kept whatever its ending or fate, so that its error can be told.
+
+    Raises:
+        MediaError: a folder or glob holds no video at all.
+    """
+    found: dict[Path, None] = {}
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if _is_video(p.relative_to(path)) and p.is_file())
+        elif not path.exists() and any(c in str(given) for c in "*?["):
+            base = Path(path.anchor) if path.is_absolute() else Path()
+            inside = sorted(p for p in base.glob(str(path.relative_to(path.anchor))) if p.is_file())
+        else:
+            inside = [path]
+        if not inside:
+            raise MediaError(f"{given}: no video in there; looked for {' '.join(sorted(SUFFIXES))}.")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+
+
+def plan(files: Sequence[Path], *, out: Path, options: Options, form: str, plot: bool) -> list[Job]:
+    """One job for each file, with names that do not clash: the stem, or more of the path where stems repeat.
+
+    Raises:
+        SettingsError: unknown format.
+        OutputError: `out` cannot be written.
+    """
+    if form not in FORMATS:
+        raise SettingsError(f"--format {form}: unknown{nearest(form, FORMATS)}; choose {', '.join(FORMATS)}.")
+    write_json(out / RECORDS / "format.json", {"format": 1})  # also shows at once whether the folder can be written
+    stems = _stems(files)
+    return [Job(f, s, out, options, form, plot) for f, s in zip(files, stems, strict=True)]
+
+
+def _stems(files: Sequence[Path]) -> list[str]:
+    for stems in (
+        [f.stem for f in files],
+        [f.name for f in files],
+        ["__".join((*f.parts[-2:-1], f.name)) for f in files],
+    ):
+        if len({s.lower() for s in stems}) == len(stems):  # some file systems ignore case
+            return stems
+    return [f"{n + 1:04d}-{f.name}" for n, f in enumerate(files)]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    processes: int,
+    draw: Draw | None,
+    progress: Callable[[Job, float], None],
+    note: Callable[[str], None],
+) -> Iterator[Outcome]:
+    """Outcomes as they come, here or in several processes, each with its share of the cores.
+
+    Args:
+        draw: makes the plot of a prediction; a module's function, so that processes can be sent it.
+        progress: told which part of which file is done.
+        note: told once what is worth knowing about the whole run.
+
+    Raises:
+        EmofuseError: an option is wrong or the results cannot be written: nothing to do with one file.
+    """
+    predictor = Predictor(jobs[0].options)
+    if predictor.detector.note:
+        note(predictor.detector.note)
+    if processes <= 1 or len(jobs) == 1:
+        for job in jobs:
+            yield run_job(predictor, job, draw, partial(progress, job))
+        return
+    engine = jobs[0].options.engine
+    share = replace(engine, threads=max(engine.cores // processes, 1))
+    shared = [replace(job, options=replace(job.options, engine=share)) for job in jobs]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(_run_alone, job, draw): job for job in shared}
+        try:
+            for future in as_completed(running):
+                progress(running[future], 1.0)
+                yield future.result()
+        except BrokenProcessPool:
+            raise OutputError(
+                "a worker process died (out of memory?); what is done is kept: run the same command with fewer --jobs."
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_predictors: dict[Options, Predictor] = {}
+
+
+def _run_alone(job: Job, draw: Draw | None) -> Outcome:
+    predictor = _predictors.get(job.options) or _predictors.setdefault(job.options, Predictor(job.options))
+    return replace(run_job(predictor, job, draw, lambda _: None), prediction=None)
+
+
+def write_summary(outcomes: Sequence[Outcome]) -> Path:
+    """`summary.json`: what became of each file, in the order given; no times, so that runs can be compared."""
+    path = outcomes[0].job.out / "summary.json"
+    failed = sum(o.error is not None for o in outcomes)
+    entries = [o.entry for o in outcomes]
+    write_json(path, {"emofuse": __version__, "done": len(outcomes) - failed, "failed": failed, "files": entries})
+    return path

@@ -1,0 +1,247 @@
+"""The result of one video: every person's scores on one timeline, as a table, a moment, or a file."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.labels import LabelSet
+from emofuse.core.store import atomic, write_bytes
+from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
+from emofuse.core.types import Scores
+from emofuse.errors import SettingsError
+from emofuse.run.session import Output
+from emofuse.systems.names import nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OK, NO_FACE, NO_PICTURE = "ok", "no_face", "no_picture"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is shown by one person at one time; `probabilities` is None where the face was not found."""
+
+    person: int
+    start: float
+    end: float
+    status: str
+    emotion: str | None
+    confidence: float | None
+    probabilities: Mapping[str, float] | None
+
+
+class Segment(NamedTuple):
+    """A run of rows in which one person shows one emotion; confidence is its mean over them. Times in seconds."""
+
+    person: int | None
+    start: float
+    end: float
+    status: str
+    emotion: str | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of every person of one video, all on the same timeline.
+
+    frames: int64 [n], number of the decoded frame on screen at each row, -1 before the first.
+    scores: by person; a row is valid where the person's face was found.
+    about: what was used (bundle, detector) and what was noticed on the way.
+
+    >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
+    ['anger', 'confidence', 'disgust']
+    """
+
+    file: str
+    timeline: Timeline
+    frames: Ints
+    label_set: LabelSet
+    scores: Mapping[int, Scores]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, file: str) -> Prediction:
+        """A prediction without any row, in Aff-Wild2 labels."""
+        from emofuse.core.labels import AFFWILD2
+
+        return cls(file, Timeline.empty(), np.empty(0, np.int64), AFFWILD2, {})
+
+    @property
+    def persons(self) -> list[int]:
+        """Persons in the order of their first appearance, from 1."""
+        return sorted(self.scores)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table: one for each person and step, one for each step where nobody was seen at all."""
+        return len(self.timeline) * max(len(self.scores), 1)
+
+    def at(self, time_seconds: float) -> list[Moment]:
+        """What each person shows at a time in seconds; an empty list outside the video."""
+        row = self.timeline.at(ticks(time_seconds))
+        if row < 0:
+            return []
+        start, end = seconds(self.timeline.start[row]), seconds(self.timeline.end[row])
+        return [self._moment(person, row, start, end) for person in self.persons]
+
+    def _moment(self, person: int, row: int, start: float, end: float) -> Moment:
+        scores = self.scores[person]
+        if not scores.valid[row]:
+            return Moment(person, start, end, NO_FACE if self.frames[row] >= 0 else NO_PICTURE, None, None, None)
+        p = scores.probabilities()[row]
+        shares = dict(zip(self.label_set.names, p.tolist(), strict=True))
+        best = max(shares, key=shares.__getitem__)
+        return Moment(person, start, end, OK, best, shares[best], shares)
+
+    def _rows_of(self) -> Sequence[int | None]:
+        """Whose rows the table has, in order: every person's, or nobody's where none was seen."""
+        return self.persons or [None]
+
+    def segments(self) -> list[Segment]:
+        """Each person's rows with neighbours of the same status and emotion drawn together."""
+        return [s for person in self._rows_of() for s in self._segments(person)]
+
+    def _segments(self, person: int | None) -> Iterator[Segment]:
+        n = len(self.timeline)
+        if n == 0:
+            return
+        scores = self.scores[person] if person is not None else None
+        best = scores.best() if scores else np.full(n, -1)
+        confidence = scores.probabilities().max(axis=1) if scores else np.zeros(n)
+        state = np.where(best >= 0, best, np.where(self.frames >= 0, -1, -2))
+        firsts = np.flatnonzero(np.diff(state, prepend=state[0] - 1))
+        for first, last in zip(firsts, [*firsts[1:], n], strict=True):
+            start, end = seconds(self.timeline.start[first]), seconds(self.timeline.end[last - 1])
+            if state[first] >= 0:
+                emotion = self.label_set.names[state[first]]
+                yield Segment(person, start, end, OK, emotion, float(confidence[first:last].mean()))
+            else:
+                yield Segment(person, start, end, NO_FACE if state[first] == -1 else NO_PICTURE, None, None)
+
+    def table(self) -> pd.DataFrame:
+        """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
+        confidence. Where a face was not found, the classes, emotion and confidence are missing values."""
+        import pandas as pd
+
+        blocks = list(self._blocks())
+        return pd.concat(blocks, ignore_index=True) if len(blocks) > 1 else blocks[0]
+
+    def _blocks(self) -> Iterator[pd.DataFrame]:
+        """The table, a person at a time."""
+        for person in self._rows_of():
+            yield self._block(person)
+
+    def _block(self, person: int | None) -> pd.DataFrame:
+        import pandas as pd
+
+        n, names = len(self.timeline), self.label_set.names
+        scores = self.scores[person] if person is not None else None
+        valid = scores.valid if scores else np.zeros(n, bool)
+        shares = scores.probabilities() if scores else np.zeros((n, len(names)), np.float32)
+        shares = np.where(valid[:, None], np.round(shares.astype(np.float64), 6), np.nan)
+        best = scores.best() if scores else np.full(n, -1)
+        columns: dict[str, Any] = {
+            "file": pd.Series([self.file] * n, dtype="str"),
+            "person": pd.array([person] * n, dtype="Int64"),
+            "start": _rounded(self.timeline.start),
+            "end": _rounded(self.timeline.end),
+            "frame": pd.Series(self.frames, dtype="Int64").where(self.frames >= 0),
+            "status": pd.Series(np.select([valid, self.frames >= 0], [OK, NO_FACE], NO_PICTURE).tolist(), dtype="str"),
+            **{name: shares[:, k] for k, name in enumerate(names)},
+            "emotion": pd.Series(self.label_set.decode(best), dtype="str"),
+            "confidence": shares.max(axis=1) if n else np.empty(0),
+        }
+        return pd.DataFrame(columns)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table as .csv, .parquet or .json, by the name's ending, whole or not at all.
+
+        Raises:
+            SettingsError: another ending.
+            OutputError: the file cannot be written.
+        """
+        path = Path(path)
+        form = path.suffix.removeprefix(".")
+        if form not in FORMATS:
+            raise SettingsError(
+                f"{path}: cannot write {path.suffix or 'a file without ending'}{nearest(form, FORMATS)}; "
+                f"name it {', '.join('.' + f for f in FORMATS)}."
+            )
+        FORMATS[form](self, path)
+        return path
+
+
+def _rounded(time: Ints) -> NDArray[np.float64]:
+    return np.round(time / TICKS_PER_SECOND, 6)
+
+
+def _csv(prediction: Prediction, path: Path) -> None:
+    with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        for n, block in enumerate(prediction._blocks()):
+            block.to_csv(file, index=False, header=n == 0, lineterminator="\n")
+
+
+def _parquet(prediction: Prediction, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    blocks = prediction._blocks()
+    first = pa.Table.from_pandas(next(blocks), preserve_index=False)
+    with atomic(path) as partial, pq.ParquetWriter(partial, first.schema) as writer:
+        writer.write_table(first)
+        for block in blocks:
+            writer.write_table(pa.Table.from_pandas(block, schema=first.schema, preserve_index=False))
+
+
+def _json(prediction: Prediction, path: Path) -> None:
+    rows = [row for block in prediction._blocks() for row in json.loads(block.to_json(orient="records"))]
+    content = {"file": prediction.file, **prediction.about, "labels": prediction.label_set.names, "rows": rows}
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+FORMATS: dict[str, Callable[[Prediction, Path], None]] = {"csv": _csv, "parquet": _parquet, "json": _json}
+
+
+class Collector:
+    """Gathers what a session gives into a `Prediction`; only rows and found faces are kept, no pictures."""
+
+    def __init__(self, label_set: LabelSet) -> None:
+        self._label_set = label_set
+        self._steps = array("q")  # start, end, frame, picture of one step after the other
+        self._found: dict[int, tuple[array[int], array[float]]] = {}
+
+    def add(self, output: Output) -> None:
+        """Take the output of a push or of the close."""
+        for step in output.steps:
+            self._steps.extend(step)
+        for o in output.observations:
+            pictures, shares = self._found.setdefault(o.person, (array("q"), array("f")))
+            pictures.append(o.picture)
+            shares.extend(o.probabilities.tolist())
+
+    def prediction(self, file: str, system: str, about: Mapping[str, Any]) -> Prediction:
+        """Everything gathered so far."""
+        start, end, frames, pictures = np.array(self._steps, np.int64).reshape(-1, 4).T
+        timeline = Timeline(start, end)
+        scores = {p: self._scores(p, timeline, pictures, system) for p in self._found}
+        return Prediction(file, timeline, frames.copy(), self._label_set, scores, about)
+
+    def _scores(self, person: int, timeline: Timeline, pictures: Ints, system: str) -> Scores:
+        found, shares = self._found[person]
+        at = np.array(found, np.int64)
+        # Row of each picture among this person's, or -1; one more place at the end answers for picture -1.
+        row_of = np.full(max(int(pictures.max(initial=-1)), int(at.max())) + 2, -1, np.int64)
+        row_of[at] = np.arange(len(at))
+        rows = row_of[pictures]
+        values = np.array(shares, np.float32).reshape(len(at), len(self._label_set))
+        return Scores(values[rows], timeline, self._label_set, rows >= 0, system)

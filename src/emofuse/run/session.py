@@ -1,0 +1,214 @@
+"""The one path from pictures to scores: files, folders, webcams and tests all push frames into a `Session`.
+
+A session keeps no past beyond its lookahead, so its memory does not grow with the length of the video,
+and its answer does not depend on how the frames were cut into pushes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.time import Ints, Timeline, period
+from emofuse.errors import ShapeError
+from emofuse.media.faces.detect import Detector, Face
+from emofuse.media.faces.track import Seen, Tracker, TrackerSettings
+from emofuse.media.video import Frame
+from emofuse.systems.bundle import Bundle
+from emofuse.systems.engine import Engine
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames are looked at, and what a row of the result covers.
+
+    rate_hz: one row for each step of this rate, judged by the first frame that starts in the step,
+    or by the frame on screen where none does. None: one row for each frame.
+    """
+
+    rate_hz: Fraction | None = Fraction(5)
+
+    def step_of(self, time: int) -> int:
+        """Number of the step [floor(k p), floor((k + 1) p)) that holds the moment `time` (ticks).
+
+        >>> Sampling(Fraction(5)).step_of(705_600_000)
+        5
+        """
+        return int(-((-time - 1) // self._period)) - 1
+
+    def bound(self, step: int) -> int:
+        """Start of a step in ticks, which is the end of the one before it."""
+        return int(step * self._period // 1)
+
+    @property
+    def _period(self) -> Fraction:
+        if self.rate_hz is None:
+            raise ShapeError("Sampling of every frame has no steps of its own; the frames are the steps.")
+        return period(self.rate_hz)
+
+    @property
+    def confirm_pictures(self) -> int:
+        """In how many pictures a face must be found to be a person: about 0.3 s of them, and three at least."""
+        return 9 if self.rate_hz is None else max(3, math.ceil(self.rate_hz * 3 / 10))
+
+    def wanted(self, frames: Timeline) -> Ints | None:
+        """Indices of the frames that are looked at; None where it is all of them."""
+        if self.rate_hz is None:
+            return None
+        steps = np.array([self.step_of(int(t)) for t in frames.start], np.int64)
+        return np.flatnonzero(np.diff(steps, prepend=-1))
+
+
+class Step(NamedTuple):
+    """One row of every person's timeline: [start, end) in ticks, judged by picture number `picture`."""
+
+    start: int
+    end: int
+    frame: int  # number of the decoded frame on screen
+    picture: int  # number of the picture looked at, -1 before the first one
+
+
+class Observation(NamedTuple):
+    """A face that was found in picture number `picture`, and what the net says about it."""
+
+    picture: int
+    person: int
+    probabilities: NDArray[np.float32]
+    face: Face
+
+
+@dataclass
+class Output:
+    """What became known by a push: rows that ended, and faces whose person is settled."""
+
+    steps: list[Step] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+
+
+class _Look(NamedTuple):
+    start: int
+    frame: int
+    step: int
+
+
+class Session:
+    """Takes frames in the order of their time and gives steps and observations as they are settled.
+
+    Args:
+        detector: finds faces in an upright RGB picture.
+    """
+
+    def __init__(self, bundle: Bundle, detector: Detector, *, engine: Engine, sampling: Sampling) -> None:
+        self._bundle = bundle
+        self._detector = detector
+        self._sampling = sampling
+        self._score = bundle.face_scorer(engine)
+        self._tracker = Tracker(TrackerSettings(confirm_frames=sampling.confirm_pictures))
+        self._crops: deque[list[tuple[Face, NDArray[np.uint8]]]] = deque()
+        self._unscored: list[tuple[Seen, NDArray[np.uint8]]] = []
+        self._pictures = 0
+        self._on_screen: _Look | None = None
+        self._closed = False
+
+    @property
+    def lookahead_pictures(self) -> int:
+        """How many pictures later, at most, an observation is settled."""
+        return self._tracker.lookahead_frames
+
+    def wants(self, start: int) -> bool:
+        """Whether a frame that starts at `start` (ticks) will be looked at; others need no picture."""
+        if self._sampling.rate_hz is None or self._on_screen is None:
+            return True
+        return self._sampling.step_of(start) > self._on_screen.step
+
+    def push(self, frames: Iterable[Frame]) -> Output:
+        """Take the next frames; those that are not wanted are passed over.
+
+        Raises:
+            ShapeError: a frame does not start after the one before it, or the session is closed.
+        """
+        if self._closed:
+            raise ShapeError("Session: frames pushed after close(); open a new session for a new video.")
+        output = Output()
+        for frame in frames:
+            if self._on_screen is not None and frame.start <= self._on_screen.start:
+                raise ShapeError(
+                    f"Session: frame {frame.index} starts at {frame.start}, not after the frame before it "
+                    f"({self._on_screen.start}); push frames in the order of their time."
+                )
+            if not self.wants(frame.start):
+                continue
+            output.steps += self._show(frame)
+            self._look(frame)
+            if len(self._unscored) >= self._score.batch:
+                output.observations += self._observe()
+        output.observations += self._observe()
+        return output
+
+    def close(self, end: int) -> Output:
+        """End the session at `end` (ticks): the last steps, and what was still waiting."""
+        self._closed = True
+        self._settle(self._tracker.close())
+        steps = []
+        if self._sampling.rate_hz is not None and end > 0:
+            steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
+        return Output(steps, self._observe())
+
+    def _show(self, frame: Frame) -> list[Step]:
+        """Put `frame` on screen; the rows that are settled by that."""
+        if self._sampling.rate_hz is None:
+            settled, step = [Step(frame.start, frame.end, frame.index, self._pictures)], 0
+        else:
+            step = self._sampling.step_of(frame.start)
+            settled = self._steps_until(step)
+        self._pictures += 1
+        self._on_screen = _Look(frame.start, frame.index, step)
+        return settled
+
+    def _steps_until(self, step: int, *, cut: int | None = None) -> list[Step]:
+        """Rows of the steps before number `step`, which show the picture on screen; the last may be cut short."""
+        first, frame = (self._on_screen.step, self._on_screen.frame) if self._on_screen else (0, -1)
+        bounds = [self._sampling.bound(k) for k in range(first, step + 1)]
+        if cut is not None:
+            bounds[-1] = min(bounds[-1], cut)
+        return [Step(start, end, frame, self._pictures - 1) for start, end in itertools.pairwise(bounds)]
+
+    def _look(self, frame: Frame) -> None:
+        """Find the faces of a frame and cut them out; which person each is may be settled only later."""
+        image = frame.rgb()
+        faces = self._detector(image)
+        self._crops.append([(face, self._bundle.crop(image, face)) for face in faces])
+        if len(self._crops) > self.lookahead_pictures + 1:
+            self._crops.popleft()
+        self._settle(self._tracker.push(frame.start, faces, thumbnail=_thumbnail(image)))
+
+    def _settle(self, seen: list[Seen]) -> None:
+        first = self._pictures - len(self._crops)
+        for s in seen:
+            crop = next(crop for face, crop in self._crops[s.frame - first] if face is s.face)
+            self._unscored.append((s, crop))
+
+    def _observe(self) -> list[Observation]:
+        """Score what is settled, the faces of all persons in one batch."""
+        if not self._unscored:
+            return []
+        scores = self._score(np.stack([crop for _, crop in self._unscored]))
+        found = [Observation(s.frame, s.person, p, s.face) for (s, _), p in zip(self._unscored, scores, strict=True)]
+        self._unscored.clear()
+        return found
+
+
+def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A grey picture of 18 x 32 points of `image`, enough to notice a cut."""
+    height, width = image.shape[:2]
+    rows, columns = (np.arange(18) * height // 18), (np.arange(32) * width // 32)
+    grey: NDArray[np.uint8] = image[rows[:, None], columns].mean(axis=2).astype(np.uint8)
+    return grey

@@ -1,0 +1,43 @@
+"""Face detectors by name; `auto` takes YuNet where its weights can be had, and Haar otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emofuse.errors import OutputError, SettingsError, WeightsError
+from emofuse.media.faces.detect import Detector, Haar, YuNet
+from emofuse.systems import weights
+from emofuse.systems.engine import Engine
+from emofuse.systems.names import nearest
+
+DETECTORS = ("auto", "yunet", "haar")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A detector, what names it in results, and why it is not the one that was hoped for (or "")."""
+
+    detector: Detector
+    identity: str
+    note: str = ""
+
+
+def choose_detector(name: str, engine: Engine) -> Chosen:
+    """The detector of a name.
+
+    Raises:
+        SettingsError: no such detector.
+        WeightsError: "yunet" is wanted, but its weights are not here and cannot be fetched.
+    """
+    if name not in DETECTORS:
+        raise SettingsError(f"--detector {name}: unknown{nearest(name, DETECTORS)}; choose {', '.join(DETECTORS)}.")
+    if name == "haar":
+        return Chosen(Haar(), "haar")
+    entry = weights.known("yunet")
+    try:
+        path = weights.fetch(entry, timeout_seconds=20 if name == "yunet" else 5)
+    except (WeightsError, OutputError) as error:  # the cache may not be writable
+        if name == "yunet":
+            raise
+        return Chosen(Haar(), "haar", f"faces are found by the simpler Haar cascade: {error}")
+    return Chosen(YuNet(path, threads=engine.cores, providers=engine.providers), f"yunet:{entry.sha256[:12]}")

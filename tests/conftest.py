@@ -1,0 +1,34 @@
+"""Fixtures that many tests share. Tests that need the shared data skip with one line where it is missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def _folder(variable: str, name: str) -> Path | None:
+    path = Path(os.environ.get(variable) or ROOT.parent / "shared" / name)
+    return path if path.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """Folder of the 144 real clips."""
+    folder = _folder("EMOFUSE_TEST_DATA", "data")
+    if folder is None or not (folder / "clips").is_dir():
+        pytest.skip("needs the shared clips: set EMOFUSE_TEST_DATA")
+    return folder / "clips"
+
+
+@pytest.fixture(scope="session")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made sample, 6 s of 640x360."""
+    from emofuse.media.sample import make_sample
+
+    path = tmp_path_factory.mktemp("talk") / "talk.mp4"
+    make_sample(path, seconds=6, size=(640, 360))
+    return path

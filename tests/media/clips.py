@@ -1,0 +1,116 @@
+"""Small video and sound files for tests, encoded on the spot: the same bytes' worth of picture and sound every time."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+B_FRAMES = {"x264-params": "bframes=3:b-adapt=0:b-pyramid=none:scenecut=0:keyint=24"}
+
+
+def moving_picture(n: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
+    """Pictures that all differ: a light bar that walks over a floor of changing grey."""
+    pictures = []
+    for i in range(n):
+        picture = np.full((height, width, 3), 20 + i * 5 % 150, np.uint8)
+        picture[:, (i * 3) % width :][:, :8] = (250, 60, 60)
+        pictures.append(picture)
+    return pictures
+
+
+def burst(rate: int, *, at: float = 0.5, length: float = 1.0) -> np.ndarray:
+    """Silence with 30 ms of a 1 kHz tone that swells and fades, in the middle of it the moment `at`; float32 [n]."""
+    t = np.arange(round(rate * length)) / rate - at
+    tone = 0.8 * np.cos(2 * np.pi * 1000 * t) * np.cos(np.pi * t / 0.03) ** 2
+    return np.where(np.abs(t) < 0.015, tone, 0).astype(np.float32)
+
+
+def write(
+    path: Path,
+    pictures: Sequence[np.ndarray] = (),
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    times: Sequence[int] | None = None,
+    time_base: Fraction = Fraction(1, 30),
+    rate: Fraction = Fraction(30),
+    options: dict[str, str] | None = None,
+    sound: np.ndarray | None = None,
+    sound_codec: str = "aac",
+    sound_rate: int = 44100,
+    sound_start: float = 0,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """A file of pictures (one size) and, or, sound: float [channels, n] or [n]. `times` are pts in `time_base`."""
+    for name, used in ((codec, len(pictures) > 0), (sound_codec, sound is not None)):
+        if used and name not in av.codecs_available:
+            pytest.skip(f"this build of PyAV has no {name}")
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        packets = []
+        if len(pictures):
+            stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.time_base = time_base
+        if sound is not None:
+            voice = container.add_stream(sound_codec, rate=sound_rate, layout="mono" if sound.ndim == 1 else "stereo")
+        for i, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = i if times is None else times[i], time_base
+            packets += stream.encode(frame)
+        if len(pictures):
+            packets += stream.encode(None)
+        if sound is not None:
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(np.atleast_2d(sound), np.float32),
+                format="fltp",
+                layout="mono" if sound.ndim == 1 else "stereo",
+            )
+            frame.sample_rate, frame.time_base = sound_rate, Fraction(1, sound_rate)
+            frame.pts = round(sound_start * sound_rate)
+            packets += voice.encode(frame) + voice.encode(None)
+        for packet in packets:
+            container.mux(packet)
+    return path
+
+
+def write_pcm(path: Path, pieces: Sequence[tuple[float, np.ndarray]], *, rate: int = 16000) -> Path:
+    """Mono PCM in packets of their own with given start times (seconds), gaps and overlaps as they come."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for start, samples in pieces:
+            packet = av.Packet((samples * 32767).astype("<i2").tobytes())
+            packet.stream, packet.time_base = stream, Fraction(1, 1000)
+            packet.pts = packet.dts = round(start * 1000)
+            packet.duration = round(len(samples) / rate * 1000)
+            container.mux(packet)
+    return path
+
+
+def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Overwrites the display matrix (a, b, c, d) in the track header of an MP4, as cameras write it."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (v << 16 for v in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def decoded(path: Path) -> list[np.ndarray]:
+    """RGB of every frame by PyAV's plainest way: one thread, one packet after the other, errors passed over."""
+    pictures = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
+        for packet in container.demux(stream):
+            try:
+                pictures += [frame.to_ndarray(format="rgb24") for frame in packet.decode()]
+            except av.error.FFmpegError:
+                continue
+    return pictures

@@ -1,0 +1,221 @@
+"""The sound reader on small files made for each test: every sample must be where the clip's clock says."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+import soxr
+
+from emofuse.core.time import TICKS_PER_SECOND, ticks
+from emofuse.errors import MediaError, SettingsError
+from emofuse.media.audio import AudioReader
+from emofuse.media.video import VideoReader
+from media.clips import burst, moving_picture, write, write_pcm
+
+RATE = 16000
+
+
+def waveform(path, seconds=1.0):
+    with AudioReader(path) as sound:
+        blocks = list(sound.blocks(seconds))
+    assert all(b.rate_hz == RATE and b.samples.dtype == np.float32 and b.samples.ndim == 1 for b in blocks)
+    return np.concatenate([b.samples for b in blocks])
+
+
+def moment_of_burst(samples):
+    """Seconds at the middle of the tone burst, from where it fits best."""
+    tone = burst(RATE, at=0.02, length=0.04)
+    return int(np.argmax(np.correlate(samples, tone, mode="valid"))) / RATE + 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "picture"),
+    [
+        ("a.wav", "pcm_s16le", 44100, None),
+        ("a.flac", "flac", 44100, None),
+        ("a.mp3", "libmp3lame", 44100, None),
+        ("a.m4a", "aac", 48000, None),
+        ("a.opus", "libopus", 48000, None),
+        ("a.mp4", "aac", 44100, "libx264"),
+        ("mp3.mp4", "libmp3lame", 44100, "libx264"),
+        ("a.mkv", "aac", 22050, "libx264"),
+        ("a.webm", "libopus", 48000, "libvpx"),
+        ("low.mp4", "aac", 8000, "mpeg4"),
+    ],
+)
+def test_a_tone_burst_stays_where_it_was(tmp_path, name, codec, rate, picture):
+    kind = {"pictures": moving_picture(30), "codec": picture} if picture else {}
+    path = write(tmp_path / name, **kind, sound=burst(rate), sound_codec=codec, sound_rate=rate)
+    assert moment_of_burst(waveform(path)) == pytest.approx(0.5, abs=0.0005)
+
+
+def test_sound_that_begins_late_is_led_by_zeros(tmp_path):
+    path = write(
+        tmp_path / "a.mkv",
+        moving_picture(60),
+        sound=burst(44100, at=0.2),
+        sound_codec="pcm_s16le",
+        sound_start=0.7,
+    )
+    samples = waveform(path)
+    assert moment_of_burst(samples) == pytest.approx(0.9, abs=0.0005)
+    assert not samples[: int(0.69 * RATE)].any()
+    assert len(samples) == pytest.approx(1.7 * RATE, abs=1)
+
+
+def test_sound_and_picture_share_their_zero(tmp_path):
+    late = [15 + i for i in range(30)]
+    path = write(tmp_path / "a.ts", moving_picture(30), times=late, sound=burst(48000), sound_rate=48000)
+    with VideoReader(path) as video:
+        first_frame = video.timeline.start[0] / TICKS_PER_SECOND
+    assert moment_of_burst(waveform(path)) == pytest.approx(first_frame, abs=0.0005)  # both were written at 0.5 s
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000, 96000])
+def test_the_output_is_as_long_as_the_input(tmp_path, rate):
+    n = round(1.37 * rate)
+    path = write(tmp_path / "a.wav", sound=np.zeros(n, np.float32), sound_codec="pcm_s16le", sound_rate=rate)
+    assert len(waveform(path)) == pytest.approx(n * RATE / rate, abs=1)
+
+
+def test_resampling_in_pieces_is_resampling_at_once(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 60000).astype(np.float32)
+    path = write(tmp_path / "a.wav", sound=noise, sound_codec="pcm_f32le", sound_rate=44100)
+    assert np.abs(waveform(path) - soxr.resample(noise, 44100, RATE, "HQ")).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.wav", "pcm_u8"),
+        ("a.wav", "pcm_s16le"),
+        ("a.wav", "pcm_s24le"),
+        ("a.wav", "pcm_s32le"),
+        ("a.mkv", "pcm_f32le"),
+        ("a.wav", "pcm_f64le"),
+        ("a.wav", "pcm_s64le"),
+        ("a.flac", "flac"),
+        ("a.m4a", "alac"),
+    ],
+)
+def test_mono_is_the_mean_of_the_channels_in_any_format(tmp_path, name, codec):
+    rng = np.random.default_rng(0)
+    stereo = rng.uniform(-1, 1, (2, 5000)).astype(np.float32)
+    path = write(tmp_path / name, sound=stereo, sound_codec=codec, sound_rate=RATE)
+    step = 2 / 256 if codec == "pcm_u8" else 2 / 65536
+    assert np.abs(waveform(path)[:5000] - stereo.mean(axis=0)).max() <= 1.5 * step
+
+
+def test_gaps_in_the_timestamps_are_filled_with_zeros(tmp_path):
+    ones = np.full(1600, 0.5)
+    path = write_pcm(tmp_path / "a.mkv", [(0.0, ones), (0.1, ones), (2.5, ones)])
+    samples = waveform(path)
+    expected = np.zeros(round(2.6 * RATE))
+    expected[:3200] = expected[round(2.5 * RATE) :] = 0.5
+    assert np.allclose(samples, expected, atol=1e-4)
+
+
+def test_overlaps_in_the_timestamps_are_trimmed(tmp_path):
+    pieces = [(0.0, np.full(1600, 0.25)), (0.05, np.full(1600, 0.5)), (0.15, np.full(1600, 0.75))]
+    samples = waveform(write_pcm(tmp_path / "a.mkv", pieces))
+    expected = np.concatenate([np.full(1600, 0.25), np.full(800, 0.5), np.full(1600, 0.75)])
+    assert np.allclose(samples, expected, atol=1e-4)
+
+
+def test_timestamps_that_waver_leave_the_sound_whole(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, (20, 800))
+    waver = np.random.default_rng(1).integers(-6, 7, 20) * 0.001
+    waver[0] = 0
+    path = write_pcm(tmp_path / "a.mkv", [(0.05 * i + waver[i], piece) for i, piece in enumerate(noise)])
+    assert np.allclose(waveform(path), noise.ravel(), atol=1e-4)
+
+
+def test_joined_recordings_whose_clock_restarts_are_heard_in_full(tmp_path):
+    part = write(tmp_path / "part.ts", sound=burst(48000, length=2), sound_rate=48000).read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(part + part)
+    assert len(waveform(path)) == pytest.approx(2 * len(waveform(tmp_path / "part.ts")), rel=0.02)
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 1.0, 60.0])
+def test_blocks_tile_the_clip_whatever_their_length(tmp_path, seconds):
+    path = write(tmp_path / "a.m4a", sound=burst(44100, length=2.3))
+    with AudioReader(path) as sound:
+        assert sound.end is None
+        blocks = list(sound.blocks(seconds))
+        assert sound.end == blocks[-1].end
+    assert [b.start for b in blocks] == [i * ticks(seconds) for i in range(len(blocks))]
+    assert all(b.end == after.start for b, after in pairwise(blocks))
+    assert np.array_equal(np.concatenate([b.samples for b in blocks]), waveform(path))
+
+
+def test_samples_never_leave_the_range_of_minus_one_to_one(tmp_path):
+    square = np.sign(np.sin(2 * np.pi * 300 * np.arange(44100) / 44100)).astype(np.float32)
+    samples = waveform(write(tmp_path / "a.wav", sound=square, sound_codec="pcm_f32le"))
+    assert np.abs(samples).max() == 1
+
+
+def test_numbers_that_are_none_become_silence(tmp_path):
+    broken = burst(RATE)
+    broken[:100] = np.nan
+    path = write(tmp_path / "a.wav", sound=broken, sound_codec="pcm_f32le", sound_rate=RATE)
+    assert np.isfinite(waveform(path)).all()
+
+
+def test_sound_may_end_before_the_picture(tmp_path):
+    path = write(tmp_path / "a.mp4", moving_picture(90), sound=burst(44100))
+    with AudioReader(path) as sound, VideoReader(path) as video:
+        list(sound.blocks())
+        assert sound.end == pytest.approx(ticks(1), abs=ticks(0.03))
+        assert video.end == ticks(3)
+
+
+def test_damaged_packets_become_silence_of_the_same_length(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 88200).astype(np.float32)
+    path = write(tmp_path / "a.mp4", sound=noise, sound_codec="flac")
+    whole, data = waveform(path), bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        broken = [bytes(p) for p in container.demux(audio=0) if p.size][5:7]
+    for packet in broken:
+        at = data.index(packet)
+        data[at : at + len(packet)] = b"\xff" * len(packet)
+    path.write_bytes(data)
+    with AudioReader(path) as sound:
+        hurt = np.concatenate([b.samples for b in sound.blocks()])
+        assert sound.warnings == ["2 packets of sound could not be decoded"]
+    assert len(hurt) == len(whole)
+    quiet = slice(round(0.54 * RATE), round(0.71 * RATE))  # packets of 4608 samples at 44.1 kHz
+    assert np.abs(hurt[quiet]).max() < 1e-5
+    assert np.allclose(hurt[round(0.75 * RATE) :], whole[round(0.75 * RATE) :], atol=1e-4)
+
+
+def test_a_silent_video_says_that_it_has_no_sound(tmp_path):
+    path = write(tmp_path / "a.mp4", moving_picture(3))
+    with pytest.raises(MediaError) as error:
+        AudioReader(path)
+    assert str(error.value).startswith(f"{path}: has no sound.")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_sound_file_is_named(tmp_path):
+    with pytest.raises(MediaError, match=r"gone\.wav: there is no such file"):
+        AudioReader(tmp_path / "gone.wav")
+
+
+def test_sound_of_which_nothing_decodes_gives_a_warning(tmp_path):
+    path = write(tmp_path / "a.wav", sound=burst(RATE), sound_codec="pcm_s16le")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"data") + 8])
+    with AudioReader(path) as sound:
+        assert list(sound.blocks()) == []
+        assert (sound.end, sound.warnings) == (0, ["none of the sound could be decoded"])
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0, 1.0), (16000, 0.0)])
+def test_rates_and_blocks_without_samples_are_refused(tmp_path, rate, seconds):
+    path = write(tmp_path / "a.wav", sound=burst(RATE), sound_codec="pcm_s16le")
+    with pytest.raises(SettingsError, match="give"):
+        AudioReader(path, rate_hz=rate).blocks(seconds)
