@@ -1,6 +1,6 @@
 """How long `predict` takes beside decoding alone, and how its memory grows with the length of the video.
 
-    python benchmarks/predict.py                     # speed, on a 60 s video
+    python benchmarks/predict.py                     # speed at 5 rows a second, on a 60 s video
     python benchmarks/predict.py --memory            # also peak memory of 5 and of 60 minutes (takes ~10 min)
 
 The video is the made sample (1280x720, 30 frames a second, H.264, one face), repeated without encoding again.
@@ -31,7 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--detector", default="auto")
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--every-frame", action="store_true", help="also time one row per frame")
+    parser.add_argument("--memory", action="store_true", help="also peak memory of 5 and 60 minutes")
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "VIDEO"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -42,24 +43,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(Path(folder))
         print(f"{platform.platform()}, Python {platform.python_version()}, detector {arguments.detector}")
-        _speed(_repeated(sample, 60 // SAMPLE_SECONDS), arguments.rounds, arguments.detector)
+        whats = ("decode", "predict", "every_frame") if arguments.every_frame else ("decode", "predict")
+        _speed(_repeated(sample, 60 // SAMPLE_SECONDS), arguments.rounds, arguments.detector, whats)
         if arguments.memory:
             _memory(sample, arguments.detector)
 
 
-def _speed(video: Path, rounds: int, detector: str) -> None:
-    rows = [
-        {what: _measured(what, video, detector) for what in ("decode", "predict", "every_frame")} for _ in range(rounds)
-    ]
-    median = {what: statistics.median(r[what]["seconds"] for r in rows) for what in rows[0]}
+def _speed(video: Path, rounds: int, detector: str, whats: tuple[str, ...]) -> None:
+    rows = [{what: _measured(what, video, detector) for what in whats} for _ in range(rounds)]
+    median = {what: statistics.median(r[what]["seconds"] for r in rows) for what in whats}
+    spread = {what: max(r[what]["seconds"] for r in rows) / min(r[what]["seconds"] for r in rows) for what in whats}
     length = rows[0]["predict"]["length"]
-    print(f"{'60 s of 720p30':<28} {'seconds':>8} {'x decode':>9} {'x real time':>12}")
-    for what, text in (
-        ("decode", "decode alone"),
-        ("predict", "predict, 5 Hz"),
-        ("every_frame", "predict, every frame"),
-    ):
-        print(f"{text:<28} {median[what]:8.2f} {median[what] / median['decode']:9.2f} {length / median[what]:12.1f}")
+    print(f"{'60 s of 720p30':<22} {'seconds':>8} {'max/min':>8} {'x decode':>9} {'x real time':>12}")
+    for what in whats:
+        ratio, speed = median[what] / median["decode"], length / median[what]
+        print(f"{what:<22} {median[what]:8.2f} {spread[what]:8.2f} {ratio:9.2f} {speed:12.1f}")
 
 
 def _memory(sample: Path, detector: str) -> None:
