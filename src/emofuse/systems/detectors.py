@@ -39,5 +39,8 @@ def choose_detector(name: str, engine: Engine) -> Chosen:
     except (WeightsError, OutputError) as error:  # the cache may not be writable
         if name == "yunet":
             raise
-        return Chosen(Haar(), "haar", f"faces are found by the simpler Haar cascade: {error}")
+        reason = str(error).split(". ")[0]
+        return Chosen(
+            Haar(), "haar", f"faces are found by the simpler Haar cascade, since YuNet is not here: {reason}."
+        )
     return Chosen(YuNet(path, threads=engine.cores, providers=engine.providers), f"yunet:{entry.sha256[:12]}")

@@ -84,7 +84,7 @@ def test_shrinking_averages_a_fine_pattern_instead_of_aliasing():
 @pytest.mark.parametrize("angle", [0.0, 0.4, -1.2])
 def test_an_aligned_crop_brings_landmarks_to_the_template(angle):
     crop = fer_crop(96)
-    marks = [*turned(np.array(crop.template) * 96, 2.1, angle, [150, 120]), 100, 60]
+    marks = np.add(turned(np.array(crop.template) * 96, 2.1, angle, [150, 120]), [100, 60])
     y, x = np.mgrid[:600, :600] + 0.5
     image = np.zeros((600, 600, 3), np.uint8)
     image[np.hypot(x - marks[1, 0], y - marks[1, 1]) < 9] = 255  # a disk at the left eye only
