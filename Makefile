@@ -1,6 +1,7 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
+SOURCES := $(shell find src -type f -not -name '*.pyc')
 
 .PHONY: demo test test-slow check lint format clean
 
@@ -27,7 +28,7 @@ format: $(DEV)/ready
 	$(DEV)/bin/ruff format .
 
 # An environment is ready when its installation ended without an error.
-$(DEMO)/ready: pyproject.toml constraints.txt
+$(DEMO)/ready: pyproject.toml constraints.txt $(SOURCES)
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/pip install -q -c constraints.txt .
 	touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -436,3 +437,17 @@ def test_real_clips_have_as_many_frames_as_their_timeline():
         with VideoReader(path) as video:
             assert [f.index for f in video.frames()] == list(range(len(video.timeline)))
             assert video.warnings == []
+
+
+def test_pictures_are_freed_without_the_garbage_collector(tmp_path):
+    path = write(tmp_path / "v.mp4", moving_picture(30))
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoReader(path) as reader:
+            for frame in reader.frames():
+                frame.rgb()
+            waiting = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert waiting <= 2  # the one at hand, and the one whose orientation was asked

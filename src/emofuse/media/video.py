@@ -60,6 +60,7 @@ class Frame:
     start: int
     end: int
     _picture: av.VideoFrame | Image = field(repr=False)
+    _matrix: tuple[int, int, int, int] = field(default=(1, 0, 0, 1), repr=False)  # how it is made upright
 
     @classmethod
     def from_rgb(cls, image: Image, *, index: int, start: int, end: int) -> Frame:
@@ -80,7 +81,7 @@ class Frame:
             return np.ascontiguousarray(self._picture)
         # One thread: a pool of its own for every picture costs more than it gains.
         image = self._picture.to_ndarray(format="rgb24", threads=1)
-        return np.ascontiguousarray(_turned(image, _orientation(self._picture)), dtype=np.uint8)
+        return np.ascontiguousarray(_turned(image, self._matrix), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,10 @@ class VideoReader:
             first = next(pictures, None)
         if first is None:
             raise self._undecodable()
-        _, _, c, d = matrix = _orientation(first[1])
-        height, width = _turned(np.empty((first[1].height, first[1].width, 0)), matrix).shape[:2]
+        # Asked of one frame only: a frame whose side data were looked at is freed by the garbage collector alone,
+        # and megabytes of pictures would wait for it.
+        _, _, c, d = self._matrix = _orientation(first[1])
+        height, width = _turned(np.empty((first[1].height, first[1].width, 0)), self._matrix).shape[:2]
         rotation = {(0, 1): 0, (-1, 0): 90, (0, -1): 180, (1, 0): 270}[c, d]
         self.info = VideoInfo(width, height, rotation, rate, stream.codec_context.codec.canonical_name, has_audio)
 
@@ -188,7 +191,7 @@ class VideoReader:
                         continue
                     position += 1
                 given += 1
-                yield Frame(index, int(start[index]), int(end[index]), picture)
+                yield Frame(index, int(start[index]), int(end[index]), picture, self._matrix)
         if given < asked:
             warn(self.warnings, f"{asked - given} of {asked} frames could not be decoded")
 
