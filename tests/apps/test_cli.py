@@ -180,6 +180,22 @@ def test_a_mistyped_option_is_one_line_with_the_remedy(run, talk, words, part):
     one_line(err, part)
 
 
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("pedict", "x.mp4"), "Did you mean 'predict'"),
+        (("weights", "fetsh"), "Did you mean 'fetch'"),
+        (("predict",), "Missing argument"),
+        (("predict", "x.mp4", "--jobs", "many"), "--jobs"),
+        (("predict", "x.mp4", "--plto"), "--plto"),
+    ],
+)
+def test_words_that_are_no_command_are_one_line(run, words, part):
+    code, _, err = run(*words)
+    assert code == 2
+    one_line(err, part, "See `emofuse", "--help`")
+
+
 def test_systems_lists_the_default_bundle_with_its_figures(run):
     code, out, _ = run("systems")
     assert code == 0

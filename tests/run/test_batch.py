@@ -114,6 +114,7 @@ def test_equal_stems_get_names_of_their_own(tmp_path):
     assert stems("a.mp4", "b.mp4") == ["a", "b"]
     assert stems("a.mp4", "a.avi") == ["a.mp4", "a.avi"]
     assert stems("p/a.mp4", "q/a.mp4") == ["p__a.mp4", "q__a.mp4"]
+    assert stems("A.mp4", "a.MP4", "b.mp4") == ["0001-A.mp4", "0002-a.MP4", "b"]
 
 
 def test_an_unknown_format_suggests_the_nearest(tmp_path):

@@ -37,7 +37,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs in
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; a known error is one line on standard error and exit code 2."""
     try:
-        sys.exit(app(arguments, standalone_mode=True))
+        sys.exit(app(arguments, prog_name="emofuse", standalone_mode=False))
     except EmofuseError as error:
         print(f"emofuse: {error}", file=sys.stderr)
         sys.exit(2)
@@ -46,6 +46,27 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:
+        message = _usage(error)
+        if message is None:
+            raise
+        print(message, file=sys.stderr)
+        sys.exit(2)
+
+
+def _usage(error: Exception) -> str | None:
+    """What to say of words that are no command: one line, or the help where nothing was asked. None for defects.
+
+    typer carries its own copy of click, so its errors are told by what they can do and not by their class.
+    """
+    if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+        return None
+    message: str = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return message
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "emofuse"
+    return f"emofuse: {' '.join(message.split())} See `{path} --help`."
 
 
 def _version(wanted: bool) -> None:

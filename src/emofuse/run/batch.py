@@ -7,6 +7,7 @@ the result (content of the file, bundle, detector, rate, version) and the SHA-25
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -190,14 +191,19 @@ def plan(files: Sequence[Path], *, out: Path, options: Options, form: str, plot:
 
 
 def _stems(files: Sequence[Path]) -> list[str]:
-    for stems in (
-        [f.stem for f in files],
-        [f.name for f in files],
-        ["__".join((*f.parts[-2:-1], f.name)) for f in files],
-    ):
-        if len({s.lower() for s in stems}) == len(stems):  # some file systems ignore case
+    """The stem of each file; files that would share one get longer names, down to a number."""
+    names = [
+        (f.stem, f.name, "__".join((*f.parts[-2:-1], f.name)), f"{n:04d}-{f.name}") for n, f in enumerate(files, 1)
+    ]
+    level = [0] * len(files)
+    while True:
+        stems = [choice[k] for choice, k in zip(names, level, strict=True)]
+        count = Counter(s.lower() for s in stems)  # some file systems ignore case
+        shared = [n for n, s in enumerate(stems) if count[s.lower()] > 1 and level[n] < 3]
+        if not shared:
             return stems
-    return [f"{n + 1:04d}-{f.name}" for n, f in enumerate(files)]
+        for n in shared:
+            level[n] += 1
 
 
 def run_jobs(
