@@ -447,7 +447,7 @@ def test_pictures_are_freed_without_the_garbage_collector(tmp_path):
         with VideoReader(path) as reader:
             for frame in reader.frames():
                 frame.rgb()
-            waiting = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+            waiting = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
     finally:
         gc.enable()
     assert waiting <= 2  # the one at hand, and the one whose orientation was asked
