@@ -17,7 +17,6 @@ from emofuse.media.faces.detect import Face
 from emofuse.media.video import Frame
 from emofuse.run.prediction import Collector, Prediction
 from emofuse.run.session import Sampling, Session
-from emofuse.systems.engine import Engine
 
 LABELS = LabelSet(("dark", "light"))
 HEIGHT, WIDTH, SIDE = 40, 64, 12
@@ -53,9 +52,6 @@ class FakeBundle:
         x, y, w, h = face.box.astype(int)
         return image[y : y + h, x : x + w]
 
-    def face_scorer(self, engine: Engine) -> ColourScorer:
-        return ColourScorer()
-
 
 def picture(level: int) -> np.ndarray:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -70,7 +66,7 @@ def frames_at(starts: list[float], levels: list[int], end: float) -> list[Frame]
 
 
 def run(frames: list[Frame], end: float, rate: Fraction | None, chunks: list[int] | None = None) -> Prediction:
-    session = Session(FakeBundle(), SquareDetector(), engine=Engine(1), sampling=Sampling(rate))
+    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling(rate))
     collector, n = Collector(LABELS), 0
     for size in [*(chunks or []), len(frames)]:
         collector.add(session.push(frames[n : n + size]))
@@ -137,14 +133,14 @@ def test_every_frame_has_one_row_with_its_own_times():
 
 
 def test_frames_out_of_order_are_refused():
-    session = Session(FakeBundle(), SquareDetector(), engine=Engine(1), sampling=Sampling())
+    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling())
     frames = at_rate(5, [100, 100])
     with pytest.raises(ShapeError, match="in the order of their time"):
         session.push(frames[::-1])
 
 
 def test_a_closed_session_takes_no_more_frames():
-    session = Session(FakeBundle(), SquareDetector(), engine=Engine(1), sampling=Sampling())
+    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling())
     session.close(0)
     with pytest.raises(ShapeError, match="open a new session"):
         session.push(at_rate(5, [100]))
@@ -171,7 +167,7 @@ def test_the_way_frames_are_cut_into_pushes_changes_nothing(levels, chunks, rate
 def test_a_session_looks_at_exactly_the_frames_that_sampling_wants(gaps, rate):
     starts = np.cumsum([0, *gaps[:-1]]) * ticks(Fraction(1, 100))
     timeline = Timeline(starts, starts + np.array(gaps) * ticks(Fraction(1, 100)))
-    session = Session(FakeBundle(), SquareDetector(), engine=Engine(1), sampling=Sampling(rate))
+    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling(rate))
     looked = []
     for n, (start, end) in enumerate(timeline):
         if session.wants(start):

@@ -45,6 +45,7 @@ class Predictor:
         self.options = options
         self.sampling = Sampling(options.rate_hz)
         self.bundle = bundles.load(options.bundle)
+        self.scorer = self.bundle.face_scorer(options.engine)
         self.detector: Chosen = choose_detector(options.detector, options.engine)
 
     @property
@@ -60,7 +61,7 @@ class Predictor:
 
     def session(self) -> Session:
         """A new session for one video."""
-        return Session(self.bundle, self.detector.detector, engine=self.options.engine, sampling=self.sampling)
+        return Session(self.bundle, self.detector.detector, self.scorer, sampling=self.sampling)
 
     def predict(self, path: str | Path, *, progress: Callable[[float], None] | None = None) -> Prediction:
         """Predict one video.

@@ -22,8 +22,7 @@ from emofuse.errors import ShapeError
 from emofuse.media.faces.detect import Detector, Face
 from emofuse.media.faces.track import Seen, Tracker, TrackerSettings
 from emofuse.media.video import Frame
-from emofuse.systems.bundle import Bundle
-from emofuse.systems.engine import Engine
+from emofuse.systems.bundle import Bundle, FaceScorer
 
 
 @dataclass(frozen=True)
@@ -104,13 +103,14 @@ class Session:
 
     Args:
         detector: finds faces in an upright RGB picture.
+        scorer: the bundle's net, loaded once for any number of sessions.
     """
 
-    def __init__(self, bundle: Bundle, detector: Detector, *, engine: Engine, sampling: Sampling) -> None:
+    def __init__(self, bundle: Bundle, detector: Detector, scorer: FaceScorer, *, sampling: Sampling) -> None:
         self._bundle = bundle
         self._detector = detector
         self._sampling = sampling
-        self._score = bundle.face_scorer(engine)
+        self._score = scorer
         self._tracker = Tracker(TrackerSettings(confirm_frames=sampling.confirm_pictures))
         self._crops: deque[list[tuple[Face, NDArray[np.uint8]]]] = deque()
         self._unscored: list[tuple[Seen, NDArray[np.uint8]]] = []
