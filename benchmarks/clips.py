@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,24 +35,18 @@ def main() -> None:
         scores = prediction.scores[1]
         found.append(scores.valid.mean())
         guess[n] = scores.probabilities()[scores.valid].mean(axis=0).argmax()
-    counts = metrics.confusion(truth, guess, classes=len(labels))
+    each = np.stack([metrics.confusion([t], [g], classes=len(labels)) for t, g in zip(truth, guess, strict=True)])
+    counts = each.sum(axis=0)
     print(
         f"{len(rows)} clips, {predictor.detector.identity}: one person in {alone}, face found in {np.mean(found):.1%}"
     )
-    print(f"accuracy {metrics.accuracy(counts):.3f} {interval(truth, guess, metrics.accuracy, len(labels))}")
-    print(f"UAR      {metrics.uar(counts):.3f} {interval(truth, guess, metrics.uar, len(labels))}, chance 0.167")
+    for name, chance in (("accuracy", ""), ("uar", ", chance 0.167")):
+        e = metrics.bootstrap(each, metrics.MEASURES[name])
+        print(f"{name:<8} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]{chance}")
     print("rows: labelled; columns: predicted")
     print(" " * 10 + "".join(f"{n[:9]:>10}" for n in labels.names))
     for name, line in zip(labels.names, counts, strict=True):
         print(f"{name:<10}" + "".join(f"{c:>10}" for c in line))
-
-
-def interval(truth: np.ndarray, guess: np.ndarray, score: Callable[[np.ndarray], float], classes: int) -> str:
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(truth), (2000, len(truth)))
-    values = [score(metrics.confusion(truth[d], guess[d], classes=classes)) for d in draws]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return f"[{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":

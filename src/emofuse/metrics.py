@@ -1,49 +1,225 @@
-"""Scores of predictions as pure functions of label arrays, all fractions in [0, 1].
+"""Scores of predictions, all fractions in [0, 1]; only reports print percent.
 
-Arrays are int [n]; rows with truth -1 (unlabelled) are ignored everywhere.
+Two forms. Functions of labels: truth and guess int [frames], frames with truth -1 (unlabelled) are ignored everywhere.
+Functions of counts, named `..._of`: confusion matrices [..., classes, classes] (row truth, column guess) with any
+leading axes, which is what searches and bootstraps need; a matrix without counts gives NaN.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from emofuse.errors import ShapeError
 
 Ints = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Measure = Callable[[NDArray[Any]], Doubles]
+
+F1_SHARE, ACCURACY_SHARE = 0.67, 0.33
 
 
-def confusion(truth: Ints, guess: Ints, *, classes: int) -> Ints:
+def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
     """Counts int64 [classes, classes]: row is the truth, column the guess.
 
+    Args:
+        truth: int [frames], class index, or -1 if unlabelled.
+        guess: int [frames], class index; ignored where truth is -1.
     Raises:
-        ShapeError: the lengths differ.
+        ShapeError: the lengths differ, or a labelled frame has an index outside the classes.
 
     >>> confusion(np.array([0, 0, 1, -1]), np.array([0, 1, 1, 0]), classes=2)
     array([[1, 1],
            [0, 1]])
     """
-    if len(truth) != len(guess):
-        raise ShapeError(f"confusion: truth has {len(truth)} rows, guess has {len(guess)}; give one guess for each.")
-    labelled = truth >= 0
-    cells = truth[labelled] * classes + guess[labelled]
+    true, said = np.asarray(truth), np.asarray(guess)
+    if true.shape != said.shape or true.ndim != 1:
+        raise ShapeError(
+            f"truth has {_rows(true)}, guess has {_rows(said)}. "
+            "Bring the scores onto the annotation first: scores.onto(annotation.timeline)."
+        )
+    labelled = true != -1
+    true, said = true[labelled], said[labelled]
+    for name, indices in (("truth", true), ("guess", said)):
+        if indices.size and indices.dtype.kind not in "iu":
+            raise ShapeError(f"{name} has type {indices.dtype}; give class indices.")
+        if indices.size and (indices.min() < 0 or indices.max() >= classes):
+            raise ShapeError(
+                f"{name} runs from {indices.min()} to {indices.max()} where frames are labelled; "
+                f"allowed are 0 to {classes - 1}. Frames without a score need one first: scores.held()."
+            )
+    cells = true.astype(np.int64) * classes + said
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
-def accuracy(counts: Ints) -> float:
-    """Share of rows on the diagonal of a confusion matrix."""
-    return float(np.trace(counts) / counts.sum())
+def _rows(values: NDArray[Any]) -> str:
+    return f"{len(values)} frames" if values.ndim == 1 else f"the shape {values.shape}"
 
 
-def recalls(counts: Ints) -> NDArray[np.float64]:
-    """Recall of each class, NaN for a class that does not occur."""
-    total = counts.sum(axis=1)
-    return np.where(total > 0, np.diag(counts) / np.maximum(total, 1), np.nan)
+# -- of counts ------------------------------------------------------------------------------------------------
 
 
-def uar(counts: Ints) -> float:
-    """Unweighted average recall over the classes that occur."""
-    return float(np.nanmean(recalls(counts)))
+def accuracy_of(counts: NDArray[Any]) -> Doubles:
+    """Share of the counts on the diagonal, float64 [...]."""
+    return _share(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+
+
+def recalls_of(counts: NDArray[Any]) -> Doubles:
+    """Recall of each class, float64 [..., classes]; NaN for a class that does not occur in the truth."""
+    return _share(_diagonal(counts), counts.sum(axis=-1))
+
+
+def precisions_of(counts: NDArray[Any]) -> Doubles:
+    """Precision of each class, float64 [..., classes]; NaN for a class that was never guessed."""
+    return _share(_diagonal(counts), counts.sum(axis=-2))
+
+
+def f1_of(counts: NDArray[Any]) -> Doubles:
+    """F1 of each class, float64 [..., classes]; NaN for a class that occurs neither in truth nor in guess."""
+    return _share(2 * _diagonal(counts), counts.sum(axis=-1) + counts.sum(axis=-2))
+
+
+def macro_f1_of(counts: NDArray[Any]) -> Doubles:
+    """Mean F1 over the classes that occur in truth or guess, float64 [...]."""
+    return _mean(f1_of(counts))
+
+
+def weighted_f1_of(counts: NDArray[Any]) -> Doubles:
+    """Mean F1 weighted by how often each class occurs in the truth, float64 [...]."""
+    occurs = counts.sum(axis=-1)
+    return _share((np.nan_to_num(f1_of(counts)) * occurs).sum(axis=-1), occurs.sum(axis=-1))
+
+
+def uar_of(counts: NDArray[Any]) -> Doubles:
+    """Unweighted average recall over the classes that occur in the truth, float64 [...]."""
+    return _mean(recalls_of(counts))
+
+
+def cpm_of(counts: NDArray[Any]) -> Doubles:
+    """Challenge performance measure, 0.67 macro F1 + 0.33 accuracy, float64 [...]."""
+    return np.asarray(F1_SHARE * macro_f1_of(counts) + ACCURACY_SHARE * accuracy_of(counts))
+
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "cpm": cpm_of,
+        "macro_f1": macro_f1_of,
+        "weighted_f1": weighted_f1_of,
+        "accuracy": accuracy_of,
+        "uar": uar_of,
+    }
+)
+
+
+def _diagonal(counts: NDArray[Any]) -> NDArray[Any]:
+    return np.diagonal(counts, axis1=-2, axis2=-1)
+
+
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def _mean(values: Doubles) -> Doubles:
+    """Over the last axis, without NaN; NaN where there is nothing else."""
+    known = ~np.isnan(values)
+    return _share(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
+
+
+# -- of labels ------------------------------------------------------------------------------------------------
+
+
+def cpm(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
+    """Challenge performance measure: 0.67 macro F1 + 0.33 accuracy.
+
+    Args:
+        truth: int [frames], class index, or -1 if unlabelled.
+        guess: int [frames], class index.
+    Raises:
+        ShapeError: the lengths differ, an index is outside the classes, or no frame is labelled.
+    Source: paper, eq. 1; macro F1 as in the official protocol (docs/deviations.md).
+
+    >>> round(cpm(np.array([0, 0, 1, -1]), np.array([0, 1, 1, 0]), classes=2), 4)
+    0.6667
+    """
+    return _of_labels(cpm_of, truth, guess, classes)
+
+
+def macro_f1(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
+    """Mean F1 over the classes that occur in truth or guess; arguments and errors as in `cpm`."""
+    return _of_labels(macro_f1_of, truth, guess, classes)
+
+
+def weighted_f1(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
+    """Mean F1 weighted by how often each class occurs in the truth; arguments and errors as in `cpm`."""
+    return _of_labels(weighted_f1_of, truth, guess, classes)
+
+
+def accuracy(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
+    """Share of labelled frames that are guessed right; arguments and errors as in `cpm`."""
+    return _of_labels(accuracy_of, truth, guess, classes)
+
+
+def uar(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
+    """Unweighted average recall over the classes that occur in the truth; arguments and errors as in `cpm`."""
+    return _of_labels(uar_of, truth, guess, classes)
+
+
+def _of_labels(measure: Measure, truth: ArrayLike, guess: ArrayLike, classes: int) -> float:
+    counts = confusion(truth, guess, classes=classes)
+    if not counts.any():
+        raise ShapeError("no frame is labelled (all truth is -1), so there is nothing to score.")
+    return float(measure(counts))
+
+
+# -- how sure a figure is -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval; low and high are NaN where there is only one clip to draw from."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    counts: NDArray[Any], measure: Measure = cpm_of, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """A measure of all clips together, with the percentile interval of drawing clips anew.
+
+    Frames of one clip are alike, so clips are drawn and not frames; give the videos of one person as one row to
+    draw persons.
+
+    Args:
+        counts: int [clips, classes, classes], one confusion matrix for each clip.
+        measure: a function of counts, such as `cpm_of`.
+        level: share of the resamples inside the interval.
+    Raises:
+        ShapeError: the counts have another shape.
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
+
+    >>> bootstrap(np.tile([[3, 1], [1, 3]], (4, 1, 1)), accuracy_of)
+    Estimate(value=0.75, low=0.75, high=0.75)
+    """
+    counts = np.asarray(counts)
+    if counts.ndim != 3 or counts.shape[1] != counts.shape[2]:
+        raise ShapeError(f"bootstrap: counts have shape {counts.shape}; give [clips, classes, classes].")
+    value = float(measure(counts.sum(axis=0)))
+    clips, classes, _ = counts.shape
+    if clips < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    draws = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=resamples)
+    totals = draws.astype(np.float64) @ counts.reshape(clips, -1).astype(np.float64)
+    values = measure(totals.reshape(resamples, classes, classes))
+    tail = (1 - level) / 2
+    low, high = np.quantile(values[~np.isnan(values)], [tail, 1 - tail])  # a draw of unlabelled clips alone is NaN
+    return Estimate(value, float(low), float(high))
 
 
 def calibration_error(truth: Ints, probabilities: NDArray[np.float32], *, bins: int = 15) -> float:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emofuse.core.align import Pooled, hold, pool, spread
+from emofuse.core.align import Pooled, hold, majority, pool, sample, spread
 from emofuse.core.time import Timeline, ticks
 from emofuse.errors import ShapeError
 
@@ -221,3 +221,52 @@ def test_flags_that_are_numbers_are_refused(function):
 def test_hold_refuses_flags_of_another_length():
     with pytest.raises(ShapeError, match="hold: 2 rows, but valid has 1; give one flag for each row"):
         hold(np.zeros(2), YES[:1])
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> tuple[NDArray[np.int64], Timeline]:
+    timeline = draw(timelines())
+    n = len(timeline)
+    return np.array(draw(st.lists(st.integers(-1, 6), min_size=n, max_size=n)), np.int64), timeline
+
+
+@given(labelled(), timelines())
+def test_a_sampled_label_is_that_of_the_last_frame_over_the_moment(track, moments):
+    labels, frames = track
+    slow = [labels[frames.at(start)] if frames.at(start) >= 0 else -1 for start, _ in moments]
+    assert sample(labels, frames, moments).tolist() == slow
+
+
+@given(labelled(), timelines())
+def test_a_window_takes_the_commonest_label_of_the_frames_that_start_in_it(track, windows):
+    labels, frames = track
+    slow = []
+    for start, end in windows:
+        votes = [int(n) for n, t in zip(labels, frames.start, strict=True) if start <= t < end and n >= 0]
+        slow.append(max(sorted(set(votes)), key=votes.count, default=-1))
+    assert majority(labels, frames, windows).tolist() == slow
+
+
+def test_labels_at_5_hz_are_those_of_the_authors_at_rates_that_divide_3000_hz():
+    # Their way: each label repeated to 3,000 Hz, then every 600th.
+    for rate in (15, 25, 30, 60):
+        labels = np.random.default_rng(rate).integers(-1, 7, 4 * rate)
+        theirs = np.repeat(labels, 3000 // rate)[::600]
+        frames, steps = Timeline.steps(rate, end=ticks(4)), Timeline.steps(5, end=ticks(4))
+        assert sample(labels, frames, steps).tolist() == theirs.tolist()
+
+
+def test_labels_at_5_hz_do_not_drift_at_ntsc_rates():
+    rate = Fraction(30000, 1001)
+    labels = np.arange(108_000) % 7  # an hour
+    frames = Timeline.steps(rate, end=ticks(108_000 / rate))
+    steps = Timeline.steps(5, end=ticks(3600))
+    exact = [int(Fraction(k, 5) * rate) % 7 for k in range(len(steps))]
+    assert sample(labels, frames, steps).tolist() == exact
+
+
+@pytest.mark.parametrize("to_other", [sample, majority])
+def test_labels_that_do_not_fit_their_frames_are_refused(to_other):
+    steps = Timeline.steps(5, end=ticks(1))
+    with pytest.raises(ShapeError, match="3 labels, 5 intervals; give one label for each"):
+        to_other(np.zeros(3, np.int64), steps, steps)

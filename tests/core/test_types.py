@@ -200,3 +200,32 @@ def test_an_annotation_may_leave_frames_unlabelled():
 
 def test_a_clip_needs_only_a_name():
     assert Clip("talk") == Clip("talk", video=None, audio=None, split=None, subject=None)
+
+
+def test_scores_over_windows_are_means_of_the_valid_probabilities_in_them():
+    given = scores([[1, 0, 0], [0, 2, 2], [9, 9, 9], [0, 0, 4]], valid=[True, True, False, False])
+    over = given.over(Timeline.windows(20, 20, end=40))
+    assert over.values.tolist() == [[0.5, 0.25, 0.25], [0, 0, 0]]
+    assert over.valid.tolist() == [True, False]
+
+
+def test_held_scores_fill_gaps_with_the_last_row_and_the_start_with_the_first():
+    given = scores(np.eye(3)[[0, 1, 2, 0]], valid=[False, True, False, True])
+    held = given.held()
+    assert held.best().tolist() == [1, 1, 1, 0]
+    assert held.valid.all()
+
+
+def test_scores_without_any_valid_row_stay_as_they_are_when_held():
+    assert not scores(np.ones((2, 3)), valid=[False, False]).held().valid.any()
+
+
+def test_an_annotation_at_another_rate_is_not_labelled_beyond_its_end():
+    truth = Annotation(np.array([0, 1]), steps(2), ABC).onto(steps(4))
+    assert truth.labels.tolist() == [0, 1, -1, -1]
+    assert truth.timeline == steps(4)
+
+
+def test_an_annotation_over_windows_ignores_unlabelled_frames():
+    truth = Annotation(np.array([-1, 2, -1, -1]), steps(4), ABC).over(Timeline.windows(20, 20, end=40))
+    assert truth.labels.tolist() == [2, -1]

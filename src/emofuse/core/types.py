@@ -72,6 +72,23 @@ class Annotation:
             raise ShapeError(f"Annotation: labels have shape {self.labels.shape}; give one label for each interval.")
         self.label_set.decode(self.labels)
 
+    def __len__(self) -> int:
+        return len(self.timeline)
+
+    def onto(self, timeline: Timeline) -> Annotation:
+        """The label at the start of each interval of another timeline, as for labels at 5 Hz.
+
+        >>> from emofuse.core.time import ticks
+        >>> at_30_hz = Annotation(np.repeat([0, 1], 15), Timeline.steps(30, end=ticks(1)), LabelSet(("no", "yes")))
+        >>> at_30_hz.onto(Timeline.steps(5, end=ticks(1))).labels
+        array([0, 0, 0, 1, 1])
+        """
+        return replace(self, labels=align.sample(self.labels, self.timeline, timeline), timeline=timeline)
+
+    def over(self, windows: Timeline) -> Annotation:
+        """The commonest label in each window, -1 only where nothing in it is labelled."""
+        return replace(self, labels=align.majority(self.labels, self.timeline, windows), timeline=windows)
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -127,6 +144,20 @@ class Scores:
         """These scores on another timeline: the mean of all rows that hold the start of each interval."""
         values, valid = align.spread(self.values, self.timeline, timeline, valid=self.valid)
         return replace(self, values=values, timeline=timeline, valid=valid)
+
+    def over(self, windows: Timeline) -> Scores:
+        """One row for each window: the mean of the valid probabilities of the rows that start in it."""
+        pooled = align.pool(self.probabilities(), self.timeline, windows, valid=self.valid)
+        return replace(self, values=pooled.mean, timeline=windows, valid=pooled.valid)
+
+    def held(self) -> Scores:
+        """These scores with gaps filled: by the last valid row, before the first by the first.
+
+        Without any valid row they come back unchanged.
+        """
+        if not self.valid.any():
+            return self
+        return replace(self, values=align.hold(self.values, self.valid), valid=np.ones(len(self), bool))
 
 
 def _same_length(what: str, timeline: Timeline, **arrays: NDArray[Any]) -> None:

@@ -24,7 +24,7 @@ from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
 from emofuse.media.container import check_readable
 from emofuse.run.predict import Options, Predictor
 from emofuse.run.prediction import FORMATS, Prediction
-from emofuse.systems.names import nearest
+from emofuse.core.names import nearest
 
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}

@@ -18,7 +18,7 @@ from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import SettingsError
 from emofuse.run.session import Output
-from emofuse.systems.names import nearest
+from emofuse.core.names import nearest
 
 if TYPE_CHECKING:
     import pandas as pd

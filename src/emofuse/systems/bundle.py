@@ -22,7 +22,7 @@ from emofuse.core.store import digest, file_digest, write_json
 from emofuse.errors import BundleError, LabelError
 from emofuse.media.faces import crop as crops
 from emofuse.systems.engine import Engine, Net
-from emofuse.systems.names import nearest
+from emofuse.core.names import nearest
 
 FORMAT = 1
 MANIFEST = "bundle.json"

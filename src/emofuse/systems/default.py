@@ -83,10 +83,10 @@ def _figures(net: Any, part: FaceImages, calibration: Calibration) -> Figures:
     counts = metrics.confusion(part.labels, probabilities.argmax(axis=1), classes=len(AFFWILD2))
     return Figures(
         images=len(part),
-        accuracy=round(metrics.accuracy(counts), 4),
-        uar=round(metrics.uar(counts), 4),
+        accuracy=round(float(metrics.accuracy_of(counts)), 4),
+        uar=round(float(metrics.uar_of(counts)), 4),
         calibration_error=round(metrics.calibration_error(part.labels, probabilities), 4),
-        recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls(counts), strict=True)},
+        recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
     )
 
 

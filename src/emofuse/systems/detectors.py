@@ -8,7 +8,7 @@ from emofuse.errors import OutputError, SettingsError, WeightsError
 from emofuse.media.faces.detect import Detector, Haar, YuNet
 from emofuse.systems import weights
 from emofuse.systems.engine import Engine
-from emofuse.systems.names import nearest
+from emofuse.core.names import nearest
 
 DETECTORS = ("auto", "yunet", "haar")
 

@@ -17,7 +17,7 @@ import platformdirs
 
 from emofuse.core.store import atomic, file_digest
 from emofuse.errors import WeightsError
-from emofuse.systems.names import nearest
+from emofuse.core.names import nearest
 
 VARIABLE = "EMOFUSE_WEIGHTS"
 

@@ -1,0 +1,95 @@
+"""Pictures in files of their own: read, encoded, and a folder of numbered ones read as it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.errors import DataError, ShapeError
+
+Image = NDArray[np.uint8]
+
+
+def read_image(path: str | Path) -> Image:
+    """A picture file as uint8 RGB [height, width, 3].
+
+    Raises:
+        DataError: the file is missing or is no picture.
+    """
+    try:
+        content = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise DataError(f"{path}: no picture, or a damaged one; copy it again.")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def encode_jpeg(image: Image, *, quality: int = 95) -> bytes:
+    """The content of a JPEG file.
+
+    Args:
+        image: uint8 RGB [height, width, 3].
+    Raises:
+        ShapeError: another shape or type.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ShapeError(f"encode_jpeg: the picture is {image.dtype} {image.shape}; give uint8 [height, width, 3].")
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return content.tobytes()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRows:
+    """Picture files as rows of an array uint8 [n, height, width, 3] that are read when they are asked for.
+
+    paths: the file of each row, None where there is none; such rows are black.
+    size: height and width of all pictures.
+
+    Indexing with a number, a slice, an array of numbers or of booleans gives an array, as NumPy does.
+    """
+
+    paths: Sequence[Path | None]
+    size: tuple[int, int]
+
+    ndim = 4
+    dtype = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """[n, height, width, 3]."""
+        return (len(self.paths), *self.size, 3)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, rows: Any) -> Image:
+        chosen = np.arange(len(self.paths))[rows]
+        if np.ndim(chosen) == 0:
+            return self._read(int(chosen))
+        images = np.zeros((len(chosen), *self.size, 3), np.uint8)
+        for k, row in enumerate(chosen):
+            images[k] = self._read(int(row))
+        return images
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def _read(self, row: int) -> Image:
+        path = self.paths[row]
+        if path is None:
+            return np.zeros((*self.size, 3), np.uint8)
+        image = read_image(path)
+        if image.shape[:2] != self.size:
+            raise DataError(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels, the others have {self.size[1]}x{self.size[0]}; "
+                "cut all faces of a folder to one size."
+            )
+        return image
