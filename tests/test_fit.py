@@ -26,12 +26,7 @@ from emofuse.nets.compact import CompactFace, CompactFaceSettings  # noqa: E402
 SETTINGS = FitSettings(epochs=3, batch=8, lr=0.05, average_decay=0.5, seed=4)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def examples(n: int, *, seed: int) -> Examples:

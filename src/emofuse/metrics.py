@@ -121,7 +121,9 @@ def _diagonal(counts: NDArray[Any]) -> NDArray[Any]:
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    shares = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=shares, where=np.asarray(whole) > 0)
+    return shares
 
 
 def _mean(values: Doubles) -> Doubles:

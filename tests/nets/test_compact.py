@@ -7,13 +7,7 @@ torch = pytest.importorskip("torch")
 from emofuse.fit import fresh  # noqa: E402 (torch may be missing)
 from emofuse.nets.compact import CompactFace, CompactFaceSettings  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

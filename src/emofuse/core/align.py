@@ -71,16 +71,20 @@ def spread(values: NDArray[Any], windows: Timeline, frames: Timeline, *, valid: 
         ShapeError: a length does not fit, or valid is not bool.
     """
     _fits("spread", values, valid, windows)
-    # Starts and ends are both sorted, so the windows over a moment are a range of rows.
-    first = np.searchsorted(windows.end, frames.start, side="right")
-    last = np.searchsorted(windows.start, frames.start, side="right")
+    # Starts and ends are both sorted, so the windows over a moment are a range of rows; of valid rows too.
+    before = np.concatenate([[0], np.cumsum(valid)])
+    first = before[np.searchsorted(windows.end, frames.start, side="right")]
+    last = before[np.searchsorted(windows.start, frames.start, side="right")]
+    rows, count = values[valid], np.maximum(last - first, 0)
     out = np.zeros((len(frames), *values.shape[1:]), np.float32)
-    covered = np.zeros(len(frames), bool)
-    for n in np.flatnonzero(last > first):
-        rows = values[first[n] : last[n]][valid[first[n] : last[n]]]
-        if len(rows):
-            out[n], covered[n] = rows.mean(axis=0, dtype=np.float64), True
-    return out, covered
+    out[count == 1] = rows[first[count == 1]]
+    several = np.flatnonzero(count > 1)
+    if len(several):
+        bounds = np.stack([first[several], last[several]], axis=1).ravel()
+        padded = np.concatenate([rows, np.zeros_like(rows[:1])]).astype(np.float64)  # a range may end after the last row
+        sums = np.add.reduceat(padded, bounds, axis=0)[::2]
+        out[several] = sums / count[several].reshape(-1, *[1] * (values.ndim - 1))
+    return out, count > 0
 
 
 def hold(values: NDArray[Any], valid: Bools) -> NDArray[Any]:

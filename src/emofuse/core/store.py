@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,39 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise OutputError(_explain(path, error)) from error
     except BaseException:
         _remove(partial)
+        raise
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder to fill; it takes the place of `path` if the block ends without an error.
+
+    A folder that was there before is replaced as a whole.
+
+    Raises:
+        OutputError: the folder cannot be written, the disk is full, or a file stands in its place.
+    """
+    path = Path(path)
+    partial, old = path.with_name(f"{_PARTIAL}{path.name}"), path.with_name(f"{_PARTIAL}old-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file", str(path))
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        if path.exists():
+            path.replace(old)
+        partial.replace(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not _concerns(error, path, partial):
+            raise
+        raise OutputError(_explain(path, error)) from error
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
