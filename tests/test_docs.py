@@ -10,6 +10,10 @@ import typer
 
 import emofuse
 from emofuse.apps.cli import app
+from emofuse.data.problems import KINDS
+from emofuse.data.submission import EDITIONS
+from emofuse.fusion import METHODS
+from emofuse.metrics import MEASURES
 from emofuse.run.prediction import FORMATS
 from emofuse.systems.bundle import shipped
 from emofuse.systems.detectors import DETECTORS
@@ -47,8 +51,14 @@ def test_every_command_has_help_and_each_that_acts_an_example(name, command):
 
 
 def test_every_name_that_can_be_given_is_documented():
-    for name in (*FORMATS, *DETECTORS, *DEVICES, *KNOWN, *shipped()):
+    for name in (*FORMATS, *DETECTORS, *DEVICES, *KNOWN, *shipped(), *METHODS, *MEASURES, *EDITIONS):
         assert f"`{name}`" in COMMANDS or f"bundle `{name}`" in COMMANDS, name
+
+
+def test_every_kind_of_problem_is_documented():
+    data = (ROOT / "docs" / "data.md").read_text("utf-8")
+    for kind, meaning in KINDS.items():
+        assert f"| `{kind}` | {meaning} |" in data
 
 
 def test_every_public_name_is_there_and_has_a_docstring():

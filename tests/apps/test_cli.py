@@ -7,29 +7,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from emofuse.apps.cli import main
 from media.clips import moving_picture, turn, write
-
-
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in an empty folder; gives exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([str(w) for w in words])
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return command
 
 
 def one_line(message: str, *parts: str) -> None:

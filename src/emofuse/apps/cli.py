@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from emofuse import __version__
+from emofuse.apps import challenge, data
+from emofuse.apps.options import AsJson, print_json
 from emofuse.errors import EmofuseError
 
 if TYPE_CHECKING:
@@ -25,13 +26,19 @@ app = typer.Typer(
 weights_app = typer.Typer(
     help="Weights that are not in the package: list, fetch, and where they are.", no_args_is_help=True
 )
-data_app = typer.Typer(help="Data for trying things out.", no_args_is_help=True)
 train_app = typer.Typer(help="Train a system and write it as a bundle.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
-app.add_typer(data_app, name="data")
+app.add_typer(data.app, name="data")
 app.add_typer(train_app, name="train")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
+app.command(
+    epilog="Example: emofuse evaluate results face=face.parquet --data affwild2 --fuse swf,mcwf   |   "
+    "emofuse evaluate submission --data affwild2"
+)(challenge.evaluate)
+app.command(
+    epilog="Example: emofuse submit results --data affwild2 --edition 2020 --out submission   |   "
+    "emofuse submit --check submission --data affwild2 --edition 2020"
+)(challenge.submit)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -127,7 +134,7 @@ def systems(as_json: AsJson = False) -> None:
 
     loaded = {name: bundles.load(name) for name in bundles.shipped()}
     if as_json:
-        _print_json(
+        print_json(
             {n: {"version": b.version, "labels": b.label_set.names, "card": dict(b.card)} for n, b in loaded.items()}
         )
         return
@@ -152,7 +159,7 @@ def weights_list(as_json: AsJson = False) -> None:
         for w in weights.KNOWN.values()
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     for row in rows:
         print(f"{row['name']:<8} {row['what']} ({row['licence']})\n         {row['path'] or 'not on this machine'}")
@@ -185,19 +192,6 @@ def _located(entry: Any) -> str | None:
     return str(path) if path else None
 
 
-@data_app.command("sample", epilog="Example: emofuse data sample sample.mp4")
-def data_sample(
-    path: Annotated[Path, typer.Argument(help="The video to write (.mp4).")],
-    seconds: Annotated[float, typer.Option(help="Length.", min=6.0, max=600.0)] = 12.0,
-    seed: Annotated[int, typer.Option(help="Other movements and another voice.")] = 0,
-) -> None:
-    """Make a short video of a drawn, talking face that shows one emotion after the other."""
-    from emofuse.media.sample import make_sample
-
-    shown = make_sample(path, seconds=seconds, seed=seed)
-    print(f"{path}: " + ", ".join(f"{emotion} {start:.1f}-{end:.1f} s" for start, end, emotion in shown))
-
-
 @train_app.command("default", epilog="Example: emofuse train default --data fer2013.npz --out runs/default")
 def train_default(
     data: Annotated[Path, typer.Option(help="fer2013.npz with FER+ votes.")],
@@ -217,13 +211,9 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = examine()
     if as_json:
-        _print_json([f.__dict__ for f in findings])
+        print_json([f.__dict__ for f in findings])
     else:
         for f in findings:
             print(f"{'ok  ' if f.good else 'FAIL'} {f.what:<18} {f.found}")
     if not all(f.good for f in findings):
         raise typer.Exit(2)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from emofuse import __version__
+from emofuse.core.names import nearest
 from emofuse.core.store import digest, file_digest, write_json
 from emofuse.core.time import seconds
 from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
 from emofuse.media.container import check_readable
 from emofuse.run.predict import Options, Predictor
 from emofuse.run.prediction import FORMATS, Prediction
-from emofuse.core.names import nearest
 
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}
@@ -137,6 +137,7 @@ def _figures(prediction: Prediction) -> dict[str, Any]:
             {
                 "person": p,
                 "face_found": round(float(s.valid.mean()), 4),
+                "centre": [round(c, 4) for c in prediction.centres[p]],
                 "mean": {
                     n: round(float(v), 4)
                     for n, v in zip(s.label_set.names, s.probabilities()[s.valid].mean(axis=0), strict=True)

@@ -80,13 +80,13 @@ class Predictor:
                 if progress is not None:
                     progress(chunk[-1].end / max(reader.end, 1))
             collector.add(session.close(reader.end))
-            warnings = list(reader.warnings)
+            warnings, size = list(reader.warnings), (reader.info.width, reader.info.height)
         about = {
             "bundle": f"{self.bundle.name} {self.bundle.version}",
             "detector": self.detector.identity,
             "warnings": warnings,
         }
-        return collector.prediction(path.name, self.bundle.name, about)
+        return collector.prediction(path.name, self.bundle.name, about, size=size)
 
 
 def predict(

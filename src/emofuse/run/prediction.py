@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import LabelSet
+from emofuse.core.names import nearest
 from emofuse.core.store import atomic, write_bytes
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import SettingsError
 from emofuse.run.session import Output
-from emofuse.core.names import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,7 @@ class Prediction:
     frames: int64 [n], number of the decoded frame on screen at each row, -1 before the first.
     scores: by person; a row is valid where the person's face was found.
     about: what was used (bundle, detector) and what was noticed on the way.
+    centres: by person; mean centre (x, y) of the face where it was found, in parts of the picture.
 
     >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
     ['anger', 'confidence', 'disgust']
@@ -68,6 +69,7 @@ class Prediction:
     label_set: LabelSet
     scores: Mapping[int, Scores]
     about: Mapping[str, Any] = field(default_factory=dict)
+    centres: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, file: str) -> Prediction:
@@ -219,6 +221,7 @@ class Collector:
         self._label_set = label_set
         self._steps = array("q")  # start, end, frame, picture of one step after the other
         self._found: dict[int, tuple[array[int], array[float]]] = {}
+        self._places: dict[int, NDArray[np.float64]] = {}  # sum of the centres of each person's faces, in pixels
 
     def add(self, output: Output) -> None:
         """Take the output of a push or of the close."""
@@ -228,13 +231,22 @@ class Collector:
             pictures, shares = self._found.setdefault(o.person, (array("q"), array("f")))
             pictures.append(o.picture)
             shares.extend(o.probabilities.tolist())
+            centre = o.face.box[:2].astype(np.float64) + o.face.box[2:] / 2
+            self._places[o.person] = self._places.get(o.person, 0) + centre
 
-    def prediction(self, file: str, system: str, about: Mapping[str, Any]) -> Prediction:
-        """Everything gathered so far."""
+    def prediction(
+        self, file: str, system: str, about: Mapping[str, Any], *, size: tuple[int, int] | None = None
+    ) -> Prediction:
+        """Everything gathered so far; with the size of the picture (width, height) also where the faces were."""
         start, end, frames, pictures = np.array(self._steps, np.int64).reshape(-1, 4).T
         timeline = Timeline(start, end)
         scores = {p: self._scores(p, timeline, pictures, system) for p in self._found}
-        return Prediction(file, timeline, frames.copy(), self._label_set, scores, about)
+        centres = {p: self._centre(p, size) for p in self._found} if size else {}
+        return Prediction(file, timeline, frames.copy(), self._label_set, scores, about, centres)
+
+    def _centre(self, person: int, size: tuple[int, int]) -> tuple[float, float]:
+        x, y = self._places[person] / len(self._found[person][0]) / size
+        return float(x), float(y)
 
     def _scores(self, person: int, timeline: Timeline, pictures: Ints, system: str) -> Scores:
         found, shares = self._found[person]
