@@ -1,0 +1,51 @@
+"""torch files of weights as named arrays. Only tensors are read: a file that wants to run code is refused."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from emofuse.errors import WeightsError
+from emofuse.nets.formats.kinds import unreadable
+
+KIND = "a torch file of tensors (a state dict)"
+# Where checkpoints keep the state dict.
+_INSIDE = ("state_dict", "model", "model_state_dict")
+
+
+def read(path: Path) -> dict[str, NDArray[Any]]:
+    """Arrays by their names in the state dict, in its order.
+
+    Raises:
+        WeightsError: no such file, cut off, with anything but tensors, or without named tensors.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats that torch will no longer write
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch raise what they like, and their messages are long
+        raise unreadable(path, KIND, type(error).__name__) from None
+    tensors = _tensors(content)
+    if not tensors:
+        raise WeightsError(f"{path}: no named tensors; expected {KIND}, found {type(content).__name__}.")
+    return {k: _array(v) for k, v in tensors.items()}
+
+
+def _tensors(content: Any) -> dict[str, torch.Tensor]:
+    if not isinstance(content, Mapping):
+        return {}
+    for key in _INSIDE:
+        if isinstance(content.get(key), Mapping):
+            return _tensors(content[key])
+    return {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    # NumPy knows no bfloat16.
+    array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
+    return array

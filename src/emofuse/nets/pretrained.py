@@ -1,0 +1,186 @@
+"""Pretrained weights of the visual nets by name: where they come from, how they are read, and how they are kept.
+
+A file as it was published is converted to safetensors once with `import_weights`; `load_pretrained` takes either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from emofuse.core.names import nearest
+from emofuse.core.store import file_digest, write_bytes
+from emofuse.errors import WeightsError
+from emofuse.nets import mobilefacenet, vggface, vggface2
+from emofuse.nets.formats import kinds
+
+_METADATA = "emofuse"
+
+
+class Head(StrEnum):
+    """What to do with the last layers of a net, whose classes may be others than the file's.
+
+    STRICT: they come from the file, which must have them. FRESH: they stay as they are, whatever the file has.
+    """
+
+    STRICT = "strict"
+    FRESH = "fresh"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """One set of weights: net and settings it is for, reader, and what a user must know before using it."""
+
+    name: str
+    net: type[Any]
+    settings: Any
+    read: Callable[[Path, Any], dict[str, Tensor]]
+    file: str
+    form: str
+    what: str
+    licence: str
+    source: str
+
+    def build(self, classes: int = 7) -> nn.Module:
+        """The net with random weights and that many classes."""
+        net: nn.Module = self.net(replace(self.settings, classes=classes))
+        return net
+
+
+KNOWN = {
+    w.name: w
+    for w in (
+        Pretrained(
+            name="vggface2",
+            net=vggface2.VGGFace2,
+            settings=vggface2.VGGFace2Settings(),
+            read=vggface2.load_keras,
+            file="rcmalli_vggface_tf_notop_resnet50.h5",
+            form="keras-hdf5",
+            what="ResNet-50 trained on the identities of VGGFace2, without classifier",
+            licence="non-commercial research, Creative Commons Attribution (readme of keras-vggface)",
+            source="https://github.com/rcmalli/keras-vggface/releases/tag/v2.0",
+        ),
+        Pretrained(
+            name="vggface",
+            net=vggface.VGGFace,
+            settings=vggface.VGGFaceSettings(classes=2622),
+            read=vggface.load_matconvnet,
+            file="vgg_face.mat",
+            form="matconvnet",
+            what="VGG-16 trained on the 2622 identities of VGG-Face",
+            licence="non-commercial research",
+            source="https://www.robots.ox.ac.uk/~vgg/software/vgg_face/",
+        ),
+        Pretrained(
+            name="vggfer",
+            net=vggface.VGGFace,
+            settings=vggface.VGGFaceSettings(classes=7),
+            read=vggface.load_matconvnet,
+            file="vggfer.mat",
+            form="matconvnet",
+            what="VGG-Face fine-tuned on the 7 emotions of FER-2013 by Kaya et al. (2017)",
+            licence="research; cite doi:10.1016/j.imavis.2017.01.012",
+            source="https://github.com/frkngrpnr/jcs (readme)",
+        ),
+        Pretrained(
+            name="mobilefacenet",
+            net=mobilefacenet.MobileFaceNet,
+            settings=mobilefacenet.MobileFaceNetSettings(),
+            read=mobilefacenet.load_torch,
+            file="mobilefacenet.pt",
+            form="torch-state-dict",
+            what="MobileFaceNet, identity embedding trained on MS-Celeb-1M",
+            licence="Apache-2.0",
+            source="https://github.com/foamliu/MobileFaceNet",
+        ),
+    )
+}
+
+
+def known(name: str) -> Pretrained:
+    """The entry of a name.
+
+    Raises:
+        WeightsError: there is no such name; the nearest is suggested.
+    """
+    if name not in KNOWN:
+        raise WeightsError(f"weights {name!r}: unknown{nearest(name, KNOWN)}; one of {', '.join(KNOWN)}.")
+    return KNOWN[name]
+
+
+def convert(path: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of a file as it was published, by their names in the net.
+
+    Raises:
+        WeightsError: the file is not that of `name`.
+    """
+    entry = known(name)
+    return entry.read(path, entry.settings)
+
+
+def import_weights(path: Path, name: str, *, out: Path) -> Path:
+    """Convert a file as it was published to safetensors at `out`, and give `out`; equal files give equal bytes.
+
+    Raises:
+        WeightsError: the file is not that of `name`.
+        OutputError: `out` cannot be written.
+    """
+    tensors = convert(path, name)
+    origin = {"name": name, "file": path.name, "sha256": file_digest(path), "form": known(name).form}
+    # One key: safetensors writes several in any order.
+    write_bytes(out, save(tensors, {_METADATA: json.dumps(origin, sort_keys=True)}))
+    return out
+
+
+def load_pretrained(net: nn.Module, path: Path, *, name: str, head: Head = Head.STRICT) -> tuple[str, ...]:
+    """Put the weights `name` into `net`, from the published file or the one that `import_weights` wrote.
+
+    Returns:
+        Names of the tensors of the net that did not come from the file: none, or those of the head.
+    Raises:
+        WeightsError: the file, the net and the name do not fit each other; the net is left as it was.
+    """
+    entry = known(name)
+    if not isinstance(net, entry.net):
+        raise WeightsError(f"weights {name!r} are for {entry.net.__name__}, not for {type(net).__name__}.")
+    if kinds.kind(path) == kinds.SAFETENSORS:
+        tensors = _read_imported(path, name)
+    else:
+        tensors = entry.read(path, replace(net.settings, classes=entry.settings.classes))
+    own: dict[str, Tensor] = net.state_dict()
+    fresh = tuple(k for k in own if k.startswith(net.head)) if Head(head) is Head.FRESH else ()
+    tensors = {k: v for k, v in tensors.items() if k not in fresh}
+    _check_fit(tensors, {k: v for k, v in own.items() if k not in fresh}, path, heads=net.head)
+    net.load_state_dict(tensors, strict=False)
+    return fresh
+
+
+def _read_imported(path: Path, name: str) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            origin = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+            if origin.get("name") == name:
+                return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, ValueError) as error:
+        raise kinds.unreadable(path, "a file that `emofuse weights import` wrote", error) from None
+    found = f"weights {origin['name']!r}" if "name" in origin else "a file that `emofuse weights import` did not write"
+    raise WeightsError(f"{path}: expected weights {name!r}, found {found}.")
+
+
+def _check_fit(tensors: dict[str, Tensor], own: dict[str, Tensor], path: Path, *, heads: tuple[str, ...]) -> None:
+    for name in (*own, *tensors):
+        file, net = (list(t[name].shape) if name in t else None for t in (tensors, own))
+        if file != net:
+            hint = "; head='fresh' leaves the last layers as they are" if name.startswith(heads) else ""
+            raise WeightsError(
+                f"{path}: {name!r} is {file or 'missing'} in the file and {net or 'missing'} in the net{hint}."
+            )

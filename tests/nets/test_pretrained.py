@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+from emofuse.core.store import file_digest  # noqa: E402
+from emofuse.errors import OutputError, WeightsError  # noqa: E402
+from emofuse.fit import fresh  # noqa: E402
+from emofuse.nets import pretrained  # noqa: E402
+from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
+from emofuse.nets.pretrained import Head, convert, import_weights, known, load_pretrained  # noqa: E402
+from emofuse.nets.vggface import VGGFace  # noqa: E402
+from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
+from nets.weightfiles import (  # noqa: E402 (torch may be missing)
+    average_image,
+    cut,
+    in_net,
+    resnet_layers,
+    shared_weights,
+    vgg_layers,
+    write_keras,
+    write_mat7,
+    write_mat73,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch) -> None:
+    """All names stand for tiny nets here."""
+    for name, entry in pretrained.KNOWN.items():
+        settings = entry.net.tiny(entry.settings.classes).settings
+        monkeypatch.setitem(pretrained.KNOWN, name, replace(entry, settings=settings))
+
+
+def original(name: str, folder: Path, *, seed: int = 0) -> Path:
+    """A file as it would be published, for the tiny net of that name."""
+    entry, rng = known(name), np.random.default_rng(seed)
+    path = folder / entry.file
+    if name == "vggface2":
+        return write_keras(path, resnet_layers(entry.settings, rng))
+    if name == "mobilefacenet":
+        net = fresh(MobileFaceNet.tiny, seed=seed)
+        torch.save({k: v for k, v in net.state_dict().items() if not k.startswith(net.head)}, path)
+        return path
+    layers = vgg_layers(entry.settings, rng, classes=entry.settings.classes)
+    write = write_mat7 if name == "vggface" else write_mat73
+    return write(path, in_net(layers, average_image(entry.settings.size, rng)))
+
+
+NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet")
+
+
+def test_the_names_are_those_of_the_tests():
+    assert tuple(pretrained.KNOWN) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_imported_file_gives_the_same_net_as_the_published_one(tmp_path, name):
+    path = original(name, tmp_path)
+    imported = import_weights(path, name, out=tmp_path / "out" / "w.safetensors")
+    nets = [fresh(known(name).build, seed=3) for _ in range(2)]
+    fresh_names = [
+        load_pretrained(n, p, name=name, head=Head.FRESH) for n, p in zip(nets, (path, imported), strict=True)
+    ]
+    one, two = (net.state_dict() for net in nets)
+    assert fresh_names[0] == fresh_names[1] != ()
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_imported_file_says_what_it_was_and_equal_files_give_equal_bytes(tmp_path, name):
+    path = original(name, tmp_path)
+    first, second = (import_weights(path, name, out=tmp_path / f"{n}.safetensors") for n in (1, 2))
+    with safe_open(first, "np") as file:
+        assert json.loads(file.metadata()["emofuse"]) == {
+            "name": name,
+            "file": known(name).file,
+            "sha256": file_digest(path),
+            "form": known(name).form,
+        }
+        assert set(file.keys()) == set(convert(path, name))
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("head", [Head.FRESH, "fresh"])
+def test_a_fresh_head_stays_as_it_was_and_is_named(tmp_path, head):
+    net = fresh(VGGFace2.tiny, seed=3)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    names = load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=head)
+    same = {k for k, v in net.state_dict().items() if torch.equal(v, before[k])}
+    assert names == ("dense.weight", "dense.bias", "classify.weight", "classify.bias")
+    assert {k for k in same if not k.endswith("num_batches_tracked")} == set(names)
+
+
+def test_a_head_that_the_file_does_not_have_must_be_said_to_be_fresh(tmp_path):
+    with pytest.raises(WeightsError, match=r"'dense.weight' is missing in the file .* head='fresh' leaves"):
+        load_pretrained(VGGFace2.tiny(), original("vggface2", tmp_path), name="vggface2")
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_a_classifier_of_other_classes_must_be_said_to_be_fresh(tmp_path, imported):
+    path = original("vggface", tmp_path)
+    path = import_weights(path, "vggface", out=tmp_path / "w.safetensors") if imported else path
+    net = VGGFace.tiny(classes=8)
+    with pytest.raises(WeightsError, match=r"'layers.fc8.weight' is \[2622, 10\] in the file and \[8, 10\] in the net"):
+        load_pretrained(net, path, name="vggface")
+    assert load_pretrained(net, path, name="vggface", head=Head.FRESH) == ("layers.fc8.weight", "layers.fc8.bias")
+
+
+def test_a_classifier_of_the_same_classes_comes_from_the_file(tmp_path):
+    path = original("vggfer", tmp_path)
+    net = VGGFace.tiny(classes=7)
+    assert load_pretrained(net, path, name="vggfer") == ()
+    assert torch.equal(net.layers["fc8"].weight, convert(path, "vggfer")["layers.fc8.weight"])
+
+
+def test_a_net_is_left_as_it_was_when_the_file_does_not_fit(tmp_path):
+    net = fresh(VGGFace2.tiny, seed=3)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    with pytest.raises(WeightsError):
+        load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=Head.STRICT)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+FOUND = {
+    "vggface2": "an HDF5 file",
+    "vggface": "a MATLAB 5 to 7 file",
+    "vggfer": "a MATLAB 7.3 file",
+    "mobilefacenet": "a zip archive, as torch saves them",
+}
+
+
+@pytest.mark.parametrize(("name", "found"), list(permutations(NAMES, 2)))
+def test_a_file_of_another_net_is_refused_in_one_line_that_says_what_was_found(tmp_path, name, found):
+    path = original(found, tmp_path)
+    with pytest.raises(WeightsError) as error:
+        convert(path, name)
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    if {name, found} == {"vggface", "vggfer"}:  # one net, told apart by its classes
+        assert "'fc8/filters' has shape" in message
+    elif {"vggface2", "vggfer"} == {name, found} or (name, found) == ("vggface", "vggface2"):  # all are HDF5
+        assert "not a Keras weight file" in message or "not a MatConvNet file" in message
+    else:
+        assert f"found {FOUND[found]}" in message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_was_cut_off_is_refused(tmp_path, name):
+    path = cut(original(name, tmp_path))
+    with pytest.raises(WeightsError, match=f"^[^\n]*found {FOUND[name]}[^\n]*is it the right file, and whole"):
+        convert(path, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_imported_file_that_was_cut_off_is_refused(tmp_path, name):
+    path = cut(import_weights(original(name, tmp_path), name, out=tmp_path / "w.safetensors"))
+    with pytest.raises(WeightsError, match=r"found a safetensors file.*is it the right file, and whole"):
+        load_pretrained(known(name).build(), path, name=name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_and_an_empty_file_are_refused(tmp_path, name):
+    with pytest.raises(WeightsError, match=r"w.bin: cannot be read .No such file"):
+        convert(tmp_path / "w.bin", name)
+    (tmp_path / "w.bin").touch()
+    with pytest.raises(WeightsError, match=r"w.bin: expected a .*, found empty"):
+        convert(tmp_path / "w.bin", name)
+
+
+def test_an_imported_file_of_another_name_is_refused(tmp_path):
+    path = import_weights(original("vggface", tmp_path), "vggface", out=tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="expected weights 'vggfer', found weights 'vggface'"):
+        load_pretrained(VGGFace.tiny(), path, name="vggfer")
+
+
+def test_a_safetensors_file_from_elsewhere_is_refused(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="found a file that `emofuse weights import` did not write"):
+        load_pretrained(VGGFace.tiny(), tmp_path / "w.safetensors", name="vggfer")
+
+
+def test_weights_of_another_net_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match="weights 'vggface2' are for VGGFace2, not for MobileFaceNet"):
+        load_pretrained(MobileFaceNet.tiny(), tmp_path / "w.h5", name="vggface2")
+
+
+def test_an_unknown_name_suggests_the_nearest(tmp_path):
+    with pytest.raises(WeightsError, match=r"'vgface2': unknown \(did you mean 'vggface2'\?\); one of vggface2, "):
+        convert(tmp_path / "w.h5", "vgface2")
+
+
+def test_a_torch_file_that_wants_to_run_code_is_refused_and_does_not_run_it(tmp_path):
+    class Touch:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"conv1.0.weight": Touch()}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"expected a torch file of tensors \(a state dict\)"):
+        convert(tmp_path / "w.pt", "mobilefacenet")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+        import_weights(original("vggfer", tmp_path), "vggfer", out=tmp_path / "file" / "w.safetensors")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_entry_says_where_its_file_comes_from_and_its_licence(name):
+    entry = known(name)
+    assert entry.source.startswith("https://")
+    assert all((entry.file, entry.form, entry.what, entry.licence))
+
+
+def test_the_published_mobilefacenet_is_imported_whole(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        pretrained.KNOWN, "mobilefacenet", replace(known("mobilefacenet"), settings=MobileFaceNet().settings)
+    )
+    path = import_weights(shared_weights("mobilefacenet.pt"), "mobilefacenet", out=tmp_path / "w.safetensors")
+    net = MobileFaceNet()
+    assert load_pretrained(net, path, name="mobilefacenet", head=Head.FRESH) == ("classify.weight", "classify.bias")
+    published = torch.load(shared_weights("mobilefacenet.pt"), weights_only=True, map_location="cpu")
+    assert all(torch.equal(net.state_dict()[k], v) for k, v in published.items())
