@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,16 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
     make_sample(path, seconds=6, size=(640, 360))
     return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A made corpus of 12 videos of 4 s, and what its corpus.json says."""
+    from emofuse.data.synthetic import make_corpus
+
+    folder = tmp_path_factory.mktemp("synthetic") / "corpus"
+    make_corpus(folder, videos=12, seconds=4, seed=5, processes=2)
+    return folder, json.loads((folder / "corpus.json").read_text("utf-8"))
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def train_default(data: Path, out: Path, *, epochs: int | None, report: Callable
         left = (total - epoch.epoch - 1) * epoch.seconds / 60
         report(
             f"epoch {epoch.epoch + 1}/{total}  train loss {epoch.train_loss:.3f}  "
-            f"validation loss {epoch.validation_loss:.3f}  accuracy {epoch.validation_accuracy:.4f}  "
+            f"validation loss {epoch.validation_loss:.3f}  accuracy {epoch.measures['accuracy']:.4f}  "
             f"{epoch.seconds:.0f} s, about {left:.0f} min left"
         )
 

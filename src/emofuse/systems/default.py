@@ -59,19 +59,16 @@ def train(data: Path, out: Path, settings: DefaultSettings, report: Any = lambda
     """
     train_part, validation = load_fer2013(data, "train"), load_fer2013(data, "public-test")
     net = fit.fresh(CompactFace, seed=settings.fit.seed)
-    history = fit.fit(
-        net,
+    examples = fit.Data(
         fit.Examples(
             train_part.faces,
             train_part.targets(votes_share=settings.votes_share),
             polish_targets=train_part.targets(votes_share=0),
         ),
         fit.Examples(validation.faces, validation.targets(votes_share=0)),
-        settings=settings.fit,
-        checkpoint=out / "checkpoint.safetensors",
-        report=report,
     )
-    calibration = best_calibration(fit.predict_logits(net, validation.faces), validation.labels)
+    history = fit.fit(net, examples, settings=settings.fit, folder=out, watch=fit.Watch(epoch=report))
+    calibration = best_calibration(fit.predict(net, validation.faces).logits, validation.labels)
     error = fit.export_onnx(net, fit.face_example(SIZE), out / NET, outputs=("embedding", OUTPUT))
     parts = {"public-test": validation, "private-test": load_fer2013(data, "private-test")}
     figures = {name: asdict(_figures(net, part, calibration)) for name, part in parts.items()}
@@ -79,7 +76,7 @@ def train(data: Path, out: Path, settings: DefaultSettings, report: Any = lambda
 
 
 def _figures(net: Any, part: FaceImages, calibration: Calibration) -> Figures:
-    probabilities = calibration(fit.predict_logits(net, part.faces))
+    probabilities = calibration(fit.predict(net, part.faces).logits)
     counts = metrics.confusion(part.labels, probabilities.argmax(axis=1), classes=len(AFFWILD2))
     return Figures(
         images=len(part),

@@ -1,0 +1,60 @@
+"""Training: every net of the paper by one loop, from lazily read examples to an ONNX file.
+
+Start with `fit`; what it needs are `Data` (two `Examples` and a `Prepare`) and `FitSettings`.
+"""
+
+from emofuse.fit.checkpoint import read as read_checkpoint
+from emofuse.fit.devices import DEVICES, device, fresh
+from emofuse.fit.examples import Data, Examples, Inputs
+from emofuse.fit.export import export_onnx, face_example
+from emofuse.fit.logs import EVENTS, HISTORY, Epoch, Progress, Watch
+from emofuse.fit.loop import CHECKPOINT, KEEP, fit
+from emofuse.fit.loss import BALANCES, inverse_weights, log_weights
+from emofuse.fit.optimisers import OPTIMISERS, SCHEDULES, lr_at
+from emofuse.fit.predicting import Judged, Said, evaluate, predict
+from emofuse.fit.prepare import AUGMENTS, Colour, CompactAugment, Draws, Faces, PaperAugment, Prepare
+from emofuse.fit.settings import Balance, FitSettings, Machine, Precision
+from emofuse.fit.waveforms import PREPARE, Waveforms
+
+__all__ = [
+    "AUGMENTS",
+    "BALANCES",
+    "CHECKPOINT",
+    "DEVICES",
+    "EVENTS",
+    "HISTORY",
+    "KEEP",
+    "OPTIMISERS",
+    "PREPARE",
+    "SCHEDULES",
+    "Balance",
+    "Colour",
+    "CompactAugment",
+    "Data",
+    "Draws",
+    "Epoch",
+    "Examples",
+    "Faces",
+    "FitSettings",
+    "Inputs",
+    "Judged",
+    "Machine",
+    "PaperAugment",
+    "Precision",
+    "Prepare",
+    "Progress",
+    "Said",
+    "Watch",
+    "Waveforms",
+    "device",
+    "evaluate",
+    "export_onnx",
+    "face_example",
+    "fit",
+    "fresh",
+    "inverse_weights",
+    "log_weights",
+    "lr_at",
+    "predict",
+    "read_checkpoint",
+]

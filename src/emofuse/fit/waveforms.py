@@ -1,0 +1,68 @@
+"""Preparing sound: waveforms with random loudness, noise and shifts, every option off unless asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from emofuse.errors import ShapeError
+from emofuse.fit.prepare import Draws, Faces, Prepare, uniform
+
+
+@dataclass(frozen=True)
+class Waveforms:
+    """Waveforms float32 [n, samples] -> the same shape, changed in training by what is above zero.
+
+    gain_db: louder or softer by up to so many decibels.
+    noise: white noise of up to this share of the example's own root mean square.
+    shift_samples: moved by up to so many samples either way, silence coming in.
+    """
+
+    gain_db: float = 0.0
+    noise: float = 0.0
+    shift_samples: int = 0
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        return {
+            "gain": uniform(n, -self.gain_db, self.gain_db, generator),
+            "noise": uniform(n, 0, self.noise, generator),
+            # Noise is drawn from a seed of each example, so that a process draws only that of its own.
+            "seed": torch.randint(2**62, (n,), generator=generator),
+            "shift": torch.randint(-self.shift_samples, self.shift_samples + 1, (n,), generator=generator),
+        }
+
+    def __call__(self, batch: Tensor, draws: Draws | None = None, *, strength: float = 1.0) -> Tensor:
+        if not batch.is_floating_point() or batch.ndim != 2:
+            raise ShapeError(
+                f"waveforms: got {str(batch.dtype).removeprefix('torch.')} {tuple(batch.shape)}; "
+                "give float32 [n, samples]."
+            )
+        waves = batch.float()
+        if draws is None:
+            return waves
+        if self.shift_samples:
+            waves = _shifted(waves, (strength * draws["shift"]).round().long().to(waves.device))
+        if self.noise:
+            rms = waves.square().mean(dim=1, keepdim=True).sqrt()
+            noise = torch.stack([_white(waves.shape[1], int(seed)) for seed in draws["seed"]]).to(waves.device)
+            waves = waves + strength * draws["noise"].to(waves.device)[:, None] * rms * noise
+        if self.gain_db:
+            waves = waves * 10 ** (strength * draws["gain"].to(waves.device)[:, None] / 20)
+        return waves
+
+
+def _white(samples: int, seed: int) -> Tensor:
+    return torch.randn(samples, generator=torch.Generator().manual_seed(seed))
+
+
+def _shifted(waves: Tensor, shift: Tensor) -> Tensor:
+    source = torch.arange(waves.shape[1], device=waves.device)[None] - shift[:, None]
+    inside = (source >= 0) & (source < waves.shape[1])
+    return waves.gather(1, source.clamp(0, waves.shape[1] - 1)) * inside
+
+
+PREPARE: Mapping[str, Callable[..., Prepare]] = MappingProxyType({"faces": Faces, "waveforms": Waveforms})
