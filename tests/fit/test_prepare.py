@@ -7,8 +7,9 @@ from scipy import ndimage
 
 torch = pytest.importorskip("torch")
 
+from emofuse.core.colour import Colour  # noqa: E402
 from emofuse.errors import SettingsError, ShapeError  # noqa: E402 (torch may be missing)
-from emofuse.fit import AUGMENTS, Colour, Faces, PaperAugment  # noqa: E402
+from emofuse.fit import AUGMENTS, Faces, PaperAugment  # noqa: E402
 from emofuse.fit.prepare import part  # noqa: E402
 from emofuse.systems import bundle  # noqa: E402
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emofuse.core.colour import Colour
 from emofuse.core.store import digest
 from emofuse.errors import BundleError, SettingsError
 from emofuse.systems import bundle as bundles
-from emofuse.systems.bundle import Colour, FaceInput, load, shipped
+from emofuse.systems.bundle import FaceInput, load, shipped
 from emofuse.systems.engine import Engine
 
 

@@ -81,7 +81,7 @@ def spread(values: NDArray[Any], windows: Timeline, frames: Timeline, *, valid: 
     several = np.flatnonzero(count > 1)
     if len(several):
         bounds = np.stack([first[several], last[several]], axis=1).ravel()
-        padded = np.concatenate([rows, np.zeros_like(rows[:1])]).astype(np.float64)  # a range may end after the last row
+        padded = np.concatenate([rows, np.zeros_like(rows[:1])]).astype(np.float64)  # ranges may end at its end
         sums = np.add.reduceat(padded, bounds, axis=0)[::2]
         out[several] = sums / count[several].reshape(-1, *[1] * (values.ndim - 1))
     return out, count > 0

@@ -31,7 +31,7 @@ def part_of(clips: Sequence[Clip], split: str | None, *, name: str) -> list[Clip
     there = [s for s in (*SPLITS, None) if any(clip.split == s for clip in clips)]
     parts = ", ".join(s or "clips without a part (None)" for s in there) or "no clips at all"
     hint = nearest(split, [s for s in there if s]) if split else ""
-    raise DataError(f"{name}: no part {split or None!r}{hint}; there are {parts}. Choose with --split (all: every clip).")
+    raise DataError(f"{name}: no part {split or None!r}{hint}; there are {parts}. --split all takes every clip.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from emofuse.fit.loop import CHECKPOINT, KEEP, fit
 from emofuse.fit.loss import BALANCES, inverse_weights, log_weights
 from emofuse.fit.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.fit.predicting import Judged, Said, evaluate, predict
-from emofuse.fit.prepare import AUGMENTS, Colour, CompactAugment, Draws, Faces, PaperAugment, Prepare
+from emofuse.fit.prepare import AUGMENTS, CompactAugment, Draws, Faces, PaperAugment, Prepare
 from emofuse.fit.settings import Balance, FitSettings, Machine, Precision
 from emofuse.fit.waveforms import PREPARE, Waveforms
 
@@ -28,7 +28,6 @@ __all__ = [
     "PREPARE",
     "SCHEDULES",
     "Balance",
-    "Colour",
     "CompactAugment",
     "Data",
     "Draws",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from emofuse.core.colour import LUMA, Colour
 from emofuse.errors import SettingsError, ShapeError
 
 Draws = dict[str, Tensor]
@@ -41,14 +41,6 @@ class FaceAugment(Protocol):
     def draw(self, n: int, generator: torch.Generator) -> Draws: ...
 
     def __call__(self, faces: Tensor, draws: Draws, strength: float) -> Tensor: ...
-
-
-class Colour(StrEnum):
-    """Channels that a net wants, in order."""
-
-    GREY = "grey"
-    RGB = "rgb"
-    BGR = "bgr"
 
 
 def part(draws: Draws, rows: slice) -> Draws:
@@ -138,10 +130,6 @@ def _hidden(faces: Tensor, draws: Draws, strength: float) -> Tensor:
     return torch.where(hidden, faces.mean(dim=(1, 2, 3), keepdim=True), faces)
 
 
-# Weights of red, green and blue in grey (ITU-R BT.601, as in OpenCV and in FER-2013's own conversion).
-_LUMA = (0.299, 0.587, 0.114)
-
-
 @dataclass(frozen=True)
 class Faces:
     """Faces uint8 [n, h, w] (grey) or [n, h, w, 3] (RGB) -> float [n, channels, size, size].
@@ -159,7 +147,7 @@ class Faces:
     augment: FaceAugment | None = CompactAugment()
 
     def __post_init__(self) -> None:
-        channels = 1 if self.colour is Colour.GREY else 3
+        channels = self.colour.channels
         if len(self.mean) != channels or len(self.scale) != channels:
             raise SettingsError(
                 f"faces: {len(self.mean)} means and {len(self.scale)} scales for {channels} channels "
@@ -189,7 +177,7 @@ class Faces:
         if batch.ndim == 3:
             return batch.unsqueeze(1).expand(-1, len(self.mean), -1, -1)
         if self.colour is Colour.GREY:
-            return (batch.float() @ torch.tensor(_LUMA, device=batch.device)).unsqueeze(1)
+            return (batch.float() @ torch.tensor(LUMA, device=batch.device)).unsqueeze(1)
         channels = batch.permute(0, 3, 1, 2)
         return channels.flip(1) if self.colour is Colour.BGR else channels
 

@@ -15,10 +15,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from emofuse.core.colour import Colour
 from emofuse.nets.formats import state_dict
 from emofuse.nets.formats.matching import Source, take
 from emofuse.nets.layers import check_layer, collect
-from emofuse.nets.preprocessing import Colour, Preprocessing
+from emofuse.nets.preprocessing import Preprocessing
 
 # ImageNet's, on pixels of 0 to 255, as in the repository's data_gen.py.
 PREPROCESSING = Preprocessing(112, Colour.RGB, mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import torch
@@ -11,14 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from emofuse.core.colour import Colour
 from emofuse.errors import ShapeError
-
-
-class Colour(StrEnum):
-    """Channels in the order that a net wants."""
-
-    RGB = "rgb"
-    BGR = "bgr"
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emofuse.core.colour import Colour
 from emofuse.errors import WeightsError
 from emofuse.nets.formats import matconvnet
 from emofuse.nets.formats.matching import Source, from_hwio, take
 from emofuse.nets.layers import check_layer, collect
-from emofuse.nets.preprocessing import Colour, Preprocessing
+from emofuse.nets.preprocessing import Preprocessing
 
 # Red, green and blue of the published net; files with their own average image replace it.
 AVERAGE_COLOUR = (129.1863, 104.7624, 93.5940)

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from emofuse.core.colour import Colour
 from emofuse.nets.formats import keras
 from emofuse.nets.formats.matching import Source, from_hwio, take
 from emofuse.nets.layers import check_layer, collect
-from emofuse.nets.preprocessing import Colour, Preprocessing
+from emofuse.nets.preprocessing import Preprocessing
 
 # What the weights were made with: version 2 of keras-vggface's `preprocess_input`.
 PREPROCESSING = Preprocessing(224, Colour.BGR, mean=(91.4953, 103.8827, 131.0912))

@@ -201,7 +201,8 @@ def _cases(data: DataSet, sources: Sequence[Source], settings: Settings, notes: 
         raise DataError(f"{'; '.join(lacking)}. Predict them too, or leave them out with --allow-missing.")
     notes += [f"{line}: left out." for line in lacking]
     if not any((c.truth.labels >= 0).any() for c in cases):
-        raise DataError(f"{data.root}: no frame of the part {settings.split or '(all)'} is labelled; there is nothing to score.")
+        part = f"the part {settings.split}" if settings.split else "any part"
+        raise DataError(f"{data.root}: no frame of {part} is labelled; there is nothing to score.")
     return cases
 
 

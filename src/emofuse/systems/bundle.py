@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.colour import LUMA, Colour
 from emofuse.core.labels import LabelSet
+from emofuse.core.names import nearest
 from emofuse.core.store import digest, file_digest, write_json
 from emofuse.errors import BundleError, LabelError
 from emofuse.media.faces import crop as crops
 from emofuse.systems.engine import Engine, Net
-from emofuse.core.names import nearest
 
 FORMAT = 1
 MANIFEST = "bundle.json"
 OUTPUT = "logits"
-
-
-class Colour(StrEnum):
-    """Channels that a net wants, in order."""
-
-    GREY = "grey"
-    RGB = "rgb"
-    BGR = "bgr"
-
-
-# Weights of red, green and blue in grey (ITU-R BT.601, as in OpenCV and in FER-2013's own conversion).
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -53,7 +41,7 @@ class FaceInput:
         """RGB crops uint8 [n, size, size, 3] -> float32 [n, channels, size, size]."""
         pixels = crops.astype(np.float32)
         if self.colour is Colour.GREY:
-            pixels = (pixels @ _LUMA)[..., None]
+            pixels = (pixels @ np.array(LUMA, np.float32))[..., None]
         elif self.colour is Colour.BGR:
             pixels = pixels[..., ::-1]
         scaled = (pixels - np.array(self.mean, np.float32)) / np.array(self.scale, np.float32)

@@ -15,12 +15,13 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from emofuse import __version__, fit, metrics
+from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.data.fer2013 import SIZE, FaceImages, load_fer2013
 from emofuse.fit import FitSettings
 from emofuse.media.faces.crop import fer_crop
 from emofuse.nets.compact import CompactFace
-from emofuse.systems.bundle import OUTPUT, Calibration, Colour, write_manifest
+from emofuse.systems.bundle import OUTPUT, Calibration, write_manifest
 
 NET = "face.onnx"
 

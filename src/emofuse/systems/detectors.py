@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emofuse.core.names import nearest
 from emofuse.errors import OutputError, SettingsError, WeightsError
 from emofuse.media.faces.detect import Detector, Haar, YuNet
 from emofuse.systems import weights
 from emofuse.systems.engine import Engine
-from emofuse.core.names import nearest
 
 DETECTORS = ("auto", "yunet", "haar")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import platformdirs
 
+from emofuse.core.names import nearest
 from emofuse.core.store import atomic, file_digest
 from emofuse.errors import WeightsError
-from emofuse.core.names import nearest
 
 VARIABLE = "EMOFUSE_WEIGHTS"
 
