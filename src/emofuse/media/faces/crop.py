@@ -27,6 +27,14 @@ FER_TEMPLATE: Points = ((0.32, 0.39), (0.68, 0.39), (0.5, 0.598), (0.349, 0.749)
 FER_YUNET_MARGIN, FER_YUNET_SHIFT_Y = 0.009, -0.014
 FER_HAAR_MARGIN, FER_HAAR_SHIFT_Y = 0.032, 0.0
 
+# Framing of the 112x112 faces that identity nets are trained on and that Aff-Wild2 brings (`cropped_aligned`).
+IDENTITY_TEMPLATE: Points = tuple(
+    (x / 112, y / 112)
+    for x, y in ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+)
+# The box of Haar in that framing: from FER_HAAR_MARGIN by the distance and height of the eyes in both templates.
+IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y = 0.181, -0.068
+
 
 @dataclass(frozen=True)
 class BoxCrop:
@@ -144,6 +152,11 @@ def from_json(data: Mapping[str, Any]) -> Crop:
 def fer_crop(size: int) -> AlignedCrop:
     """The framing of FER-2013, for faces of YuNet and, by the fallback, of Haar."""
     return AlignedCrop(size, FER_TEMPLATE, BoxCrop(size, FER_HAAR_MARGIN, FER_HAAR_SHIFT_Y))
+
+
+def identity_crop(size: int = 112) -> AlignedCrop:
+    """The framing of identity nets and of Aff-Wild2's aligned faces."""
+    return AlignedCrop(size, IDENTITY_TEMPLATE, BoxCrop(size, IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y))
 
 
 def similarity(points_from: NDArray[Any], points_to: NDArray[Any]) -> Floats:

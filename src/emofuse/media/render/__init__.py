@@ -5,7 +5,8 @@ Soft shading comes from a height field under one lamp; an expression adds folds 
 a frame costs a few sums, some small polygons and one remap. Colours are RGB, 0 to 255.
 """
 
-from emofuse.media.render.face import EXPRESSIONS, Expression, Identity, Light, Pose
+from emofuse.media.render.draw import draw_single_threaded
+from emofuse.media.render.face import EXPRESSIONS, Colour, Expression, Identity, Light, Pose
 from emofuse.media.render.renderer import FaceRenderer
 
-__all__ = ["EXPRESSIONS", "Expression", "FaceRenderer", "Identity", "Light", "Pose"]
+__all__ = ["EXPRESSIONS", "Colour", "Expression", "FaceRenderer", "Identity", "Light", "Pose", "draw_single_threaded"]

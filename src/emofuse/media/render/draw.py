@@ -1,11 +1,13 @@
 """Curves, soft brushes and the maps from picture to layer: what features and layers are drawn with.
 
 Curves are float [points, 2] in face coordinates; the canvas, uint8 RGB, covers LEFT to RIGHT and TOP to BOTTOM
-at UNIT pixels. The picture is what the viewer sees, its size (width, height) in pixels.
+a number of pixels for each half face width, its unit. What is painted on a canvas takes the unit from its width;
+blurs are given for UNIT. The picture is what the viewer sees, its size (width, height) in pixels.
 """
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -19,10 +21,26 @@ from emofuse.media.render.face import Identity, Pose
 Image = NDArray[Any]  # uint8
 Floats = NDArray[Any]
 
-UNIT = 140  # canvas pixels per half face width
+UNIT = 140  # canvas pixels per half face width, unless a smaller canvas is asked for
 LEFT, TOP, RIGHT, BOTTOM = -1.5, -1.8, 1.5, 2.0  # of the canvas, in face coordinates
-WIDTH, HEIGHT = round((RIGHT - LEFT) * UNIT), round((BOTTOM - TOP) * UNIT)
+AVERTED = 40.0  # degrees of yaw; from here the back of the head shows
+_RADIUS, _PIVOT = 1.5, 1.5  # of the cylinder that turns, and the height about which the head rolls
 SCALE = 0.185  # half the width of a face at scale 1, as part of the picture's height
+
+
+def draw_single_threaded() -> None:
+    """Let OpenCV use one thread in this process, where several processes share the cores."""
+    cv2.setNumThreads(1)
+
+
+@cache
+def canvas_size(unit: int) -> tuple[int, int]:
+    """Width and height of a canvas, in pixels.
+
+    >>> canvas_size(UNIT)
+    (420, 532)
+    """
+    return round((RIGHT - LEFT) * unit), round((BOTTOM - TOP) * unit)
 
 
 def jaw_drop(jaw: float) -> float:
@@ -43,6 +61,20 @@ def mirror(right: Floats) -> Floats:
 
 
 @cache
+def spread(start: float, end: float, count: int) -> Floats:
+    """`np.linspace`, made once."""
+    row = np.linspace(start, end, count)
+    row.flags.writeable = False
+    return row
+
+
+@cache
+def _circle() -> tuple[Floats, Floats]:
+    a = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+    return np.cos(a), np.sin(a)
+
+
+@cache
 def _spline(knots: int, count: int) -> Floats:
     return np.asarray(CubicSpline(np.arange(knots), np.eye(knots))(np.linspace(0, knots - 1, count)))
 
@@ -53,9 +85,9 @@ def smooth(knots: Floats, count: int) -> Floats:
 
 
 def disc(centre: Floats, radius: float, axes: tuple[float, float] = (1, 1), tilt: float = 0.0) -> Floats:
-    a = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-    p = radius * points(axes[0] * np.cos(a), axes[1] * np.sin(a))
-    turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    across, down = _circle()
+    p = radius * points(axes[0] * across, axes[1] * down)
+    turn = np.array([[math.cos(tilt), math.sin(tilt)], [-math.sin(tilt), math.cos(tilt)]])
     return np.asarray(centre + p @ turn)
 
 
@@ -70,14 +102,18 @@ def both(right: Floats) -> list[Floats]:
 
 def ribbon(spine: Floats, width: Floats) -> Floats:
     """The outline of a line of varying width."""
-    along = np.gradient(spine, axis=0)
+    along = np.empty_like(spine)
+    along[1:-1] = (spine[2:] - spine[:-2]) / 2
+    along[0], along[-1] = spine[1] - spine[0], spine[-1] - spine[-2]
     normal = points(-along[:, 1], along[:, 0]) / (np.hypot(along[:, 0], along[:, 1]) + 1e-9)[:, None]
     side = normal * np.asarray(width)[:, None] / 2
     return np.concatenate([spine + side, (spine - side)[::-1]])
 
 
-def grid() -> tuple[Floats, Floats]:
-    x, y = np.meshgrid(np.linspace(LEFT, RIGHT, WIDTH // 2), np.linspace(TOP, BOTTOM, HEIGHT // 2))
+def grid(unit: int) -> tuple[Floats, Floats]:
+    """Face coordinates of the pixels of a canvas at half size."""
+    width, height = canvas_size(unit)
+    x, y = np.meshgrid(np.linspace(LEFT, RIGHT, width // 2), np.linspace(TOP, BOTTOM, height // 2))
     return x, y
 
 
@@ -86,29 +122,33 @@ def hill(x: Floats, y: Floats, x0: float, y0: float, wide: float, high: float) -
     return np.exp(-(((np.abs(x) - x0) / wide) ** 2) - ((y - y0) / high) ** 2)
 
 
-def crease(knots: list[tuple[float, float]], blur: float, *, mirror: bool = True) -> Floats:
+def crease(knots: list[tuple[float, float]], blur: float, *, unit: int, mirror: bool = True) -> Floats:
     """A soft line at half size, 1 at its deepest, thin at its ends."""
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    width, height = canvas_size(unit)
+    mask = np.zeros((height, width), np.uint8)
     spine = smooth(np.array(knots), 24)
     shape = ribbon(spine, 0.035 * np.sin(np.linspace(0.15, np.pi - 0.15, 24)))
     for sign in (1, -1) if mirror else (1,):
-        cv2.fillPoly(mask, [fixed(shape * (sign, 1))], 255, cv2.LINE_AA, 4)
-    soft = cv2.resize(mask, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA).astype(np.float64)
-    blurred = cv2.GaussianBlur(soft, (0, 0), blur)
+        cv2.fillPoly(mask, [fixed(shape * (sign, 1), unit)], 255, cv2.LINE_AA, 4)
+    soft = cv2.resize(mask, (width // 2, height // 2), interpolation=cv2.INTER_AREA).astype(np.float64)
+    blurred = cv2.GaussianBlur(soft, (0, 0), blur * unit / UNIT)
     return np.asarray(blurred / blurred.max())
 
 
-def fixed(curve: Floats, origin: tuple[int, int] = (0, 0)) -> NDArray[np.int32]:
+def fixed(curve: Floats, unit: int, origin: tuple[int, int] = (0, 0)) -> NDArray[np.int32]:
     """Face coordinates to canvas pixels in sixteenths."""
-    shift = np.array((LEFT * UNIT + origin[0], TOP * UNIT + origin[1]))
-    return np.asarray(np.rint((curve * UNIT - shift) * 16).astype(np.int32))
+    scaled = curve * unit
+    scaled -= (LEFT * unit + origin[0], TOP * unit + origin[1])
+    scaled *= 16
+    return np.asarray(np.rint(scaled, out=scaled).astype(np.int32))
 
 
-def soft_mask(polygons: list[Floats], *, blur: float) -> Image:
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+def soft_mask(polygons: list[Floats], *, blur: float, unit: int) -> Image:
+    width, height = canvas_size(unit)
+    mask = np.zeros((height, width), np.uint8)
     for polygon in polygons:
-        cv2.fillPoly(mask, [fixed(polygon)], 255, cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur), np.uint8)
+        cv2.fillPoly(mask, [fixed(polygon, unit)], 255, cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur * unit / UNIT), np.uint8)
 
 
 def paint(
@@ -121,19 +161,20 @@ def paint(
     within: list[Floats] | None = None,
 ) -> None:
     """Fill polygons with soft edges, if asked only where others are."""
-    box = _box(np.concatenate(polygons), 3 * blur + 2)
-    mask = np.zeros((box[3] - box[1], box[2] - box[0]), np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(mask, [fixed(polygon, box[:2])], 255, cv2.LINE_AA, 4)
+    unit = _unit(canvas)
+    blur = blur * unit / UNIT
+    box = _box(np.concatenate(polygons), 3 * blur + 2, unit)
+    mask = _filled(polygons, box, unit)
     _tint(canvas, box, cv2.GaussianBlur(mask, (0, 0), blur), colour, opacity, within)
 
 
 def paint_lines(
     canvas: Image, lines: list[Floats], colour: Any, *, opacity: float, within: list[Floats] | None = None
 ) -> None:
-    box = _box(np.concatenate(lines), 3)
+    unit = _unit(canvas)
+    box = _box(np.concatenate(lines), 3, unit)
     mask = np.zeros((box[3] - box[1], box[2] - box[0]), np.uint8)
-    cv2.polylines(mask, list(fixed(np.stack(lines), box[:2])), False, 255, 1, cv2.LINE_AA, 4)
+    cv2.polylines(mask, list(fixed(np.stack(lines), unit, box[:2])), False, 255, 1, cv2.LINE_AA, 4)
     _tint(canvas, box, mask, colour, opacity, within)
 
 
@@ -141,23 +182,34 @@ def _tint(
     canvas: Image, box: tuple[int, ...], mask: Image, colour: Any, opacity: float, within: list[Floats] | None
 ) -> None:
     if within is not None:
-        limit = np.zeros_like(mask)
-        for polygon in within:
-            cv2.fillPoly(limit, [fixed(polygon, (box[0], box[1]))], 255, cv2.LINE_AA, 4)
-        mask = cv2.min(mask, limit)
+        mask = cv2.min(mask, _filled(within, box, _unit(canvas)))
     part = canvas[box[1] : box[3], box[0] : box[2]]
     fill = np.empty_like(part)
     fill[:] = np.minimum(colour, 255)
     part[:] = blend(fill, np.ascontiguousarray(part), mask, opacity)
 
 
-def _box(curve: Floats, margin: float) -> tuple[int, int, int, int]:
+def _filled(polygons: list[Floats], box: tuple[int, ...], unit: int) -> Image:
+    mask = np.zeros((box[3] - box[1], box[2] - box[0]), np.uint8)
+    pixels, start = fixed(np.concatenate(polygons), unit, (box[0], box[1])), 0
+    for polygon in polygons:
+        cv2.fillPoly(mask, [pixels[start : start + len(polygon)]], 255, cv2.LINE_AA, 4)
+        start += len(polygon)
+    return mask
+
+
+def _unit(canvas: Image) -> int:
+    return round(int(canvas.shape[1]) / (RIGHT - LEFT))
+
+
+def _box(curve: Floats, margin: float, unit: int) -> tuple[int, int, int, int]:
     """Canvas pixels around a curve: left, top, right, bottom."""
+    width, height = canvas_size(unit)
     (x0, y0), (x1, y1) = curve.min(axis=0).tolist(), curve.max(axis=0).tolist()
-    left = min(max(int((x0 - LEFT) * UNIT - margin), 0), WIDTH - 2)
-    top = min(max(int((y0 - TOP) * UNIT - margin), 0), HEIGHT - 2)
-    right = min(max(int((x1 - LEFT) * UNIT + margin) + 1, left + 1), WIDTH)
-    bottom = min(max(int((y1 - TOP) * UNIT + margin) + 1, top + 1), HEIGHT)
+    left = min(max(int((x0 - LEFT) * unit - margin), 0), width - 2)
+    top = min(max(int((y0 - TOP) * unit - margin), 0), height - 2)
+    right = min(max(int((x1 - LEFT) * unit + margin) + 1, left + 1), width)
+    bottom = min(max(int((y1 - TOP) * unit + margin) + 1, top + 1), height)
     return left, top, right, bottom
 
 
@@ -196,10 +248,12 @@ def shoulder_maps(
 
 
 def head_maps(
-    x: float, y: float, unit: float, pose: Pose, size: tuple[int, int]
+    x: float, y: float, unit: float, pose: Pose, size: tuple[int, int], *, canvas_unit: int = UNIT
 ) -> tuple[tuple[int, ...], Floats, Floats]:
     """Roll about the chin, and yaw as the turn of a cylinder: x -> R sin(asin(x / R) - yaw)."""
-    roll, yaw, radius, pivot, grain = np.radians(pose.roll), np.radians(pose.yaw), 1.5, 1.5, 8
+    roll, yaw, radius, pivot = np.radians(pose.roll), np.radians(pose.yaw), _RADIUS, _PIVOT
+    averted = abs(pose.yaw) > AVERTED
+    grain = 1 if averted else 8
     reach = np.array([1.35, 1.85]) * unit * (1 + abs(np.sin(roll)))
     box = _cut(np.array([x, y + 0.05 * unit]) - reach, np.array([x, y + 0.1 * unit]) + reach, size)
     width, height = box[2] - box[0], box[3] - box[1]
@@ -212,7 +266,24 @@ def head_maps(
     u = np.cos(roll) * across + np.sin(roll) * down
     v = np.cos(roll) * down - np.sin(roll) * across + pivot
     u = u + 0.7 * radius * np.sin(yaw)
+    side = u
     u = u * np.cos(yaw) - np.sqrt(np.clip(radius**2 - u * u, 0, None)) * np.sin(yaw)
-    maps = np.dstack([(u - LEFT) * UNIT - 0.5, (v - TOP) * UNIT - 0.5]).astype(np.float32)
+    if averted:
+        # Beside the cylinder and on its far half nothing shows; in other poses the canvas is empty there.
+        u[(np.abs(side) > radius) | (np.abs(np.arcsin(np.clip(side / radius, -1, 1)) - yaw) > np.pi / 2)] = 2 * RIGHT
+    maps = np.dstack([(u - LEFT) * canvas_unit - 0.5, (v - TOP) * canvas_unit - 0.5]).astype(np.float32)
     full = cv2.resize(maps, (columns * grain, rows * grain), interpolation=cv2.INTER_LINEAR)[:height, :width]
     return box, np.ascontiguousarray(full[..., 0]), np.ascontiguousarray(full[..., 1])
+
+
+def project(marks: Floats, x: float, y: float, unit: float, pose: Pose) -> Floats:
+    """Where points [n, 2] of the face come to lie in the picture: the way back of `head_maps`.
+
+    Pixel (0, 0) spans from 0 to 1. Points turned out of sight are kept at the edge of the cylinder.
+    """
+    roll, yaw = np.radians(pose.roll), np.radians(pose.yaw)
+    turned = np.clip(np.arcsin(np.clip(marks[:, 0] / _RADIUS, -1, 1)) + yaw, -np.pi / 2, np.pi / 2)
+    u = _RADIUS * (np.sin(turned) - 0.7 * np.sin(yaw))
+    v = marks[:, 1] - _PIVOT
+    across, down = np.cos(roll) * u - np.sin(roll) * v, np.sin(roll) * u + np.cos(roll) * v + _PIVOT
+    return points(x + 0.5 + across * unit, y + 0.5 + down * unit)

@@ -9,6 +9,8 @@ from dataclasses import astuple, dataclass, replace
 
 Colour = tuple[float, float, float]
 
+WALL: Colour = (176, 184, 186)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -100,7 +102,8 @@ class Pose:
     """Where the person is, and how the head is held on the shoulders.
 
     x, y: the middle between the eyes, in parts of the picture; scale 1 is a medium close-up.
-    nod_x, nod_y: the head's own shift, in half face widths; roll and yaw in degrees.
+    nod_x, nod_y: the head's own shift, in half face widths; roll and yaw in degrees. Beyond 40 degrees of
+        yaw the back of the head comes into view, at 180 nothing else.
     """
 
     x: float = 0.5

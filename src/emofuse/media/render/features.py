@@ -7,13 +7,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from emofuse.media.render.draw import Floats, Image, both, disc, jaw_drop, paint, paint_lines, points, ribbon, smooth
+from emofuse.media.render.draw import (
+    Floats,
+    Image,
+    both,
+    disc,
+    jaw_drop,
+    paint,
+    paint_lines,
+    points,
+    ribbon,
+    smooth,
+    spread,
+)
 from emofuse.media.render.face import Expression, Identity
+
+
+def landmarks(who: Identity, e: Expression) -> Floats:
+    """Eyes, tip of the nose and corners of the mouth, float64 [5, 2], from the left of the picture to its right."""
+    left, right = _mouth_curves(who, e)[1][[0, -1]]
+    return np.array([[-who.eye_spacing, 0.0], [who.eye_spacing, 0.0], [0.0, 0.53], left, right])
 
 
 def draw_eyes(canvas: Image, who: Identity, e: Expression) -> None:
     half, lift = 0.205 * who.eye_size, max(e.lid_upper, -1.0)
-    t = np.linspace(-1, 1, 31)  # -1 is the inner corner
+    t = spread(-1, 1, 31)  # -1 is the inner corner
     x = who.eye_spacing + half * t
     tilt = -0.018 * t
     # Sorrow lets the outer lid hang, a frown presses the inner one down.
@@ -49,7 +67,7 @@ def draw_brows(canvas: Image, who: Identity, e: Expression) -> None:
     knots = np.array([[inner_x, inner_y], [0.36, (inner_y + 1.25 * arch_y) / 2.25], [0.56, arch_y], [0.75, outer_y]])
     knots[:, 0] *= who.eye_spacing / 0.43
     spine = smooth(knots, 24)
-    t = np.linspace(0, 1, len(spine))
+    t = spread(0, 1, len(spine))
     width = who.brow_thickness * 0.088 * np.minimum(1, 0.55 + 2.2 * t) * (1 - t) ** 0.42 + 0.006
     hair = np.array(who.hair) * 0.6
     paint(canvas, both(ribbon(spine, width)), hair, blur=2.6, opacity=0.8)
@@ -63,7 +81,7 @@ def draw_brows(canvas: Image, who: Identity, e: Expression) -> None:
 def draw_nostrils(canvas: Image, who: Identity, e: Expression) -> None:
     y = 0.635 - 0.035 * e.nose_wrinkle
     skin = np.array(who.skin)
-    t = np.linspace(0, 1, 12)
+    t = spread(0, 1, 12)
     bow = np.sin(np.pi * t)
     flare = who.nose_width * (1 + 0.12 * e.nose_wrinkle + 0.06 * e.cheek)
     hole = disc(np.array([0.098 * flare, y]), 1.0, (0.058, 0.026), tilt=-0.25)
@@ -78,8 +96,8 @@ def draw_mouth(canvas: Image, who: Identity, e: Expression) -> None:
     top, inner_top, inner_low, bottom = _mouth_curves(who, e)
     lips, skin = np.array(who.lips), np.array(who.skin)
     count = len(top)
-    bow = np.sin(np.linspace(0, np.pi, count))
-    under = ribbon((bottom + np.array([0, 0.045]))[6:-6], 0.045 * np.sin(np.linspace(0, np.pi, count - 12)))
+    bow = np.sin(spread(0, np.pi, count))
+    under = ribbon((bottom + np.array([0, 0.045]))[6:-6], 0.045 * np.sin(spread(0, np.pi, count - 12)))
     paint(canvas, [under], skin * (0.62, 0.5, 0.44), blur=5, opacity=0.5)
     paint(canvas, [np.concatenate([top, inner_low[::-1]])], lips * 0.82, blur=1.5, opacity=0.9)
     paint(canvas, [np.concatenate([inner_top, bottom[::-1]])], lips, blur=1.8, opacity=0.88)
@@ -95,7 +113,7 @@ def draw_mouth(canvas: Image, who: Identity, e: Expression) -> None:
     middle = inner_top if gap > 0.03 else (inner_top + inner_low) / 2
     paint(canvas, [ribbon(middle, 0.012 + 0.016 * bow)], (84, 34, 34), blur=1.0, opacity=0.85)
     shine = (0.55 * inner_low + 0.45 * bottom)[8:-8]
-    glow = ribbon(shine, 0.02 * np.sin(np.linspace(0, np.pi, len(shine))))
+    glow = ribbon(shine, 0.02 * np.sin(spread(0, np.pi, len(shine))))
     paint(canvas, [glow], lips * 0.5 + 120, blur=3, opacity=0.5)
     dent = disc(middle[-1] + (0.012, 0.004), 1.0, (0.03, 0.022))
     paint(canvas, both(dent), skin * (0.45, 0.32, 0.28), blur=3.0, opacity=0.6)
@@ -103,7 +121,7 @@ def draw_mouth(canvas: Image, who: Identity, e: Expression) -> None:
 
 def _teeth(canvas: Image, lip: Floats, opening: list[Floats], *, depth: float) -> None:
     edge = lip[3:-3]
-    bow = np.sqrt(np.sin(np.linspace(0, np.pi, len(edge))))
+    bow = np.sqrt(np.sin(spread(0, np.pi, len(edge))))
     row = [np.concatenate([edge - (0, 0.01), (edge + points(0 * bow, depth * bow))[::-1]])]
     paint(canvas, row, (226, 220, 208), blur=1.4, opacity=0.96, within=opening)
     y = edge[len(edge) // 2, 1]
@@ -113,7 +131,7 @@ def _teeth(canvas: Image, lip: Floats, opening: list[Floats], *, depth: float) -
 
 def _mouth_curves(who: Identity, e: Expression) -> tuple[Floats, Floats, Floats, Floats]:
     """Left to right corner: edge of the upper lip, upper and lower edge of the opening, edge of the lower lip."""
-    t = np.linspace(-1, 1, 31)
+    t = spread(-1, 1, 31)
     half = who.mouth_width * 0.37 * (1 + 0.28 * e.mouth_width - 0.04 * e.jaw)
     bow = np.clip(1 - t**2, 0, 1)
     centre = 0.985 * who.face_height + 0.02 * max(e.mouth_corner, 0) - 0.03 * e.chin - 0.02 * e.lip_upper

@@ -5,20 +5,21 @@ Skin and folds are maps at half the size of the canvas; wall and body are in pic
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 
 from emofuse.media.render.draw import (
     BOTTOM,
-    HEIGHT,
     LEFT,
     RIGHT,
     TOP,
     UNIT,
-    WIDTH,
     Floats,
     Image,
     both,
+    canvas_size,
     crease,
     disc,
     fixed,
@@ -29,18 +30,18 @@ from emofuse.media.render.draw import (
     smooth,
     soft_mask,
 )
-from emofuse.media.render.face import Identity, Light
+from emofuse.media.render.face import Colour, Identity, Light
 
 _EARS_COVERED = 0.4  # hair longer than this hangs over them
 
 
-def lit_skin(who: Identity, light: Light) -> tuple[Floats, dict[str, Floats]]:
+def lit_skin(who: Identity, light: Light, unit: int) -> tuple[Floats, dict[str, Floats]]:
     """Lit skin float32 [h, w, 3] at half size, and for each fold the relative change it makes."""
-    x, y = grid()
+    x, y = grid(unit)
     lamp = np.array([light.x, light.y, light.z]) / np.linalg.norm([light.x, light.y, light.z])
 
     def lit(height: Floats) -> Floats:
-        dy, dx = np.gradient(height, 2 / UNIT)
+        dy, dx = np.gradient(height, 2 / unit)
         length = np.sqrt(dx**2 + dy**2 + 1)
         facing = np.clip((-dx * lamp[0] - dy * lamp[1] + lamp[2]) / length, 0, None)
         return np.asarray(light.room + light.lamp * facing + 0.10 * light.lamp * facing**24)
@@ -56,9 +57,9 @@ def lit_skin(who: Identity, light: Light) -> tuple[Floats, dict[str, Floats]]:
     )
     tone = tone * (1 - 0.10 * np.exp(-(((y - 1.45) / 0.25) ** 2)))[..., None]
     folds = {}
-    for name, (bulge, shadow) in _fold_reliefs(who, x, y).items():
+    for name, (bulge, shadow) in _fold_reliefs(who, x, y, unit).items():
         change = lit(relief + bulge) / base * (1 - shadow)
-        change = cv2.GaussianBlur(change, (0, 0), 1.2) - 1
+        change = cv2.GaussianBlur(change, (0, 0), 1.2 * unit / UNIT) - 1
         # A crease lets red through: it darkens blue and green more.
         folds[name] = (change[..., None] * np.array([0.85, 1.05, 1.1])).astype(np.float32)
     return (tone * base[..., None]).astype(np.float32), folds
@@ -99,18 +100,18 @@ FOLDS = {
 }
 
 
-def _fold_reliefs(who: Identity, x: Floats, y: Floats) -> dict[str, tuple[Floats, Floats]]:
+def _fold_reliefs(who: Identity, x: Floats, y: Floats, unit: int) -> dict[str, tuple[Floats, Floats]]:
     """For each fold the height it adds and how much light its crease swallows."""
-    eye, nothing = who.eye_spacing, np.zeros_like(x)
-    smile = crease([(0.2, 0.56), (0.36, 0.68), (0.5, 0.9), (0.53, 1.06)], 2.2)
-    frown = crease([(0.075, -0.36), (0.06, -0.24), (0.085, -0.13)], 1.6)
-    brow_lines = [crease([(-0.6, v + 0.03), (-0.3, v), (0, v + 0.025), (0.3, v), (0.6, v + 0.03)], 1.5, mirror=False)
+    eye, nothing, line = who.eye_spacing, np.zeros_like(x), partial(crease, unit=unit)
+    smile = line([(0.2, 0.56), (0.36, 0.68), (0.5, 0.9), (0.53, 1.06)], 2.2)
+    frown = line([(0.075, -0.36), (0.06, -0.24), (0.085, -0.13)], 1.6)
+    brow_lines = [line([(-0.6, v + 0.03), (-0.3, v), (0, v + 0.025), (0.3, v), (0.6, v + 0.03)], 1.5, mirror=False)
                   for v in (-0.62, -0.74, -0.86)]  # fmt: skip
-    worry = [crease([(-0.28, v + 0.05), (0, v), (0.28, v + 0.05)], 1.6, mirror=False) for v in (-0.6, -0.72)]
-    bags = crease([(eye - 0.17, 0.1), (eye, 0.145), (eye + 0.19, 0.1)], 1.6)
-    feet = crease([(eye + 0.25, 0.0), (eye + 0.36, -0.04)], 1.2) + crease([(eye + 0.25, 0.05), (eye + 0.36, 0.07)], 1.2)
-    nose = crease([(0.03, 0.02), (0.11, 0.08)], 1.4) + crease([(0.02, 0.1), (0.13, 0.2)], 1.4)
-    corner = crease([(0.4, 1.06), (0.47, 1.16), (0.47, 1.28)], 2.4)
+    worry = [line([(-0.28, v + 0.05), (0, v), (0.28, v + 0.05)], 1.6, mirror=False) for v in (-0.6, -0.72)]
+    bags = line([(eye - 0.17, 0.1), (eye, 0.145), (eye + 0.19, 0.1)], 1.6)
+    feet = line([(eye + 0.25, 0.0), (eye + 0.36, -0.04)], 1.2) + line([(eye + 0.25, 0.05), (eye + 0.36, 0.07)], 1.2)
+    nose = line([(0.03, 0.02), (0.11, 0.08)], 1.4) + line([(0.02, 0.1), (0.13, 0.2)], 1.4)
+    corner = line([(0.4, 1.06), (0.47, 1.16), (0.47, 1.28)], 2.4)
     return {
         "cheek": (0.075 * hill(x, y, 0.53, 0.5, 0.16, 0.13), 0.14 * feet),
         "smile_line": (-0.012 * smile, 0.32 * smile),
@@ -121,16 +122,17 @@ def _fold_reliefs(who: Identity, x: Floats, y: Floats) -> dict[str, tuple[Floats
         "nose": (nothing, 0.2 * np.clip(nose, 0, 1)),
         "chin": (
             0.035 * hill(x, y, 0, 1.3, 0.13, 0.08),
-            0.22 * crease([(-0.2, 1.22), (0, 1.185), (0.2, 1.22)], 2.4, mirror=False),
+            0.22 * line([(-0.2, 1.22), (0, 1.185), (0.2, 1.22)], 2.4, mirror=False),
         ),
         "corner": (nothing, 0.3 * corner),
     }
 
 
-def back(who: Identity, rng: np.random.Generator) -> tuple[Image, Image]:
+def back(who: Identity, rng: np.random.Generator, unit: int) -> tuple[Image, Image]:
     """Ears and the hair behind the face."""
     skin, hair = np.array(who.skin), np.array(who.hair)
-    canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    width, height = canvas_size(unit)
+    canvas = np.empty((height, width, 3), np.uint8)
     canvas[:] = hair * 0.7
     long = -0.2 + 1.6 * who.hair_length
     if who.hair_length > _EARS_COVERED:
@@ -138,7 +140,7 @@ def back(who: Identity, rng: np.random.Generator) -> tuple[Image, Image]:
     else:
         knots = [[0, -1.68], [0.7, -1.46], [1.06, -0.85], [1.07, -0.3], [0.98, -0.05]]
     shapes = [mirror(smooth(np.array(knots), 40))]
-    _strands(canvas, hair * 0.7, rng, count=260)
+    _strands(canvas, hair * 0.7, rng, count=260, unit=unit)
     if who.hair_length <= _EARS_COVERED:
         edge = 1.01 * who.face_width
         ears = both(disc(np.array([edge, 0.12]), 1.0, (0.105, 0.235), tilt=0.14))
@@ -147,32 +149,39 @@ def back(who: Identity, rng: np.random.Generator) -> tuple[Image, Image]:
         inner = disc(np.array([edge + 0.035, 0.1]), 1.0, (0.045, 0.15), tilt=0.14)
         paint(canvas, both(inner), skin * (0.6, 0.46, 0.42), blur=4, opacity=0.7)
         shapes += ears
-    return canvas, soft_mask(shapes, blur=1.2)
+    return canvas, soft_mask(shapes, blur=1.2, unit=unit)
 
 
-def front_hair(who: Identity, rng: np.random.Generator) -> tuple[Image, Image]:
+def front_hair(who: Identity, rng: np.random.Generator, unit: int) -> tuple[Image, Image]:
     hair = np.array(who.hair)
-    canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    width, height = canvas_size(unit)
+    canvas = np.empty((height, width, 3), np.uint8)
     canvas[:] = hair
-    _strands(canvas, hair, rng, count=700)
+    _strands(canvas, hair, rng, count=700, unit=unit)
     outer = smooth(np.array([[-1.0, -0.1], [-1.07, -0.55], [-0.95, -1.15], [-0.5, -1.6], [0, -1.71], [0.5, -1.62],
                              [0.96, -1.15], [1.07, -0.55], [1.0, -0.1]]), 80)  # fmt: skip
     h = who.hairline
     line = smooth(np.array([[0.985, -0.08], [0.93, -0.36], [0.83, -0.62 - h], [0.62, -0.92 - h], [0.1, -1.03 - h],
                             [-0.3, -1.06 - h], [-0.56, -0.93 - h], [-0.8, -0.66 - h], [-0.92, -0.36],
                             [-0.985, -0.08]]), 60)  # fmt: skip
-    mask = soft_mask([np.concatenate([outer, line])], blur=2.2)
+    mask = soft_mask([np.concatenate([outer, line])], blur=2.2, unit=unit)
     if who.hair_length > _EARS_COVERED:
         long = -0.2 + 1.6 * who.hair_length
         lock = np.array([[0.9, -0.6], [0.97, -0.1], [0.93, 0.5], [0.9, long], [1.1, long], [1.14, 0.2], [1.08, -0.6]])
-        mask = cv2.max(mask, soft_mask([smooth(lock, 50), smooth(lock, 50) * (-1, 1)], blur=2.0))
+        mask = cv2.max(mask, soft_mask([smooth(lock, 50), smooth(lock, 50) * (-1, 1)], blur=2.0, unit=unit))
     # The edge breaks into hairs.
-    noise = cv2.GaussianBlur(rng.normal(0, 1, mask.shape).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=4.0)
-    edge = mask.astype(np.float32) + 420 * noise * ((mask > 8) & (mask < 247))
+    fine = unit / UNIT
+    noise = cv2.GaussianBlur(rng.normal(0, 1, mask.shape).astype(np.float32), (0, 0), sigmaX=fine, sigmaY=4 * fine)
+    edge = mask.astype(np.float32) + 420 * fine * noise * ((mask > 8) & (mask < 247))
     return canvas, cv2.GaussianBlur(np.clip(edge, 0, 255).astype(np.uint8), (3, 3), 0)
 
 
-def _strands(canvas: Image, hair: Floats, rng: np.random.Generator, *, count: int) -> None:
+def nape(hair: Image, unit: int) -> Image:
+    """The head from behind, RGBA: hair all over."""
+    return np.dstack([hair, soft_mask([disc(np.array([0, -0.15]), 1.0, (1.02, 1.5))], blur=2.0, unit=unit)])
+
+
+def _strands(canvas: Image, hair: Floats, rng: np.random.Generator, *, count: int, unit: int) -> None:
     """Combed in arches from a parting to both sides and down, a gleam across the crown."""
     parting, t = -0.35, np.linspace(0, 1, 20)[:, None]
     for _ in range(count):
@@ -182,17 +191,19 @@ def _strands(canvas: Image, hair: Floats, rng: np.random.Generator, *, count: in
         end = np.array([parting + side * (far * 1.05 + 0.1), low + 0.9 + 0.5 * far])
         tone = np.clip(hair * rng.uniform(0.82, 1.25), 0, 255)
         curve = (1 - t) ** 2 * root + 2 * t * (1 - t) * bend + t**2 * end
-        cv2.polylines(canvas, [fixed(curve)], False, tone.tolist(), int(rng.integers(1, 4)), cv2.LINE_AA, 4)
-    x, y = np.meshgrid(np.linspace(LEFT, RIGHT, WIDTH), np.linspace(TOP, BOTTOM, HEIGHT))
+        thickness = max(1, round(int(rng.integers(1, 4)) * unit / UNIT))
+        cv2.polylines(canvas, [fixed(curve, unit)], False, tone.tolist(), thickness, cv2.LINE_AA, 4)
+    height, width = canvas.shape[:2]
+    x, y = np.meshgrid(np.linspace(LEFT, RIGHT, width), np.linspace(TOP, BOTTOM, height))
     gleam = 1 + 0.3 * np.exp(-(((y + 1.32 - 0.35 * x**2) / 0.16) ** 2)) - 0.5 * np.clip(np.abs(x) - 0.7, 0, 0.6)
     canvas[:] = np.clip(cv2.GaussianBlur(canvas, (3, 3), 0) * gleam[..., None], 0, 255)
 
 
-def wall(size: tuple[int, int], rng: np.random.Generator) -> Image:
+def wall(size: tuple[int, int], rng: np.random.Generator, colour: Colour) -> Image:
     width, height = size
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     light = 1.05 - 0.25 * (x + 0.3) ** 2 - 0.18 * (y + 0.2) ** 2
-    shaded = light[..., None] * np.array([176, 184, 186]) + rng.normal(0, 1.5, (height, width, 1))
+    shaded = light[..., None] * np.array(colour) + rng.normal(0, 1.5, (height, width, 1))
     return np.asarray(np.clip(shaded, 0, 255).astype(np.uint8))
 
 
