@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from emofuse.fusion.saved import load
 from sklearn.metrics import accuracy_score, f1_score
 
 from emofuse import metrics
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Annotation, Scores
 from emofuse.errors import DataError, SettingsError
+from emofuse.fusion.saved import load
 from emofuse.run.evaluate import Settings, aligned, decided, evaluate, save_evaluation
 from sets import MadeData, Said, knowing, made_data
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -44,13 +43,9 @@ class ColourScorer:
         return np.stack([1 - light, light], axis=1).astype(np.float32)
 
 
-@dataclass
-class FakeBundle:
-    label_set: LabelSet = LABELS
-
-    def crop(self, image: np.ndarray, face: Face) -> np.ndarray:
-        x, y, w, h = face.box.astype(int)
-        return image[y : y + h, x : x + w]
+def crop(image: np.ndarray, face: Face) -> np.ndarray:
+    x, y, w, h = face.box.astype(int)
+    return image[y : y + h, x : x + w]
 
 
 def picture(level: int) -> np.ndarray:
@@ -66,7 +61,7 @@ def frames_at(starts: list[float], levels: list[int], end: float) -> list[Frame]
 
 
 def run(frames: list[Frame], end: float, rate: Fraction | None, chunks: list[int] | None = None) -> Prediction:
-    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling(rate))
+    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling(rate))
     collector, n = Collector(LABELS), 0
     for size in [*(chunks or []), len(frames)]:
         collector.add(session.push(frames[n : n + size]))
@@ -133,14 +128,14 @@ def test_every_frame_has_one_row_with_its_own_times():
 
 
 def test_frames_out_of_order_are_refused():
-    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling())
+    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling())
     frames = at_rate(5, [100, 100])
     with pytest.raises(ShapeError, match="in the order of their time"):
         session.push(frames[::-1])
 
 
 def test_a_closed_session_takes_no_more_frames():
-    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling())
+    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling())
     session.close(0)
     with pytest.raises(ShapeError, match="open a new session"):
         session.push(at_rate(5, [100]))
@@ -167,7 +162,7 @@ def test_the_way_frames_are_cut_into_pushes_changes_nothing(levels, chunks, rate
 def test_a_session_looks_at_exactly_the_frames_that_sampling_wants(gaps, rate):
     starts = np.cumsum([0, *gaps[:-1]]) * ticks(Fraction(1, 100))
     timeline = Timeline(starts, starts + np.array(gaps) * ticks(Fraction(1, 100)))
-    session = Session(FakeBundle(), SquareDetector(), ColourScorer(), sampling=Sampling(rate))
+    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling(rate))
     looked = []
     for n, (start, end) in enumerate(timeline):
         if session.wants(start):

@@ -26,10 +26,8 @@ app = typer.Typer(
 weights_app = typer.Typer(
     help="Weights that are not in the package: list, fetch, and where they are.", no_args_is_help=True
 )
-train_app = typer.Typer(help="Train a system and write it as a bundle.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 app.add_typer(data.app, name="data")
-app.add_typer(train_app, name="train")
 
 app.command(
     epilog="Example: emofuse evaluate results face=face.parquet --data affwild2 --fuse swf,mcwf   |   "
@@ -173,6 +171,20 @@ def weights_fetch(name: Annotated[str, typer.Argument(help="A name of `emofuse w
     print(weights.fetch(weights.known(name)))
 
 
+@weights_app.command(
+    "import", epilog="Example: emofuse weights import rcmalli_vggface_tf_notop_resnet50.h5 --as vggface2"
+)
+def weights_import(
+    path: Annotated[Path, typer.Argument(help="The file as it was published.", metavar="FILE")],
+    name: Annotated[str, typer.Option("--as", help="Which weights it is: vggface2, vggface, vggfer, mobilefacenet.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; NAME.safetensors in the cache unless said.")] = None,
+) -> None:
+    """Convert published weights to safetensors, once; checked name by name and shape by shape."""
+    from emofuse.systems import weights
+
+    print(weights.convert(path, name, out=out))
+
+
 @weights_app.command("path", epilog="Example: emofuse weights path")
 def weights_path() -> None:
     """Print the folders that are searched for weights, the first first."""
@@ -192,16 +204,28 @@ def _located(entry: Any) -> str | None:
     return str(path) if path else None
 
 
-@train_app.command("default", epilog="Example: emofuse train default --data fer2013.npz --out runs/default")
-def train_default(
-    data: Annotated[Path, typer.Option(help="fer2013.npz with FER+ votes.")],
+@app.command(
+    epilog="Example: emofuse train vggface2-svm --data affwild2 --out runs/svm --weights resnet50.h5   |   "
+    "emofuse train default --data fer2013.npz --out runs/default"
+)
+def train(
+    system: Annotated[str, typer.Argument(help="default, or a system of docs/commands.md.")],
+    data: Annotated[Path, typer.Option(help="Aff-Wild2 folder or manifest; fer2013.npz for default.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run goes on there.")],
-    epochs: Annotated[int | None, typer.Option(help="So many full epochs, none to polish.", min=1)] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting, such as fit.lr=3e-5.", metavar="NAME=VALUE")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Pretrained weights to start from.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="So many full epochs.", min=0)] = None,
+    detector: Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Train the default bundle's face net on FER-2013."""
-    from emofuse.run.train import train_default as train
+    """Train a system and write it as a bundle, which `predict --bundle` takes."""
+    from emofuse.apps import training
+    from emofuse.run.train import Request
 
-    train(data, out, epochs=epochs, report=print)
+    request = Request(system, data, out, training.changes(set_ or []), weights, detector, device, epochs)
+    training.run_and_show(request)
 
 
 @app.command(epilog="Example: emofuse doctor")

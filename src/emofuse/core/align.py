@@ -55,8 +55,21 @@ def pool(values: NDArray[Any], frames: Timeline, windows: Timeline, *, valid: Bo
     for n, (first, last) in enumerate(zip(*windows.members(frames), strict=True)):
         rows = values[first:last][valid[first:last]]
         if len(rows):
-            mean[n], std[n], held[n] = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64), True
+            mean[n], std[n], held[n] = *_moments(rows), True
     return Pooled(mean, std, held)
+
+
+def functionals_of(rows: NDArray[Any]) -> Floats:
+    """Mean and population deviation of rows [n, features] side by side, float32 [2 * features], as `pool` has them.
+
+    >>> functionals_of(np.array([[1.0], [3.0]]))
+    array([2., 1.], dtype=float32)
+    """
+    return np.concatenate(_moments(rows)).astype(np.float32)
+
+
+def _moments(rows: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
 
 
 def spread(values: NDArray[Any], windows: Timeline, frames: Timeline, *, valid: Bools) -> tuple[Floats, Bools]:

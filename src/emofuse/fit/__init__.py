@@ -5,7 +5,7 @@ Start with `fit`; what it needs are `Data` (two `Examples` and a `Prepare`) and 
 
 from emofuse.fit.checkpoint import read as read_checkpoint
 from emofuse.fit.devices import DEVICES, device, fresh
-from emofuse.fit.examples import Data, Examples, Inputs
+from emofuse.fit.examples import Data, Examples, Inputs, labels
 from emofuse.fit.export import export_onnx, face_example
 from emofuse.fit.logs import EVENTS, HISTORY, Epoch, Progress, Watch
 from emofuse.fit.loop import CHECKPOINT, KEEP, fit
@@ -52,6 +52,7 @@ __all__ = [
     "fit",
     "fresh",
     "inverse_weights",
+    "labels",
     "log_weights",
     "lr_at",
     "predict",

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import LabelSet
-from emofuse.core.store import write_bytes
+from emofuse.core.store import array_bytes, write_bytes
 from emofuse.errors import BundleError, LabelError, ShapeError
 from emofuse.fusion.contract import Fitted, Method
 from emofuse.fusion.registry import method as by_name
@@ -25,9 +24,7 @@ def save(path: str | Path, fitted: Fitted) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    from safetensors.numpy import save as to_bytes
-
-    arrays = {name: np.ascontiguousarray(array) for name, array in fitted.arrays().items()}
+    arrays = fitted.arrays()
     about = {
         "kind": KIND,
         "version": VERSION,
@@ -36,7 +33,7 @@ def save(path: str | Path, fitted: Fitted) -> None:
         "labels": json.dumps(fitted.label_set.names),
         "arrays": json.dumps(sorted(arrays)),
     }
-    write_bytes(path, to_bytes(arrays, about))
+    write_bytes(path, array_bytes(arrays, about))
 
 
 def load(path: str | Path, *, method: Callable[[str], Method] = by_name) -> Fitted:

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
 
 from emofuse.core.labels import LabelSet
-from emofuse.core.store import write_bytes
+from emofuse.core.store import array_bytes, write_bytes
 from emofuse.core.types import Floats
 from emofuse.errors import BundleError, LabelError, SettingsError, ShapeError
 from emofuse.heads.kelm import KernelELM
@@ -67,7 +66,7 @@ def save(path: str | Path, head: Head, *, label_set: LabelSet) -> None:
         LabelError: its classes are not indices into the label set.
         OutputError: the folder cannot be written, or the disk is full.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in head.arrays().items()}
+    arrays = head.arrays()
     Saved(head, label_set)
     names = {kind: name for name, kind in HEADS.items()}
     params = head.get_params()
@@ -81,7 +80,7 @@ def save(path: str | Path, head: Head, *, label_set: LabelSet) -> None:
         "labels": json.dumps(label_set.names),
         "arrays": json.dumps(sorted(arrays)),
     }
-    write_bytes(path, to_bytes(arrays, about))
+    write_bytes(path, array_bytes(arrays, about))
 
 
 def load(path: str | Path) -> Saved:

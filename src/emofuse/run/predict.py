@@ -14,6 +14,7 @@ from emofuse.errors import SettingsError
 from emofuse.media.video import Frame, VideoReader
 from emofuse.run.prediction import Collector, Prediction
 from emofuse.run.session import Sampling, Session
+from emofuse.run.windows import Windower
 from emofuse.systems import bundle as bundles
 from emofuse.systems.detectors import Chosen, choose_detector
 from emofuse.systems.engine import Engine
@@ -46,6 +47,7 @@ class Predictor:
         self.sampling = Sampling(options.rate_hz)
         self.bundle = bundles.load(options.bundle)
         self.scorer = self.bundle.face_scorer(options.engine)
+        self.head = self.bundle.window_head()
         self.detector: Chosen = choose_detector(options.detector, options.engine)
 
     @property
@@ -61,7 +63,10 @@ class Predictor:
 
     def session(self) -> Session:
         """A new session for one video."""
-        return Session(self.bundle, self.detector.detector, self.scorer, sampling=self.sampling)
+        windower = None
+        if self.bundle.window is not None and self.head is not None:
+            windower = Windower(self.bundle.window, self.head.probabilities)
+        return Session(self.bundle.crop, self.detector.detector, self.scorer, sampling=self.sampling, windower=windower)
 
     def predict(self, path: str | Path, *, progress: Callable[[float], None] | None = None) -> Prediction:
         """Predict one video.
@@ -72,7 +77,8 @@ class Predictor:
             MediaError: the file cannot be read as a video.
         """
         path = Path(path)
-        collector, session = Collector(self.bundle.label_set), self.session()
+        collector = Collector(self.bundle.label_set, windowed=self.bundle.window is not None)
+        session = self.session()
         with VideoReader(path, threads=self.options.engine.threads) as reader:
             frames = reader.frames(self.sampling.wanted(reader.timeline))
             for chunk in _chunks(frames, _CHUNK):

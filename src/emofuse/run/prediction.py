@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import SettingsError
 from emofuse.run.session import Output
+from emofuse.run.windows import WindowScore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,10 +216,15 @@ FORMATS: dict[str, Callable[[Prediction, Path], None]] = {"csv": _csv, "parquet"
 
 
 class Collector:
-    """Gathers what a session gives into a `Prediction`; only rows and found faces are kept, no pictures."""
+    """Gathers what a session gives into a `Prediction`; only rows and found faces are kept, no pictures.
 
-    def __init__(self, label_set: LabelSet) -> None:
-        self._label_set = label_set
+    windowed: the session judges windows; a row then takes the mean of the windows over its start, and is valid where
+    the person's face was found in its picture.
+    """
+
+    def __init__(self, label_set: LabelSet, *, windowed: bool = False) -> None:
+        self._label_set, self._windowed = label_set, windowed
+        self._windows: dict[int, list[WindowScore]] = {}
         self._steps = array("q")  # start, end, frame, picture of one step after the other
         self._found: dict[int, tuple[array[int], array[float]]] = {}
         self._places: dict[int, NDArray[np.float64]] = {}  # sum of the centres of each person's faces, in pixels
@@ -230,9 +236,12 @@ class Collector:
         for o in output.observations:
             pictures, shares = self._found.setdefault(o.person, (array("q"), array("f")))
             pictures.append(o.picture)
-            shares.extend(o.probabilities.tolist())
+            if not self._windowed:
+                shares.extend(o.values.tolist())
             centre = o.face.box[:2].astype(np.float64) + o.face.box[2:] / 2
             self._places[o.person] = self._places.get(o.person, 0) + centre
+        for window in output.windows:
+            self._windows.setdefault(window.person, []).append(window)
 
     def prediction(
         self, file: str, system: str, about: Mapping[str, Any], *, size: tuple[int, int] | None = None
@@ -255,5 +264,14 @@ class Collector:
         row_of = np.full(max(int(pictures.max(initial=-1)), int(at.max())) + 2, -1, np.int64)
         row_of[at] = np.arange(len(at))
         rows = row_of[pictures]
+        if self._windowed:
+            return self._spread(person, timeline, rows >= 0, system)
         values = np.array(shares, np.float32).reshape(len(at), len(self._label_set))
         return Scores(values[rows], timeline, self._label_set, rows >= 0, system)
+
+    def _spread(self, person: int, timeline: Timeline, found: NDArray[np.bool_], system: str) -> Scores:
+        judged = self._windows.get(person, [])
+        windows = Timeline(np.array([w.start for w in judged], np.int64), np.array([w.end for w in judged], np.int64))
+        values = np.array([w.probabilities for w in judged], np.float32).reshape(len(judged), len(self._label_set))
+        scores = Scores(values, windows, self._label_set, np.ones(len(judged), bool), system).onto(timeline)
+        return replace(scores, valid=scores.valid & found)

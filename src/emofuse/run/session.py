@@ -12,17 +12,29 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.time import Ints, Timeline, period
 from emofuse.errors import ShapeError
+from emofuse.media.faces.crop import Crop
 from emofuse.media.faces.detect import Detector, Face
 from emofuse.media.faces.track import Seen, Tracker, TrackerSettings
 from emofuse.media.video import Frame
-from emofuse.systems.bundle import Bundle, FaceScorer
+from emofuse.run.windows import Windower, WindowScore
+
+
+class Scorer(Protocol):
+    """What a face is turned into; `batch` faces at a time are worth waiting for."""
+
+    @property
+    def batch(self) -> int: ...
+
+    def __call__(self, crops: NDArray[np.uint8], /) -> NDArray[Any]:
+        """Crops uint8 [n, size, size, 3] to a row each, [n, ...]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,20 +88,24 @@ class Step(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """A face that was found in picture number `picture`, and what the net says about it."""
+    """A face that was found in picture number `picture`, and what the net says about it.
+
+    values: probabilities float32 [classes], or an embedding where windows are judged.
+    """
 
     picture: int
     person: int
-    probabilities: NDArray[np.float32]
+    values: NDArray[np.float32]
     face: Face
 
 
 @dataclass
 class Output:
-    """What became known by a push: rows that ended, and faces whose person is settled."""
+    """What became known by a push: rows that ended, faces whose person is settled, windows that were judged."""
 
     steps: list[Step] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
+    windows: list[WindowScore] = field(default_factory=list)
 
 
 class _Look(NamedTuple):
@@ -103,17 +119,23 @@ class Session:
 
     Args:
         detector: finds faces in an upright RGB picture.
-        scorer: the bundle's net, loaded once for any number of sessions.
+        crop: cuts a face out of a picture.
+        scorer: crops to probabilities or embeddings, such as the bundle's net; may serve any number of sessions.
+        windower: judges windows of embeddings, if the system does so; one for each session.
     """
 
-    def __init__(self, bundle: Bundle, detector: Detector, scorer: FaceScorer, *, sampling: Sampling) -> None:
-        self._bundle = bundle
+    def __init__(
+        self, crop: Crop, detector: Detector, scorer: Scorer, *, sampling: Sampling, windower: Windower | None = None
+    ) -> None:
+        self._crop = crop
         self._detector = detector
         self._sampling = sampling
         self._score = scorer
         self._tracker = Tracker(TrackerSettings(confirm_frames=sampling.confirm_pictures))
+        self._windower = windower
         self._crops: deque[list[tuple[Face, NDArray[np.uint8]]]] = deque()
-        self._unscored: list[tuple[Seen, NDArray[np.uint8]]] = []
+        self._starts: deque[int] = deque()  # of the pictures in `_crops`
+        self._unscored: list[tuple[Seen, int, NDArray[np.uint8]]] = []
         self._pictures = 0
         self._on_screen: _Look | None = None
         self._closed = False
@@ -151,16 +173,20 @@ class Session:
             if len(self._unscored) >= self._score.batch:
                 output.observations += self._observe()
         output.observations += self._observe()
+        if self._windower is not None and len(self._starts) > self.lookahead_pictures:
+            output.windows = self._windower.settle(self._starts[0])
         return output
 
     def close(self, end: int) -> Output:
         """End the session at `end` (ticks): the last steps, and what was still waiting."""
         self._closed = True
         self._settle(self._tracker.close())
-        steps = []
+        output = Output(observations=self._observe())
         if self._sampling.rate_hz is not None and end > 0:
-            steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
-        return Output(steps, self._observe())
+            output.steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
+        if self._windower is not None:
+            output.windows = self._windower.close(end)
+        return output
 
     def _show(self, frame: Frame) -> list[Step]:
         """Put `frame` on screen; the rows that are settled by that."""
@@ -185,25 +211,29 @@ class Session:
         """Find the faces of a frame and cut them out; which person each is may be settled only later."""
         image = frame.rgb()
         faces = self._detector(image)
-        self._crops.append([(face, self._bundle.crop(image, face)) for face in faces])
+        self._crops.append([(face, self._crop(image, face)) for face in faces])
+        self._starts.append(frame.start)
         if len(self._crops) > self.lookahead_pictures + 1:
             self._crops.popleft()
+            self._starts.popleft()
         self._settle(self._tracker.push(frame.start, faces, thumbnail=_thumbnail(image)))
 
     def _settle(self, seen: list[Seen]) -> None:
         first = self._pictures - len(self._crops)
         for s in seen:
             crop = next(crop for face, crop in self._crops[s.frame - first] if face is s.face)
-            self._unscored.append((s, crop))
+            self._unscored.append((s, self._starts[s.frame - first], crop))
 
     def _observe(self) -> list[Observation]:
         """Score what is settled, the faces of all persons in one batch."""
         if not self._unscored:
             return []
-        scores = self._score(np.stack([crop for _, crop in self._unscored]))
-        found = [Observation(s.frame, s.person, p, s.face) for (s, _), p in zip(self._unscored, scores, strict=True)]
-        self._unscored.clear()
-        return found
+        values = self._score(np.stack([crop for _, _, crop in self._unscored]))
+        settled, self._unscored = self._unscored, []
+        if self._windower is not None:
+            for (s, start, _), row in zip(settled, values, strict=True):
+                self._windower.add(s.person, start, row)
+        return [Observation(s.frame, s.person, row, s.face) for (s, _, _), row in zip(settled, values, strict=True)]
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -107,6 +107,22 @@ def fetch(weights: Weights, *, timeout_seconds: float = 20) -> Path:
     return path
 
 
+def convert(path: Path, name: str, *, out: Path | None = None) -> Path:
+    """Published weights of a net for training as safetensors, in the cache unless `out` says where.
+
+    Raises:
+        WeightsError: the file is missing or not that of `name`, or torch is not installed.
+        OutputError: the file cannot be written.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file; give the weights as they were published.")
+    try:
+        from emofuse.nets.pretrained import import_weights
+    except ImportError as error:
+        raise WeightsError(f"reading them needs {error.name}; pip install 'emofuse[train]'.") from None
+    return import_weights(path, name, out=out or cache() / f"{name}.safetensors")
+
+
 def _download(weights: Weights, partial: Path, timeout_seconds: float) -> None:
     try:
         with urllib.request.urlopen(weights.url, timeout=timeout_seconds) as answer:

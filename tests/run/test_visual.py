@@ -1,0 +1,143 @@
+"""Training a visual system on the made corpus, small, and predicting with what comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from emofuse import fit, heads
+from emofuse.core.labels import AFFWILD2
+from emofuse.core.time import Timeline, ticks
+from emofuse.core.types import Track
+from emofuse.data.dataset import open_data
+from emofuse.errors import DataError, SettingsError, WeightsError
+from emofuse.run import predict as predicting
+from emofuse.run.train import Request, train
+from emofuse.run.visual import Place, changed, train_visual, window_rows
+from emofuse.systems.detectors import choose_detector
+from emofuse.systems.engine import Engine
+from emofuse.systems.paper import SYSTEMS, system
+from emofuse.systems.spec import Head, Window
+from sets import MadeData
+
+TINY = {"face.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.001"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Iterator[Place]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
+    watch = fit.Watch(events=False)
+    yield Place(tmp_path_factory.mktemp("visual"), None, choose_detector("haar", Engine()), watch=watch)
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, place):
+    """`mobile-svm` in its tiny version, trained on the made corpus."""
+    return train_visual(changed(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+
+
+def test_the_bundle_has_a_head_for_windows_and_says_how_it_was_made(trained):
+    assert trained.window is not None
+    assert trained.window_head().label_set == AFFWILD2
+    assert trained.card["definition"]["fit"]["epochs"] == 1
+    assert set(trained.card["figures"]["validation"]) >= {"cpm", "uar", "interval", "clips"}
+
+
+def test_the_bundle_predicts_videos_as_every_other_does(trained, place, talk):
+    prediction = predicting.predict(talk, bundle=place.out, detector="haar")
+    scores = prediction.scores[1]
+    assert len(scores) == 30
+    assert scores.values[scores.valid].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert prediction.at(1.0)[0].emotion in AFFWILD2.names
+
+
+def test_training_again_computes_nothing_twice(trained, corpus, place):
+    made = {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()}
+    again = train_visual(changed(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+    assert {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()} == made
+    assert again.identity == trained.identity
+
+
+def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus, place, tmp_path):
+    bundle = train_visual(changed(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
+    assert bundle.window is None
+    assert bundle.calibration is not None
+    assert bundle.calibration.temperature != 1.0
+
+
+def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, place, tmp_path):
+    definition = changed(system("mobile-kelm"), {"face.tiny": "true"})
+    bundle = train_visual(definition, open_data(corpus[0]), replace(place, out=tmp_path))
+    assert isinstance(bundle.window_head().head, heads.KernelELM)
+    assert bundle.window.step == bundle.window.width  # without overlap
+
+
+def test_window_rows_take_the_commonest_label_of_their_faces_and_leave_out_what_has_none():
+    labels = [0] * 10 + [3] * 20 + [-1] * 30
+    data = MadeData({"v": labels}, rate_hz=5)
+    frames = Timeline.steps(5, end=ticks(12))
+    embeddings = Track(np.arange(60, dtype=np.float32)[:, None], frames, np.arange(60) != 1, "v")
+    window = Window(Head("svm", "linear", C=1.0), seconds=4, step_seconds=2)
+    features, found, groups = window_rows(window, lambda _: embeddings, data, data.clips)
+    assert found.tolist() == [0, 3, 3]  # the first has ten of each: the first class; the last three have no label
+    assert groups.tolist() == [0, 0, 0]
+    assert features[1] == pytest.approx([np.arange(10, 30).mean(), np.arange(10, 30).std()])
+
+
+def test_every_definition_has_its_row_and_digest():
+    assert len({s.digest for s in SYSTEMS.values()}) == len(SYSTEMS)
+    assert {"vggface2", "vggface2-svm", "vggfer-kelm"} <= set(SYSTEMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "error", "message"),
+    [
+        ("vggface2-svn", {}, SettingsError, r"did you mean 'vggface2-svm'"),
+        ("mobile-svm", {"fit.lrr": "1"}, SettingsError, r"lrr.*did you mean 'fit\.lr'|lrr.*lr"),
+        ("mobile-svm", {"fit.epochs": "many"}, SettingsError, "many"),
+        ("mobile-svm", {}, SettingsError, r"starts from the weights 'mobilefacenet'.*--weights"),
+        ("mobile", {"face.tiny": "true", "fit.epochs": "0"}, SettingsError, "nothing is learned"),
+        ("mobile-svm", TINY | {"window.head.kind": "forest"}, SettingsError, "choose svm or kelm"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_one_line(corpus, tmp_path, name, changes, error, message):
+    request = Request(name, corpus[0], tmp_path, changes, detector="haar")
+    with pytest.raises(error, match=message) as raised:
+        train(request, report=lambda _: None)
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_of_another_net_are_refused(corpus, place, tmp_path):
+    other = tmp_path / "vgg.mat"
+    other.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match=r"vgg\.mat"):
+        train_visual(system("mobile-svm"), open_data(corpus[0]), replace(place, out=tmp_path / "out", weights=other))
+    assert not (tmp_path / "out" / "bundle.json").exists()
+
+
+def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
+    data = open_data(corpus[0])
+    for part in ("Training_Set", "Validation_Set"):
+        target = tmp_path / "aw" / "annotations" / "EXPR_Set" / part
+        target.mkdir(parents=True)
+        for file in (data.root / "annotations" / "EXPR_Set" / part).iterdir():
+            lines = file.read_text().splitlines()
+            (target / file.name).write_text("\n".join([lines[0], *["-1"] * (len(lines) - 1)]) + "\n")
+    for folder in ("videos", "cropped_aligned"):
+        (tmp_path / "aw" / folder).symlink_to(data.root / folder)
+    with pytest.raises(DataError, match="has a face with a label"):
+        train_visual(
+            changed(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(place, out=tmp_path / "out")
+        )
+
+
+def test_the_record_of_a_bundle_is_json_without_surprises(trained, place):
+    content = json.loads((place.out / "bundle.json").read_text(), parse_constant=pytest.fail)
+    assert content["window"] == {"seconds": "4.0", "step_seconds": "2.0", "head": "head.safetensors"}
