@@ -31,6 +31,7 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from emofuse.core.labels import AFFWILD2
 from emofuse.data.synthetic import make_corpus
 from emofuse.data.synthetic.make import LABEL_FOLDERS
 from emofuse.media.audio import AudioReader
@@ -51,7 +52,8 @@ CLASSES = 7
 class Rows:
     """Frames of one split: faces float [n, d] (NaN without one), voices float [n, e] (NaN without sound).
 
-    labels, videos, entries: int [n], the class and by number the video and the person in it.
+    labels, videos, entries: int [n], the class and by number the video and the person in it. places: entry by name, and
+    number of the frame.
     """
 
     faces: Floats
@@ -59,6 +61,7 @@ class Rows:
     labels: Ints
     videos: Ints
     entries: Ints
+    places: list[tuple[str, int]]
 
 
 def main() -> None:
@@ -67,19 +70,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--detectors", type=Path, metavar="YUNET")
+    parser.add_argument("--scores", type=Path, metavar="DIR", help="also write tables for `emofuse evaluate`")
     options = parser.parse_args()
     if options.speed:
         report_speed()
     elif options.detectors:
         report_detectors(options.folder, [Haar(), YuNet(options.detectors)])
     else:
-        report_probes(options.folder)
+        report_probes(options.folder, options.scores)
 
 
 # -- probes ---------------------------------------------------------------------------------------------------
 
 
-def report_probes(folder: Path) -> None:
+def report_probes(folder: Path, scores: Path | None) -> None:
     """Challenge scores with intervals."""
     corpus = json.loads((folder / "corpus.json").read_text("utf-8"))
     train, held = rows_of(folder, corpus, ("train",)), rows_of(folder, corpus, ("validation", "test"))
@@ -88,6 +92,8 @@ def report_probes(folder: Path) -> None:
     print("shares in train", shares.round(3).tolist())
     face = probabilities(train.faces, train.labels, held.faces, components=80, strength=0.001)
     voice = probabilities(train.voices, train.labels, held.voices, components=None, strength=0.003)
+    if scores is not None:
+        write_tables(held, {"face": face, "voice": voice}, scores)
     rng = np.random.default_rng(0)
     guesses = {
         "always neutral": np.zeros(len(held.labels), np.int64),
@@ -105,6 +111,19 @@ def report_probes(folder: Path) -> None:
         gains = [cpm(held.labels[d], guesses["both"][d]) - cpm(held.labels[d], guesses[name][d]) for d in draws(held)]
         low, middle, high = np.percentile(gains, [2.5, 50, 97.5])
         print(f"both above {name:15s} by  {middle:.3f} [{low:.3f}, {high:.3f}]")
+
+
+def write_tables(held: Rows, said: dict[str, Floats], folder: Path) -> None:
+    """One table for each probe; a probe that had no features says nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in said.items():
+        there = np.isfinite(held.faces if name == "face" else held.voices).all(axis=1)
+        rows = [
+            f"{entry},{frame},{int(ok)},{','.join(f'{v:.6f}' for v in row)}\n"
+            for (entry, frame), ok, row in zip(held.places, there, values, strict=True)
+        ]
+        head = f"clip,frame,valid,{','.join(AFFWILD2.names)}\n"
+        (folder / f"{name}.csv").write_text(head + "".join(rows), "utf-8")
 
 
 def cpm(truth: Ints, guess: Ints) -> float:
@@ -153,7 +172,7 @@ def smoothed(scores: Floats, entries: Ints) -> Floats:
 
 def rows_of(folder: Path, corpus: dict, splits: tuple[str, ...]) -> Rows:
     """Labelled frames about every 0.2 s of all entries of some splits."""
-    faces, voices, labels, videos, entries = [], [], [], [], []
+    faces, voices, labels, videos, entries, places = [], [], [], [], [], []
     for number, video in enumerate(corpus["videos"].values()):
         if video["split"] not in splits:
             continue
@@ -167,9 +186,10 @@ def rows_of(folder: Path, corpus: dict, splits: tuple[str, ...]) -> Rows:
             faces += [face_features(path) for path in paths]
             voices += list(voice_features(sound, frames / rate))
             labels += truth[frames].tolist()
+            places += [(entry["name"], int(n)) for n in frames]
             videos += [number] * len(frames)
             entries += [2 * number + entry["name"].endswith("_right")] * len(frames)
-    return Rows(np.stack(faces), np.stack(voices), np.array(labels), np.array(videos), np.array(entries))
+    return Rows(np.stack(faces), np.stack(voices), np.array(labels), np.array(videos), np.array(entries), places)
 
 
 def face_features(path: Path) -> Floats:

@@ -96,7 +96,7 @@ class Stacking:
     """
 
     name: str = "stacking"
-    strength: float = 0.01
+    strength: float = 0.1
     balance: float = 0.5
     shifts: int = 21
 
