@@ -9,7 +9,7 @@ from emofuse.fit.examples import Data, Examples, Inputs, labels
 from emofuse.fit.export import export_onnx, face_example
 from emofuse.fit.logs import EVENTS, HISTORY, Epoch, Progress, Watch
 from emofuse.fit.loop import CHECKPOINT, KEEP, fit
-from emofuse.fit.loss import BALANCES, inverse_weights, log_weights
+from emofuse.fit.loss import BALANCES, inverse_weights
 from emofuse.fit.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.fit.predicting import Judged, Said, evaluate, predict
 from emofuse.fit.prepare import AUGMENTS, CompactAugment, Draws, Faces, PaperAugment, Prepare
@@ -53,7 +53,6 @@ __all__ = [
     "fresh",
     "inverse_weights",
     "labels",
-    "log_weights",
     "lr_at",
     "predict",
     "read_checkpoint",

@@ -16,23 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emofuse.core.weighting import log_weights
 from emofuse.errors import SettingsError
 from emofuse.fit.examples import Examples, labels
 from emofuse.fit.settings import Balance, FitSettings, chosen
 
 Doubles = NDArray[np.float64]
-
-
-def log_weights(counts: NDArray[Any], *, mu: float) -> Doubles:
-    """Weight of each class: max(1, ln(mu * N / n_c)); 1 for a class that does not occur.
-
-    Source: "logarithmic weighting" of the paper, in the form of the authors' code (docs/deviations.md).
-
-    >>> log_weights(np.array([80, 20, 0]), mu=1.0).round(3)
-    array([1.   , 1.609, 1.   ])
-    """
-    share = np.divide(counts.sum(), counts, out=np.ones(len(counts)), where=counts > 0)
-    return np.asarray(np.maximum(1, np.log(np.maximum(mu * share, 1))), np.float64)
 
 
 def inverse_weights(counts: NDArray[Any]) -> Doubles:
@@ -47,7 +36,7 @@ def inverse_weights(counts: NDArray[Any]) -> Doubles:
 BALANCES: Mapping[str, Callable[[NDArray[Any], Balance], Doubles | None]] = MappingProxyType(
     {
         "equal": lambda counts, balance: None,
-        "log": lambda counts, balance: log_weights(counts, mu=balance.mu),
+        "log": lambda counts, balance: log_weights(counts, balance.mu),
         "inverse": lambda counts, balance: inverse_weights(counts),
     }
 )

@@ -9,36 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emofuse.core.names import nearest
-from emofuse.errors import SettingsError, ShapeError
+from emofuse.core.weighting import checked_counts, log_weights
+from emofuse.errors import SettingsError
 
 Doubles = NDArray[np.float64]
 ClassWeight = str | Mapping[Any, float] | None
 
 _STEP = 0.01
 _RULES = ("log", "balanced")
-
-
-def log_weights(counts: ArrayLike, mu: float) -> Doubles:
-    """Logarithmic class weights, float64 [classes]: max(1, ln(mu * N / n_c)).
-
-    A class that does not occur weighs 1, as it would not be weighted at all.
-
-    Args:
-        counts: [classes], how often each class occurs.
-        mu: above 0; 0.47 for the paper's SVM, 0.34 for its CNN. See `largest_mu` for the rule of the authors' code.
-    Raises:
-        ShapeError: nothing occurs, a count is negative or not finite, or there is more than one row of counts.
-        SettingsError: mu is not above 0.
-    Source: paper, sec. 3.1.2 ("logarithmic weighting, r = 0.47"); the formula is in the authors' code.
-
-    >>> log_weights([900, 90, 10, 0], mu=0.47).round(3)
-    array([1.   , 1.653, 3.85 , 1.   ])
-    """
-    occurs = _checked(counts)
-    if not (np.isfinite(mu) and mu > 0):
-        raise SettingsError(f"log_weights: mu is {mu}; give a number above 0, such as the paper's 0.47.")
-    present = np.where(occurs > 0, occurs, occurs.sum())
-    return np.where(occurs > 0, np.maximum(1.0, np.log(mu * occurs.sum() / present)), 1.0)
 
 
 def largest_mu(counts: ArrayLike) -> float:
@@ -51,7 +29,7 @@ def largest_mu(counts: ArrayLike) -> float:
     >>> float(log_weights([900, 90, 10, 0], 2.44)[0]), float(log_weights([900, 90, 10, 0], 2.45)[0]) > 1
     (1.0, True)
     """
-    occurs = _checked(counts)
+    occurs = checked_counts(counts)
     # At most e times the share of the commonest class, which is above 0.01 with fewer than 271 classes.
     steps = int(np.floor(np.e * occurs.max() / occurs.sum() / _STEP))
     return max(steps, 1) / round(1 / _STEP)
@@ -69,7 +47,7 @@ def class_weights(classes: NDArray[Any], counts: ArrayLike, class_weight: ClassW
     Raises:
         SettingsError: an unknown rule, a class that does not occur, or a weight that is not above 0.
     """
-    occurs = _checked(counts)
+    occurs = checked_counts(counts)
     if class_weight is None:
         return np.ones(len(classes))
     if isinstance(class_weight, Mapping):
@@ -90,10 +68,3 @@ def _named(classes: NDArray[Any], given: Mapping[Any, float]) -> Doubles:
         if not (np.isfinite(weight) and weight > 0):
             raise SettingsError(f"class_weight: class {name!r} weighs {weight}; give numbers above 0.")
     return np.array([given.get(name, 1.0) for name in known], np.float64)
-
-
-def _checked(counts: ArrayLike) -> Doubles:
-    occurs = np.asarray(counts, np.float64)
-    if occurs.ndim != 1 or not np.isfinite(occurs).all() or (occurs < 0).any() or not occurs.sum() > 0:
-        raise ShapeError(f"class counts {np.asarray(counts).tolist()}: give one count for each class, not all zero.")
-    return occurs
