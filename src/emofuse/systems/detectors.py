@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emofuse.core.names import nearest
+from emofuse.core.store import file_digest
 from emofuse.errors import OutputError, SettingsError, WeightsError
 from emofuse.media.faces.detect import Detector, Haar, YuNet
 from emofuse.systems import weights
@@ -43,4 +44,4 @@ def choose_detector(name: str, engine: Engine) -> Chosen:
         return Chosen(
             Haar(), "haar", f"faces are found by the simpler Haar cascade, since YuNet is not here: {reason}."
         )
-    return Chosen(YuNet(path, threads=engine.cores, providers=engine.providers), f"yunet:{entry.sha256[:12]}")
+    return Chosen(YuNet(path, threads=engine.cores, providers=engine.providers), f"yunet:{file_digest(path)[:12]}")
