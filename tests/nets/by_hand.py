@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.signal import get_window
+from scipy.special import expit
 
 Array = NDArray[Any]
 
@@ -69,3 +72,70 @@ def simplenn(layers: Sequence[Mapping[str, Any]], x: Array) -> list[Array]:
             powers = np.exp(x - x.max(axis=3, keepdims=True))
             res.append(powers / powers.sum(axis=3, keepdims=True))
     return res
+
+
+def slaney_mel(hertz: float) -> float:
+    return 3 * hertz / 200 if hertz < 1000 else 15 + 27 * np.log(hertz / 1000) / np.log(6.4)
+
+
+def slaney_edges(low: float, high: float, count: int) -> Array:
+    """Frequencies that lie evenly on Slaney's mel scale."""
+    inner = np.linspace(slaney_mel(low), slaney_mel(high), count)[1:-1]
+    return np.array([low, *(brentq(lambda f, m=m: slaney_mel(f) - m, low, high, xtol=1e-9) for m in inner), high])
+
+
+def log_mel(waves: Array, settings: Any) -> Array:
+    """What librosa gives for each wave: power_to_db(melspectrogram(pad_mode="reflect"), top_db=None)."""
+    window, half = settings.window, settings.window // 2
+    padded = np.pad(waves, ((0, 0), (half, half)), mode="reflect")
+    frames = sliding_window_view(padded, window, axis=1)[:, :: settings.hop]
+    power = np.abs(np.fft.rfft(frames * get_window("hann", window), axis=2)) ** 2
+    hertz = np.fft.rfftfreq(window, 1 / settings.rate_hz)
+    edges = slaney_edges(settings.fmin, settings.fmax, settings.mels + 2)
+    corners = zip(edges, edges[1:], edges[2:], strict=False)
+    bands = [np.interp(hertz, corner, (0, 2 / (corner[2] - corner[0]), 0)) for corner in corners]
+    return 10 * np.log10(np.maximum(power @ np.transpose(bands), 1e-10))
+
+
+def cnn14(state: Mapping[str, Array], waves: Array, settings: Any) -> dict[str, Array]:
+    """The layers of PANN's Cnn14, from its state dict, by the names of its blocks."""
+
+    def norm(x: Array, name: str) -> Array:
+        deviation = np.sqrt(state[f"{name}.running_var"] + 1e-5)
+        return (x - state[f"{name}.running_mean"]) / deviation * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+    layers = {"logmel": log_mel(waves, settings.logmel)}
+    x = norm(layers["logmel"], "bn0")[..., None]
+    for n in range(1, 1 + len(settings.widths)):
+        for part in (1, 2):
+            kernel = state[f"conv_block{n}.conv{part}.weight"].transpose(2, 3, 1, 0)
+            x = np.maximum(norm(convolve(x, kernel, pad=(1, 1)), f"conv_block{n}.bn{part}"), 0)
+        if n < len(settings.widths):
+            x = sliding_window_view(x, (2, 2), axis=(1, 2))[:, ::2, ::2].mean(axis=(4, 5))
+        layers[f"conv_block{n}"] = x.transpose(0, 3, 1, 2)
+    over_frequency = x.mean(axis=2)
+    layers["pool"] = over_frequency.max(axis=1) + over_frequency.mean(axis=1)
+    layers["fc1"] = np.maximum(layers["pool"] @ state["fc1.weight"].T + state["fc1.bias"], 0)
+    layers["logits"] = layers["fc1"] @ state["fc_audioset.weight"].T + state["fc_audioset.bias"]
+    return layers
+
+
+def keras_lstm(x: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
+    """Keras's LSTM over [n, steps, before]; kernel [before, 4 width], recurrent [width, 4 width], gates i, f, c, o."""
+    said = cell = np.zeros((len(x), len(recurrent)))
+    steps = []
+    for now in x.swapaxes(0, 1):
+        i, f, c, o = np.split(now @ kernel + said @ recurrent + bias, 4, axis=1)
+        cell = expit(f) * cell + expit(i) * np.tanh(c)
+        said = expit(o) * np.tanh(cell)
+        steps.append(said)
+    return np.stack(steps, axis=1)
+
+
+def keras_conv_pool(x: Array, kernel: Array, bias: Array, *, pool: int, average: bool) -> Array:
+    """Conv1D(padding="same", activation="relu") and MaxPool1D or AveragePooling1D over [n, steps, channels]."""
+    before, after = keras_same(x.shape[1], len(kernel), 1)
+    windows = sliding_window_view(np.pad(x, ((0, 0), (before, after), (0, 0))), len(kernel), axis=1)
+    y = np.maximum(np.einsum("ntck,kcd->ntd", windows, kernel) + bias, 0)
+    pooled = y[:, : len(y[0]) // pool * pool].reshape(len(y), -1, pool, y.shape[2])
+    return pooled.mean(axis=2) if average else pooled.max(axis=2)

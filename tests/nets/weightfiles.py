@@ -57,6 +57,51 @@ def resnet_layers(settings: Any, rng: np.random.Generator) -> KerasLayers:
     return layers
 
 
+def pann_shapes(
+    *,
+    window: int,
+    mels: int = 64,
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048),
+    hidden: int = 2048,
+    classes: int = 527,
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the state dict in the checkpoints of PANN's Cnn14."""
+    bins = window // 2 + 1
+    shapes: dict[str, tuple[int, ...]] = {
+        "spectrogram_extractor.stft.conv_real.weight": (bins, 1, window),
+        "spectrogram_extractor.stft.conv_imag.weight": (bins, 1, window),
+        "logmel_extractor.melW": (bins, mels),
+    }
+
+    def norm(name: str, width: int) -> None:
+        shapes.update({f"{name}.{k}": (width,) for k in ("weight", "bias", "running_mean", "running_var")})
+        shapes[f"{name}.num_batches_tracked"] = ()
+
+    norm("bn0", mels)
+    for n, (before, width) in enumerate(zip((1, *widths), widths, strict=False), start=1):
+        shapes[f"conv_block{n}.conv1.weight"] = (width, before, 3, 3)
+        shapes[f"conv_block{n}.conv2.weight"] = (width, width, 3, 3)
+        norm(f"conv_block{n}.bn1", width)
+        norm(f"conv_block{n}.bn2", width)
+    for name, before, width in (("fc1", widths[-1], hidden), ("fc_audioset", hidden, classes)):
+        shapes |= {f"{name}.weight": (width, before), f"{name}.bias": (width,)}
+    return shapes
+
+
+def pann_state(shapes: Mapping[str, tuple[int, ...]], rng: np.random.Generator) -> dict[str, Array]:
+    """Random values of those shapes that keep the size of what goes through the net."""
+
+    def values(name: str, shape: tuple[int, ...]) -> Array:
+        if not shape:
+            return np.array(600_000)
+        if name.endswith(("running_var", "bn1.weight", "bn2.weight", "bn0.weight")):
+            return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+        scale = 0.1 if len(shape) == 1 else np.sqrt(2 / np.prod(shape[1:]))
+        return (scale * rng.standard_normal(shape, np.float32)).astype(np.float32)
+
+    return {name: values(name, shape) for name, shape in shapes.items()}
+
+
 def write_keras(path: Path, layers: Mapping[str, Mapping[str, Array]], *, root: str = "/") -> Path:
     with h5py.File(path, "w") as file:
         top = file.require_group(root)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -16,16 +17,25 @@ from emofuse.nets.formats.kinds import unreadable
 KIND = "a torch file of tensors (a state dict)"
 # Where checkpoints keep the state dict.
 _INSIDE = ("state_dict", "model", "model_state_dict")
+# Beside it, the 16 kHz checkpoint of PANN keeps the order of its examples, int64 arrays as NumPy 1 wrote them.
+_rebuild: Any = np.empty(0).__reduce__()[0]
+_ARRAYS: list[Any] = [
+    (_rebuild, "numpy.core.multiarray._reconstruct"),
+    _rebuild,
+    np.ndarray,
+    np.dtype,
+    type(np.dtype(np.int64)),
+]
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:
     """Arrays by their names in the state dict, in its order.
 
     Raises:
-        WeightsError: no such file, cut off, with anything but tensors, or without named tensors.
+        WeightsError: no such file, cut off, with anything but tensors and plain arrays, or without named tensors.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_ARRAYS):
             warnings.simplefilter("ignore")  # of formats that torch will no longer write
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch raise what they like, and their messages are long

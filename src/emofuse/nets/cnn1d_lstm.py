@@ -1,0 +1,164 @@
+"""The paper's own net on raw sound: four one-dimensional convolutions, then two LSTMs.
+
+Facts of the authors' Keras code, kept here: "same" padding, which for an even kernel puts the odd sample at the end;
+a pool leaves out what does not fill it; each layer is convolution, ReLU, dropout, pool, in this order; LSTMs with a
+single bias; Keras's first weights. Four seconds at 12 kHz are 48000 samples and 15 steps of the LSTMs, at 16 kHz
+64000 and 20.
+
+Source: paper, 2.2.4 ("about 4.5 M" parameters; the layers of the authors' code have 4,005,511).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.errors import SettingsError
+from emofuse.nets.logmel import at_least
+
+
+@dataclass(frozen=True)
+class Cnn1dLstmSettings:
+    """Widths, kernels and pools of the convolutions (the last pool averages), and what the LSTMs say.
+
+    sequence: an answer for each step of the LSTMs, and not one for the window; 20 answers of 4 s take a last pool of 4
+        at 16 kHz, and of 3 at 12 kHz.
+    gain: what the samples are multiplied by first; 2**15 gives the numbers of 16-bit files, as the authors' code does.
+
+    Raises:
+        SettingsError: not as many kernels or pools as widths.
+
+    >>> 48_000 / Cnn1dLstmSettings(pools=(10, 10, 8, 3)).step_samples
+    20.0
+    """
+
+    widths: tuple[int, ...] = (128, 256, 512, 512)
+    kernels: tuple[int, ...] = (20, 10, 8, 5)
+    pools: tuple[int, ...] = (10, 10, 8, 4)
+    hidden: int = 256
+    dropout: float = 0.3
+    classes: int = 7
+    sequence: bool = False
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.kernels) == len(self.pools) > 0:
+            raise SettingsError(
+                f"cnn1d-lstm: {len(self.widths)} widths, {len(self.kernels)} kernels and {len(self.pools)} pools; "
+                "give one of each for every convolution."
+            )
+
+    @property
+    def step_samples(self) -> int:
+        """Samples to a step of the LSTMs."""
+        return math.prod(self.pools)
+
+
+class Cnn1dLstm(nn.Module):
+    """Waveforms float [n, samples] in -1 to 1 -> (embedding [n, 256], logits [n, classes]).
+
+    For a sequence, embedding [n, steps, 256] and logits [n, steps, classes]. The embedding is what the second LSTM
+    says, before dropout. Waveforms shorter than one step get zeros at their end first.
+
+    >>> [tuple(t.shape) for t in Cnn1dLstm.tiny()(torch.zeros(3, 640))]
+    [(3, 8), (3, 7)]
+    """
+
+    head: ClassVar[tuple[str, ...]] = ("classify.",)
+
+    def __init__(self, settings: Cnn1dLstmSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings = settings or Cnn1dLstmSettings()
+        self.convolutions = nn.Sequential(*_convolutions(settings))
+        self.lstm1 = _Lstm(settings.widths[-1], settings.hidden)
+        self.lstm2 = _Lstm(settings.hidden, settings.hidden)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.classify = nn.Linear(settings.hidden, settings.classes)
+        nn.init.xavier_uniform_(self.classify.weight)
+        nn.init.zeros_(self.classify.bias)
+
+    @classmethod
+    def tiny(cls, classes: int = 7) -> Cnn1dLstm:
+        """A net of a thousand parameters, 64 samples to a step, with the same interface, for tests."""
+        return cls(Cnn1dLstmSettings((4, 6), kernels=(6, 5), pools=(16, 4), hidden=8, classes=classes))
+
+    def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
+        waves = at_least(waves, self.settings.step_samples) * self.settings.gain
+        steps = self.convolutions(waves.unsqueeze(1)).transpose(1, 2)
+        embedding = self.lstm2(self.dropout(self.lstm1(steps)))
+        if not self.settings.sequence:
+            embedding = embedding[:, -1]
+        return embedding, self.classify(self.dropout(embedding))
+
+
+def _convolutions(settings: Cnn1dLstmSettings) -> Iterator[nn.Module]:
+    layers = zip(pairwise((1, *settings.widths)), settings.kernels, settings.pools, strict=True)
+    for n, ((before, width), kernel, pool) in enumerate(layers, start=1):
+        build = nn.AvgPool1d if n == len(settings.widths) else nn.MaxPool1d
+        yield _ConvPool(nn.Conv1d(before, width, kernel), build(pool), dropout=settings.dropout)
+
+
+class _ConvPool(nn.Module):
+    """Convolution, ReLU, dropout and pool: what can be done after the pool, where there are fewer numbers, is."""
+
+    def __init__(self, conv: nn.Conv1d, pool: nn.AvgPool1d | nn.MaxPool1d, *, dropout: float) -> None:
+        super().__init__()
+        self.conv, self.pool, self.dropout = conv, pool, dropout
+        nn.init.xavier_uniform_(conv.weight)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+        spare = conv.kernel_size[0] - 1
+        self.pad = (spare // 2, spare - spare // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(functional.pad(x, self.pad))
+        if isinstance(self.pool, nn.AvgPool1d):
+            pooled: Tensor = self.pool(functional.dropout(torch.relu(x), self.dropout, self.training))
+            return pooled
+        # For a maximum the ReLU may come after the pool: it leaves nothing below what dropout sets to zero.
+        if not self.training or not self.dropout:
+            return torch.relu(self.pool(x))
+        _drop(x, self.dropout)
+        return torch.relu(self.pool(x)) / (1 - self.dropout)
+
+
+def _drop(x: Tensor, rate: float) -> None:
+    """Set numbers of x [n, ...] to zero in place, at a rate right to 16 bits; of use only before a ReLU.
+
+    On the CPU, PyTorch's dropout takes 14 times as long as the first convolution before it, and this takes 3 times.
+    """
+    # No gradient is asked for: what is zero here, the ReLU sends none back to.
+    with torch.no_grad():
+        for row in x:  # one by one, or the draws would take as much memory as x
+            draws = torch.empty(-(-row.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+            row.mul_(draws.view(torch.int16)[: row.numel()].view(row.shape) >= round(rate * 2**16) - 2**15)
+
+
+class _Lstm(nn.Module):
+    """An LSTM over [n, steps, before] -> [n, steps, width] with a single bias, as Keras has it.
+
+    PyTorch's has two or none; so the bias is the last column of the weights, of an input that is always 1.
+    """
+
+    def __init__(self, before: int, width: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(before + 1, width, bias=False, batch_first=True)
+        weights = self.lstm.get_parameter("weight_ih_l0").data
+        kernel, bias = weights[:, :before], weights[:, before]
+        nn.init.xavier_uniform_(kernel)
+        nn.init.orthogonal_(self.lstm.get_parameter("weight_hh_l0"))
+        nn.init.zeros_(bias)
+        nn.init.ones_(bias[width : 2 * width])  # of the forget gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        # oneDNN refuses LSTMs in bfloat16 on some machines.
+        with torch.autocast(x.device.type, enabled=False):
+            said: Tensor = self.lstm(functional.pad(x.float(), (0, 1), value=1.0))[0]
+            return said
