@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from emofuse.errors import ShapeError  # noqa: E402 (torch may be missing)
 from emofuse.fit import PREPARE, Waveforms  # noqa: E402
 from emofuse.fit.prepare import part  # noqa: E402
+from emofuse.fit.speech_augment import SpeechAugment  # noqa: E402
 
 
 def waves(n: int = 5, samples: int = 400) -> torch.Tensor:
@@ -78,6 +79,14 @@ def test_half_the_strength_is_half_the_change():
     draws = prepare.draw(5, torch.Generator().manual_seed(1))
     full, half = prepare(waves(), draws), prepare(waves(), draws, strength=0.5)
     torch.testing.assert_close((half / waves()) ** 2, full / waves())
+
+
+def test_further_changes_are_those_of_the_augment():
+    augment = SpeechAugment(speed=0.1, echo=0.5)
+    prepare = Waveforms(augment=augment)
+    draws = prepare.draw(5, torch.Generator().manual_seed(0))
+    assert torch.equal(prepare(waves(), draws), augment(waves(), draws, 1.0))
+    assert not torch.equal(prepare(waves(), draws), waves())
 
 
 @pytest.mark.parametrize("batch", [torch.zeros(3, 10, dtype=torch.int16), torch.zeros(3, 1, 10)])

@@ -6,13 +6,14 @@ Start with `fit`; what it needs are `Data` (two `Examples` and a `Prepare`) and 
 from emofuse.fit.checkpoint import read as read_checkpoint
 from emofuse.fit.devices import DEVICES, device, fresh
 from emofuse.fit.examples import Data, Examples, Inputs, labels
-from emofuse.fit.export import export_onnx, face_example
+from emofuse.fit.export import export_onnx, face_example, wave_example
 from emofuse.fit.logs import EVENTS, HISTORY, Epoch, Progress, Watch
 from emofuse.fit.loop import CHECKPOINT, KEEP, fit
 from emofuse.fit.loss import BALANCES, inverse_weights
 from emofuse.fit.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.fit.predicting import Judged, Said, evaluate, predict
 from emofuse.fit.prepare import AUGMENTS, CompactAugment, Draws, Faces, PaperAugment, Prepare
+from emofuse.fit.quantise import Int8, Quantised, quantise_onnx
 from emofuse.fit.settings import Balance, FitSettings, Machine, Precision
 from emofuse.fit.waveforms import PREPARE, Waveforms
 
@@ -36,12 +37,14 @@ __all__ = [
     "Faces",
     "FitSettings",
     "Inputs",
+    "Int8",
     "Judged",
     "Machine",
     "PaperAugment",
     "Precision",
     "Prepare",
     "Progress",
+    "Quantised",
     "Said",
     "Watch",
     "Waveforms",
@@ -55,5 +58,7 @@ __all__ = [
     "labels",
     "lr_at",
     "predict",
+    "quantise_onnx",
     "read_checkpoint",
+    "wave_example",
 ]

@@ -74,3 +74,8 @@ def _difference(net: nn.Module, given: tuple[Tensor, ...], names: tuple[str, ...
 def face_example(size: int, *, n: int = 4, channels: int = 1) -> Tensor:
     """Random faces float [n, channels, size, size] to export and compare nets with."""
     return torch.rand(n, channels, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def wave_example(samples: int, *, n: int = 2) -> Tensor:
+    """Random sound float [n, samples] to export and compare nets with."""
+    return 0.1 * torch.randn(n, samples, generator=torch.Generator().manual_seed(0))

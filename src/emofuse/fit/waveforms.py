@@ -11,6 +11,7 @@ from torch import Tensor
 
 from emofuse.errors import ShapeError
 from emofuse.fit.prepare import Draws, Faces, Prepare, uniform
+from emofuse.fit.speech_augment import SpeechAugment
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,23 @@ class Waveforms:
     gain_db: louder or softer by up to so many decibels.
     noise: white noise of up to this share of the example's own root mean square.
     shift_samples: moved by up to so many samples either way, silence coming in.
+    augment: further changes, for speech; None for none.
     """
 
     gain_db: float = 0.0
     noise: float = 0.0
     shift_samples: int = 0
+    augment: SpeechAugment | None = None
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
-        return {
+        own = {
             "gain": uniform(n, -self.gain_db, self.gain_db, generator),
             "noise": uniform(n, 0, self.noise, generator),
             # Noise is drawn from a seed of each example, so that a process draws only that of its own.
             "seed": torch.randint(2**62, (n,), generator=generator),
             "shift": torch.randint(-self.shift_samples, self.shift_samples + 1, (n,), generator=generator),
         }
+        return own | (self.augment.draw(n, generator) if self.augment else {})
 
     def __call__(self, batch: Tensor, draws: Draws | None = None, *, strength: float = 1.0) -> Tensor:
         if not batch.is_floating_point() or batch.ndim != 2:
@@ -45,7 +49,9 @@ class Waveforms:
         if draws is None:
             return waves
         if self.shift_samples:
-            waves = _shifted(waves, (strength * draws["shift"]).round().long().to(waves.device))
+            waves = _shifted(waves, (strength * draws["shift"]).round().long())
+        if self.augment is not None:
+            waves = self.augment(waves, {name: values.to(waves.device) for name, values in draws.items()}, strength)
         if self.noise:
             rms = waves.square().mean(dim=1, keepdim=True).sqrt()
             noise = torch.stack([_white(waves.shape[1], int(seed)) for seed in draws["seed"]]).to(waves.device)
@@ -60,9 +66,10 @@ def _white(samples: int, seed: int) -> Tensor:
 
 
 def _shifted(waves: Tensor, shift: Tensor) -> Tensor:
-    source = torch.arange(waves.shape[1], device=waves.device)[None] - shift[:, None]
-    inside = (source >= 0) & (source < waves.shape[1])
-    return waves.gather(1, source.clamp(0, waves.shape[1] - 1)) * inside
+    moved = torch.zeros_like(waves)
+    for row, by in enumerate(shift.tolist()):
+        moved[row, max(by, 0) : waves.shape[1] + min(by, 0)] = waves[row, max(-by, 0) : waves.shape[1] - max(by, 0)]
+    return moved
 
 
 PREPARE: Mapping[str, Callable[..., Prepare]] = MappingProxyType({"faces": Faces, "waveforms": Waveforms})

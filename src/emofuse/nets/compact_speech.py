@@ -1,0 +1,159 @@
+"""The compact speech network of the default bundle: a small residual net on log-mel spectra of a few seconds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emofuse.nets.logmel import FLOOR, LogMel, LogMelSettings, at_least
+
+RANGE_DB = 60.0  # below the voice; what is quieter is as good as silence
+_SCALE_DB = 15.0
+
+
+@dataclass(frozen=True)
+class CompactSpeechSettings:
+    """Widths of the residual stages, the spectrum, and what makes training harder.
+
+    centred: whether each band is centred on its mean over the voice, so that the colour of a microphone goes, and with
+        it that of the voice.
+    masks: of bands and of steps each, how many are hidden in training.
+    mask_share: how much of the bands or steps each hides at most.
+    dropout: before the last layer.
+    """
+
+    widths: tuple[int, ...] = (24, 48, 96, 160)
+    spectrum: LogMelSettings = LogMelSettings(hop=256, fmax=7_600.0)  # noqa: RUF009 (frozen)
+    centred: bool = True
+    masks: int = 1
+    mask_share: float = 0.15
+    dropout: float = 0.3
+    classes: int = 7
+
+
+class CompactSpeech(nn.Module):
+    """Waveforms float [n, samples] at 16 kHz, any level -> (embedding [n, 320], logits [n, classes]).
+
+    Decibels are counted from the loudness of the voice, so neither the level of a recording nor silence around the
+    voice matters. The embedding is mean and deviation over time, weighted by what the net attends to.
+    """
+
+    def __init__(self, settings: CompactSpeechSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings = settings or CompactSpeechSettings()
+        widths = settings.widths
+        self.spectrum = LogMel(settings.spectrum)
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, widths[0], 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        # The last stage keeps the steps of time that attention chooses from: 256 ms each.
+        strides = [(1, 1), *[(2, 2)] * (len(widths) - 2), (1, 2)][: len(widths)]
+        self.stages = nn.Sequential(
+            *(
+                _Residual(before, width, stride)
+                for before, width, stride in zip((widths[0], *widths), widths, strides, strict=False)
+            )
+        )
+        self.attend = nn.Sequential(nn.Conv1d(widths[-1], 64, 1), nn.Tanh(), nn.Conv1d(64, widths[-1], 1))
+        self.dropout = nn.Dropout(settings.dropout)
+        self.classify = nn.Linear(2 * widths[-1], settings.classes)
+
+    @classmethod
+    def tiny(cls, classes: int = 7) -> CompactSpeech:
+        """A net of some ten thousand parameters with the same interface, for tests."""
+        spectrum = LogMelSettings(window=256, hop=256, mels=16, fmax=7_600.0)
+        return cls(CompactSpeechSettings(widths=(16, 16), spectrum=spectrum, classes=classes))
+
+    def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
+        spectra = levelled(decibels(self.spectrum, waves), centred=self.settings.centred).unsqueeze(1) / _SCALE_DB
+        if self.training:
+            spectra = masked(spectra, count=self.settings.masks, share=self.settings.mask_share)
+        found = self.stages(self.stem(spectra.contiguous(memory_format=torch.channels_last))).mean(dim=3)
+        attention = self.attend(found).softmax(dim=2)
+        mean = (attention * found).sum(dim=2)
+        deviation = ((attention * found.square()).sum(dim=2) - mean.square()).clamp(min=1e-4).sqrt()
+        embedding = torch.cat((mean, deviation), dim=1)
+        return embedding, self.classify(self.dropout(embedding))
+
+
+def decibels(spectrum: LogMel, waves: Tensor) -> Tensor:
+    """What `spectrum` gives; outside of an export by fast Fourier transform, many times faster, which ONNX lacks."""
+    if torch.onnx.is_in_onnx_export():
+        exported: Tensor = spectrum(waves)
+        return exported
+    settings = spectrum.settings
+    half = settings.window // 2
+    with torch.autocast(waves.device.type, enabled=False):
+        mirrored = functional.pad(
+            at_least(waves.float(), settings.least_samples)[:, None], (half, half), mode="reflect"
+        )
+        hann = torch.hann_window(settings.window, device=waves.device)
+        frames = torch.fft.rfft(mirrored[:, 0].unfold(1, settings.window, settings.hop) * hann)
+        power = frames.real.square() + frames.imag.square()
+        spectra: Tensor = 10 * torch.log10((power @ spectrum.mel).clamp(min=FLOOR))
+        return spectra
+
+
+def levelled(spectra: Tensor, *, centred: bool) -> Tensor:
+    """Decibels [n, steps, mels] above the floor, `RANGE_DB` below the loudness of the voice.
+
+    That loudness is the mean over time of the power, weighted by itself: silence before and after changes nothing.
+    """
+    power = torch.exp(spectra * (math.log(10) / 10))
+    loud = power.sum(dim=2, keepdim=True)
+    voice = loud.square().sum(dim=1, keepdim=True) / loud.sum(dim=1, keepdim=True)
+    level = (spectra - 10 * torch.log10(voice) + RANGE_DB).clamp(min=0)
+    if not centred:
+        return level - RANGE_DB / 2
+    weight = loud / (loud + 0.003 * voice)
+    return level - (level * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+
+
+def masked(spectra: Tensor, *, count: int, share: float) -> Tensor:
+    """Spectra [n, 1, steps, mels] with `count` stretches of bands and of time at their mean.
+
+    Drawn from torch's global generator, as dropout is.
+    Source: Park et al. 2019, SpecAugment.
+    """
+    n, _, steps, mels = spectra.shape
+    hidden = torch.zeros(n, steps, mels, dtype=torch.bool, device=spectra.device)
+    for _ in range(count):
+        hidden |= (
+            _stretch(n, steps, share, spectra.device)[:, :, None] | _stretch(n, mels, share, spectra.device)[:, None]
+        )
+    return torch.where(hidden[:, None], spectra.mean(dim=(2, 3), keepdim=True), spectra)
+
+
+def _stretch(n: int, size: int, share: float, device: torch.device) -> Tensor:
+    width = size * share * torch.rand(n, 1, device=device)
+    start = (size - width) * torch.rand(n, 1, device=device)
+    place = torch.arange(size, device=device)
+    return (place >= start) & (place < start + width)
+
+
+class _Residual(nn.Module):
+    def __init__(self, before: int, width: int, stride: tuple[int, int]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, width, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        same = before == width and stride == (1, 1)
+        self.skip: nn.Module = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.skip(x))
