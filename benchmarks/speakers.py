@@ -2,10 +2,11 @@
 
     python benchmarks/speakers.py ../shared/data/clips/labels.csv ../shared/weights/mobilefacenet.pt
 
-MobileFaceNet as it knows identities, on faces cut at --rate a second; mean and deviation of its embeddings in windows;
-SVM and kernel ELM with the settings of `mobile-svm` and `mobile-kelm`, or chosen inside the training speakers from a
-small grid (--choose). A clip's answer is the class of highest mean probability over its windows. Intervals are 95 %
-bootstrap over clips; UAR over the classes that occur, chance is one over their number.
+MobileFaceNet as it knows identities, or as `emofuse train mobile-fer` taught it expressions (give the folder of that
+training), on faces cut at --rate a second; mean and deviation of its embeddings in windows; SVM and kernel ELM with the
+settings of `mobile-svm` and `mobile-kelm`, or chosen inside the training speakers from a small grid. A clip's answer is
+the class of highest mean probability over its windows. Intervals are 95 % bootstrap over clips; UAR over the classes
+that occur, chance is one over their number.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ from emofuse import fit, metrics
 from emofuse.core.store import file_digest
 from emofuse.core.types import Clip
 from emofuse.data.manifest import Manifest
-from emofuse.media.faces.crop import identity_crop
+from emofuse.media.faces.crop import fer_crop, identity_crop
 from emofuse.nets import pretrained
+from emofuse.run.heads import head_of, window_rows
 from emofuse.run.tracks import Embeddings, FaceSource
-from emofuse.run.visual import head_of, window_rows
-from emofuse.systems.bundle import EMBEDDING, OUTPUT, Bundle, Calibration, FaceInput
+from emofuse.run.visual import WEIGHTS
+from emofuse.systems.calibration import Calibration
 from emofuse.systems.detectors import choose_detector
 from emofuse.systems.engine import Engine
+from emofuse.systems.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
 from emofuse.systems.paper import system
 from emofuse.systems.spec import Head, Window
+
+CROPS = {"identity": identity_crop, "fer": fer_crop}
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,21 @@ class Rows:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("weights", type=Path)
+    parser.add_argument("weights", type=Path, help="mobilefacenet.pt, or the folder of a training of mobile-fer")
     parser.add_argument("--out", type=Path, default=Path("runs/speakers"))
     parser.add_argument("--rate", type=float, default=10.0, help="faces a second")
     parser.add_argument("--layer", default="identity", help="layer of MobileFaceNet")
+    parser.add_argument("--crop", choices=CROPS, default="identity", help="framing of the faces")
     parser.add_argument("--detector", default="auto")
     arguments = parser.parse_args()
     data = Manifest(arguments.manifest)
     embeddings = embedder(data, arguments)
     speakers = np.array([clip.subject for clip in data.clips])
     present = len({int(data.annotation(c).labels[0]) for c in data.clips})
-    print(f"{len(data.clips)} clips, {len(set(speakers))} speakers, layer {arguments.layer}; chance {1 / present:.3f}")
+    print(
+        f"{len(data.clips)} clips, {len(set(speakers))} speakers, {arguments.weights.name}, layer {arguments.layer}, "
+        f"framing {arguments.crop}; chance {1 / present:.3f}"
+    )
     for name in ("mobile-svm", "mobile-kelm"):
         window = system(name).window
         assert window is not None
@@ -69,14 +78,16 @@ def embedder(data: Manifest, arguments: argparse.Namespace) -> Embeddings:
     net = pretrained.known("mobilefacenet").net(
         replace(pretrained.known("mobilefacenet").settings, embedding=arguments.layer)
     )
-    pretrained.load_pretrained(net, arguments.weights, name="mobilefacenet", head="fresh")
+    weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
+    pretrained.load_pretrained(net, weights, name="mobilefacenet", head="fresh")
     path = arguments.out / f"{arguments.layer}.onnx"
     fit.export_onnx(net, fit.face_example(face.size, n=2, channels=3), path, outputs=(EMBEDDING, OUTPUT))
-    crop, given = identity_crop(face.size), FaceInput(face.colour, face.mean, face.scale)
-    even = Calibration(1.0, (0.0,) * 7)
-    bundle = Bundle("mobile", "", data.label_set, crop, given, path, even, "", {})
-    source = FaceSource(data, crop, choose_detector(arguments.detector, Engine()), Fraction(arguments.rate))
-    scorer = bundle.face_scorer(Engine(), embeddings=True)
+    crop, given = CROPS[arguments.crop](face.size), FaceInput(face.colour, face.mean, face.scale)
+    even = Calibration.none(len(data.label_set))
+    part = FacePart(path, crop, given, even)
+    detector = choose_detector(arguments.detector, Engine())
+    source = FaceSource(data, crop, detector, arguments.out / "faces", Fraction(arguments.rate))
+    scorer = FaceScorer(part, Engine(), classes=len(data.label_set), output=EMBEDDING)
     return Embeddings(source, scorer, file_digest(path), arguments.out / "embeddings")
 
 

@@ -144,6 +144,18 @@ def test_a_draw_without_labelled_clips_does_not_spoil_the_interval():
     assert metrics.bootstrap(counts, metrics.accuracy_of) == metrics.Estimate(1.0, 1.0, 1.0)
 
 
+def test_several_measures_have_the_intervals_of_each_alone():
+    counts = np.random.default_rng(3).integers(0, 20, (9, 4, 4))
+    found = metrics.bootstraps(counts, resamples=200, seed=5)
+    alone = {name: metrics.bootstrap(counts, m, resamples=200, seed=5) for name, m in metrics.MEASURES.items()}
+    assert found == alone
+
+
+def test_counts_without_any_label_have_neither_figure_nor_interval():
+    found = metrics.bootstrap(np.zeros((3, 2, 2), int))
+    assert np.isnan([found.value, found.low, found.high]).all()
+
+
 def test_counts_of_a_wrong_shape_are_refused():
     with pytest.raises(ShapeError, match=r"give \[clips, classes, classes\]"):
         metrics.bootstrap(np.zeros((2, 3)))

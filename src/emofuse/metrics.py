@@ -209,19 +209,35 @@ def bootstrap(
     >>> bootstrap(np.tile([[3, 1], [1, 3]], (4, 1, 1)), accuracy_of)
     Estimate(value=0.75, low=0.75, high=0.75)
     """
+    return bootstraps(counts, {"": measure}, resamples=resamples, level=level, seed=seed)[""]
+
+
+def bootstraps(
+    counts: NDArray[Any],
+    measures: Mapping[str, Measure] = MEASURES,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """The same for several measures by name, all on the same draws; arguments and errors as in `bootstrap`."""
     counts = np.asarray(counts)
     if counts.ndim != 3 or counts.shape[1] != counts.shape[2]:
         raise ShapeError(f"bootstrap: counts have shape {counts.shape}; give [clips, classes, classes].")
-    value = float(measure(counts.sum(axis=0)))
+    value = {name: float(measure(counts.sum(axis=0))) for name, measure in measures.items()}
     clips, classes, _ = counts.shape
     if clips < 2:
-        return Estimate(value, float("nan"), float("nan"))
+        return {name: Estimate(v, float("nan"), float("nan")) for name, v in value.items()}
     draws = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=resamples)
     totals = draws.astype(np.float64) @ counts.reshape(clips, -1).astype(np.float64)
-    values = measure(totals.reshape(resamples, classes, classes))
-    tail = (1 - level) / 2
-    low, high = np.quantile(values[~np.isnan(values)], [tail, 1 - tail])  # a draw of unlabelled clips alone is NaN
-    return Estimate(value, float(low), float(high))
+    tail, found = (1 - level) / 2, {}
+    for name, measure in measures.items():
+        drawn = measure(totals.reshape(resamples, classes, classes))
+        # A draw of unlabelled clips alone is NaN; where nothing is labelled, all are.
+        known = drawn[~np.isnan(drawn)]
+        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
+        found[name] = Estimate(value[name], float(low), float(high))
+    return found
 
 
 def calibration_error(truth: Ints, probabilities: NDArray[np.float32], *, bins: int = 15) -> float:

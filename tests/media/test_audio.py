@@ -140,6 +140,18 @@ def test_joined_recordings_whose_clock_restarts_are_heard_in_full(tmp_path):
     assert len(waveform(path)) == pytest.approx(2 * len(waveform(tmp_path / "part.ts")), rel=0.02)
 
 
+def test_a_sample_rate_that_changes_on_the_way_changes_neither_time_nor_pitch(tmp_path):
+    parts = []
+    for rate in (44_100, 22_050):
+        tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)).astype(np.float32)
+        parts.append(write(tmp_path / f"{rate}.ts", sound=tone, sound_rate=rate).read_bytes())
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    samples = np.concatenate([block.samples for block in AudioReader(tmp_path / "joined.ts").blocks()])
+    assert len(samples) / 16_000 == pytest.approx(4, abs=0.2)
+    halves = samples[: 8 * 8_000].reshape(8, 8_000)
+    assert (2 * np.abs(np.fft.rfft(halves)).argmax(axis=1)).tolist() == [440] * 8
+
+
 @pytest.mark.parametrize("seconds", [0.01, 0.3, 1.0, 60.0])
 def test_blocks_tile_the_clip_whatever_their_length(tmp_path, seconds):
     path = write(tmp_path / "a.m4a", sound=burst(44100, length=2.3))

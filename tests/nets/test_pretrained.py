@@ -18,13 +18,23 @@ from emofuse.errors import OutputError, WeightsError  # noqa: E402
 from emofuse.fit import fresh  # noqa: E402
 from emofuse.nets import pretrained  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
-from emofuse.nets.pretrained import Head, convert, import_weights, known, load_pretrained  # noqa: E402
+from emofuse.nets.pretrained import (  # noqa: E402
+    Head,
+    convert,
+    import_weights,
+    known,
+    load_pretrained,
+    origin,
+    save_trained,
+)
 from emofuse.nets.vggface import VGGFace  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
 from nets.weightfiles import (  # noqa: E402 (torch may be missing)
     average_image,
     cut,
     in_net,
+    pann_shapes,
+    pann_state,
     resnet_layers,
     shared_weights,
     vgg_layers,
@@ -41,6 +51,8 @@ def tiny(monkeypatch) -> None:
     """All names stand for tiny nets here."""
     for name, entry in pretrained.KNOWN.items():
         settings = entry.net.tiny(entry.settings.classes).settings
+        if name == "pann-32k":
+            settings = replace(settings, logmel=replace(settings.logmel, window=128))
         monkeypatch.setitem(pretrained.KNOWN, name, replace(entry, settings=settings))
 
 
@@ -54,12 +66,17 @@ def original(name: str, folder: Path, *, seed: int = 0) -> Path:
         net = fresh(MobileFaceNet.tiny, seed=seed)
         torch.save({k: v for k, v in net.state_dict().items() if not k.startswith(net.head)}, path)
         return path
+    if name.startswith("pann"):
+        widths, logmel = entry.settings.widths, entry.settings.logmel
+        shapes = pann_shapes(window=logmel.window, mels=logmel.mels, widths=widths, hidden=entry.settings.hidden)
+        torch.save({"model": {k: torch.from_numpy(v) for k, v in pann_state(shapes, rng).items()}}, path)
+        return path
     layers = vgg_layers(entry.settings, rng, classes=entry.settings.classes)
     write = write_mat7 if name == "vggface" else write_mat73
     return write(path, in_net(layers, average_image(entry.settings.size, rng)))
 
 
-NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet")
+NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet", "pann-16k", "pann-32k")
 
 
 def test_the_names_are_those_of_the_tests():
@@ -139,7 +156,10 @@ FOUND = {
     "vggface": "a MATLAB 5 to 7 file",
     "vggfer": "a MATLAB 7.3 file",
     "mobilefacenet": "a zip archive, as torch saves them",
+    "pann-16k": "a zip archive, as torch saves them",
+    "pann-32k": "a zip archive, as torch saves them",
 }
+TORCH = {"mobilefacenet", "pann-16k", "pann-32k"}
 
 
 @pytest.mark.parametrize(("name", "found"), list(permutations(NAMES, 2)))
@@ -152,6 +172,8 @@ def test_a_file_of_another_net_is_refused_in_one_line_that_says_what_was_found(t
     assert "\n" not in message
     if {name, found} == {"vggface", "vggfer"}:  # one net, told apart by its classes
         assert "'fc8/filters' has shape" in message
+    elif {name, found} <= TORCH:
+        assert "is missing" in message or "conv_real.weight' has shape" in message
     elif {"vggface2", "vggfer"} == {name, found} or (name, found) == ("vggface", "vggface2"):  # all are HDF5
         assert "not a Keras weight file" in message or "not a MatConvNet file" in message
     else:
@@ -183,19 +205,53 @@ def test_a_missing_and_an_empty_file_are_refused(tmp_path, name):
 
 def test_an_imported_file_of_another_name_is_refused(tmp_path):
     path = import_weights(original("vggface", tmp_path), "vggface", out=tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match="expected weights 'vggfer', found weights 'vggface'"):
+    with pytest.raises(WeightsError, match=r"expected weights 'vggfer', .* found weights 'vggface'"):
         load_pretrained(VGGFace.tiny(), path, name="vggfer")
 
 
 def test_a_safetensors_file_from_elsewhere_is_refused(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match="found a file that `emofuse weights import` did not write"):
+    with pytest.raises(WeightsError, match="found a file that neither `emofuse weights import` nor `emofuse"):
         load_pretrained(VGGFace.tiny(), tmp_path / "w.safetensors", name="vggfer")
 
 
 def test_weights_of_another_net_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="weights 'vggface2' are for VGGFace2, not for MobileFaceNet"):
         load_pretrained(MobileFaceNet.tiny(), tmp_path / "w.h5", name="vggface2")
+
+
+@pytest.mark.parametrize("name", ["vggface", "vggfer"])
+def test_a_net_that_was_trained_here_is_a_parent_for_every_net_of_its_kind(tmp_path, name):
+    trained = fresh(VGGFace.tiny, seed=1).to(memory_format=torch.channels_last)
+    save_trained(trained, tmp_path / "w.safetensors", name="stage", about={"licence": "mine"})
+    net = fresh(VGGFace.tiny, seed=2)
+    assert load_pretrained(net, tmp_path / "w.safetensors", name=name) == ()
+    assert all(torch.equal(v, trained.state_dict()[k]) for k, v in net.state_dict().items())
+    assert origin(tmp_path / "w.safetensors") == {
+        "name": "stage",
+        "net": "VGGFace",
+        "form": "emofuse-train",
+        "licence": "mine",
+    }
+
+
+def test_a_net_of_another_kind_that_was_trained_here_is_refused(tmp_path):
+    save_trained(MobileFaceNet.tiny(), tmp_path / "w.safetensors", name="vggfer", about={})
+    with pytest.raises(
+        WeightsError, match=r"expected weights 'vggfer', or a VGGFace .*, found a MobileFaceNet trained as 'vggfer'"
+    ):
+        load_pretrained(VGGFace.tiny(), tmp_path / "w.safetensors", name="vggfer")
+
+
+def test_a_net_of_another_size_that_was_trained_here_is_refused(tmp_path):
+    other = VGGFace(replace(VGGFace.tiny().settings, hidden=12))
+    save_trained(other, tmp_path / "w.safetensors", name="vggfer", about={})
+    with pytest.raises(WeightsError, match=r"'layers.fc6.weight' is \[12, 96\] in the file and \[10, 96\] in the net"):
+        load_pretrained(VGGFace.tiny(), tmp_path / "w.safetensors", name="vggfer", head=Head.FRESH)
+
+
+def test_a_published_file_says_nothing_of_itself(tmp_path):
+    assert origin(original("vggface2", tmp_path)) == {}
 
 
 def test_an_unknown_name_suggests_the_nearest(tmp_path):

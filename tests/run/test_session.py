@@ -15,7 +15,7 @@ from emofuse.errors import ShapeError
 from emofuse.media.faces.detect import Face
 from emofuse.media.video import Frame
 from emofuse.run.prediction import Collector, Prediction
-from emofuse.run.session import Sampling, Session
+from emofuse.run.session import Sampling, Session, Vision
 
 LABELS = LabelSet(("dark", "light"))
 HEIGHT, WIDTH, SIDE = 40, 64, 12
@@ -61,7 +61,7 @@ def frames_at(starts: list[float], levels: list[int], end: float) -> list[Frame]
 
 
 def run(frames: list[Frame], end: float, rate: Fraction | None, chunks: list[int] | None = None) -> Prediction:
-    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling(rate))
+    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
     collector, n = Collector(LABELS), 0
     for size in [*(chunks or []), len(frames)]:
         collector.add(session.push(frames[n : n + size]))
@@ -128,14 +128,14 @@ def test_every_frame_has_one_row_with_its_own_times():
 
 
 def test_frames_out_of_order_are_refused():
-    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling())
+    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
     frames = at_rate(5, [100, 100])
     with pytest.raises(ShapeError, match="in the order of their time"):
         session.push(frames[::-1])
 
 
 def test_a_closed_session_takes_no_more_frames():
-    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling())
+    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
     session.close(0)
     with pytest.raises(ShapeError, match="open a new session"):
         session.push(at_rate(5, [100]))
@@ -162,7 +162,7 @@ def test_the_way_frames_are_cut_into_pushes_changes_nothing(levels, chunks, rate
 def test_a_session_looks_at_exactly_the_frames_that_sampling_wants(gaps, rate):
     starts = np.cumsum([0, *gaps[:-1]]) * ticks(Fraction(1, 100))
     timeline = Timeline(starts, starts + np.array(gaps) * ticks(Fraction(1, 100)))
-    session = Session(crop, SquareDetector(), ColourScorer(), sampling=Sampling(rate))
+    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
     looked = []
     for n, (start, end) in enumerate(timeline):
         if session.wants(start):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,17 +13,20 @@ import torch
 
 from emofuse import fit, heads
 from emofuse.core.labels import AFFWILD2
+from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Track
 from emofuse.data.dataset import open_data
 from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.run import predict as predicting
+from emofuse.run.heads import window_rows
 from emofuse.run.train import Request, train
-from emofuse.run.visual import Place, changed, train_visual, window_rows
+from emofuse.run.visual import Place, train_visual
 from emofuse.systems.detectors import choose_detector
 from emofuse.systems.engine import Engine
 from emofuse.systems.paper import SYSTEMS, system
 from emofuse.systems.spec import Head, Window
+from media.clips import moving_picture, write
 from sets import MadeData
 
 TINY = {"face.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.001"}
@@ -40,11 +44,11 @@ def place(tmp_path_factory) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def trained(corpus, place):
     """`mobile-svm` in its tiny version, trained on the made corpus."""
-    return train_visual(changed(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+    return train_visual(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
 
 
 def test_the_bundle_has_a_head_for_windows_and_says_how_it_was_made(trained):
-    assert trained.window is not None
+    assert trained.face.window is not None
     assert trained.window_head().label_set == AFFWILD2
     assert trained.card["definition"]["fit"]["epochs"] == 1
     assert set(trained.card["figures"]["validation"]) >= {"cpm", "uar", "interval", "clips"}
@@ -60,23 +64,23 @@ def test_the_bundle_predicts_videos_as_every_other_does(trained, place, talk):
 
 def test_training_again_computes_nothing_twice(trained, corpus, place):
     made = {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()}
-    again = train_visual(changed(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+    again = train_visual(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
     assert {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()} == made
     assert again.identity == trained.identity
 
 
 def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus, place, tmp_path):
-    bundle = train_visual(changed(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
-    assert bundle.window is None
-    assert bundle.calibration is not None
-    assert bundle.calibration.temperature != 1.0
+    bundle = train_visual(with_settings(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
+    assert bundle.face.window is None
+    assert bundle.face.calibration is not None
+    assert bundle.face.calibration.temperature != 1.0
 
 
 def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, place, tmp_path):
-    definition = changed(system("mobile-kelm"), {"face.tiny": "true"})
+    definition = with_settings(system("mobile-kelm"), {"face.tiny": "true"})
     bundle = train_visual(definition, open_data(corpus[0]), replace(place, out=tmp_path))
     assert isinstance(bundle.window_head().head, heads.KernelELM)
-    assert bundle.window.step == bundle.window.width  # without overlap
+    assert bundle.face.window.step == bundle.face.window.width  # without overlap
 
 
 def test_window_rows_take_the_commonest_label_of_their_faces_and_leave_out_what_has_none():
@@ -122,6 +126,70 @@ def test_weights_of_another_net_are_refused(corpus, place, tmp_path):
     assert not (tmp_path / "out" / "bundle.json").exists()
 
 
+@pytest.fixture(scope="module")
+def films(talk, tmp_path_factory):
+    """A folder with a talking head and a film without any face."""
+    folder = tmp_path_factory.mktemp("films")
+    for name in ("talk.mp4", "walk.mp4", "chat.mp4"):
+        shutil.copy(talk, folder / name)
+    write(folder / "bars.mp4", moving_picture(30, 160, 120))
+    return folder
+
+
+def listed(folder, name, rows):
+    (folder / name).write_text("\n".join(["path,label,start,end,split", *rows]) + "\n")
+    return open_data(folder / name)
+
+
+TALK = ["{}.mp4,neutral,0,2,{}", "{}.mp4,fear,2,4.1,{}", "{}.mp4,anger,4.1,6,{}"]
+
+
+@pytest.mark.parametrize("name", ["mobile", "mobile-svm"])
+def test_a_manifest_of_videos_is_learned_from_and_clips_without_a_face_are_left_out(films, place, tmp_path, name):
+    parts = (("talk", "train"), ("walk", "train"), ("chat", "validation"))
+    rows = [row.format(*part) for part in parts for row in TALK]
+    data = listed(films, f"{name}.csv", [*rows, "bars.mp4,sadness,,,train"])
+    said = []
+    short = {"window.seconds": "1", "window.step_seconds": "0.5"} if name == "mobile-svm" else {}
+    definition = with_settings(system(name), TINY | {"fit.batch": "8"} | short)
+    bundle = train_visual(definition, data, replace(place, out=tmp_path, say=said.append))
+    assert "train: 1 of 3 clips have no face with a label and are left out" in said
+    assert bundle.card["examples"] % 2 == 0
+    assert 40 < bundle.card["examples"] < 60  # of 60 steps, since the person is away for a second of each
+    assert len(list((tmp_path / "faces").glob("*.npy"))) == 2  # the talking ones are the same film
+    if name == "mobile-svm":
+        assert "1 of 3 clips have no labelled window with a face and are left out" in said
+
+
+def test_a_validation_clip_without_a_face_counts_against_the_system(films, place, tmp_path):
+    rows = [row.format("talk", "train") for row in TALK] + [row.format("chat", "validation") for row in TALK]
+    data = listed(films, "silent.csv", [*rows, "bars.mp4,sadness,,,validation"])
+    definition = with_settings(system("mobile"), TINY | {"fit.batch": "8"})
+    bundle = train_visual(definition, data, replace(place, out=tmp_path))
+    assert bundle.card["figures"]["validation"]["clips"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("mobile", "none of 1 clips has a face with a label"), ("mobile-kelm", "none of 1 clips has a labelled window")],
+)
+def test_clips_without_any_face_are_told_in_one_line(films, place, tmp_path, name, message):
+    rows = ["bars.mp4,sadness,,,train", *(row.format("chat", "validation") for row in TALK)]
+    epochs = {"fit.epochs": "0"} if name == "mobile-kelm" else {}
+    definition = with_settings(system(name), TINY | epochs)
+    with pytest.raises(DataError, match=message) as raised:
+        train_visual(definition, listed(films, f"none-{name}.csv", rows), replace(place, out=tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_validation_part_without_labels_has_no_figures(films, place, tmp_path):
+    rows = [row.format("talk", "train") for row in TALK]
+    data = listed(films, "unlabelled.csv", [*rows, "chat.mp4,,,,validation"])
+    definition = with_settings(system("mobile-kelm"), {"face.tiny": "true", "window.seconds": "1"})
+    bundle = train_visual(definition, data, replace(place, out=tmp_path))
+    assert bundle.card["figures"]["validation"]["cpm"] is None
+
+
 def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
     data = open_data(corpus[0])
     for part in ("Training_Set", "Validation_Set"):
@@ -134,7 +202,7 @@ def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
         (tmp_path / "aw" / folder).symlink_to(data.root / folder)
     with pytest.raises(DataError, match="has a face with a label"):
         train_visual(
-            changed(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(place, out=tmp_path / "out")
+            with_settings(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(place, out=tmp_path / "out")
         )
 
 

@@ -17,9 +17,9 @@ from emofuse.core.types import Scores
 from emofuse.media.faces.detect import Face
 from emofuse.media.video import Frame
 from emofuse.run.prediction import Collector, Prediction
-from emofuse.run.session import Sampling, Session
+from emofuse.run.session import Sampling, Session, Vision
 from emofuse.run.windows import Windower
-from emofuse.systems.bundle import WindowPart
+from emofuse.systems.face import WindowPart
 
 LABELS = LabelSet(("still", "lively"))
 PART = WindowPart(ticks(2), ticks(1), Path("head"))
@@ -70,7 +70,7 @@ def frames(levels: list[int]) -> list[Frame]:
 
 
 def predicted(levels: list[int], chunks: list[int]) -> Prediction:
-    session = Session(cut, Anywhere(), Level(), sampling=Sampling(RATE), windower=Windower(PART, head))
+    session = Session(Vision(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
     collector, n, shown = Collector(LABELS, windowed=True), 0, frames(levels)
     for size in [*chunks, len(shown)]:
         collector.add(session.push(shown[n : n + size]))
@@ -108,7 +108,7 @@ def test_a_moment_without_a_face_has_no_score_though_its_windows_have():
 
 
 def test_windows_are_judged_as_soon_as_no_picture_can_join_them():
-    session = Session(cut, Anywhere(), Level(), sampling=Sampling(RATE), windower=Windower(PART, head))
+    session = Session(Vision(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
     judged = [len(session.push([frame]).windows) for frame in frames([100] * 30)]
     first = next(n for n, count in enumerate(judged) if count)
     assert 10 <= first <= 10 + session.lookahead_pictures

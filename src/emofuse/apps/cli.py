@@ -94,7 +94,8 @@ def _root(
 )
 def predict(
     paths: Annotated[
-        list[str], typer.Argument(help="Videos, folders (searched below too), or quoted globs.", metavar="PATH...")
+        list[str],
+        typer.Argument(help="Videos or sound, folders (searched below too), or quoted globs.", metavar="PATH..."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("emofuse-results"),
     form: Annotated[str, typer.Option("--format", help="Table as csv, parquet or json.")] = "csv",
@@ -115,10 +116,11 @@ def predict(
     from emofuse.apps import predicting
     from emofuse.run import batch
     from emofuse.run.predict import Options, checked_rate
+    from emofuse.systems import bundle as bundles
     from emofuse.systems.engine import Engine
 
     options = Options(bundle, detector, None if every_frame else checked_rate(rate), Engine(threads, device))
-    files = batch.find_files(paths)
+    files = batch.find_files(paths, sound=bundles.load(bundle).voice is not None)
     planned = batch.plan(files, out=out, options=options, form=form, plot=plot)
     outcomes = predicting.run_and_show(planned, processes=jobs, quiet=as_json)
     if any(o.error for o in outcomes):

@@ -93,8 +93,12 @@ def _show_segments(prediction: Prediction, console: Console) -> None:
     """The timeline as runs of one emotion: who, when, what, how sure."""
     seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
     people = "1 person" if len(prediction.persons) == 1 else f"{len(prediction.persons)} persons"
-    detector = prediction.about["detector"].split(":")[0]
-    console.print(f"{escape(prediction.file)}: {seconds:.1f} s, {people}, faces by {detector}")
+    by = (
+        "the voice"
+        if "detector" not in prediction.about
+        else f"{people}, faces by {prediction.about['detector'].split(':')[0]}"
+    )
+    console.print(f"{escape(prediction.file)}: {seconds:.1f} s, {by}")
     table = Table("person", "from", "to", "shows", "confidence", box=None, pad_edge=False)
     segments = prediction.segments()
     for s in segments[:_SEGMENTS_SHOWN]:

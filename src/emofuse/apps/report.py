@@ -22,14 +22,14 @@ _NAMED_SHARE = 0.05  # segments shorter than this share of the video get no name
 
 
 def draw_timeline(prediction: Prediction, path: Path) -> None:
-    """A PNG with one band per person: probabilities stacked over time, blank where the face was not found.
+    """A PNG with one band per person, or one for the voice: probabilities stacked over time, blank where there is none.
 
     Raises:
         OutputError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
-    shown = prediction.persons[:_PERSONS_SHOWN]
+    shown = sorted(prediction.scores)[:_PERSONS_SHOWN]
     figure = Figure(figsize=(11, 1.3 + 1.9 * max(len(shown), 1)), layout="constrained")
     bands = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
     for band, person in zip(bands, shown, strict=False):
@@ -37,7 +37,7 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
     if not shown:
         bands[0].text(0.5, 0.5, "no face found", ha="center", va="center", transform=bands[0].transAxes)
         bands[0].set_yticks([])
-    more = len(prediction.persons) - len(shown)
+    more = len(prediction.scores) - len(shown)
     title = prediction.file + (f"  ({more} more persons are in the table)" if more else "")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     if shown:
@@ -58,10 +58,10 @@ def _band(axes: Axes, prediction: Prediction, person: int) -> None:
     axes.stackplot(edges, shares, labels=scores.label_set.names, colors=_COLOURS[: len(scores.label_set)], linewidth=0)
     length = prediction.timeline.end[-1] / TICKS_PER_SECOND
     for s in prediction.segments():
-        if s.person == person and s.end - s.start >= _NAMED_SHARE * length:
+        if s.person == (person or None) and s.end - s.start >= _NAMED_SHARE * length:
             name = s.emotion or s.status.replace("_", " ")
             axes.text((s.start + s.end) / 2, 1.03, name, ha="center", va="bottom", fontsize=8, color="#404040")
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
-    axes.set_ylabel(f"person {person}")
+    axes.set_ylabel(f"person {person}" if person else "voice")
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -26,10 +27,11 @@ def changes(given: Sequence[str]) -> dict[str, str]:
 
 
 def run_and_show(request: Request) -> None:
-    """Train with a progress bar on standard error; lines go to standard output."""
+    """Train with a progress bar on standard error, that of the first process; lines go to standard output."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     errors = Console(stderr=True)
-    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
+    silent = not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0"
+    with Progress(*columns, console=errors, transient=True, disable=silent) as bar:
         task = bar.add_task("training", total=None)
 
         def step(p: Any) -> None:

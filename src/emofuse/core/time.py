@@ -140,6 +140,30 @@ class Timeline:
         ends = _multiples(step, count, offset=width) + start
         return cls(starts, np.minimum(ends, end))
 
+    @classmethod
+    def whole_windows(cls, width: int, step: int, *, end: int) -> Timeline:
+        """Windows of [0, end) that are all `width` ticks long, every `step` ticks; only what is shorter gives one cut.
+
+        The last window is moved back to end with the clip, so that every moment is in a window and none is filled up;
+        a live session can only know this when it closes.
+
+        Raises:
+            ShapeError: width or step is below one tick.
+
+        >>> [(s, e) for s, e in Timeline.whole_windows(4, 2, end=9)]
+        [(0, 4), (2, 6), (4, 8), (5, 9)]
+        >>> [(s, e) for s, e in Timeline.whole_windows(4, 2, end=3)]
+        [(0, 3)]
+        """
+        if width < 1 or step < 1:
+            raise ShapeError(f"windows of {width} every {step} ticks: both must be at least one tick.")
+        if end <= 0:
+            return cls.empty()
+        start = np.arange(0, max(end - width, 0) + 1, step, dtype=np.int64)
+        if end > start[-1] + width:
+            start = np.append(start, end - width)
+        return cls(start, np.minimum(start + width, end))
+
     def __len__(self) -> int:
         return len(self.start)
 

@@ -11,6 +11,7 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline
 from emofuse.core.types import Annotation, Clip
 from emofuse.data.affwild2 import AffWild2
+from emofuse.data.fer2013 import Fer2013, find_fer2013
 from emofuse.data.layout import find_layout
 from emofuse.data.manifest import Manifest
 from emofuse.data.manifest_rows import header_of
@@ -19,7 +20,19 @@ from emofuse.data.problems import KINDS, Level, Problem
 from emofuse.errors import DataError
 from emofuse.media.container import shown
 
-__all__ = ["KINDS", "ClipFacts", "DataSet", "Examination", "Level", "PartFigures", "Problem", "examine", "open_data"]
+__all__ = [
+    "KINDS",
+    "ClipFacts",
+    "DataSet",
+    "Examination",
+    "Fer2013",
+    "Level",
+    "PartFigures",
+    "Problem",
+    "examine",
+    "open_data",
+    "open_training_data",
+]
 
 
 class DataSet(Protocol):
@@ -114,9 +127,14 @@ def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Man
     Args:
         edition: of Aff-Wild2, "2020" or "2022", needed where annotations of both are there.
     Raises:
-        DataError: there is no data set, or more than one.
+        DataError: there is no data set, or more than one; or it is one of single faces.
     """
     path = Path(path)
+    if path.exists() and find_fer2013(path) is not None:
+        raise DataError(
+            f"{shown(path)}: FER-2013, single faces without clips and time; `emofuse train` takes it. Give a folder of "
+            "data, or the CSV file of your clips."
+        )
     if path.is_file():
         if path.suffix.lower() == ".csv":
             return Manifest(path)
@@ -137,6 +155,15 @@ def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Man
         f"cropped_aligned, and for a .csv with the columns path and label; found {_content(path)}. "
         "Give the folder that holds one of them."
     )
+
+
+def open_training_data(path: str | Path) -> AffWild2 | Manifest | Fer2013:
+    """What a net can learn from at a path: a data set of clips, or FER-2013, whose faces have none.
+
+    Raises:
+        DataError: there is no data set, or more than one, or FER-2013 is not as it should be.
+    """
+    return Fer2013(path) if Path(path).exists() and find_fer2013(path) is not None else open_data(path)
 
 
 def _content(folder: Path) -> str:

@@ -1,24 +1,30 @@
-"""FER-2013 with the FER+ votes: 35,887 grey faces of 48x48, labels in Aff-Wild2 order.
+"""FER-2013: 35,887 grey faces of 48x48, labels in Aff-Wild2 order, and FER+ votes where the file has them.
 
-Identical images occur in more than one part of FER-2013; training rows whose duplicate group
-also occurs in a test part are dropped, so that no test image is ever trained on.
+Identical images occur in more than one part of FER-2013; training rows whose image also occurs in another part are
+dropped, so that nothing that is judged on is ever trained on. The other parts are never thinned out.
 """
 
 from __future__ import annotations
 
-import zlib
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.labels import AFFWILD2, FERPLUS, to_affwild2
+from emofuse.core.labels import AFFWILD2, FERPLUS, LabelSet, to_affwild2
+from emofuse.data.fer2013_files import PARTS, SIZE, Rows, image_root, is_table, read_images, read_npz, read_table
 from emofuse.errors import DataError
+from emofuse.media.container import shown
 
-PARTS = ("train", "public-test", "private-test")
-SIZE = 48
+__all__ = ["PARTS", "SIZE", "FaceImages", "Fer2013", "find_fer2013", "load_fer2013"]
+
+_FILES = ("fer2013.npz", "fer2013.csv", "icml_face_data.csv")
 
 
 @dataclass(frozen=True)
@@ -47,28 +53,80 @@ class FaceImages:
         return ((1 - votes_share) * hard + votes_share * soft).astype(np.float32)
 
 
+class Fer2013:
+    """FER-2013 from one of the forms that it comes in: faces without clips or time, in three parts.
+
+    Args:
+        path: fer2013.npz, Kaggle's fer2013.csv or icml_face_data.csv, Kaggle's folders of images, or a folder that
+            holds one of these files.
+    Raises:
+        DataError: the file or a row of it is not as it should be.
+    """
+
+    name: ClassVar[str] = "fer2013"
+    label_set: ClassVar[LabelSet] = AFFWILD2
+    terms: ClassVar[str] = "FER-2013 is for research use"
+
+    def __init__(self, path: str | Path) -> None:
+        self.root = find_fer2013(path) or Path(path)
+        self._rows: Rows = _reader(self.root)(self.root)
+
+    def part(self, part: str) -> FaceImages:
+        """The faces of "train", "public-test" or "private-test".
+
+        Raises:
+            DataError: there is no such part, or it is empty.
+        """
+        if part not in PARTS:
+            raise DataError(f"FER-2013: no part {part!r}; there are {', '.join(PARTS)}.")
+        rows = self._rows
+        wanted = rows.parts == PARTS.index(part)
+        if not wanted.any():
+            count = Counter(PARTS[p] for p in rows.parts.tolist())
+            there = ", ".join(f"{name} ({count[name]})" for name in PARTS if count[name])
+            raise DataError(
+                f"{shown(self.root)}: no faces of the part {part}, found {there}; get all of FER-2013 (in folders, "
+                "public-test is validation/, or what begins with PublicTest in test/)."
+            )
+        if part == "train":
+            wanted &= ~np.isin(self._groups, self._groups[rows.parts != PARTS.index("train")])
+        votes = np.zeros((len(rows.parts), len(AFFWILD2)), np.float32) if rows.votes is None else _seven(rows.votes)
+        return FaceImages(rows.images[wanted], rows.labels[wanted], votes[wanted])
+
+    @cached_property
+    def _groups(self) -> NDArray[np.int64]:
+        """Equal numbers for identical images."""
+        if self._rows.groups is not None:
+            return self._rows.groups
+        numbers: dict[bytes, int] = {}
+        return np.array([numbers.setdefault(blake2b(i).digest(), len(numbers)) for i in self._rows.images], np.int64)
+
+
 def load_fer2013(path: str | Path, part: str) -> FaceImages:
-    """One part ("train", "public-test", "private-test") of the FER-2013 npz file.
+    """One part ("train", "public-test", "private-test") of FER-2013 in any of its forms.
 
     Raises:
-        DataError: the file is missing, lacks an array, or has no such part.
+        DataError: the file is missing or not as it should be, or has no such part.
     """
-    if part not in PARTS:
-        raise DataError(f"FER-2013: no part {part!r}; there are {', '.join(PARTS)}.")
-    try:
-        # Opened here, since np.load leaves a damaged file open.
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            images, emotion, usage, votes, group = (
-                file[k] for k in ("images", "emotion", "usage", "ferplus_votes", "duplicate_group")
-            )
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; give the path of fer2013.npz.") from None
-    except (KeyError, ValueError, TypeError, OSError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a FER-2013 npz file ({error}).") from None
-    wanted = usage == PARTS.index(part)
-    if part == "train":
-        wanted &= ~np.isin(group, group[usage != PARTS.index("train")])
-    return FaceImages(images[wanted], emotion[wanted].astype(np.int64), _seven(votes[wanted]))
+    return Fer2013(path).part(part)
+
+
+def find_fer2013(path: str | Path) -> Path | None:
+    """What holds FER-2013 at a path: a file, or a folder of images; None where there is nothing of it.
+
+    Tables are known by their header, folders by `train/<emotion>`; a folder may also hold a file of the usual name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = [path / name for name in _FILES if (path / name).is_file()]
+        return image_root(path) or next(iter(files), None)
+    return path if path.suffix.lower() == ".npz" or is_table(path) else None
+
+
+def _reader(path: Path) -> Callable[[Path], Rows]:
+    if path.is_dir():
+        return read_images
+    return read_table if path.suffix.lower() == ".csv" else read_npz
 
 
 def _seven(votes: NDArray[np.int8]) -> NDArray[np.float32]:

@@ -23,13 +23,8 @@ from emofuse.data.parts import ClipFacts, part_of
 from emofuse.data.problems import Level, Problem, refusal
 from emofuse.data.recordings import Recording, Recordings, without_path
 from emofuse.errors import DataError
-from emofuse.media.container import shown
+from emofuse.media.container import SOUND_SUFFIXES, shown
 
-# Files with these suffixes are read as sound alone, all others as video; the suffix decides, so that a list of many
-# thousand clips opens at once.
-SOUND_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".wma", ".amr", ".mka", ".weba"}
-)
 TOLERANCE = ticks(0.1)  # by so much a segment may end after its clip: tables are written with rounded times
 
 
@@ -115,6 +110,7 @@ class Manifest:
 
     def _clip(self, listed: Listed) -> Clip:
         path = self.root / listed.path
+        # The suffix decides, so that a list of many thousand clips opens at once.
         video, audio = (None, path) if path.suffix.lower() in SOUND_SUFFIXES else (path, None)
         return Clip(listed.id, video, audio, listed.split, listed.subject)
 

@@ -33,6 +33,9 @@ from emofuse.errors import MediaError
 NO_TIME = int(np.iinfo(np.int64).min)
 H26X = {"h264", "hevc"}  # AVI does not tell the order of their frames; frames that none refers to can be skipped
 WITH_LENGTH = re.compile("mov|matroska|avi|asf")  # containers whose header says how long the picture is
+SOUND_SUFFIXES = frozenset(  # of files that hold sound alone
+    {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".wma", ".amr", ".mka", ".weba"}
+)
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"pnot", b"moof", b"sidx", b"styp"}
 

@@ -1,12 +1,13 @@
-"""Pretrained weights of the visual nets by name: where they come from, how they are read, and how they are kept.
+"""Pretrained weights of the nets by name: where they come from, how they are read, and how they are kept.
 
-A file as it was published is converted to safetensors once with `import_weights`; `load_pretrained` takes either.
+A file as it was published is converted to safetensors once with `import_weights`; `load_pretrained` takes either, and
+what `save_trained` wrote of a net that was trained here.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,10 +20,11 @@ from torch import Tensor, nn
 from emofuse.core.names import nearest
 from emofuse.core.store import file_digest, write_bytes
 from emofuse.errors import WeightsError
-from emofuse.nets import mobilefacenet, vggface, vggface2
+from emofuse.nets import cnn14, mobilefacenet, vggface, vggface2
 from emofuse.nets.formats import kinds
 
 _METADATA = "emofuse"
+_TRAINED = "emofuse-train"
 
 
 class Head(StrEnum):
@@ -102,6 +104,28 @@ KNOWN = {
             licence="Apache-2.0",
             source="https://github.com/foamliu/MobileFaceNet",
         ),
+        Pretrained(
+            name="pann-16k",
+            net=cnn14.Cnn14,
+            settings=cnn14.Cnn14Settings(cnn14.LOGMEL_16K, classes=cnn14.AUDIOSET_CLASSES),
+            read=cnn14.load_torch,
+            file="Cnn14_16k_mAP=0.438.pth",
+            form="torch-checkpoint",
+            what="PANN Cnn14 trained on the 527 classes of AudioSet, sound at 16 kHz",
+            licence="CC BY 4.0",
+            source="https://zenodo.org/records/3987831",
+        ),
+        Pretrained(
+            name="pann-32k",
+            net=cnn14.Cnn14,
+            settings=cnn14.Cnn14Settings(cnn14.LOGMEL_32K, classes=cnn14.AUDIOSET_CLASSES),
+            read=cnn14.load_torch,
+            file="Cnn14_mAP=0.431.pth",
+            form="torch-checkpoint",
+            what="PANN Cnn14 trained on the 527 classes of AudioSet, sound at 32 kHz",
+            licence="CC BY 4.0",
+            source="https://zenodo.org/records/3987831",
+        ),
     )
 }
 
@@ -141,8 +165,24 @@ def import_weights(path: Path, name: str, *, out: Path) -> Path:
     return out
 
 
+def save_trained(net: nn.Module, path: Path, *, name: str, about: Mapping[str, str]) -> None:
+    """Write a net that was trained here, so that others of its kind can start from it.
+
+    Args:
+        name: of the system that it was trained as.
+        about: text to keep beside it, such as its licence.
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    origin = {**about, "name": name, "net": type(net).__name__, "form": _TRAINED}
+    write_bytes(path, save(tensors, {_METADATA: json.dumps(origin, sort_keys=True)}))
+
+
 def load_pretrained(net: nn.Module, path: Path, *, name: str, head: Head = Head.STRICT) -> tuple[str, ...]:
     """Put the weights `name` into `net`, from the published file or the one that `import_weights` wrote.
+
+    A file that `save_trained` wrote of the same kind of net is taken for any name.
 
     Returns:
         Names of the tensors of the net that did not come from the file: none, or those of the head.
@@ -153,7 +193,7 @@ def load_pretrained(net: nn.Module, path: Path, *, name: str, head: Head = Head.
     if not isinstance(net, entry.net):
         raise WeightsError(f"weights {name!r} are for {entry.net.__name__}, not for {type(net).__name__}.")
     if kinds.kind(path) == kinds.SAFETENSORS:
-        tensors = _read_imported(path, name)
+        tensors = _read_kept(path, name, net)
     else:
         tensors = entry.read(path, replace(net.settings, classes=entry.settings.classes))
     own: dict[str, Tensor] = net.state_dict()
@@ -164,16 +204,32 @@ def load_pretrained(net: nn.Module, path: Path, *, name: str, head: Head = Head.
     return fresh
 
 
-def _read_imported(path: Path, name: str) -> dict[str, Tensor]:
+def origin(path: Path) -> dict[str, str]:
+    """What a file says of itself: at least name and form if `import_weights` or `save_trained` wrote it, else nothing.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    if kinds.kind(path) != kinds.SAFETENSORS:
+        return {}
     try:
         with safe_open(path, "pt") as file:
-            origin = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
-            if origin.get("name") == name:
-                return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (no mapping)
+            said = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
     except (SafetensorError, ValueError) as error:
         raise kinds.unreadable(path, "a file that `emofuse weights import` wrote", error) from None
-    found = f"weights {origin['name']!r}" if "name" in origin else "a file that `emofuse weights import` did not write"
-    raise WeightsError(f"{path}: expected weights {name!r}, found {found}.")
+    return said if isinstance(said, dict) else {}
+
+
+def _read_kept(path: Path, name: str, net: nn.Module) -> dict[str, Tensor]:
+    said, kind = origin(path), type(net).__name__
+    trained = said.get("form") == _TRAINED
+    if said.get("net") == kind if trained else said.get("name") == name:
+        with safe_open(path, "pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (no mapping)
+    found = "a file that neither `emofuse weights import` nor `emofuse train` wrote"
+    if said:
+        found = f"a {said.get('net')} trained as {said.get('name')!r}" if trained else f"weights {said.get('name')!r}"
+    raise WeightsError(f"{path}: expected weights {name!r}, or a {kind} that was trained here, found {found}.")
 
 
 def _check_fit(tensors: dict[str, Tensor], own: dict[str, Tensor], path: Path, *, heads: tuple[str, ...]) -> None:

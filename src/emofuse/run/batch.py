@@ -21,10 +21,11 @@ from emofuse import __version__
 from emofuse.core.names import nearest
 from emofuse.core.store import digest, file_digest, write_json
 from emofuse.core.time import seconds
+from emofuse.core.types import Scores
 from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
-from emofuse.media.container import check_readable
+from emofuse.media.container import SOUND_SUFFIXES, check_readable
 from emofuse.run.predict import Options, Predictor
-from emofuse.run.prediction import FORMATS, Prediction
+from emofuse.run.prediction import EVERYBODY, FORMATS, Prediction
 
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}
@@ -128,7 +129,7 @@ def _done(job: Job, name: str) -> dict[str, Any] | None:
 
 
 def _figures(prediction: Prediction) -> dict[str, Any]:
-    steps = len(prediction.timeline)
+    steps, voice = len(prediction.timeline), prediction.scores.get(EVERYBODY)
     return {
         "seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
         "steps": steps,
@@ -136,21 +137,35 @@ def _figures(prediction: Prediction) -> dict[str, Any]:
         "persons": [
             {
                 "person": p,
-                "face_found": round(float(s.valid.mean()), 4),
+                "face_found": _share(prediction.scores[p]),
                 "centre": [round(c, 4) for c in prediction.centres[p]],
-                "mean": {
-                    n: round(float(v), 4)
-                    for n, v in zip(s.label_set.names, s.probabilities()[s.valid].mean(axis=0), strict=True)
-                },
+                "mean": _mean(prediction.scores[p]),
             }
-            for p, s in sorted(prediction.scores.items())
+            for p in prediction.persons
         ],
+        **({"voice": {"found": _share(voice), "mean": _mean(voice)}} if voice is not None else {}),
         **prediction.about,
     }
 
 
-def find_files(paths: Iterable[str | Path]) -> list[Path]:
+def _share(scores: Scores) -> float:
+    """The share of the rows that say something."""
+    return round(float(scores.valid.mean()), 4) if len(scores) else 0.0
+
+
+def _mean(scores: Scores) -> dict[str, float] | None:
+    """The mean probabilities over the rows that say something."""
+    if not scores.valid.any():
+        return None
+    mean = scores.probabilities()[scores.valid].mean(axis=0)
+    return {n: round(float(v), 4) for n, v in zip(scores.label_set.names, mean, strict=True)}
+
+
+def find_files(paths: Iterable[str | Path], *, sound: bool = False) -> list[Path]:
     """Files named, video files in folders named (and below), and what globs match; each once, in order.
+
+    Args:
+        sound: files of sound alone count in folders, too.
 
     A file that is named is kept whatever its ending or fate, so that its error can be told.
 
@@ -158,23 +173,26 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
         MediaError: a folder or glob holds no video at all.
     """
     found: dict[Path, None] = {}
+    suffixes = SUFFIXES | SOUND_SUFFIXES if sound else SUFFIXES
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if _is_video(p.relative_to(path)) and p.is_file())
+            inside = sorted(p for p in path.rglob("*") if _has(p.relative_to(path), suffixes) and p.is_file())
         elif not path.exists() and any(c in str(given) for c in "*?["):
             base = Path(path.anchor) if path.is_absolute() else Path()
             inside = sorted(p for p in base.glob(str(path.relative_to(path.anchor))) if p.is_file())
         else:
             inside = [path]
         if not inside:
-            raise MediaError(f"{given}: no video in there; looked for {' '.join(sorted(SUFFIXES))}.")
+            raise MediaError(
+                f"{given}: no {'recording' if sound else 'video'} in there; looked for {' '.join(sorted(suffixes))}."
+            )
         found |= dict.fromkeys(inside)
     return list(found)
 
 
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+def _has(path: Path, suffixes: frozenset[str]) -> bool:
+    return path.suffix.lower() in suffixes and not any(part.startswith(".") for part in path.parts)
 
 
 def plan(files: Sequence[Path], *, out: Path, options: Options, form: str, plot: bool) -> list[Job]:
@@ -226,7 +244,7 @@ def run_jobs(
         EmofuseError: an option is wrong or the results cannot be written: nothing to do with one file.
     """
     predictor = Predictor(jobs[0].options)
-    if predictor.detector.note:
+    if predictor.detector is not None and predictor.detector.note:
         note(predictor.detector.note)
     if processes <= 1 or len(jobs) == 1:
         for job in jobs:

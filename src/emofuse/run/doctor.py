@@ -74,8 +74,11 @@ def _training() -> Finding:
 def _bundle() -> Finding:
     try:
         bundle = bundles.load("default")
-        size = bundle.crop.size
-        shares = bundle.face_scorer(Engine())(np.zeros((1, size, size, 3), np.uint8))
+        score = bundle.face_scorer(Engine())
+        assert score is not None
+        assert bundle.face is not None
+        size = bundle.face.crop.size
+        shares = score(np.zeros((1, size, size, 3), np.uint8))
     except EmofuseError as error:
         return Finding("default bundle", str(error), good=False)
     good = bool(np.isclose(shares.sum(), 1, atol=1e-4))

@@ -6,7 +6,7 @@ clip, the clip counts as the first class (neutral), since leaving it out would f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -230,16 +230,23 @@ def _fused(
 def _row(
     system: str, how: str, cases: Sequence[_Case], scores: Sequence[Scores], videos: Ints, settings: Settings
 ) -> Row:
-    classes = len(scores[0].label_set)
-    counts = np.zeros((len(set(videos.tolist())), classes, classes), np.int64)
     place = np.unique(videos, return_inverse=True)[1]
-    for case, row, said in zip(cases, place, scores, strict=True):
-        counts[row] += metrics.confusion(case.truth.labels, decided(said), classes=classes)
-    estimates = {
-        name: metrics.bootstrap(counts, measure, resamples=settings.resamples, seed=settings.seed)
-        for name, measure in MEASURES.items()
-    }
+    counts = confusions([c.truth for c in cases], scores, place)
+    estimates = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
     return Row(system, how, estimates, counts.sum(axis=0))
+
+
+def confusions(truths: Iterable[Annotation], said: Iterable[Scores], rows: Ints) -> Ints:
+    """Counts int64 [groups, classes, classes] of clips, each added to its row in `rows`: that of its video, say.
+
+    Scores are on the timeline of the truth; where a system says nothing, its last answer counts.
+    """
+    both = list(zip(truths, said, rows, strict=True))
+    classes = len(both[0][0].label_set)
+    counts = np.zeros((int(max(rows)) + 1, classes, classes), np.int64)
+    for truth, scores, row in both:
+        counts[row] += metrics.confusion(truth.labels, decided(scores), classes=classes)
+    return counts
 
 
 def _absent(counts: Ints, data: DataSet) -> list[str]:

@@ -18,20 +18,22 @@ from emofuse.core.store import atomic, write_bytes
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import SettingsError
+from emofuse.run.listen import VoiceScore
 from emofuse.run.session import Output
 from emofuse.run.windows import WindowScore
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OK, NO_FACE, NO_PICTURE = "ok", "no_face", "no_picture"
+OK, NO_FACE, NO_PICTURE, NO_VOICE = "ok", "no_face", "no_picture", "no_voice"
+EVERYBODY = 0  # whose scores those of a voice are: it is not known which of the persons seen is heard
 
 
 @dataclass(frozen=True)
 class Moment:
     """What is shown by one person at one time; `probabilities` is None where the face was not found."""
 
-    person: int
+    person: int | None
     start: float
     end: float
     status: str
@@ -56,7 +58,8 @@ class Prediction:
     """Scores of every person of one video, all on the same timeline.
 
     frames: int64 [n], number of the decoded frame on screen at each row, -1 before the first.
-    scores: by person; a row is valid where the person's face was found.
+    scores: by person, from 1; a row is valid where the person's face was found. What a system says that only listens
+        stands under `EVERYBODY`; a row is valid where somebody spoke around it.
     about: what was used (bundle, detector) and what was noticed on the way.
     centres: by person; mean centre (x, y) of the face where it was found, in parts of the picture.
 
@@ -82,12 +85,12 @@ class Prediction:
     @property
     def persons(self) -> list[int]:
         """Persons in the order of their first appearance, from 1."""
-        return sorted(self.scores)
+        return sorted(p for p in self.scores if p != EVERYBODY)
 
     @property
     def rows(self) -> int:
-        """Rows of the table: one for each person and step, one for each step where nobody was seen at all."""
-        return len(self.timeline) * max(len(self.scores), 1)
+        """Rows of the table: one for each person and step, one for each step where no person is told apart."""
+        return len(self.timeline) * len(self._rows_of())
 
     def at(self, time_seconds: float) -> list[Moment]:
         """What each person shows at a time in seconds; an empty list outside the video."""
@@ -95,45 +98,52 @@ class Prediction:
         if row < 0:
             return []
         start, end = seconds(self.timeline.start[row]), seconds(self.timeline.end[row])
-        return [self._moment(person, row, start, end) for person in self.persons]
+        return [self._moment(person, row, start, end) for person in sorted(self.scores)]
 
     def _moment(self, person: int, row: int, start: float, end: float) -> Moment:
         scores = self.scores[person]
         if not scores.valid[row]:
-            return Moment(person, start, end, NO_FACE if self.frames[row] >= 0 else NO_PICTURE, None, None, None)
+            return Moment(person or None, start, end, self._lacking()[row], None, None, None)
         p = scores.probabilities()[row]
         shares = dict(zip(self.label_set.names, p.tolist(), strict=True))
         best = max(shares, key=shares.__getitem__)
-        return Moment(person, start, end, OK, best, shares[best], shares)
+        return Moment(person or None, start, end, OK, best, shares[best], shares)
 
-    def _rows_of(self) -> Sequence[int | None]:
-        """Whose rows the table has, in order: every person's, or nobody's where none was seen."""
-        return self.persons or [None]
+    def _rows_of(self) -> Sequence[int]:
+        """Whose rows the table has, in order: every person's, or everybody's where none is told apart."""
+        return self.persons or [EVERYBODY]
+
+    def _lacking(self) -> NDArray[np.str_]:
+        """The status of each row if it is not valid."""
+        if EVERYBODY in self.scores:
+            return np.full(len(self.timeline), NO_VOICE)
+        return np.where(self.frames >= 0, NO_FACE, NO_PICTURE)
 
     def segments(self) -> list[Segment]:
         """Each person's rows with neighbours of the same status and emotion drawn together."""
         return [s for person in self._rows_of() for s in self._segments(person)]
 
-    def _segments(self, person: int | None) -> Iterator[Segment]:
+    def _segments(self, person: int) -> Iterator[Segment]:
         n = len(self.timeline)
         if n == 0:
             return
-        scores = self.scores[person] if person is not None else None
+        scores, lacking = self.scores.get(person), self._lacking()
         best = scores.best() if scores else np.full(n, -1)
         confidence = scores.probabilities().max(axis=1) if scores else np.zeros(n)
-        state = np.where(best >= 0, best, np.where(self.frames >= 0, -1, -2))
+        state = np.where(best >= 0, best, np.where(lacking == NO_PICTURE, -2, -1))
         firsts = np.flatnonzero(np.diff(state, prepend=state[0] - 1))
         for first, last in zip(firsts, [*firsts[1:], n], strict=True):
             start, end = seconds(self.timeline.start[first]), seconds(self.timeline.end[last - 1])
             if state[first] >= 0:
                 emotion = self.label_set.names[state[first]]
-                yield Segment(person, start, end, OK, emotion, float(confidence[first:last].mean()))
+                yield Segment(person or None, start, end, OK, emotion, float(confidence[first:last].mean()))
             else:
-                yield Segment(person, start, end, NO_FACE if state[first] == -1 else NO_PICTURE, None, None)
+                yield Segment(person or None, start, end, str(lacking[first]), None, None)
 
     def table(self) -> pd.DataFrame:
         """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
-        confidence. Where a face was not found, the classes, emotion and confidence are missing values."""
+        confidence. Where a face was not found or nobody spoke, the classes, emotion and confidence are missing values;
+        so is the person where none is told apart."""
         import pandas as pd
 
         blocks = list(self._blocks())
@@ -144,22 +154,22 @@ class Prediction:
         for person in self._rows_of():
             yield self._block(person)
 
-    def _block(self, person: int | None) -> pd.DataFrame:
+    def _block(self, person: int) -> pd.DataFrame:
         import pandas as pd
 
         n, names = len(self.timeline), self.label_set.names
-        scores = self.scores[person] if person is not None else None
+        scores = self.scores.get(person)
         valid = scores.valid if scores else np.zeros(n, bool)
         shares = scores.probabilities() if scores else np.zeros((n, len(names)), np.float32)
         shares = np.where(valid[:, None], np.round(shares.astype(np.float64), 6), np.nan)
         best = scores.best() if scores else np.full(n, -1)
         columns: dict[str, Any] = {
             "file": pd.Series([self.file] * n, dtype="str"),
-            "person": pd.array([person] * n, dtype="Int64"),
+            "person": pd.array([person or None] * n, dtype="Int64"),
             "start": _rounded(self.timeline.start),
             "end": _rounded(self.timeline.end),
             "frame": pd.Series(self.frames, dtype="Int64").where(self.frames >= 0),
-            "status": pd.Series(np.select([valid, self.frames >= 0], [OK, NO_FACE], NO_PICTURE).tolist(), dtype="str"),
+            "status": pd.Series(np.where(valid, OK, self._lacking()).tolist(), dtype="str"),
             **{name: shares[:, k] for k, name in enumerate(names)},
             "emotion": pd.Series(self.label_set.decode(best), dtype="str"),
             "confidence": shares.max(axis=1) if n else np.empty(0),
@@ -218,12 +228,14 @@ FORMATS: dict[str, Callable[[Prediction, Path], None]] = {"csv": _csv, "parquet"
 class Collector:
     """Gathers what a session gives into a `Prediction`; only rows and found faces are kept, no pictures.
 
-    windowed: the session judges windows; a row then takes the mean of the windows over its start, and is valid where
-    the person's face was found in its picture.
+    windowed: the session judges windows of faces; a row then takes the mean of the windows over its start, and is valid
+    where the person's face was found in its picture.
+    faces: the session judges faces; else it listens, and a row takes the mean of the windows of sound over its start.
     """
 
-    def __init__(self, label_set: LabelSet, *, windowed: bool = False) -> None:
-        self._label_set, self._windowed = label_set, windowed
+    def __init__(self, label_set: LabelSet, *, windowed: bool = False, faces: bool = True) -> None:
+        self._label_set, self._windowed, self._faces = label_set, windowed, faces
+        self._heard: list[VoiceScore] = []
         self._windows: dict[int, list[WindowScore]] = {}
         self._steps = array("q")  # start, end, frame, picture of one step after the other
         self._found: dict[int, tuple[array[int], array[float]]] = {}
@@ -242,6 +254,7 @@ class Collector:
             self._places[o.person] = self._places.get(o.person, 0) + centre
         for window in output.windows:
             self._windows.setdefault(window.person, []).append(window)
+        self._heard += output.heard
 
     def prediction(
         self, file: str, system: str, about: Mapping[str, Any], *, size: tuple[int, int] | None = None
@@ -250,6 +263,8 @@ class Collector:
         start, end, frames, pictures = np.array(self._steps, np.int64).reshape(-1, 4).T
         timeline = Timeline(start, end)
         scores = {p: self._scores(p, timeline, pictures, system) for p in self._found}
+        if not self._faces:
+            scores[EVERYBODY] = voice_scores(self._heard, self._label_set, system).onto(timeline)
         centres = {p: self._centre(p, size) for p in self._found} if size else {}
         return Prediction(file, timeline, frames.copy(), self._label_set, scores, about, centres)
 
@@ -275,3 +290,15 @@ class Collector:
         values = np.array([w.probabilities for w in judged], np.float32).reshape(len(judged), len(self._label_set))
         scores = Scores(values, windows, self._label_set, np.ones(len(judged), bool), system).onto(timeline)
         return replace(scores, valid=scores.valid & found)
+
+
+def voice_scores(heard: Sequence[VoiceScore], label_set: LabelSet, system: str) -> Scores:
+    """What a listener gave, as scores in the order of their time; windows without a voice are not valid."""
+    ordered = sorted(heard, key=lambda h: (h.start, h.end))
+    values = np.zeros((len(ordered), len(label_set)), np.float32)
+    for row, h in zip(values, ordered, strict=True):
+        if h.probabilities is not None:
+            row[:] = h.probabilities
+    bounds = np.array([h[:2] for h in ordered], np.int64).reshape(-1, 2)
+    valid = np.array([h.probabilities is not None for h in ordered], bool)
+    return Scores(values, Timeline(bounds[:, 0], bounds[:, 1]), label_set, valid, system)

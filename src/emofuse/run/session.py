@@ -1,7 +1,7 @@
-"""The one path from pictures to scores: files, folders, webcams and tests all push frames into a `Session`.
+"""The one path from pictures and sound to scores: files, folders, webcams and tests all push into a `Session`.
 
 A session keeps no past beyond its lookahead, so its memory does not grow with the length of the video,
-and its answer does not depend on how the frames were cut into pushes.
+and its answer does not depend on how the frames and the sound were cut into pushes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from emofuse.core.time import Ints, Timeline, period
 from emofuse.errors import ShapeError
+from emofuse.media.audio import Sound
 from emofuse.media.faces.crop import Crop
 from emofuse.media.faces.detect import Detector, Face
 from emofuse.media.faces.track import Seen, Tracker, TrackerSettings
 from emofuse.media.video import Frame
+from emofuse.run.listen import Listener, VoiceScore
 from emofuse.run.windows import Windower, WindowScore
 
 
@@ -106,6 +108,16 @@ class Output:
     steps: list[Step] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     windows: list[WindowScore] = field(default_factory=list)
+    heard: list[VoiceScore] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A frame without its picture, for a session that only listens."""
+
+    index: int
+    start: int
+    end: int
 
 
 class _Look(NamedTuple):
@@ -114,25 +126,43 @@ class _Look(NamedTuple):
     step: int
 
 
+@dataclass(frozen=True)
+class Vision:
+    """How faces are judged; may serve any number of sessions.
+
+    crop: cuts a face out of a picture.
+    detector: finds faces in an upright RGB picture.
+    scorer: crops to probabilities or embeddings, such as the bundle's net.
+    """
+
+    crop: Crop
+    detector: Detector
+    scorer: Scorer
+
+
 class Session:
-    """Takes frames in the order of their time and gives steps and observations as they are settled.
+    """Takes frames and sound, each in the order of its time, and gives steps, observations and judged windows as they
+    are settled.
 
     Args:
-        detector: finds faces in an upright RGB picture.
-        crop: cuts a face out of a picture.
-        scorer: crops to probabilities or embeddings, such as the bundle's net; may serve any number of sessions.
+        vision: None for a session that only listens; its frames need no picture.
         windower: judges windows of embeddings, if the system does so; one for each session.
+        listener: judges windows of sound, if the system does so; one for each session.
     """
 
     def __init__(
-        self, crop: Crop, detector: Detector, scorer: Scorer, *, sampling: Sampling, windower: Windower | None = None
+        self,
+        vision: Vision | None,
+        *,
+        sampling: Sampling,
+        windower: Windower | None = None,
+        listener: Listener | None = None,
     ) -> None:
-        self._crop = crop
-        self._detector = detector
+        self._vision = vision
         self._sampling = sampling
-        self._score = scorer
         self._tracker = Tracker(TrackerSettings(confirm_frames=sampling.confirm_pictures))
         self._windower = windower
+        self._listener = listener
         self._crops: deque[list[tuple[Face, NDArray[np.uint8]]]] = deque()
         self._starts: deque[int] = deque()  # of the pictures in `_crops`
         self._unscored: list[tuple[Seen, int, NDArray[np.uint8]]] = []
@@ -151,7 +181,7 @@ class Session:
             return True
         return self._sampling.step_of(start) > self._on_screen.step
 
-    def push(self, frames: Iterable[Frame]) -> Output:
+    def push(self, frames: Iterable[Frame | Timed]) -> Output:
         """Take the next frames; those that are not wanted are passed over.
 
         Raises:
@@ -169,13 +199,24 @@ class Session:
             if not self.wants(frame.start):
                 continue
             output.steps += self._show(frame)
-            self._look(frame)
-            if len(self._unscored) >= self._score.batch:
+            if self._vision is None:
+                continue
+            self._look(frame, self._vision)
+            if len(self._unscored) >= self._vision.scorer.batch:
                 output.observations += self._observe()
         output.observations += self._observe()
         if self._windower is not None and len(self._starts) > self.lookahead_pictures:
             output.windows = self._windower.settle(self._starts[0])
         return output
+
+    def hear(self, sound: Sound) -> Output:
+        """Take the next block of sound; a session that does not listen passes it over.
+
+        Raises:
+            ShapeError: the block does not begin where the one before it ended, has another rate than the listener, or
+                the session is closed.
+        """
+        return Output() if self._listener is None else Output(heard=self._listener.push(sound))
 
     def close(self, end: int) -> Output:
         """End the session at `end` (ticks): the last steps, and what was still waiting."""
@@ -186,9 +227,11 @@ class Session:
             output.steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
         if self._windower is not None:
             output.windows = self._windower.close(end)
+        if self._listener is not None:
+            output.heard = self._listener.close()
         return output
 
-    def _show(self, frame: Frame) -> list[Step]:
+    def _show(self, frame: Frame | Timed) -> list[Step]:
         """Put `frame` on screen; the rows that are settled by that."""
         if self._sampling.rate_hz is None:
             settled, step = [Step(frame.start, frame.end, frame.index, self._pictures)], 0
@@ -207,11 +250,13 @@ class Session:
             bounds[-1] = min(bounds[-1], cut)
         return [Step(start, end, frame, self._pictures - 1) for start, end in itertools.pairwise(bounds)]
 
-    def _look(self, frame: Frame) -> None:
+    def _look(self, frame: Frame | Timed, vision: Vision) -> None:
         """Find the faces of a frame and cut them out; which person each is may be settled only later."""
+        if isinstance(frame, Timed):
+            raise ShapeError(f"Session: frame {frame.index} has no picture, but faces are to be judged; push frames.")
         image = frame.rgb()
-        faces = self._detector(image)
-        self._crops.append([(face, self._crop(image, face)) for face in faces])
+        faces = vision.detector(image)
+        self._crops.append([(face, vision.crop(image, face)) for face in faces])
         self._starts.append(frame.start)
         if len(self._crops) > self.lookahead_pictures + 1:
             self._crops.popleft()
@@ -226,9 +271,9 @@ class Session:
 
     def _observe(self) -> list[Observation]:
         """Score what is settled, the faces of all persons in one batch."""
-        if not self._unscored:
+        if self._vision is None or not self._unscored:
             return []
-        values = self._score(np.stack([crop for _, _, crop in self._unscored]))
+        values = self._vision.scorer(np.stack([crop for _, _, crop in self._unscored]))
         settled, self._unscored = self._unscored, []
         if self._windower is not None:
             for (s, start, _), row in zip(settled, values, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,8 @@ DEFAULT = "default"
 class Request:
     """What a user asks for: the system by name, data, folder, and what differs from its definition.
 
-    changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights.
+    changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights, or the folder of a
+        training that ended with some.
     """
 
     system: str
@@ -53,7 +55,8 @@ def train(
     if request.system == DEFAULT:
         _train_default(request, report)
     elif request.system in SYSTEMS:
-        _train_visual(request, report, progress)
+        if not _train_visual(request, report, progress):
+            return
     else:
         known = [DEFAULT, *SYSTEMS]
         raise SettingsError(
@@ -66,6 +69,10 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
     from emofuse.core.settings import with_settings
     from emofuse.systems import default
 
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise SettingsError("default: is trained by one process; start it without torchrun.")
+    if request.weights is not None:
+        raise SettingsError(f"default: starts from nothing; leave out --weights {request.weights}.")
     settings = with_settings(default.DefaultSettings(), dict(request.changes))
     if request.epochs is not None:
         settings = replace(settings, fit=replace(settings.fit, epochs=request.epochs, polish_epochs=0))
@@ -73,15 +80,17 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
     default.train(request.data, request.out, settings, lambda epoch: report(_line(epoch, total)))
 
 
-def _train_visual(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> None:
+def _train_visual(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> bool:
+    """Whether this process is the one that tells."""
     from emofuse import fit
-    from emofuse.data.dataset import open_data
-    from emofuse.run.visual import Place, changed, train_visual
+    from emofuse.core.settings import with_settings
+    from emofuse.data.dataset import open_training_data
+    from emofuse.run.visual import Place, train_visual
     from emofuse.systems.detectors import choose_detector
     from emofuse.systems.engine import Engine
     from emofuse.systems.paper import system
 
-    definition = changed(system(request.system), dict(request.changes))
+    definition = with_settings(system(request.system), dict(request.changes))
     if request.epochs is not None:
         definition = replace(definition, fit=replace(definition.fit, epochs=request.epochs))
     total = definition.fit.epochs
@@ -93,10 +102,25 @@ def _train_visual(request: Request, report: Callable[[str], None], progress: Cal
         fit.Watch(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report),
         report,
     )
-    bundle = train_visual(definition, open_data(request.data), place)
+    bundle = train_visual(definition, open_training_data(request.data), place)
+    if bundle is None:
+        return False
     for part, figures in bundle.card["figures"].items():
-        low, high = figures["interval"].get("cpm", (float("nan"), float("nan")))
-        report(f"{part}: CPM {figures['cpm']:.3f} [{low:.3f}, {high:.3f}], UAR {figures['uar']:.3f}")
+        report(f"{part}: {_figures(figures)}")
+    return True
+
+
+def _figures(figures: Mapping[str, Any]) -> str:
+    """
+    >>> _figures({"cpm": 0.5, "accuracy": 0.61, "uar": None, "interval": {"cpm": [0.4, 0.6]}})
+    'CPM 0.500 [0.400, 0.600], accuracy 0.610'
+    """
+    told = []
+    for name, label in (("cpm", "CPM"), ("accuracy", "accuracy"), ("uar", "UAR")):
+        if figures[name] is not None:
+            low, high = figures["interval"].get(name, (float("nan"), float("nan")))
+            told.append(f"{label} {figures[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low == low else ""))
+    return ", ".join(told) or "nothing is labelled, so there are no figures"
 
 
 def _line(epoch: Epoch, total: int) -> str:

@@ -1,12 +1,13 @@
 """Training a visual system: fine-tune its net on faces, embed all faces once, fit a head on windows, write a bundle.
 
-Every stage leaves its result in the folder (checkpoint, net, embeddings), so that a killed training goes on.
+Every stage leaves its result in the folder (checkpoint, net, faces, embeddings), so that a killed training goes on.
+Processes that torchrun started share the training of the net; all the rest is done by the first of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,41 +17,37 @@ from numpy.typing import NDArray
 
 from emofuse import __version__, fit, heads, metrics
 from emofuse.core.align import pool
-from emofuse.core.labels import LabelSet
-from emofuse.core.settings import with_settings
+from emofuse.core.colour import Colour
 from emofuse.core.store import file_digest
-from emofuse.core.time import Ints, Timeline
-from emofuse.core.types import Clip, Scores, Track
-from emofuse.data.dataset import DataSet
-from emofuse.errors import DataError, SettingsError
+from emofuse.core.time import Ints
+from emofuse.core.types import Clip, Scores
+from emofuse.data.dataset import DataSet, Fer2013
+from emofuse.errors import SettingsError, WeightsError
+from emofuse.fit.distributed import Team, team
 from emofuse.media.faces.crop import identity_crop
 from emofuse.nets import pretrained
+from emofuse.nets.grey import FromGrey
 from emofuse.nets.resized import Resized
-from emofuse.run.evaluate import aligned, decided
+from emofuse.run.evaluate import aligned, confusions
+from emofuse.run.examples import FacesOfClips, FacesOfFer2013
+from emofuse.run.heads import fit_head
 from emofuse.run.tracks import Embeddings, FaceSource
-from emofuse.systems.bundle import (
-    EMBEDDING,
-    OUTPUT,
-    Bundle,
-    Calibration,
-    FaceInput,
-    WindowPart,
-    load,
-    write_manifest,
-)
-from emofuse.systems.default import best_calibration
+from emofuse.systems.bundle import Bundle, load, write_manifest
+from emofuse.systems.calibration import Calibration, best_calibration
 from emofuse.systems.detectors import Chosen
 from emofuse.systems.engine import Engine
-from emofuse.systems.spec import Head, System, Window
+from emofuse.systems.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
+from emofuse.systems.spec import System
 
-NET, HEAD = "face.onnx", "head.safetensors"
+NET, HEAD, WEIGHTS = "face.onnx", "head.safetensors", "weights.safetensors"
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a training happens: its folder, the pretrained weights, who finds faces, and what it tells.
 
-    weights: a file of the system's pretrained weights, as published or imported; None where none are needed.
+    weights: a file of the system's pretrained weights, as published or imported, or the folder of an earlier training
+        of the same kind of net; None where none are needed.
     """
 
     out: Path
@@ -61,213 +58,182 @@ class Place:
     say: Callable[[str], None] = lambda _: None
 
 
-def train_visual(system: System, data: DataSet, place: Place) -> Bundle:
+def train_visual(system: System, data: DataSet | Fer2013, place: Place) -> Bundle | None:
     """Train a visual system on the train part of a data set, choosing on its validation part; the bundle is in `out`.
 
+    A net that was trained is there too, as weights that other systems can start from.
+
+    Returns:
+        The bundle; None in all processes of torchrun but the first.
     Raises:
         DataError: a part is missing, or has no labelled face.
         WeightsError: the pretrained weights are missing or others.
         SettingsError: a setting does not fit the data.
     """
-    face = system.face
-    rate = Fraction(face.rate_hz).limit_denominator(1001) if face.rate_hz else None
-    source = FaceSource(data, identity_crop(face.side), place.detector, rate)
-    train, validation = data.part("train"), data.part("validation")
-    net = _net(system, data.label_set, place)
-    calibration: Calibration | None = None
-    learned = 0
-    if system.fit.epochs:
-        examples = fit.Data(_examples(source, train), _examples(source, validation), _prepare(system))
-        learned = len(examples.train)
-        place.say(f"{system.name}: {learned} faces of {len(train)} clips to learn from")
-        fit.fit(net, examples, settings=system.fit, folder=place.out, machine=place.machine, watch=place.watch)
-        said = fit.predict(net, examples.validation.inputs, prepare=_prepare(system, augment=False), batch=64)
-        calibration = best_calibration(said.logits, fit.labels(examples.validation.targets))
-    elif system.window is None:
+    if not system.fit.epochs and system.window is None:
         raise SettingsError(
             f"{system.name}: fit.epochs is 0 and there is no head, so nothing is learned; set fit.epochs."
         )
-    error = _export(net, system, place.out / NET)
-    bundle = _bundle(system, data.label_set, calibration, place.out)
-    embeddings = Embeddings(source, bundle.face_scorer(Engine()), file_digest(bundle.net), place.out / "embeddings")
-    if bundle.window is not None:
-        _fit_head(system, embeddings, train, bundle.window.head, place)
-    figures = _figures(bundle, embeddings, validation)
-    card = {"examples": learned, "onnx_largest_error": error, "data": data.name, "figures": {"validation": figures}}
-    _write(system, bundle, card)
+    faces = _faces(system, data, place)
+    net, start = _net(system, place, classes=len(data.label_set))
+    with team(fit.device(place.machine.device)) as members:
+        if not members.first:
+            place = replace(place, say=lambda _: None)
+        learned = _learned(net, system, faces, place, members) if system.fit.epochs else None
+        if not members.first:
+            return None
+    card: dict[str, Any] = {"data": data.name, "examples": learned.examples if learned else 0, **start}
+    if isinstance(data, Fer2013):
+        card["licence"] = f"{card['licence']}; {data.terms}"
+    if learned:
+        about = {"licence": card["licence"], "data": data.name, "start": system.face.weights}
+        pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
+    even = Calibration.none(len(data.label_set))
+    part = _part(system, faces, best_calibration(learned.logits, learned.truth) if learned else even, place.out)
+    card["onnx_largest_error"] = _export(net, system, part)
+    if isinstance(faces, FacesOfClips):
+        figures = _figures_of_clips(system, part, faces.source, place)
+    else:
+        assert learned is not None
+        figures = {"images": len(learned.truth)} | _figures(_one_by_one(learned, part.calibration))
+    _write(system, part, data, card | {"figures": {"validation": figures}})
     return load(place.out)
+
+
+def _faces(system: System, data: DataSet | Fer2013, place: Place) -> FacesOfClips | FacesOfFer2013:
+    face = system.face
+    if isinstance(data, Fer2013):
+        if system.window is not None:
+            raise SettingsError(
+                f"{system.name}: judges windows of clips, but FER-2013 has single faces; train a net without windows "
+                "on it, such as mobile-fer, or give clips."
+            )
+        return FacesOfFer2013(data, face.votes_share)
+    rate = Fraction(face.rate_hz).limit_denominator(1001) if face.rate_hz else None
+    return FacesOfClips(FaceSource(data, identity_crop(face.side), place.detector, place.out / "faces", rate))
 
 
 # -- the net --------------------------------------------------------------------------------------------------
 
 
-def _net(system: System, label_set: LabelSet, place: Place) -> Any:
-    entry = pretrained.known(system.face.weights)
-    if system.face.tiny:
-        return fit.fresh(lambda: entry.net.tiny(classes=len(label_set)), seed=system.fit.seed)
-    net = fit.fresh(lambda: entry.build(classes=len(label_set)), seed=system.fit.seed)
-    if not system.face.scratch:
-        if place.weights is None:
+def _net(system: System, place: Place, *, classes: int) -> tuple[Any, dict[str, Any]]:
+    """The net with its first weights, and what the card says of these."""
+    face, entry = system.face, pretrained.known(system.face.weights)
+    net = fit.fresh(lambda: entry.net.tiny(classes) if face.tiny else entry.build(classes), seed=system.fit.seed)
+    if place.weights is None:
+        if not (face.scratch or face.tiny):
             raise SettingsError(
                 f"{system.name}: starts from the weights {entry.name!r} ({entry.what}); give their file with --weights "
                 f"(from {entry.source}), or train from nothing with --set face.scratch=true."
             )
-        pretrained.load_pretrained(net, place.weights, name=entry.name, head=pretrained.Head.FRESH)
-    return net
+        return net, {"licence": entry.licence}
+    if face.scratch:
+        raise SettingsError(
+            f"{system.name}: face.scratch starts from random weights, --weights from {place.weights}; leave one out."
+        )
+    path = _file_of(place.weights)
+    pretrained.load_pretrained(net, path, name=entry.name, head=pretrained.Head.FRESH)
+    said = pretrained.origin(path)
+    start = {"name": said.get("name", entry.name), "file": path.name, "sha256": file_digest(path)}
+    return net, {"licence": said.get("licence", entry.licence), "start": start}
+
+
+def _file_of(weights: Path) -> Path:
+    """A file of weights, or that in the folder of a training."""
+    if not weights.is_dir():
+        return weights
+    if not (weights / WEIGHTS).is_file():
+        raise WeightsError(
+            f"{weights}: a folder without {WEIGHTS}; give that of a finished `emofuse train` of a net, or a file."
+        )
+    return weights / WEIGHTS
 
 
 def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
     face = system.face
-    changes = fit.AUGMENTS[face.augment]() if augment and face.augment in fit.AUGMENTS else None
     if face.augment not in fit.AUGMENTS:
         raise SettingsError(f"face.augment {face.augment}: unknown; choose {', '.join(fit.AUGMENTS)}.")
+    changes = fit.AUGMENTS[face.augment]() if augment else None
     return fit.Faces(face.colour, face.mean, face.scale, _size(system), changes)
 
 
 def _size(system: System) -> int:
-    return (
-        int(pretrained.known(system.face.weights).net.tiny().preprocessing.size)
-        if system.face.tiny
-        else system.face.size
-    )
-
-
-def _export(net: Any, system: System, path: Path) -> float:
-    size, side = _size(system), system.face.side
-    whole = net if size == side else Resized(net, size)
-    example = fit.face_example(side, n=2, channels=system.face.colour.channels)
-    return fit.export_onnx(whole, example, path, outputs=(EMBEDDING, OUTPUT))
+    face = system.face
+    return int(pretrained.known(face.weights).net.tiny().preprocessing.size) if face.tiny else face.size
 
 
 @dataclass(frozen=True, eq=False)
-class _Faces:
-    """Faces of many clips as rows, read as they are needed."""
+class _Learned:
+    """What fine-tuning came to: from how many examples, and the net's logits and the labels of the validation part."""
 
-    tracks: Sequence[Track]
-    places: NDArray[np.int64]  # [n, 2]: track and row in it
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        return np.stack([self.tracks[t].values[int(r)] for t, r in self.places[rows]])
+    examples: int
+    logits: NDArray[np.float32]
+    truth: Ints
 
 
-def _examples(source: FaceSource, clips: Sequence[Clip]) -> fit.Examples:
-    tracks, places, labels = list[Track](), list[tuple[int, int]](), list[int]()
-    for clip in clips:
-        faces = source(clip)
-        truth = source.data.annotation(clip).onto(faces.timeline).labels
-        rows = np.flatnonzero(faces.valid & (truth >= 0))
-        places += [(len(tracks), int(r)) for r in rows]
-        labels += truth[rows].tolist()
-        tracks.append(faces)
-    if not labels:
-        raise DataError(
-            f"{source.data.root}: none of {len(clips)} clips has a face with a label; run emofuse data check."
-        )
-    targets = np.eye(len(source.data.label_set), dtype=np.float32)[labels]
-    return fit.Examples(_Faces(tracks, np.array(places)), targets)
+def _learned(
+    net: Any, system: System, faces: FacesOfClips | FacesOfFer2013, place: Place, members: Team
+) -> _Learned | None:
+    """Fine-tune the net; only the first process looks at the outcome."""
+    prepare = _prepare(system)
+
+    def examples() -> list[fit.Examples]:
+        return [faces.examples(part, place.say) for part in ("train", "validation")]
+
+    with members.together():
+        # The first cuts the faces that are not there yet, and the others find them.
+        found = examples() if members.first else []
+    train, validation = found or examples()
+    data = fit.Data(train, validation, prepare)
+    fit.fit(net, data, settings=system.fit, folder=place.out, machine=place.machine, watch=place.watch)
+    if not members.first:
+        return None
+    said = fit.predict(net, validation.inputs, prepare=_prepare(system, augment=False), batch=64)
+    return _Learned(len(train), said.logits, fit.labels(validation.targets))
 
 
-# -- the head -------------------------------------------------------------------------------------------------
-
-
-def window_rows(
-    window: Window, embeddings: Callable[[Clip], Track], data: DataSet, clips: Sequence[Clip]
-) -> tuple[NDArray[np.float32], Ints, Ints]:
-    """Features, labels and groups (number of the clip) of all labelled windows of some clips."""
-    features, labels, groups = [], [], []
-    for n, clip in enumerate(clips):
-        truth, track = data.annotation(clip), embeddings(clip)
-        windows = Timeline.windows(*window.ticks, end=int(data.timeline(clip).end[-1]))
-        pooled = pool(track.values, track.timeline, windows, valid=track.valid)
-        # At the faces, so that a label for a whole clip counts too.
-        label = truth.onto(track.timeline).over(windows).labels
-        use = pooled.valid & (label >= 0)
-        features.append(pooled.functionals()[use])
-        labels.append(label[use])
-        groups.append(np.full(int(use.sum()), n))
-    if not sum(map(len, labels)):
-        raise DataError(f"{data.root}: none of {len(clips)} clips has a labelled window with a face.")
-    return np.concatenate(features), np.concatenate(labels), np.concatenate(groups)
-
-
-def head_of(head: Head) -> Any:
-    """The estimator of a definition, with probabilities.
-
-    Raises:
-        SettingsError: another kind.
-    """
-    weighting: dict[str, Any] = {"class_weight": "log", "mu": head.mu} if head.mu else {}
-    if head.kind == "svm":
-        return heads.SVM(
-            kernel=head.kernel, degree=head.degree, gamma=head.gamma, C=head.C, probability=True, **weighting
-        )
-    if head.kind == "kelm":
-        return heads.KernelELM(
-            kernel=head.kernel,
-            g=head.g or None,
-            C=head.C,
-            normalisation=head.normalisation,
-            probability=True,
-            **weighting,
-        )
-    raise SettingsError(f"head {head.kind!r}: unknown; choose svm or kelm.")
-
-
-def _fit_head(system: System, embeddings: Embeddings, train: Sequence[Clip], path: Path, place: Place) -> None:
-    assert system.window is not None
-    data = embeddings.faces.data
-    features, labels, groups = window_rows(system.window, embeddings, data, train)
-    place.say(f"{system.name}: {len(labels)} windows of {features.shape[1]} features to fit the head on")
-    head = head_of(system.window.head).fit(features, labels, groups)
-    heads.save(path, head, label_set=data.label_set)
+def _export(net: Any, system: System, part: FacePart) -> float:
+    side, size, face = part.crop.size, _size(system), system.face
+    example = fit.face_example(side, n=2, channels=part.input.colour.channels)
+    whole = net if size == side else Resized(net, size)
+    if part.input.colour is Colour.GREY:
+        whole, example = FromGrey(whole, face.mean, face.scale), 255 * example
+    return fit.export_onnx(whole, example, part.net, outputs=(EMBEDDING, OUTPUT))
 
 
 # -- the bundle -----------------------------------------------------------------------------------------------
 
 
-def _bundle(system: System, label_set: LabelSet, calibration: Calibration | None, out: Path) -> Bundle:
+def _part(system: System, faces: FacesOfClips | FacesOfFer2013, calibration: Calibration, out: Path) -> FacePart:
     face, window = system.face, None
     if system.window is not None:
         width, step = system.window.ticks
         window = WindowPart(width, step, out / HEAD)
-    even = Calibration(1.0, (0.0,) * len(label_set))
-    return Bundle(
-        name=system.name,
-        version=system.digest[:12],
-        label_set=label_set,
-        crop=identity_crop(face.side),
-        face_input=FaceInput(face.colour, face.mean, face.scale),
-        net=out / NET,
-        calibration=calibration or even,
-        identity="",  # has one once it is written
-        card={},
-        window=window,
-    )
+    inputs = FaceInput(face.colour, face.mean, face.scale)
+    if faces.grey:
+        inputs = FaceInput(Colour.GREY, (0.0,), (1.0,))  # the exported net does the rest
+    return FacePart(out / NET, faces.crop, inputs, calibration, window)
 
 
-def _write(system: System, bundle: Bundle, card: dict[str, Any]) -> None:
-    face, calibration = system.face, bundle.calibration
+def _write(system: System, part: FacePart, data: DataSet | Fer2013, card: dict[str, Any]) -> None:
+    calibration = part.calibration
     assert calibration is not None
     judged = f", windows judged by {system.window.head.kind}" if system.window else ""
     content: dict[str, Any] = {
-        "name": bundle.name,
-        "version": bundle.version,
-        "labels": list(bundle.label_set.names),
+        "name": system.name,
+        "version": system.digest[:12],
+        "labels": list(data.label_set.names),
         "face": {
             "net": NET,
-            "colour": face.colour.value,
-            "mean": list(face.mean),
-            "scale": list(face.scale),
-            "crop": bundle.crop.to_json(),
+            "colour": part.input.colour.value,
+            "mean": list(part.input.mean),
+            "scale": list(part.input.scale),
+            "crop": part.crop.to_json(),
             "temperature": calibration.temperature,
             "bias": list(calibration.bias),
         },
         "card": {
-            "what": f"{system.row}: {face.weights} on faces{judged}",
-            "licence": pretrained.known(face.weights).licence,
+            "what": f"{system.row}: {system.face.weights} on faces{judged}",
             "emofuse": __version__,
             "definition": system.to_json(),
             **card,
@@ -278,31 +244,48 @@ def _write(system: System, bundle: Bundle, card: dict[str, Any]) -> None:
         content["window"] = {"seconds": str(system.window.seconds), "step_seconds": str(system.window.step_seconds)}
         content["window"]["head"] = HEAD
         files = (NET, HEAD)
-    write_manifest(bundle.net.parent, content, files=files)
+    write_manifest(part.net.parent, content, files=files)
 
 
-def _figures(bundle: Bundle, outputs: Embeddings, clips: Sequence[Clip]) -> dict[str, Any]:
-    """How well the bundle does on clips that nothing was fitted on: figures and their intervals over clips."""
-    data, head, counts = outputs.faces.data, bundle.window_head(), []
-    for clip in clips:
-        truth, track = data.annotation(clip), outputs(clip)
-        values, timeline, valid = track.values, track.timeline, track.valid
-        if bundle.window is not None and head is not None:
-            timeline = bundle.window.timeline(int(data.timeline(clip).end[-1]))
-            pooled = pool(values, track.timeline, timeline, valid=valid)
-            values, valid = head.probabilities(pooled.functionals()), pooled.valid
-        scores = Scores(values, timeline, data.label_set, valid, bundle.name)
-        guess = decided(aligned(scores, truth))
-        counts.append(metrics.confusion(truth.labels, guess, classes=len(data.label_set)))
-    estimates = {n: metrics.bootstrap(np.stack(counts), m) for n, m in metrics.MEASURES.items()}
+# -- how well it does -----------------------------------------------------------------------------------------
+
+
+def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place: Place) -> dict[str, Any]:
+    """Fits the head, if there is one; then figures of the validation part, which nothing else was fitted on."""
+    output = EMBEDDING if part.window else OUTPUT
+    scorer = FaceScorer(part, Engine(), classes=len(source.data.label_set), output=output)
+    outputs = Embeddings(source, scorer, file_digest(part.net), place.out / "embeddings")
+    head = None
+    if system.window is not None and part.window is not None:
+        head = fit_head(system.window, outputs, source.data.part("train"), part.window.head, say=place.say)
+    clips = source.data.part("validation")
+    truths, said = [source.data.annotation(clip) for clip in clips], []
+    for clip, truth in zip(clips, truths, strict=True):
+        said.append(aligned(_scores(part, head, outputs, clip), truth))
+    return {"clips": len(clips)} | _figures(confusions(truths, said, np.arange(len(clips))))
+
+
+def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip: Clip) -> Scores:
+    data, track = outputs.faces.data, outputs(clip)
+    values, timeline, valid = track.values, track.timeline, track.valid
+    if part.window is not None and head is not None:
+        timeline = part.window.timeline(int(data.timeline(clip).end[-1]))
+        pooled = pool(values, track.timeline, timeline, valid=valid)
+        values, valid = head.probabilities(pooled.functionals()), pooled.valid
+    return Scores(values, timeline, data.label_set, valid, data.name)
+
+
+def _one_by_one(learned: _Learned, calibrate: Calibration | None) -> Ints:
+    """A confusion matrix for each face, int64 [faces, classes, classes]."""
+    guess = (calibrate(learned.logits) if calibrate else learned.logits).argmax(axis=1)
+    counts = np.zeros((*learned.logits.shape, learned.logits.shape[1]), np.int64)
+    counts[np.arange(len(guess)), learned.truth, guess] = 1
+    return counts
+
+
+def _figures(counts: Ints) -> dict[str, Any]:
+    """Each measure, None where nothing is labelled, and its interval where there are two clips or faces to draw."""
+    estimates = metrics.bootstraps(counts)
     interval = {n: [round(v, 4) for v in (e.low, e.high)] for n, e in estimates.items() if e.low == e.low}
-    return {"clips": len(clips), **{n: round(e.value, 4) for n, e in estimates.items()}, "interval": interval}
-
-
-def changed(system: System, changes: dict[str, str]) -> System:
-    """A definition with settings changed by name, as `--set` gives them.
-
-    Raises:
-        SettingsError: an unknown name, or a value of another type.
-    """
-    return with_settings(system, changes) if changes else system
+    values = {n: round(e.value, 4) if e.value == e.value else None for n, e in estimates.items()}
+    return values | {"interval": interval}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.align import functionals_of
-from emofuse.systems.bundle import WindowPart
+from emofuse.systems.face import WindowPart
 
 Head = Callable[[NDArray[Any]], NDArray[np.float32]]
 

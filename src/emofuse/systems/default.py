@@ -9,11 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax
-
 from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
@@ -21,7 +16,9 @@ from emofuse.data.fer2013 import SIZE, FaceImages, load_fer2013
 from emofuse.fit import FitSettings
 from emofuse.media.faces.crop import fer_crop
 from emofuse.nets.compact import CompactFace
-from emofuse.systems.bundle import OUTPUT, Calibration, write_manifest
+from emofuse.systems.bundle import write_manifest
+from emofuse.systems.calibration import Calibration, best_calibration
+from emofuse.systems.face import OUTPUT
 
 NET = "face.onnx"
 
@@ -86,22 +83,6 @@ def _figures(net: Any, part: FaceImages, calibration: Calibration) -> Figures:
         calibration_error=round(metrics.calibration_error(part.labels, probabilities), 4),
         recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
     )
-
-
-def best_calibration(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Calibration:
-    """Temperature and bias per class that make the probabilities fit the labels best (least cross-entropy).
-
-    Source: temperature, Guo et al. 2017, On Calibration of Modern Neural Networks; with a bias per class, since
-    the share of each class in soft targets is not its share in the labels.
-    """
-    values, rows = logits.astype(np.float64), np.arange(len(labels))
-
-    def loss(p: NDArray[np.float64]) -> float:
-        # The slight pull to zero fixes what cross-entropy leaves open: a bias common to all classes.
-        return float(-log_softmax(values * np.exp(-p[0]) + p[1:], axis=1)[rows, labels].mean() + 1e-4 * p @ p)
-
-    best = minimize(loss, np.zeros(1 + values.shape[1])).x
-    return Calibration(round(float(np.exp(best[0])), 4), tuple(round(float(b), 4) for b in best[1:]))
 
 
 def _manifest(
