@@ -22,9 +22,9 @@ from emofuse.errors import BundleError, DataError, MediaError, SettingsError
 from emofuse.media.audio import AudioReader, Sound
 from emofuse.run.audible import train_audible, window_examples
 from emofuse.run.hearing import choose_hearing
+from emofuse.run.learning import Place
 from emofuse.run.predict import Options, Predictor, predict
 from emofuse.run.sounds import Sounds
-from emofuse.run.visual import Place
 from emofuse.systems.bundle import write_manifest as write_bundle
 from emofuse.systems.engine import Engine
 from emofuse.systems.paper_voice import VOICE_SYSTEMS
@@ -57,7 +57,7 @@ def data(tmp_path_factory):
 def place(tmp_path_factory) -> Iterator[Place]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
-    yield Place(tmp_path_factory.mktemp("audible"), None, None, watch=fit.Watch(events=False))
+    yield Place(tmp_path_factory.mktemp("audible"), watch=fit.Watch(events=False))
     torch.set_num_threads(before)
 
 

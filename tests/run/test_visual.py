@@ -20,8 +20,9 @@ from emofuse.data.dataset import open_data
 from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.run import predict as predicting
 from emofuse.run.heads import window_rows
+from emofuse.run.learning import Place
 from emofuse.run.train import Request, train
-from emofuse.run.visual import Place, train_visual
+from emofuse.run.visual import train_visual
 from emofuse.systems.detectors import choose_detector
 from emofuse.systems.engine import Engine
 from emofuse.systems.paper import SYSTEMS, system
@@ -37,14 +38,19 @@ def place(tmp_path_factory) -> Iterator[Place]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
     watch = fit.Watch(events=False)
-    yield Place(tmp_path_factory.mktemp("visual"), None, choose_detector("haar", Engine()), watch=watch)
+    yield Place(tmp_path_factory.mktemp("visual"), watch=watch)
     torch.set_num_threads(before)
+
+
+def trained_by(definition, data, place: Place):
+    """Trained with the Haar cascade, which needs no weights."""
+    return train_visual(definition, data, place, detector=choose_detector("haar", Engine()))
 
 
 @pytest.fixture(scope="module")
 def trained(corpus, place):
     """`mobile-svm` in its tiny version, trained on the made corpus."""
-    return train_visual(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+    return trained_by(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
 
 
 def test_the_bundle_has_a_head_for_windows_and_says_how_it_was_made(trained):
@@ -64,13 +70,13 @@ def test_the_bundle_predicts_videos_as_every_other_does(trained, place, talk):
 
 def test_training_again_computes_nothing_twice(trained, corpus, place):
     made = {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()}
-    again = train_visual(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+    again = trained_by(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
     assert {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()} == made
     assert again.identity == trained.identity
 
 
 def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus, place, tmp_path):
-    bundle = train_visual(with_settings(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
+    bundle = trained_by(with_settings(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
     assert bundle.face.window is None
     assert bundle.face.calibration is not None
     assert bundle.face.calibration.temperature != 1.0
@@ -78,7 +84,7 @@ def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus
 
 def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, place, tmp_path):
     definition = with_settings(system("mobile-kelm"), {"face.tiny": "true"})
-    bundle = train_visual(definition, open_data(corpus[0]), replace(place, out=tmp_path))
+    bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
     assert isinstance(bundle.window_head().head, heads.KernelELM)
     assert bundle.face.window.step == bundle.face.window.width  # without overlap
 
@@ -122,7 +128,7 @@ def test_weights_of_another_net_are_refused(corpus, place, tmp_path):
     other = tmp_path / "vgg.mat"
     other.write_bytes(b"no weights")
     with pytest.raises(WeightsError, match=r"vgg\.mat"):
-        train_visual(system("mobile-svm"), open_data(corpus[0]), replace(place, out=tmp_path / "out", weights=other))
+        trained_by(system("mobile-svm"), open_data(corpus[0]), replace(place, out=tmp_path / "out", weights=other))
     assert not (tmp_path / "out" / "bundle.json").exists()
 
 
@@ -152,7 +158,7 @@ def test_a_manifest_of_videos_is_learned_from_and_clips_without_a_face_are_left_
     said = []
     short = {"window.seconds": "1", "window.step_seconds": "0.5"} if name == "mobile-svm" else {}
     definition = with_settings(system(name), TINY | {"fit.batch": "8"} | short)
-    bundle = train_visual(definition, data, replace(place, out=tmp_path, say=said.append))
+    bundle = trained_by(definition, data, replace(place, out=tmp_path, say=said.append))
     assert "train: 1 of 3 clips have no face with a label and are left out" in said
     assert bundle.card["examples"] % 2 == 0
     assert 40 < bundle.card["examples"] < 60  # of 60 steps, since the person is away for a second of each
@@ -165,7 +171,7 @@ def test_a_validation_clip_without_a_face_counts_against_the_system(films, place
     rows = [row.format("talk", "train") for row in TALK] + [row.format("chat", "validation") for row in TALK]
     data = listed(films, "silent.csv", [*rows, "bars.mp4,sadness,,,validation"])
     definition = with_settings(system("mobile"), TINY | {"fit.batch": "8"})
-    bundle = train_visual(definition, data, replace(place, out=tmp_path))
+    bundle = trained_by(definition, data, replace(place, out=tmp_path))
     assert bundle.card["figures"]["validation"]["clips"] == 2
 
 
@@ -178,7 +184,7 @@ def test_clips_without_any_face_are_told_in_one_line(films, place, tmp_path, nam
     epochs = {"fit.epochs": "0"} if name == "mobile-kelm" else {}
     definition = with_settings(system(name), TINY | epochs)
     with pytest.raises(DataError, match=message) as raised:
-        train_visual(definition, listed(films, f"none-{name}.csv", rows), replace(place, out=tmp_path))
+        trained_by(definition, listed(films, f"none-{name}.csv", rows), replace(place, out=tmp_path))
     assert "\n" not in str(raised.value)
 
 
@@ -186,7 +192,7 @@ def test_a_validation_part_without_labels_has_no_figures(films, place, tmp_path)
     rows = [row.format("talk", "train") for row in TALK]
     data = listed(films, "unlabelled.csv", [*rows, "chat.mp4,,,,validation"])
     definition = with_settings(system("mobile-kelm"), {"face.tiny": "true", "window.seconds": "1"})
-    bundle = train_visual(definition, data, replace(place, out=tmp_path))
+    bundle = trained_by(definition, data, replace(place, out=tmp_path))
     assert bundle.card["figures"]["validation"]["cpm"] is None
 
 
@@ -201,7 +207,7 @@ def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
     for folder in ("videos", "cropped_aligned"):
         (tmp_path / "aw" / folder).symlink_to(data.root / folder)
     with pytest.raises(DataError, match="has a face with a label"):
-        train_visual(
+        trained_by(
             with_settings(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(place, out=tmp_path / "out")
         )
 

@@ -43,7 +43,9 @@ def test_the_default_bundle_has_no_pickle():
 
 def test_scores_of_the_default_bundle_are_probabilities_whatever_the_batch():
     bundle = load("default")
-    crops = np.random.default_rng(0).integers(0, 256, (37, bundle.face.crop.size, bundle.face.crop.size, 3), dtype=np.uint8)
+    crops = np.random.default_rng(0).integers(
+        0, 256, (37, bundle.face.crop.size, bundle.face.crop.size, 3), dtype=np.uint8
+    )
     score = bundle.face_scorer(Engine(1))
     together = score(crops)
     assert together.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -83,7 +85,9 @@ def test_a_label_order_changed_by_hand_is_refused(copy):
 
 def test_labels_that_do_not_fit_the_net_are_refused(copy):
     edited(copy, lambda c: c["labels"].append("contempt"), sign=True)
-    with pytest.raises(BundleError, match=r"face\.onnx: the bundle has 8 labels, but its net.s output .logits. has 7 columns"):
+    with pytest.raises(
+        BundleError, match=r"face\.onnx: the bundle has 8 labels, but its net.s output .logits. has 7 columns"
+    ):
         load(copy).face_scorer(Engine(1))
 
 

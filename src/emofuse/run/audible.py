@@ -1,12 +1,13 @@
 """Training a system that listens: separate and keep the sound once, learn from its windows, write a bundle.
 
 Every stage leaves its result in the folder (sound, checkpoint, net), so that a killed training goes on.
+Processes that torchrun started share the training of the net; all the rest is done by the first of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse import __version__, fit, metrics
+from emofuse import __version__, fit
 from emofuse.core.time import TICKS_PER_SECOND, Timeline
 from emofuse.core.types import Clip
 from emofuse.data.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
+from emofuse.fit.distributed import team
 from emofuse.nets import pretrained, voices
-from emofuse.run.evaluate import aligned, decided
+from emofuse.run.evaluate import aligned, confusions
 from emofuse.run.hearing import choose_hearing
+from emofuse.run.learning import WEIGHTS, Place, figures, learn, start, without_weights
 from emofuse.run.prediction import voice_scores
 from emofuse.run.sounds import Sounds, mapped
-from emofuse.run.visual import Place
 from emofuse.systems.bundle import Bundle, load, write_manifest
 from emofuse.systems.calibration import best_calibration
 from emofuse.systems.engine import Engine
@@ -34,40 +36,53 @@ from emofuse.systems.voice import OUTPUT, VoicePart, VoiceScorer
 NET = "voice.onnx"
 
 
-def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle:
+def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | None:
     """Train a system on the sound of the train part of a data set, choosing on its validation part.
 
+    The net is in `out` too, as weights that other systems can start from.
+
+    Returns:
+        The bundle; None in all processes of torchrun but the first.
     Raises:
         DataError: a part is missing, or none of its clips has a labelled window with voice.
         WeightsError: the pretrained weights are missing or others, or those of a stage of the sound are not here.
         SettingsError: a setting does not fit the data.
     """
     voice = system.voice
+    if not system.fit.epochs:
+        raise SettingsError(f"{system.name}: fit.epochs is 0, so nothing is learned; set fit.epochs.")
     hearing = choose_hearing(voice.separation, voice.activity, Engine())
     if hearing.note:
         place.say(f"note: {hearing.note}")
     sounds = Sounds(voice.windows, hearing, place.out / "sounds")
-    train, validation = data.part("train"), data.part("validation")
-    net = _net(system, len(data.label_set), place)
-    examples = fit.Data(
-        window_examples(sounds, data, train, labels_hz=voice.labels_hz),
-        window_examples(sounds, data, validation, labels_hz=voice.labels_hz),
-        voice.augment,
-    )
-    place.say(f"{system.name}: {len(examples.train)} windows of {len(train)} clips to learn from")
-    fit.fit(net, examples, settings=system.fit, folder=place.out, machine=place.machine, watch=place.watch)
-    said = fit.predict(net, examples.validation.inputs, prepare=voice.augment, batch=32, embeddings=False).logits
-    labels = fit.labels(examples.validation.targets).reshape(-1)
-    calibration = best_calibration(said.reshape(len(labels), -1)[labels >= 0], labels[labels >= 0])
-    example = fit.wave_example(voice.windows.samples[0])
-    error = fit.export_onnx(net, example, place.out / NET, outputs=("embedding", OUTPUT))
+    net, begun = _net(system, len(data.label_set), place)
+
+    def examples(part: str) -> fit.Examples:
+        found = window_examples(sounds, data, data.part(part), labels_hz=voice.labels_hz)
+        place.say(f"{part}: {len(found)} windows of {len(data.part(part))} clips")
+        return found
+
+    with team(fit.device(place.machine.device)) as members:
+        if not members.first:
+            place = replace(place, say=lambda _: None)
+        both = voice.augment, fit.Waveforms()
+        learned = learn(net, examples, both, system.fit, place=place, members=members)
+        if learned is None:
+            return None
+    about = {"licence": begun["licence"], "data": data.name, "start": voice.weights or "nothing"}
+    pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
+    truth = learned.truth.reshape(-1)
+    logits = learned.logits.reshape(len(truth), -1)
+    calibration = best_calibration(logits[truth >= 0], truth[truth >= 0])
     part = VoicePart(place.out / NET, voice.windows, calibration, voice.separation, voice.activity)
-    figures = _figures(part, sounds, data, validation)
+    example = fit.wave_example(voice.windows.samples[0])
+    error = fit.export_onnx(net, example, part.net, outputs=("embedding", OUTPUT))
     card = {
-        "examples": len(examples.train),
-        "onnx_largest_error": error,
         "data": data.name,
-        "figures": {"validation": figures},
+        "examples": learned.examples,
+        **begun,
+        "onnx_largest_error": error,
+        "figures": {"validation": _figures_of_clips(part, sounds, data, data.part("validation"))},
     }
     _write(system, part, data, card)
     return load(place.out)
@@ -76,20 +91,18 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle:
 # -- the net --------------------------------------------------------------------------------------------------
 
 
-def _net(system: VoiceSystem, classes: int, place: Place) -> Any:
+def _net(system: VoiceSystem, classes: int, place: Place) -> tuple[Any, dict[str, Any]]:
+    """The net with its first weights, and what the card says of these."""
     voice = system.voice
     shape = voices.VoiceShape(voice.rate_hz, voice.windows.samples[0], voice.answers, classes, voice.tiny)
     net = fit.fresh(lambda: voices.build(voice.net, shape), seed=system.fit.seed)
-    if not voice.weights or voice.scratch or voice.tiny:
-        return net
-    entry = pretrained.known(voice.weights)
-    if place.weights is None:
-        raise SettingsError(
-            f"{system.name}: starts from the weights {entry.name!r} ({entry.what}); give their file with --weights "
-            f"(from {entry.source}), or train from nothing with --set voice.scratch=true."
-        )
-    pretrained.load_pretrained(net, place.weights, name=entry.name, head=pretrained.Head.FRESH)
-    return net
+    if not voice.weights and place.weights is not None:
+        raise SettingsError(f"{system.name}: starts from nothing; leave out --weights {place.weights}.")
+    if place.weights is not None and not voice.scratch:
+        return net, start(net, voice.weights, place.weights)
+    if voice.weights and not (voice.scratch or voice.tiny):
+        raise without_weights(system.name, voice.weights, scratch="voice.scratch")
+    return net, {"licence": "that of the data it was trained on"}
 
 
 # -- examples -------------------------------------------------------------------------------------------------
@@ -158,7 +171,6 @@ def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, lab
 
 def _write(system: VoiceSystem, part: VoicePart, data: DataSet, card: dict[str, Any]) -> None:
     voice = system.voice
-    licence = pretrained.known(voice.weights).licence if voice.weights else "that of the data it was trained on"
     content = {
         "name": system.name,
         "version": system.digest[:12],
@@ -177,7 +189,6 @@ def _write(system: VoiceSystem, part: VoicePart, data: DataSet, card: dict[str, 
         },
         "card": {
             "what": f"{system.row}: {voice.net} on windows of {voice.seconds:g} s of sound",
-            "licence": licence,
             "emofuse": __version__,
             "definition": system.to_json(),
             **card,
@@ -186,14 +197,12 @@ def _write(system: VoiceSystem, part: VoicePart, data: DataSet, card: dict[str, 
     write_manifest(part.net.parent, content, files=(NET,))
 
 
-def _figures(part: VoicePart, sounds: Sounds, data: DataSet, clips: Sequence[Clip]) -> dict[str, Any]:
-    """How well the system does on clips that nothing was fitted on: figures and their intervals over clips."""
-    scorer, counts = VoiceScorer(part, Engine(), classes=len(data.label_set)), []
-    for clip in clips:
-        path, truth = sounds.path(clip), data.annotation(clip)
+def _figures_of_clips(part: VoicePart, sounds: Sounds, data: DataSet, clips: Sequence[Clip]) -> dict[str, Any]:
+    """How well the system does on clips that nothing was fitted on but its calibration."""
+    scorer = VoiceScorer(part, Engine(), classes=len(data.label_set))
+    truths, said = [data.annotation(clip) for clip in clips], []
+    for clip, truth in zip(clips, truths, strict=True):
+        path = sounds.path(clip)
         heard = list(sounds.heard(path, scorer)) if path is not None else []
-        guess = decided(aligned(voice_scores(heard, data.label_set, data.name), truth))
-        counts.append(metrics.confusion(truth.labels, guess, classes=len(data.label_set)))
-    estimates = {n: metrics.bootstrap(np.stack(counts), m) for n, m in metrics.MEASURES.items()}
-    interval = {n: [round(v, 4) for v in (e.low, e.high)] for n, e in estimates.items() if e.low == e.low}
-    return {"clips": len(clips), **{n: round(e.value, 4) for n, e in estimates.items()}, "interval": interval}
+        said.append(aligned(voice_scores(heard, data.label_set, data.name), truth))
+    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))

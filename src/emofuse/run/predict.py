@@ -134,7 +134,9 @@ class Predictor:
                     collector.add(session.push([Timed(n, start, stop)]))
                 warnings, end = list(video.warnings), video.end
         elif self.sampling.rate_hz is None:
-            raise SettingsError(f"{shown(path)}: is sound alone, it has no frames; give --rate instead of --every-frame.")
+            raise SettingsError(
+                f"{shown(path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
+            )
         if not sound:
             warnings.append("has no sound, so nothing was heard")
         else:

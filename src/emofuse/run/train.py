@@ -55,14 +55,14 @@ def train(
     if request.system == DEFAULT:
         _train_default(request, report)
     elif request.system in SYSTEMS:
-        if not _train_visual(request, report, progress):
+        if not _train_system(request, report, progress):
             return
     else:
         known = [DEFAULT, *SYSTEMS]
         raise SettingsError(
             f"system {request.system!r}: unknown{nearest(request.system, known)}; choose {', '.join(known)}."
         )
-    report(f"bundle written to {request.out}; use it with: emofuse predict VIDEO --bundle {request.out}")
+    report(f"bundle written to {request.out}; use it with: emofuse predict FILE --bundle {request.out}")
 
 
 def _train_default(request: Request, report: Callable[[str], None]) -> None:
@@ -80,29 +80,34 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
     default.train(request.data, request.out, settings, lambda epoch: report(_line(epoch, total)))
 
 
-def _train_visual(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> bool:
+def _train_system(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> bool:
     """Whether this process is the one that tells."""
     from emofuse import fit
     from emofuse.core.settings import with_settings
-    from emofuse.data.dataset import open_training_data
-    from emofuse.run.visual import Place, train_visual
+    from emofuse.data.dataset import Fer2013, open_training_data
+    from emofuse.run.audible import train_audible
+    from emofuse.run.learning import Place
+    from emofuse.run.visual import train_visual
     from emofuse.systems.detectors import choose_detector
     from emofuse.systems.engine import Engine
     from emofuse.systems.paper import system
+    from emofuse.systems.spec import VoiceSystem
 
     definition = with_settings(system(request.system), dict(request.changes))
     if request.epochs is not None:
         definition = replace(definition, fit=replace(definition.fit, epochs=request.epochs))
     total = definition.fit.epochs
-    place = Place(
-        request.out,
-        request.weights,
-        choose_detector(request.detector, Engine()),
-        fit.Machine(device=request.device),
-        fit.Watch(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report),
-        report,
-    )
-    bundle = train_visual(definition, open_training_data(request.data), place)
+    watch = fit.Watch(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report)
+    place = Place(request.out, request.weights, fit.Machine(device=request.device), watch, report)
+    data = open_training_data(request.data)
+    if isinstance(definition, VoiceSystem):
+        if isinstance(data, Fer2013):
+            raise SettingsError(
+                f"{definition.name}: listens, but {request.data} has faces alone; give clips with sound."
+            )
+        bundle = train_audible(definition, data, place)
+    else:
+        bundle = train_visual(definition, data, place, detector=choose_detector(request.detector, Engine()))
     if bundle is None:
         return False
     for part, figures in bundle.card["figures"].items():

@@ -6,24 +6,23 @@ Processes that torchrun started share the training of the net; all the rest is d
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emofuse import __version__, fit, heads, metrics
+from emofuse import __version__, fit, heads
 from emofuse.core.align import pool
 from emofuse.core.colour import Colour
 from emofuse.core.store import file_digest
 from emofuse.core.time import Ints
 from emofuse.core.types import Clip, Scores
 from emofuse.data.dataset import DataSet, Fer2013
-from emofuse.errors import SettingsError, WeightsError
-from emofuse.fit.distributed import Team, team
+from emofuse.errors import SettingsError
+from emofuse.fit.distributed import team
 from emofuse.media.faces.crop import identity_crop
 from emofuse.nets import pretrained
 from emofuse.nets.grey import FromGrey
@@ -31,6 +30,7 @@ from emofuse.nets.resized import Resized
 from emofuse.run.evaluate import aligned, confusions
 from emofuse.run.examples import FacesOfClips, FacesOfFer2013
 from emofuse.run.heads import fit_head
+from emofuse.run.learning import WEIGHTS, Learned, Place, figures, learn, start, without_weights
 from emofuse.run.tracks import Embeddings, FaceSource
 from emofuse.systems.bundle import Bundle, load, write_manifest
 from emofuse.systems.calibration import Calibration, best_calibration
@@ -39,30 +39,16 @@ from emofuse.systems.engine import Engine
 from emofuse.systems.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
 from emofuse.systems.spec import System
 
-NET, HEAD, WEIGHTS = "face.onnx", "head.safetensors", "weights.safetensors"
+NET, HEAD = "face.onnx", "head.safetensors"
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a training happens: its folder, the pretrained weights, who finds faces, and what it tells.
-
-    weights: a file of the system's pretrained weights, as published or imported, or the folder of an earlier training
-        of the same kind of net; None where none are needed.
-    """
-
-    out: Path
-    weights: Path | None
-    detector: Chosen
-    machine: fit.Machine = fit.Machine()  # noqa: RUF009 (frozen)
-    watch: fit.Watch = fit.Watch()  # noqa: RUF009 (frozen)
-    say: Callable[[str], None] = lambda _: None
-
-
-def train_visual(system: System, data: DataSet | Fer2013, place: Place) -> Bundle | None:
+def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detector: Chosen) -> Bundle | None:
     """Train a visual system on the train part of a data set, choosing on its validation part; the bundle is in `out`.
 
     A net that was trained is there too, as weights that other systems can start from.
 
+    Args:
+        detector: finds faces where the data set brings none.
     Returns:
         The bundle; None in all processes of torchrun but the first.
     Raises:
@@ -74,15 +60,19 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place) -> Bundl
         raise SettingsError(
             f"{system.name}: fit.epochs is 0 and there is no head, so nothing is learned; set fit.epochs."
         )
-    faces = _faces(system, data, place)
-    net, start = _net(system, place, classes=len(data.label_set))
+    faces = _faces(system, data, place, detector)
+    net, begun = _net(system, place, classes=len(data.label_set))
     with team(fit.device(place.machine.device)) as members:
         if not members.first:
             place = replace(place, say=lambda _: None)
-        learned = _learned(net, system, faces, place, members) if system.fit.epochs else None
+        learned = None
+        if system.fit.epochs:
+            both = _prepare(system), _prepare(system, augment=False)
+            parts = partial(faces.examples, say=place.say)
+            learned = learn(net, parts, both, system.fit, place=place, members=members)
         if not members.first:
             return None
-    card: dict[str, Any] = {"data": data.name, "examples": learned.examples if learned else 0, **start}
+    card: dict[str, Any] = {"data": data.name, "examples": learned.examples if learned else 0, **begun}
     if isinstance(data, Fer2013):
         card["licence"] = f"{card['licence']}; {data.terms}"
     if learned:
@@ -92,15 +82,15 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place) -> Bundl
     part = _part(system, faces, best_calibration(learned.logits, learned.truth) if learned else even, place.out)
     card["onnx_largest_error"] = _export(net, system, part)
     if isinstance(faces, FacesOfClips):
-        figures = _figures_of_clips(system, part, faces.source, place)
+        said = _figures_of_clips(system, part, faces.source, place)
     else:
         assert learned is not None
-        figures = {"images": len(learned.truth)} | _figures(_one_by_one(learned, part.calibration))
-    _write(system, part, data, card | {"figures": {"validation": figures}})
+        said = {"images": len(learned.truth)} | figures(_one_by_one(learned, part.calibration))
+    _write(system, part, data, card | {"figures": {"validation": said}})
     return load(place.out)
 
 
-def _faces(system: System, data: DataSet | Fer2013, place: Place) -> FacesOfClips | FacesOfFer2013:
+def _faces(system: System, data: DataSet | Fer2013, place: Place, detector: Chosen) -> FacesOfClips | FacesOfFer2013:
     face = system.face
     if isinstance(data, Fer2013):
         if system.window is not None:
@@ -110,7 +100,7 @@ def _faces(system: System, data: DataSet | Fer2013, place: Place) -> FacesOfClip
             )
         return FacesOfFer2013(data, face.votes_share)
     rate = Fraction(face.rate_hz).limit_denominator(1001) if face.rate_hz else None
-    return FacesOfClips(FaceSource(data, identity_crop(face.side), place.detector, place.out / "faces", rate))
+    return FacesOfClips(FaceSource(data, identity_crop(face.side), detector, place.out / "faces", rate))
 
 
 # -- the net --------------------------------------------------------------------------------------------------
@@ -122,31 +112,13 @@ def _net(system: System, place: Place, *, classes: int) -> tuple[Any, dict[str, 
     net = fit.fresh(lambda: entry.net.tiny(classes) if face.tiny else entry.build(classes), seed=system.fit.seed)
     if place.weights is None:
         if not (face.scratch or face.tiny):
-            raise SettingsError(
-                f"{system.name}: starts from the weights {entry.name!r} ({entry.what}); give their file with --weights "
-                f"(from {entry.source}), or train from nothing with --set face.scratch=true."
-            )
+            raise without_weights(system.name, entry.name, scratch="face.scratch")
         return net, {"licence": entry.licence}
     if face.scratch:
         raise SettingsError(
             f"{system.name}: face.scratch starts from random weights, --weights from {place.weights}; leave one out."
         )
-    path = _file_of(place.weights)
-    pretrained.load_pretrained(net, path, name=entry.name, head=pretrained.Head.FRESH)
-    said = pretrained.origin(path)
-    start = {"name": said.get("name", entry.name), "file": path.name, "sha256": file_digest(path)}
-    return net, {"licence": said.get("licence", entry.licence), "start": start}
-
-
-def _file_of(weights: Path) -> Path:
-    """A file of weights, or that in the folder of a training."""
-    if not weights.is_dir():
-        return weights
-    if not (weights / WEIGHTS).is_file():
-        raise WeightsError(
-            f"{weights}: a folder without {WEIGHTS}; give that of a finished `emofuse train` of a net, or a file."
-        )
-    return weights / WEIGHTS
+    return net, start(net, entry.name, place.weights)
 
 
 def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
@@ -160,36 +132,6 @@ def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
 def _size(system: System) -> int:
     face = system.face
     return int(pretrained.known(face.weights).net.tiny().preprocessing.size) if face.tiny else face.size
-
-
-@dataclass(frozen=True, eq=False)
-class _Learned:
-    """What fine-tuning came to: from how many examples, and the net's logits and the labels of the validation part."""
-
-    examples: int
-    logits: NDArray[np.float32]
-    truth: Ints
-
-
-def _learned(
-    net: Any, system: System, faces: FacesOfClips | FacesOfFer2013, place: Place, members: Team
-) -> _Learned | None:
-    """Fine-tune the net; only the first process looks at the outcome."""
-    prepare = _prepare(system)
-
-    def examples() -> list[fit.Examples]:
-        return [faces.examples(part, place.say) for part in ("train", "validation")]
-
-    with members.together():
-        # The first cuts the faces that are not there yet, and the others find them.
-        found = examples() if members.first else []
-    train, validation = found or examples()
-    data = fit.Data(train, validation, prepare)
-    fit.fit(net, data, settings=system.fit, folder=place.out, machine=place.machine, watch=place.watch)
-    if not members.first:
-        return None
-    said = fit.predict(net, validation.inputs, prepare=_prepare(system, augment=False), batch=64)
-    return _Learned(len(train), said.logits, fit.labels(validation.targets))
 
 
 def _export(net: Any, system: System, part: FacePart) -> float:
@@ -262,7 +204,7 @@ def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place:
     truths, said = [source.data.annotation(clip) for clip in clips], []
     for clip, truth in zip(clips, truths, strict=True):
         said.append(aligned(_scores(part, head, outputs, clip), truth))
-    return {"clips": len(clips)} | _figures(confusions(truths, said, np.arange(len(clips))))
+    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
 
 
 def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip: Clip) -> Scores:
@@ -275,17 +217,9 @@ def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip:
     return Scores(values, timeline, data.label_set, valid, data.name)
 
 
-def _one_by_one(learned: _Learned, calibrate: Calibration | None) -> Ints:
+def _one_by_one(learned: Learned, calibrate: Calibration | None) -> Ints:
     """A confusion matrix for each face, int64 [faces, classes, classes]."""
     guess = (calibrate(learned.logits) if calibrate else learned.logits).argmax(axis=1)
     counts = np.zeros((*learned.logits.shape, learned.logits.shape[1]), np.int64)
     counts[np.arange(len(guess)), learned.truth, guess] = 1
     return counts
-
-
-def _figures(counts: Ints) -> dict[str, Any]:
-    """Each measure, None where nothing is labelled, and its interval where there are two clips or faces to draw."""
-    estimates = metrics.bootstraps(counts)
-    interval = {n: [round(v, 4) for v in (e.low, e.high)] for n, e in estimates.items() if e.low == e.low}
-    values = {n: round(e.value, 4) if e.value == e.value else None for n, e in estimates.items()}
-    return values | {"interval": interval}
