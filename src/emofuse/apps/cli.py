@@ -178,7 +178,10 @@ def weights_fetch(name: Annotated[str, typer.Argument(help="A name of `emofuse w
 )
 def weights_import(
     path: Annotated[Path, typer.Argument(help="The file as it was published.", metavar="FILE")],
-    name: Annotated[str, typer.Option("--as", help="Which weights it is: vggface2, vggface, vggfer, mobilefacenet.")],
+    name: Annotated[
+        str,
+        typer.Option("--as", help="Which weights it is: vggface2, vggface, vggfer, mobilefacenet, pann-16k, pann-32k."),
+    ],
     out: Annotated[Path | None, typer.Option(help="File to write; NAME.safetensors in the cache unless said.")] = None,
 ) -> None:
     """Convert published weights to safetensors, once; checked name by name and shape by shape."""

@@ -15,6 +15,7 @@ from emofuse.fit.predicting import Judged, Said, evaluate, predict
 from emofuse.fit.prepare import AUGMENTS, CompactAugment, Draws, Faces, PaperAugment, Prepare
 from emofuse.fit.quantise import Int8, Quantised, quantise_onnx
 from emofuse.fit.settings import Balance, FitSettings, Machine, Precision
+from emofuse.fit.speech_augment import SpeechAugment
 from emofuse.fit.waveforms import PREPARE, Waveforms
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Progress",
     "Quantised",
     "Said",
+    "SpeechAugment",
     "Watch",
     "Waveforms",
     "device",
