@@ -225,19 +225,54 @@ def bootstraps(
     if counts.ndim != 3 or counts.shape[1] != counts.shape[2]:
         raise ShapeError(f"bootstrap: counts have shape {counts.shape}; give [clips, classes, classes].")
     value = {name: float(measure(counts.sum(axis=0))) for name, measure in measures.items()}
-    clips, classes, _ = counts.shape
-    if clips < 2:
+    if len(counts) < 2:
         return {name: Estimate(v, float("nan"), float("nan")) for name, v in value.items()}
+    totals = _totals(counts, resamples, seed)
+    return {name: Estimate(value[name], *_interval(measure(totals), level)) for name, measure in measures.items()}
+
+
+def gain(
+    counts: NDArray[Any],
+    over: NDArray[Any],
+    measure: Measure,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """By how much one system's measure is above another's, with a paired interval: both on the same draws of clips.
+
+    Args:
+        counts, over: int [clips, classes, classes] of the two on the same clips.
+    Raises:
+        ShapeError: the two have other shapes.
+
+    >>> right, wrong = np.array([[[2, 0], [0, 2]]] * 3), np.array([[[0, 2], [2, 0]]] * 3)
+    >>> gain(right, wrong, accuracy_of)
+    Estimate(value=1.0, low=1.0, high=1.0)
+    """
+    if counts.shape != over.shape:
+        raise ShapeError(f"gain: counts have shapes {counts.shape} and {over.shape}; give the same clips and classes.")
+    value = float(measure(counts.sum(axis=0)) - measure(over.sum(axis=0)))
+    if len(counts) < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    drawn = [measure(_totals(c, resamples, seed)) for c in (counts, over)]
+    return Estimate(value, *_interval(drawn[0] - drawn[1], level))
+
+
+def _totals(counts: NDArray[Any], resamples: int, seed: int) -> Doubles:
+    """Counts summed over clips that are drawn anew, float64 [resamples, classes, classes]."""
+    clips = len(counts)
     draws = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=resamples)
     totals = draws.astype(np.float64) @ counts.reshape(clips, -1).astype(np.float64)
-    tail, found = (1 - level) / 2, {}
-    for name, measure in measures.items():
-        drawn = measure(totals.reshape(resamples, classes, classes))
-        # A draw of unlabelled clips alone is NaN; where nothing is labelled, all are.
-        known = drawn[~np.isnan(drawn)]
-        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
-        found[name] = Estimate(value[name], float(low), float(high))
-    return found
+    return totals.reshape(resamples, *counts.shape[1:])
+
+
+def _interval(drawn: Doubles, level: float) -> tuple[float, float]:
+    # A draw of unlabelled clips alone is NaN; where nothing is labelled, all are.
+    known, tail = drawn[~np.isnan(drawn)], (1 - level) / 2
+    low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def calibration_error(truth: Ints, probabilities: NDArray[np.float32], *, bins: int = 15) -> float:

@@ -215,7 +215,7 @@ def _located(entry: Any) -> str | None:
 )
 def train(
     system: Annotated[str, typer.Argument(help="default, or a system of docs/commands.md.")],
-    data: Annotated[Path, typer.Option(help="Aff-Wild2 folder or manifest; fer2013.npz for default.")],
+    data: Annotated[Path, typer.Option(help="Aff-Wild2 folder, manifest, or FER-2013 (npz, csv, folders of images).")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run goes on there.")],
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, such as fit.lr=3e-5.", metavar="NAME=VALUE")

@@ -71,6 +71,10 @@ class CompactSpeech(nn.Module):
         spectrum = LogMelSettings(window=256, hop=256, mels=16, fmax=7_600.0)
         return cls(CompactSpeechSettings(widths=(16, 16), spectrum=spectrum, classes=classes))
 
+    def extra_repr(self) -> str:
+        # A checkpoint belongs to a net by what it prints as; some settings are in no layer.
+        return str(self.settings)
+
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         spectra = levelled(decibels(self.spectrum, waves), centred=self.settings.centred).unsqueeze(1) / _SCALE_DB
         if self.training:

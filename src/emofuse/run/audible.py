@@ -6,7 +6,7 @@ Processes that torchrun started share the training of the net; all the rest is d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from emofuse import __version__, fit
 from emofuse.core.time import TICKS_PER_SECOND, Timeline
-from emofuse.core.types import Clip
+from emofuse.core.types import Clip, Scores
 from emofuse.data.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.fit.distributed import team
@@ -199,10 +199,30 @@ def _write(system: VoiceSystem, part: VoicePart, data: DataSet, card: dict[str, 
 
 def _figures_of_clips(part: VoicePart, sounds: Sounds, data: DataSet, clips: Sequence[Clip]) -> dict[str, Any]:
     """How well the system does on clips that nothing was fitted on but its calibration."""
+    truths, scores = [data.annotation(clip) for clip in clips], _scores(part, sounds, data)
+    said = [aligned(scores(clip), truth) for clip, truth in zip(clips, truths, strict=True)]
+    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
+
+
+def voice_scores_of(system: VoiceSystem, bundle: Bundle, data: DataSet, folder: Path) -> Callable[[Clip], Scores]:
+    """What a trained system says of the clips of a data set.
+
+    Args:
+        folder: where the training was, or another; sound is kept there and not read twice.
+    """
+    part = bundle.voice
+    assert part is not None
+    hearing = choose_hearing(part.separation, part.activity, Engine())
+    scores = _scores(part, Sounds(part.windows, hearing, folder / "sounds"), data)
+    return lambda clip: replace(scores(clip), system=system.name)
+
+
+def _scores(part: VoicePart, sounds: Sounds, data: DataSet) -> Callable[[Clip], Scores]:
     scorer = VoiceScorer(part, Engine(), classes=len(data.label_set))
-    truths, said = [data.annotation(clip) for clip in clips], []
-    for clip, truth in zip(clips, truths, strict=True):
+
+    def scores(clip: Clip) -> Scores:
         path = sounds.path(clip)
         heard = list(sounds.heard(path, scorer)) if path is not None else []
-        said.append(aligned(voice_scores(heard, data.label_set, data.name), truth))
-    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
+        return voice_scores(heard, data.label_set, data.name)
+
+    return scores

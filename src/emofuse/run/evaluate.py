@@ -102,13 +102,14 @@ def _row_json(row: Row, labels: Sequence[str]) -> dict[str, Any]:
     return {
         "system": row.system,
         "weights": row.fitted or None,
-        **{n: [_number(v) for v in (e.value, e.low, e.high)] for n, e in row.estimates.items()},
-        "classes": {n: dict(zip(("f1", "precision", "recall"), map(_number, v), strict=True)) for n, *v in each},
+        **{n: [number(v) for v in (e.value, e.low, e.high)] for n, e in row.estimates.items()},
+        "classes": {n: dict(zip(("f1", "precision", "recall"), map(number, v), strict=True)) for n, *v in each},
         "confusion": row.counts.tolist(),
     }
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
+    """A figure as JSON has it: none is None."""
     return None if np.isnan(value) else float(value)
 
 
@@ -127,7 +128,7 @@ def decided(scores: Scores) -> Ints:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """One clip with its truth and what every system says of it, all on the annotation's timeline."""
 
     clip: Clip
@@ -145,17 +146,17 @@ def evaluate(data: DataSet, sources: Sequence[Source], settings: Settings | None
     settings = settings or Settings()
     _check(sources, settings)
     notes: list[str] = []
-    cases = _cases(data, sources, settings, notes)
+    cases = cases_of(data, sources, settings, notes)
     measure = MEASURES[settings.measure]
-    videos = groups([_video(c.clip) for c in cases], [None] * len(cases))
+    videos = groups([video_of(c.clip) for c in cases], [None] * len(cases))
     rows = [
         _row(source.system, "", cases, [c.scores[k] for c in cases], videos, settings)
         for k, source in enumerate(sources)
     ]
     fitted = {}
-    apart = groups([_video(c.clip) for c in cases], [c.clip.subject for c in cases])
+    apart = groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
     for name in settings.fuse:
-        fitted[name], fused, held_out = _fused(name, cases, apart, measure, settings)
+        fitted[name], fused, held_out = fuse_cases(name, cases, apart, measure, settings)
         rows.append(_row(name, "in-sample", cases, fused, videos, settings))
         rows.append(_row(name, "cross-fitted", cases, held_out, videos, settings))
     notes += _absent(rows[0].counts, data)
@@ -177,7 +178,12 @@ def _check(sources: Sequence[Source], settings: Settings) -> None:
         raise SettingsError(f"--fuse {', '.join(settings.fuse)}: one system alone cannot be fused; give two or more.")
 
 
-def _cases(data: DataSet, sources: Sequence[Source], settings: Settings, notes: list[str]) -> list[_Case]:
+def cases_of(data: DataSet, sources: Sequence[Source], settings: Settings, notes: list[str]) -> list[Case]:
+    """The clips of a part with what every source says of them; adds to `notes` what a reader must know.
+
+    Raises:
+        DataError: a source lacks a clip, a clip has no annotation, or nothing is labelled.
+    """
     missing: dict[str, list[str]] = {}
     cases = []
     clips = list(data.clips) if settings.split is None else data.part(settings.split)
@@ -195,7 +201,7 @@ def _cases(data: DataSet, sources: Sequence[Source], settings: Settings, notes: 
             for s in parts
             if not s.valid.any()
         ]
-        cases.append(_Case(clip, truth, parts))
+        cases.append(Case(clip, truth, parts))
     lacking = list(_lacking(missing, len(clips)))
     if lacking and not (settings.allow_missing and cases):
         raise DataError(f"{'; '.join(lacking)}. Predict them too, or leave them out with --allow-missing.")
@@ -212,12 +218,13 @@ def _lacking(missing: Mapping[str, Sequence[str]], clips: int) -> Iterator[str]:
         yield f"{system} has no scores of {len(ids)} of {clips} clips ({named})"
 
 
-def _video(clip: Clip) -> str:
+def video_of(clip: Clip) -> str:
+    """What clips of the same recording share."""
     return str(clip.video or clip.audio or clip.id)
 
 
-def _fused(
-    name: str, cases: Sequence[_Case], apart: Ints, measure: Measure, settings: Settings
+def fuse_cases(
+    name: str, cases: Sequence[Case], apart: Ints, measure: Measure, settings: Settings
 ) -> tuple[fusion.Fitted, list[Scores], list[Scores]]:
     """The fit on all clips, what it says of them, and what fits on the other folds say of each."""
     method = fusion.method(name)
@@ -228,7 +235,7 @@ def _fused(
 
 
 def _row(
-    system: str, how: str, cases: Sequence[_Case], scores: Sequence[Scores], videos: Ints, settings: Settings
+    system: str, how: str, cases: Sequence[Case], scores: Sequence[Scores], videos: Ints, settings: Settings
 ) -> Row:
     place = np.unique(videos, return_inverse=True)[1]
     counts = confusions([c.truth for c in cases], scores, place)

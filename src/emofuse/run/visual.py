@@ -6,6 +6,7 @@ Processes that torchrun started share the training of the net; all the rest is d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -99,8 +100,7 @@ def _faces(system: System, data: DataSet | Fer2013, place: Place, detector: Chos
                 "on it, such as mobile-fer, or give clips."
             )
         return FacesOfFer2013(data, face.votes_share)
-    rate = Fraction(face.rate_hz).limit_denominator(1001) if face.rate_hz else None
-    return FacesOfClips(FaceSource(data, identity_crop(face.side), detector, place.out / "faces", rate))
+    return FacesOfClips(_source(system, data, place.out, detector))
 
 
 # -- the net --------------------------------------------------------------------------------------------------
@@ -194,17 +194,39 @@ def _write(system: System, part: FacePart, data: DataSet | Fer2013, card: dict[s
 
 def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place: Place) -> dict[str, Any]:
     """Fits the head, if there is one; then figures of the validation part, which nothing else was fitted on."""
-    output = EMBEDDING if part.window else OUTPUT
-    scorer = FaceScorer(part, Engine(), classes=len(source.data.label_set), output=output)
-    outputs = Embeddings(source, scorer, file_digest(part.net), place.out / "embeddings")
+    data, outputs = source.data, _outputs(part, source, place.out)
     head = None
     if system.window is not None and part.window is not None:
-        head = fit_head(system.window, outputs, source.data.part("train"), part.window.head, say=place.say)
-    clips = source.data.part("validation")
-    truths, said = [source.data.annotation(clip) for clip in clips], []
-    for clip, truth in zip(clips, truths, strict=True):
-        said.append(aligned(_scores(part, head, outputs, clip), truth))
+        head = fit_head(system.window, outputs, data.part("train"), part.window.head, say=place.say)
+    clips = data.part("validation")
+    truths = [data.annotation(clip) for clip in clips]
+    said = [aligned(_scores(part, head, outputs, clip), t) for clip, t in zip(clips, truths, strict=True)]
     return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
+
+
+def face_scores(
+    system: System, bundle: Bundle, data: DataSet, folder: Path, *, detector: Chosen
+) -> Callable[[Clip], Scores]:
+    """What a trained system says of the clips of a data set, from the faces that it is trained on.
+
+    Args:
+        folder: where the training was, or another; faces and embeddings are kept there and not made twice.
+    """
+    part, head = bundle.face, bundle.window_head()
+    assert part is not None
+    outputs = _outputs(part, _source(system, data, folder, detector), folder)
+    return lambda clip: replace(_scores(part, head, outputs, clip), system=system.name)
+
+
+def _source(system: System, data: DataSet, folder: Path, detector: Chosen) -> FaceSource:
+    rate = Fraction(system.face.rate_hz).limit_denominator(1001) if system.face.rate_hz else None
+    return FaceSource(data, identity_crop(system.face.side), detector, folder / "faces", rate)
+
+
+def _outputs(part: FacePart, source: FaceSource, folder: Path) -> Embeddings:
+    output = EMBEDDING if part.window else OUTPUT
+    scorer = FaceScorer(part, Engine(), classes=len(source.data.label_set), output=output)
+    return Embeddings(source, scorer, file_digest(part.net), folder / "embeddings")
 
 
 def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip: Clip) -> Scores:
