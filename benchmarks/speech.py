@@ -102,14 +102,17 @@ def main() -> None:
     ravdess = np.char.startswith(clips.speakers, "ravdess")
     chance = 1 / len(AFFWILD2)
     print(f"{ravdess.sum()} clips of RAVDESS, {(~ravdess).sum()} of SAVEE; UAR by chance {chance:.3f}", flush=True)
+    recalls = ", ".join(AFFWILD2.names)
+    print(f"| system | judged on | UAR | accuracy | recall of {recalls} | CPU s a training | parameters |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     parts = arguments.parts.split(",")
     for name in arguments.systems.split(","):
         said = {part: judged(name, clips, part, arguments.out) for part in parts}
         folds = [said[part] for part in parts if part != "savee"]
         if folds:
-            told(f"{name}, RAVDESS, {len(folds)} of {FOLDS} folds", folds, by_speaker=True)
+            told(name, f"RAVDESS, {len(folds)} of {FOLDS} folds", folds, by_speaker=True)
         if "savee" in said:
-            told(f"{name}, RAVDESS to SAVEE", [said["savee"]], by_speaker=False)
+            told(name, "SAVEE", [said["savee"]], by_speaker=False)
 
 
 def read(folder: Path, out: Path) -> Clips:
@@ -153,23 +156,17 @@ def judged(name: str, clips: Clips, part: str, out: Path) -> dict[str, np.ndarra
     return result | {"truth": test.labels, "speakers": test.speakers}
 
 
-def told(name: str, parts: list[dict[str, np.ndarray]], *, by_speaker: bool) -> None:
+def told(name: str, judged_on: str, parts: list[dict[str, np.ndarray]], *, by_speaker: bool) -> None:
     truth, said, speakers = (np.concatenate([part[key] for part in parts]) for key in ("truth", "said", "speakers"))
     each = np.stack([metrics.confusion([t], [g]) for t, g in zip(truth, said.argmax(axis=1), strict=True)])
     if by_speaker:
         each = np.stack([each[speakers == speaker].sum(axis=0) for speaker in np.unique(speakers)])
-    uar, accuracy = (metrics.bootstrap(each, metrics.MEASURES[measure]) for measure in ("uar", "accuracy"))
-    recalls = " ".join(
-        f"{n} {r:.2f}" for n, r in zip(AFFWILD2.names, metrics.recalls_of(each.sum(axis=0)), strict=True)
-    )
-    seconds = np.mean([part["seconds"] for part in parts])
-    print(
-        f"{name}: UAR {uar.value:.3f} [{uar.low:.3f}, {uar.high:.3f}], accuracy {accuracy.value:.3f} "
-        f"[{accuracy.low:.3f}, {accuracy.high:.3f}], {seconds:.0f} CPU s a training, "
-        f"{parts[0]['parameters']} parameters"
-        f"\n    {recalls}",
-        flush=True,
-    )
+    estimates = [metrics.bootstrap(each, metrics.MEASURES[measure]) for measure in ("uar", "accuracy")]
+    figures = [f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in estimates]
+    recalls = " ".join(f"{recall:.2f}" for recall in metrics.recalls_of(each.sum(axis=0)))
+    seconds, parameters = np.mean([part["seconds"] for part in parts]), int(parts[0]["parameters"])
+    row = (name, judged_on, *figures, recalls, f"{seconds:.0f}", f"{parameters:,}" if parameters else "-")
+    print(f"| {' | '.join(row)} |", flush=True)
 
 
 # -- nets -----------------------------------------------------------------------------------------------------

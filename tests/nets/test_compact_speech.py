@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from emofuse.fit import export_onnx, fresh  # noqa: E402 (torch may be missing)
-from emofuse.nets.compact_speech import CompactSpeech, decibels, levelled, masked  # noqa: E402
+from emofuse.nets.compact_speech import CompactSpeech, CompactSpeechSettings, decibels, levelled, masked  # noqa: E402
 from emofuse.nets.logmel import LogMel, LogMelSettings  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -122,6 +122,10 @@ def test_an_exported_net_says_the_same(net, tmp_path: Path):
 def test_the_full_net_is_exported_faithfully(tmp_path: Path):
     net = fresh(CompactSpeech, seed=0)
     assert export_onnx(net, voices(2, 48_000), tmp_path / "net.onnx", outputs=("embedding", "logits")) < 1e-4
+
+
+def test_a_checkpoint_does_not_belong_to_a_net_with_other_masks():
+    assert str(CompactSpeech(CompactSpeechSettings(masks=2))) != str(CompactSpeech())
 
 
 @pytest.mark.parametrize("build", [CompactSpeech, CompactSpeech.tiny], ids=["full", "tiny"])

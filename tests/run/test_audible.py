@@ -21,6 +21,7 @@ from emofuse.data.dataset import open_data
 from emofuse.errors import BundleError, DataError, MediaError, SettingsError
 from emofuse.media.audio import AudioReader, Sound
 from emofuse.run.audible import train_audible, window_examples
+from emofuse.run.batch import plan, run_job
 from emofuse.run.hearing import choose_hearing
 from emofuse.run.learning import Place
 from emofuse.run.predict import Options, Predictor, predict
@@ -247,3 +248,12 @@ def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, place, 
     write_bundle(copy, content | {"labels": [*content["labels"], "other"]}, files=("voice.onnx",))
     with pytest.raises(BundleError, match="the bundle is mislabelled"):
         Predictor(Options(str(copy)))
+
+
+def test_a_batch_tells_how_much_voice_it_found(trained, place, tmp_path):
+    path = write_wave(tmp_path / "a.wav", tone(2, 4.0, 0))
+    (job,) = plan([path], out=tmp_path / "out", options=Options(str(place.out)), form="csv", plot=False)
+    entry = run_job(Predictor(job.options), job, None, lambda _: None).entry
+    assert entry["voice"]["found"] == 1.0
+    assert sum(entry["voice"]["mean"].values()) == pytest.approx(1, abs=1e-3)
+    assert entry["hearing"] == "none, none"

@@ -15,15 +15,17 @@ import pytest
 from emofuse.errors import MediaError, OutputError, SettingsError
 from emofuse.run import batch
 from emofuse.run.batch import find_files, plan, run_jobs, write_summary
+from emofuse.run.jobs import Here, Processes, Where
 from emofuse.run.predict import Options
 
+HERE = Here()
 HAAR = Options(detector="haar")
 
 
-def run(files: list[Path], out: Path, *, processes: int = 1, options: Options = HAAR) -> list[batch.Outcome]:
+def run(files: list[Path], out: Path, *, on: Where = HERE, options: Options = HAAR) -> list[batch.Outcome]:
     jobs = plan(files, out=out, options=options, form="csv", plot=False)
     ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None}
-    outcomes = {o.job.path: o for o in run_jobs(jobs, processes=processes, **ignore)}
+    outcomes = {o.job.path: o for o in run_jobs(jobs, on=on, **ignore)}
     ordered = [outcomes[f] for f in files]
     write_summary(ordered)
     return ordered
@@ -72,7 +74,7 @@ def test_a_table_that_was_changed_is_made_again(videos, tmp_path):
 
 def test_several_processes_give_the_same_bytes(videos, tmp_path):
     run(videos, tmp_path / "one")
-    run(videos, tmp_path / "two", processes=2)
+    run(videos, tmp_path / "two", on=Processes(2))
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 

@@ -75,7 +75,7 @@ class Predictor:
     def _parts(self) -> dict[str, str]:
         """What was chosen for this machine and is not part of the bundle."""
         seeing = {"detector": self.detector.identity} if self.detector else {}
-        return seeing | ({"voice": self.hearing.identity} if self.hearing else {})
+        return seeing | ({"hearing": self.hearing.identity} if self.hearing else {})
 
     def session(self) -> Session:
         """A new session for one video."""
