@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import platform
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import onnxruntime
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from turns import SIDE, Turn, in_turns, products
 
 from emofuse import fit, metrics
 from emofuse.core.colour import Colour
@@ -45,31 +45,12 @@ NETS: dict[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 FILE = "face.onnx"
 OUTPUTS = ("embedding", OUTPUT)
-SIDE = 2048  # of the matrices that say how fast a product can be
 FORMS = {
     "int8, last layer float32": fit.Int8(),
     "int8, first and last float32": fit.Int8(keep=("first", "last")),
     "int8, every layer": fit.Int8(keep=()),
     "int8, weights of 8 bits": fit.Int8(weight_bits=8),
 }
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One contender: what is timed, and what stands before and after it."""
-
-    call: Callable[[], object]
-    before: Callable[[], object] = lambda: None
-    after: Callable[[], object] = lambda: None
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds a frame: the median by the clock, its spread (largest to smallest), and the median of all cores."""
-
-    wall: float
-    spread: float
-    processor: float
 
 
 def main() -> None:
@@ -111,19 +92,19 @@ def speed(name: str, *, batch: int, threads: int, rounds: int) -> None:
     work = counter.get_total_flops() / 1e9
     with TemporaryDirectory() as folder:
         contenders, peaks = _contenders(net, faces, Path(folder), Engine(threads, "cpu"))
-        costs = _in_turns({**contenders, **peaks}, rounds=rounds, frames=batch)
-    product = {key: 2e-9 * SIDE**3 / (costs[key].wall * batch) for key in peaks}
-    told = ", ".join(f"{key} {value:.0f} GOP/s" for key, value in product.items())
+        costs = in_turns({**contenders, **peaks}, rounds=rounds)
+    product = 2e-9 * SIDE**3 / batch
+    told = ", ".join(f"{key} {product / costs[key].wall:.0f} GOP/s" for key in peaks)
     print(f"{name}: {work:.2f} GFLOP a frame of {size} pixels, batches of {batch}, {threads} threads, {rounds} rounds")
     print(f"matrix product: {told}")
     first = costs[next(iter(contenders))]
-    print(f"{'':<28}frames/s  x torch  by CPU time  spread  GOP/s  of the product")
+    print(f"{'':<28}frames/s  x torch  by CPU time  spread  GOP/s  of the product, by CPU time")
     for key in contenders:
-        cost = costs[key]
-        own = list(product.values())["int8" in key]
+        cost, peak = costs[key], costs["int8" if "int8" in key else "float32"]
+        share = work / cost.processor / (product / peak.processor)
         print(
             f"{key:<28}{1 / cost.wall:8.1f}{first.wall / cost.wall:9.2f}{first.processor / cost.processor:13.2f}"
-            f"{cost.spread:8.2f}{work / cost.wall:7.0f}{work / cost.wall / own:16.0%}"
+            f"{cost.spread:8.2f}{work / cost.wall:7.0f}{share:16.0%}"
         )
 
 
@@ -150,7 +131,7 @@ def _contenders(
         "ONNX Runtime float32": Turn(lambda: nets["float"](plain, "embedding")),
         "ONNX Runtime int8": Turn(lambda: nets["int8"](plain, "embedding")),
     }
-    return contenders, _products(folder, engine)
+    return contenders, products(folder, engine)
 
 
 def _give_freed_memory_back() -> None:
@@ -158,35 +139,6 @@ def _give_freed_memory_back() -> None:
     if mallopt is not None:
         mallopt(-4, 65536)  # M_MMAP_MAX
         mallopt(-1, 128 * 1024)  # M_TRIM_THRESHOLD
-
-
-def _products(folder: Path, engine: Engine) -> dict[str, Turn]:
-    """Products of square matrices by ONNX Runtime, the most that its nets could reach."""
-    left = torch.rand(SIDE, SIDE)
-    fit.export_onnx(nn.Linear(SIDE, SIDE, bias=False), left, folder / "product.onnx", outputs=("y",))
-    fit.quantise_onnx(
-        folder / "product.onnx", folder / "product-int8.onnx", calibration=[left.numpy()], held_back=[left.numpy()],
-        settings=fit.Int8(keep=()),
-    )  # fmt: skip
-    nets = {"float32": Net(folder / "product.onnx", engine), "int8": Net(folder / "product-int8.onnx", engine)}
-    return {key: Turn(lambda net=net: net(left.numpy(), "y")) for key, net in nets.items()}
-
-
-def _in_turns(turns: dict[str, Turn], *, rounds: int, frames: int) -> dict[str, Cost]:
-    spent: dict[str, list[tuple[float, float]]] = {key: [] for key in turns}
-    for _ in range(rounds):
-        for key, turn in turns.items():
-            turn.before()
-            turn.call()  # the others have used the caches meanwhile
-            wall, processor = time.perf_counter(), time.process_time()
-            turn.call()
-            spent[key].append((time.perf_counter() - wall, time.process_time() - processor))
-            turn.after()
-    costs = {}
-    for key, times in spent.items():
-        walls, processors = np.array(times).T / frames
-        costs[key] = Cost(float(np.median(walls)), walls.max() / walls.min(), float(np.median(processors)))
-    return costs
 
 
 def _mb(path: Path) -> str:
@@ -210,7 +162,9 @@ def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
         fit.Examples(public.faces, public.targets(votes_share=0)),
         fit.Faces(wanted.colour, wanted.mean, wanted.scale, size, augment),
     )
-    settings = fit.FitSettings(epochs=epochs, batch=64, lr=0.05, warmup_epochs=0.25, average_decay=None)
+    settings = fit.FitSettings(
+        epochs=epochs, batch=64, optimiser="adamw", lr=5e-4, weight_decay=0.01, warmup_epochs=0.1, average_decay=None
+    )  # fmt: skip
     watch = fit.Watch(epoch=lambda e: print(f"  epoch {e.epoch + 1}: {e.measures['accuracy']:.3f}", flush=True))
     fit.fit(net, examples, settings=settings, folder=folder, machine=fit.Machine(checkpoint_minutes=5), watch=watch)
     fit.export_onnx(net, 255 * fit.face_example(size, channels=3), folder / FILE, outputs=OUTPUTS)

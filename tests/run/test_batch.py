@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -12,18 +13,23 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.errors import MediaError, OutputError, SettingsError
+from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
+from emofuse.media.sample import make_sample
 from emofuse.run import batch
-from emofuse.run.batch import find_files, plan, run_jobs, write_summary
-from emofuse.run.jobs import Here, Processes, Where
+from emofuse.run.batch import Job, find_files, plan, run_jobs, write_summary
+from emofuse.run.jobs import Fate, Here, Processes, Result, Task, Where
 from emofuse.run.predict import Options
 
 HERE = Here()
 HAAR = Options(detector="haar")
 
 
+def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[Job]:
+    return plan(files, out=out, options=options, form="csv", plot=False)
+
+
 def run(files: list[Path], out: Path, *, on: Where = HERE, options: Options = HAAR) -> list[batch.Outcome]:
-    jobs = plan(files, out=out, options=options, form="csv", plot=False)
+    jobs = planned(files, out, options)
     ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None}
     outcomes = {o.job.path: o for o in run_jobs(jobs, on=on, **ignore)}
     ordered = [outcomes[f] for f in files]
@@ -35,14 +41,22 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made sample, 6 s of 320x180."""
+    path = tmp_path_factory.mktemp("small") / "talk.mp4"
+    make_sample(path, seconds=6, size=(320, 180))
+    return path
+
+
 @pytest.fixture
-def videos(talk: Path, tmp_path: Path) -> list[Path]:
+def videos(small: Path, tmp_path: Path) -> list[Path]:
     """Three videos of different content: bytes after the end of an mp4 change nothing that is seen."""
     made = []
     for n in range(3):
         path = tmp_path / "in" / f"v{n}.mp4"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(talk.read_bytes() + bytes([0, 0, 0, 9]) + b"free" + bytes([n]))
+        path.write_bytes(small.read_bytes() + bytes([0, 0, 0, 9]) + b"free" + bytes([n]))
         made.append(path)
     return made
 
@@ -76,6 +90,33 @@ def test_several_processes_give_the_same_bytes(videos, tmp_path):
     run(videos, tmp_path / "one")
     run(videos, tmp_path / "two", on=Processes(2))
     assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_processes_killed_in_the_middle_change_no_byte(videos, tmp_path):
+    run(videos, tmp_path / "whole")
+    outcomes, notes, jobs = list[batch.Outcome](), list[str](), planned(videos, tmp_path / "killed")
+    for outcome in run_jobs(jobs, on=Processes(2), draw=None, progress=lambda *_: None, note=notes.append):
+        if not outcomes:  # one is at the second file, the other has yet to be given the third
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)
+        outcomes.append(outcome)
+    write_summary(sorted(outcomes, key=lambda o: o.job.path))
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    assert f"{videos[2]}: the process at work on it died; it is predicted again." in notes
+
+
+def test_a_file_that_was_given_up_is_a_failed_file(videos, tmp_path, monkeypatch):
+    lost = [Result(Task("v0", job), Fate.LOST, error=EmofuseError("v0: given up")) for job in planned(videos, tmp_path)]
+    monkeypatch.setattr(batch, "run", lambda *_, **__: iter(lost))
+    outcomes = run(videos, tmp_path / "out")
+    assert [(o.entry["status"], o.error) for o in outcomes] == [("failed", "v0: given up")] * 3
+
+
+def test_results_that_are_not_here_are_one_line(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Job, "table", tmp_path / "elsewhere" / "v0.csv")
+    monkeypatch.setattr(batch, "run_job", lambda _, job, *__: batch.Outcome(job, {"status": "done"}))
+    with pytest.raises(OutputError, match="choose --out on a disk that all share"):
+        run(videos[:1], tmp_path / "out")
 
 
 def test_a_bad_file_never_stops_the_others(videos, tmp_path):
@@ -130,25 +171,21 @@ def test_an_output_folder_that_is_a_file_is_one_line(tmp_path):
         plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=HAAR, form="csv", plot=False)
 
 
-def _predict(videos: list[Path], out: Path, *, file_size: int | None = None) -> subprocess.Popen[str]:
+def _predict(
+    videos: list[Path], out: Path, *more: str, file_size: int | None = None, errors: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
     """The command in a process of its own; `file_size` is the largest file it can write, like a full disk."""
     code = "import sys; from emofuse.apps.cli import main; main(sys.argv[1:])"
     if file_size is not None:
         code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_size},) * 2); {code}"
-    words = [
-        sys.executable,
-        "-c",
-        code,
-        "predict",
-        *map(str, videos),
-        "--out",
-        str(out),
-        "--detector",
-        "haar",
-        "--plot",
-    ]
-    errors = subprocess.PIPE if file_size is not None else subprocess.DEVNULL
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+    words = ["predict", *map(str, videos), "--out", str(out), "--detector", "haar", "--plot", *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.slow
@@ -179,9 +216,19 @@ def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_bytes(videos,
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs file size limits")
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(videos, tmp_path):
-    process = _predict(videos[:1], tmp_path / "out", file_size=600)
+    process = _predict(videos[:1], tmp_path / "out", file_size=600, errors=subprocess.PIPE)
     message = process.communicate()[1]
     assert process.returncode == 2
     assert len(message.strip().splitlines()) == 1
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith((".partial", "v0"))]
     shutil.rmtree(tmp_path / "out")
+
+
+def test_an_interrupted_run_is_one_line_and_leaves_nothing_half_written(videos, tmp_path):
+    process = _predict(videos, tmp_path / "out", "--jobs", "2", errors=subprocess.PIPE)
+    while not list((tmp_path / "out").glob("*.csv")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate()[1] == "emofuse: stopped; run the same command again to go on.\n"
+    assert process.returncode == 130
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".partial")]

@@ -16,6 +16,8 @@ from emofuse.errors import EmofuseError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="emofuse",
     help="Emotion recognition from face and voice in video: a video in, a timeline per person out.",
@@ -42,13 +44,16 @@ app.command(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; a known error is one line on standard error and exit code 2."""
     try:
-        sys.exit(app(arguments, prog_name="emofuse", standalone_mode=False))
+        code = app(arguments, prog_name="emofuse", standalone_mode=False)
+        if code == _INTERRUPTED:  # typer keeps the interrupt to itself
+            raise KeyboardInterrupt
+        sys.exit(code)
     except EmofuseError as error:
         print(f"emofuse: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("emofuse: stopped; run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
@@ -104,8 +109,12 @@ def predict(
     bundle: Annotated[str, typer.Option(help="A bundle by name or folder.", metavar="NAME|DIR")] = "default",
     detector: Annotated[str, typer.Option(help="Face detector: auto, yunet or haar.")] = "auto",
     plot: Annotated[bool, typer.Option("--plot", help="Also draw each timeline as a PNG.")] = False,
-    jobs: Annotated[int, typer.Option(help="Files at a time.", min=1)] = 1,
-    threads: Annotated[int, typer.Option(help="Threads in all; 0: one for each core.", min=0)] = 0,
+    jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
+    on: Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")] = None,
+    threads: Annotated[
+        int, typer.Option(help="Threads in all, on Ray of each file; 0: one for each core, on Ray one.", min=0)
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -115,14 +124,16 @@ def predict(
     """
     from emofuse.apps import predicting
     from emofuse.run import batch
+    from emofuse.run.places import Wish, place
     from emofuse.run.predict import Options, checked_rate
     from emofuse.systems import bundle as bundles
     from emofuse.systems.engine import Engine
 
+    where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
     options = Options(bundle, detector, None if every_frame else checked_rate(rate), Engine(threads, device))
     files = batch.find_files(paths, sound=bundles.load(bundle).voice is not None)
     planned = batch.plan(files, out=out, options=options, form=form, plot=plot)
-    outcomes = predicting.run_and_show(planned, processes=jobs, quiet=as_json)
+    outcomes = predicting.run_and_show(planned, on=where, quiet=as_json)
     if any(o.error for o in outcomes):
         raise typer.Exit(2)
 
@@ -231,6 +242,44 @@ def train(
 
     request = Request(system, data, out, training.changes(set_ or []), weights, detector, device, epochs)
     training.run_and_show(request)
+
+
+@app.command(
+    epilog="Example: emofuse table1 --data aw --out runs/table1   |   "
+    "emofuse table1 --data aw --out runs/table1 --rows vggface2 --rows mcwf-best"
+)
+def table1(
+    data: Annotated[Path, typer.Option(help="Aff-Wild2 folder or manifest with a train and a validation part.")],
+    out: Annotated[Path, typer.Option(help="Folder for all results; a killed run goes on there.")],
+    rows: Annotated[list[str] | None, typer.Option(help="A row by name; all ten unless said.", metavar="NAME")] = None,
+    scale: Annotated[str, typer.Option(help="tiny: small nets, few epochs; paper: the real ones.")] = "tiny",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME.SETTING=VALUE, or NAME=OTHER: another system in its place.", metavar="..."),
+    ] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="A file of pretrained weights, by name.", metavar="NAME=FILE")
+    ] = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Do without weights that are missing.")] = False,
+    detector: Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of trainings, fusion searches and resampling.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train, score and fuse all systems of the paper's Table 1, and write the table and the submissions."""
+    from emofuse.apps import training
+
+    try:
+        from emofuse.apps.table1.shown import run_and_show
+        from emofuse.run.table1_plan import Request
+    except ImportError as error:
+        raise training.not_installed(error) from None
+    files = {name: Path(file) for name, file in training.changes(weights or [], option="--weights").items()}
+    changes = training.changes(set_ or [])
+    request = Request(data, out, tuple(rows or ()), scale, changes, files, from_scratch, detector, device, seed)
+    result = run_and_show(request, quiet=as_json)
+    if as_json:
+        print_json(result)
 
 
 @app.command(epilog="Example: emofuse doctor")

@@ -15,12 +15,13 @@ from rich.table import Table
 from emofuse.apps.report import draw_timeline
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.run.batch import Job, Outcome, run_jobs, write_summary
+from emofuse.run.jobs import Where
 from emofuse.run.prediction import Prediction
 
 _SEGMENTS_SHOWN = 24
 
 
-def run_and_show(jobs: Sequence[Job], *, processes: int, quiet: bool) -> list[Outcome]:
+def run_and_show(jobs: Sequence[Job], *, on: Where, quiet: bool) -> list[Outcome]:
     """Run the jobs with a progress bar on standard error, then print what came out on standard output."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
     outcomes: dict[Path, Outcome] = {}
@@ -33,7 +34,7 @@ def run_and_show(jobs: Sequence[Job], *, processes: int, quiet: bool) -> list[Ou
         def progress(job: Job, part: float) -> None:
             bar.update(task, completed=done + part, description=job.path.name)
 
-        for outcome in run_jobs(jobs, processes=processes, draw=draw_timeline, progress=progress, note=notes.append):
+        for outcome in run_jobs(jobs, on=on, draw=draw_timeline, progress=progress, note=notes.append):
             done += 1
             bar.update(task, completed=done)
             # Of a batch only the figures are kept, or memory would grow with the number of files.
@@ -78,9 +79,9 @@ def _show_one(outcome: Outcome, console: Console, errors: Console) -> None:
         errors.print(f"emofuse: {escape(outcome.error)}")
         return
     entry, job = outcome.entry, outcome.job
-    if outcome.prediction is None:
+    if outcome.skipped:
         console.print(f"{escape(entry['file'])} was done already; nothing to do.")
-    else:
+    if outcome.prediction is not None:
         _show_segments(outcome.prediction, console)
     for warning in entry["warnings"]:
         console.print(f"warning: {escape(warning)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emofuse.run.prediction import Prediction
 
 # Okabe and Ito's palette: told apart by colour-blind readers too, and in print.
-_COLOURS = ("#8c8c8c", "#d55e00", "#009e73", "#7b4ea3", "#e69f00", "#0072b2", "#cc79a7", "#56b4e9")
+COLOURS = ("#8c8c8c", "#d55e00", "#009e73", "#7b4ea3", "#e69f00", "#0072b2", "#cc79a7", "#56b4e9")
 _PERSONS_SHOWN = 8
 _NAMED_SHARE = 0.05  # segments shorter than this share of the video get no name
 
@@ -55,7 +55,7 @@ def _band(axes: Axes, prediction: Prediction, person: int) -> None:
     scores = prediction.scores[person]
     edges = np.repeat(np.append(scores.timeline.start, scores.timeline.end[-1:]), 2)[1:-1] / TICKS_PER_SECOND
     shares = np.repeat(scores.probabilities(), 2, axis=0).T
-    axes.stackplot(edges, shares, labels=scores.label_set.names, colors=_COLOURS[: len(scores.label_set)], linewidth=0)
+    axes.stackplot(edges, shares, labels=scores.label_set.names, colors=COLOURS[: len(scores.label_set)], linewidth=0)
     length = prediction.timeline.end[-1] / TICKS_PER_SECOND
     for s in prediction.segments():
         if s.person == (person or None) and s.end - s.start >= _NAMED_SHARE * length:

@@ -14,15 +14,16 @@ from emofuse.errors import SettingsError
 from emofuse.run.train import Request, train
 
 
-def changes(given: Sequence[str]) -> dict[str, str]:
-    """`NAME=VALUE` words as a mapping.
+def changes(given: Sequence[str], *, option: str = "--set") -> dict[str, str]:
+    """`NAME=VALUE` words of an option as a mapping.
 
     Raises:
         SettingsError: a word without `=`.
     """
     for word in given:
         if "=" not in word:
-            raise SettingsError(f"--set {word}: give NAME=VALUE, such as fit.lr=3e-5.")
+            example = "fit.lr=3e-5" if option == "--set" else "vggface2=resnet50.h5"
+            raise SettingsError(f"{option} {word}: give NAME=VALUE, such as {example}.")
     return {name.strip(): value.strip() for name, _, value in (word.partition("=") for word in given)}
 
 
@@ -40,3 +41,8 @@ def run_and_show(request: Request) -> None:
             )
 
         train(request, report=print, progress=step)
+
+
+def not_installed(error: ImportError) -> SettingsError:
+    """What to say where the training part of emofuse is missing."""
+    return SettingsError(f"training needs {error.name}, which is not installed; pip install 'emofuse[train]'.")

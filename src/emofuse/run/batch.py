@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from emofuse.core.time import seconds
 from emofuse.core.types import Scores
 from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
 from emofuse.media.container import SOUND_SUFFIXES, check_readable
+from emofuse.run.jobs import Fate, Here, Processes, Result, Step, Task, Where, run
 from emofuse.run.predict import Options, Predictor
 from emofuse.run.prediction import EVERYBODY, FORMATS, Prediction
 
@@ -228,17 +226,19 @@ def _stems(files: Sequence[Path]) -> list[str]:
 def run_jobs(
     jobs: Sequence[Job],
     *,
-    processes: int,
+    on: Where,
     draw: Draw | None,
     progress: Callable[[Job, float], None],
     note: Callable[[str], None],
 ) -> Iterator[Outcome]:
-    """Outcomes as they come, here or in several processes, each with its share of the cores.
+    """Outcomes as they come; the same files wherever the work is done.
+
+    A file whose process or machine died is predicted again, and has failed if that happens again and again.
 
     Args:
         draw: makes the plot of a prediction; a module's function, so that processes can be sent it.
         progress: told which part of which file is done.
-        note: told once what is worth knowing about the whole run.
+        note: told what is worth knowing about the whole run.
 
     Raises:
         EmofuseError: an option is wrong or the results cannot be written: nothing to do with one file.
@@ -246,32 +246,44 @@ def run_jobs(
     predictor = Predictor(jobs[0].options)
     if predictor.detector is not None and predictor.detector.note:
         note(predictor.detector.note)
-    if processes <= 1 or len(jobs) == 1:
-        for job in jobs:
-            yield run_job(predictor, job, draw, partial(progress, job))
-        return
-    engine = jobs[0].options.engine
-    share = replace(engine, threads=max(engine.cores // processes, 1))
-    shared = [replace(job, options=replace(job.options, engine=share)) for job in jobs]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(_run_alone, job, draw): job for job in shared}
-        try:
-            for future in as_completed(running):
-                progress(running[future], 1.0)
-                yield future.result()
-        except BrokenProcessPool:
-            raise OutputError(
-                "a worker process died (out of memory?); what is done is kept: run the same command with fewer --jobs."
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+    def told(task: Task[Job], step: Step) -> None:
+        progress(task.given, 0.0)
+        if step is Step.LOST:
+            note(f"{task.name}: the process at work on it died; it is predicted again.")
+
+    def work_here(job: Job) -> Outcome:
+        return run_job(predictor, job, draw, partial(progress, job))
+
+    work: Callable[[Job], Outcome] = work_here
+    if isinstance(on, Processes) and len(jobs) == 1:
+        on = Here()
+    if not isinstance(on, Here):
+        work = partial(_run_alone, draw=draw, threads=on.threads)
+    for result in run([Task(str(job.path), job) for job in jobs], work, on=on, progress=told):
+        progress(result.task.given, 1.0)
+        yield _outcome(result)
+
+
+def _outcome(result: Result[Job, Outcome]) -> Outcome:
+    job, outcome = result.task.given, result.outcome
+    if result.fate is Fate.LOST:
+        return Outcome(job, {"file": str(job.path), "status": "failed", "error": str(result.error)})
+    if outcome is None:
+        assert result.error is not None
+        raise result.error
+    if outcome.error is None and not job.table.is_file():
+        raise OutputError(f"{job.table}: was written, but on another machine; choose --out on a disk that all share.")
+    return outcome
 
 
 _predictors: dict[Options, Predictor] = {}
 
 
-def _run_alone(job: Job, draw: Draw | None) -> Outcome:
-    predictor = _predictors.get(job.options) or _predictors.setdefault(job.options, Predictor(job.options))
+def _run_alone(job: Job, draw: Draw | None, threads: int) -> Outcome:
+    """Predict one file in a process that does the same for others."""
+    options = replace(job.options, engine=replace(job.options.engine, threads=threads))
+    predictor = _predictors.get(options) or _predictors.setdefault(options, Predictor(options))
     return replace(run_job(predictor, job, draw, lambda _: None), prediction=None)
 
 

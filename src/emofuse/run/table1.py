@@ -79,7 +79,8 @@ def table1(request: Request, watch: Watch = Watch()) -> dict[str, Any]:
     submissions, notes = _submit(planned, data, compared)
     result = _result(planned, data, compared, submissions, notes) | {"seconds": round(time.monotonic() - began, 1)}
     write_json(request.out / "table1.json", result)
-    return result
+    plain: dict[str, Any] = json.loads(json.dumps(result))  # as the file has it: lists, no tuples
+    return plain
 
 
 @lru_cache(maxsize=1)
