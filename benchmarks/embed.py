@@ -93,18 +93,18 @@ def speed(name: str, *, batch: int, threads: int, rounds: int) -> None:
     with TemporaryDirectory() as folder:
         contenders, peaks = _contenders(net, faces, Path(folder), Engine(threads, "cpu"))
         costs = in_turns({**contenders, **peaks}, rounds=rounds)
-    product = 2e-9 * SIDE**3 / batch
-    told = ", ".join(f"{key} {product / costs[key].wall:.0f} GOP/s" for key in peaks)
+    product = {key: 2e-9 * SIDE**3 / costs[key].wall for key in peaks}
+    told = ", ".join(f"{key} {value:.0f} GOP/s" for key, value in product.items())
     print(f"{name}: {work:.2f} GFLOP a frame of {size} pixels, batches of {batch}, {threads} threads, {rounds} rounds")
     print(f"matrix product: {told}")
     first = costs[next(iter(contenders))]
-    print(f"{'':<28}frames/s  x torch  by CPU time  spread  GOP/s  of the product, by CPU time")
+    print(f"{'':<28}frames/s  x torch  by CPU time  spread  GOP/s  of the product")
     for key in contenders:
-        cost, peak = costs[key], costs["int8" if "int8" in key else "float32"]
-        share = work / cost.processor / (product / peak.processor)
+        cost, peak = costs[key], product["int8" if "int8" in key else "float32"]
+        rate = work * batch / cost.wall
         print(
-            f"{key:<28}{1 / cost.wall:8.1f}{first.wall / cost.wall:9.2f}{first.processor / cost.processor:13.2f}"
-            f"{cost.spread:8.2f}{work / cost.wall:7.0f}{share:16.0%}"
+            f"{key:<28}{batch / cost.wall:8.1f}{first.wall / cost.wall:9.2f}{first.processor / cost.processor:13.2f}"
+            f"{cost.spread:8.2f}{rate:7.0f}{rate / peak:16.0%}"
         )
 
 
