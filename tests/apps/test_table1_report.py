@@ -252,7 +252,7 @@ def test_the_page_holds_definitions_histories_and_every_count(whole):
         row["confusion"] for row in whole["rows"]
     ]
     history = next(t for t in parsed.tables if t[0][0].text == "epoch")
-    assert [c.text for c in history[2]] == ["1", "1.8750", "1.8375", "21.00"]
+    assert [c.text for c in history[2]] == ["2", "1.8750", "1.8375", "21.00"]
 
 
 def test_the_terminal_has_every_row_and_fits_120_columns(whole):

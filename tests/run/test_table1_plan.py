@@ -86,7 +86,7 @@ def test_folders_are_named_by_all_that_decides_what_is_in_them(tmp_path):
     two.write_bytes(b"2")
 
     def folder(**asked) -> Path:
-        return planned(scale="paper", rows=("vggface2", "vggface2-svm"), **asked).folder("vggface2-svm")
+        return planned(scale="paper", rows=("vggface2", "vggface2-svm"), **asked).systems.folder("vggface2-svm")
 
     first = folder(weights={"vggface2": one})
     assert first == folder(weights={"vggface2": one})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from emofuse import __version__
-from emofuse.apps import challenge, data
+from emofuse.apps import challenge, data, trials
 from emofuse.apps.options import AsJson, print_json
 from emofuse.errors import EmofuseError
 
@@ -39,6 +39,14 @@ app.command(
     epilog="Example: emofuse submit results --data affwild2 --edition 2020 --out submission   |   "
     "emofuse submit --check submission --data affwild2 --edition 2020"
 )(challenge.submit)
+app.command(
+    epilog="Example: emofuse table1 --data aw --out runs/table1   |   "
+    "emofuse table1 --data aw --out runs/table1 --rows vggface2 --rows mcwf-best"
+)(trials.table1)
+app.command(
+    epilog="Example: emofuse sweep cnn1d-lstm --over window=2,4,6,8,10,12 --data aw --out runs/windows   |   "
+    "emofuse sweep vggface2-svm --over kernel=poly,rbf --over C=1,3 --data aw --out runs/svm"
+)(trials.sweep)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -242,44 +250,6 @@ def train(
 
     request = Request(system, data, out, training.changes(set_ or []), weights, detector, device, epochs)
     training.run_and_show(request)
-
-
-@app.command(
-    epilog="Example: emofuse table1 --data aw --out runs/table1   |   "
-    "emofuse table1 --data aw --out runs/table1 --rows vggface2 --rows mcwf-best"
-)
-def table1(
-    data: Annotated[Path, typer.Option(help="Aff-Wild2 folder or manifest with a train and a validation part.")],
-    out: Annotated[Path, typer.Option(help="Folder for all results; a killed run goes on there.")],
-    rows: Annotated[list[str] | None, typer.Option(help="A row by name; all ten unless said.", metavar="NAME")] = None,
-    scale: Annotated[str, typer.Option(help="tiny: small nets, few epochs; paper: the real ones.")] = "tiny",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME.SETTING=VALUE, or NAME=OTHER: another system in its place.", metavar="..."),
-    ] = None,
-    weights: Annotated[
-        list[str] | None, typer.Option(help="A file of pretrained weights, by name.", metavar="NAME=FILE")
-    ] = None,
-    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Do without weights that are missing.")] = False,
-    detector: Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of trainings, fusion searches and resampling.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Train, score and fuse all systems of the paper's Table 1, and write the table and the submissions."""
-    from emofuse.apps import training
-
-    try:
-        from emofuse.apps.table1.shown import run_and_show
-        from emofuse.run.table1_plan import Request
-    except ImportError as error:
-        raise training.not_installed(error) from None
-    files = {name: Path(file) for name, file in training.changes(weights or [], option="--weights").items()}
-    changes = training.changes(set_ or [])
-    request = Request(data, out, tuple(rows or ()), scale, changes, files, from_scratch, detector, device, seed)
-    result = run_and_show(request, quiet=as_json)
-    if as_json:
-        print_json(result)
 
 
 @app.command(epilog="Example: emofuse doctor")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from emofuse.errors import SettingsError
 from emofuse.run.train import Request, train
+
+_EXAMPLES = {"--set": "fit.lr=3e-5", "--weights": "vggface2=resnet50.h5", "--over": "window=2,4,6"}
 
 
 def changes(given: Sequence[str], *, option: str = "--set") -> dict[str, str]:
@@ -22,9 +25,17 @@ def changes(given: Sequence[str], *, option: str = "--set") -> dict[str, str]:
     """
     for word in given:
         if "=" not in word:
-            example = "fit.lr=3e-5" if option == "--set" else "vggface2=resnet50.h5"
-            raise SettingsError(f"{option} {word}: give NAME=VALUE, such as {example}.")
+            raise SettingsError(f"{option} {word}: give NAME=VALUE, such as {_EXAMPLES[option]}.")
     return {name.strip(): value.strip() for name, _, value in (word.partition("=") for word in given)}
+
+
+def files(given: Sequence[str]) -> dict[str, Path]:
+    """`NAME=FILE` words of --weights as a mapping.
+
+    Raises:
+        SettingsError: a word without `=`.
+    """
+    return {name: Path(file) for name, file in changes(given, option="--weights").items()}
 
 
 def run_and_show(request: Request) -> None:

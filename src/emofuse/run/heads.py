@@ -68,8 +68,8 @@ def head_of(head: Head) -> Any:
 
 def fit_head(
     window: Window, embeddings: Embeddings, clips: Sequence[Clip], path: Path, *, say: Callable[[str], None]
-) -> heads.Saved:
-    """Fit the head of some windows on clips, and write it to `path`.
+) -> tuple[heads.Saved, int]:
+    """Fit the head of some windows on clips, and write it to `path`; also gives how many windows it was fitted on.
 
     Raises:
         DataError: no clip has a labelled window with a face.
@@ -82,4 +82,4 @@ def fit_head(
     if without:
         say(f"{without} of {len(clips)} clips have no labelled window with a face and are left out")
     heads.save(path, head_of(window.head).fit(features, labels, groups), label_set=data.label_set)
-    return heads.load(path)
+    return heads.load(path), len(labels)

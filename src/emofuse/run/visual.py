@@ -73,7 +73,7 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
             learned = learn(net, parts, both, system.fit, place=place, members=members)
         if not members.first:
             return None
-    card: dict[str, Any] = {"data": data.name, "examples": learned.examples if learned else 0, **begun}
+    card: dict[str, Any] = {"data": data.name, **begun}
     if isinstance(data, Fer2013):
         card["licence"] = f"{card['licence']}; {data.terms}"
     if learned:
@@ -83,9 +83,11 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
     part = _part(system, faces, best_calibration(learned.logits, learned.truth) if learned else even, place.out)
     card["onnx_largest_error"] = _export(net, system, part)
     if isinstance(faces, FacesOfClips):
-        said = _figures_of_clips(system, part, faces.source, place)
+        said, windows = _figures_of_clips(system, part, faces.source, place)
+        card["examples"] = learned.examples if learned else windows
     else:
         assert learned is not None
+        card["examples"] = learned.examples
         said = {"images": len(learned.truth)} | figures(_one_by_one(learned, part.calibration))
     _write(system, part, data, card | {"figures": {"validation": said}})
     return load(place.out)
@@ -192,16 +194,19 @@ def _write(system: System, part: FacePart, data: DataSet | Fer2013, card: dict[s
 # -- how well it does -----------------------------------------------------------------------------------------
 
 
-def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place: Place) -> dict[str, Any]:
-    """Fits the head, if there is one; then figures of the validation part, which nothing else was fitted on."""
+def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place: Place) -> tuple[dict[str, Any], int]:
+    """Fits the head, if there is one; then figures of the validation part, which nothing else was fitted on.
+
+    Also gives how many windows the head was fitted on.
+    """
     data, outputs = source.data, _outputs(part, source, place.out)
-    head = None
+    head, windows = None, 0
     if system.window is not None and part.window is not None:
-        head = fit_head(system.window, outputs, data.part("train"), part.window.head, say=place.say)
+        head, windows = fit_head(system.window, outputs, data.part("train"), part.window.head, say=place.say)
     clips = data.part("validation")
     truths = [data.annotation(clip) for clip in clips]
     said = [aligned(_scores(part, head, outputs, clip), t) for clip, t in zip(clips, truths, strict=True)]
-    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
+    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips)))), windows
 
 
 def face_scores(

@@ -120,7 +120,7 @@ def progress(name: str, history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _points(history: Sequence[Mapping[str, Any]], key: str, factor: float) -> list[tuple[float, float | None]]:
-    return [(e["epoch"], factor * e[key] if known(e.get(key)) else None) for e in history]
+    return [(e["epoch"] + 1, factor * e[key] if known(e.get(key)) else None) for e in history]
 
 
 def _curves(name: str, curves: Sequence[Curve], unit: str) -> str:

@@ -19,11 +19,11 @@ _HEAD = (
 def markdown(result: Result) -> str:
     """The result as Markdown; the last line alone tells the time that it took."""
     blocks = [
-        f"# {_safe(words.title(result))}",
-        _items(f"{term}: {_safe(text)}" for term, text in words.facts(result)),
-        _safe(words.summary(result)),
-        _table(_HEAD, _rows(result), left=3),
-        _items(words.legend(result)),
+        f"# {safe(words.title(result))}",
+        items(f"{term}: {safe(text)}" for term, text in words.facts(result)),
+        safe(words.summary(result)),
+        table(_HEAD, _rows(result), left=3),
+        items(words.legend(result)),
         *_notes(result),
         *_measures(result),
         *_classes(result),
@@ -53,7 +53,7 @@ def _rows(result: Result) -> Iterator[list[str]]:
 
 
 def _notes(result: Result) -> list[str]:
-    return ["## Notes", _items(map(_line, result["notes"]))] if result["notes"] else []
+    return ["## Notes", items(map(_line, result["notes"]))] if result["notes"] else []
 
 
 def _measures(result: Result) -> list[str]:
@@ -61,23 +61,23 @@ def _measures(result: Result) -> list[str]:
         [row["name"], kind, *(with_interval(figures.get(m)) for m in words.MEASURES)]
         for row, kind, figures in words.estimates(result)
     ]
-    return ["## All measures", _table(("name", "figures", *words.MEASURES.values()), rows, left=2)] if rows else []
+    return ["## All measures", table(("name", "figures", *words.MEASURES.values()), rows, left=2)] if rows else []
 
 
 def _classes(result: Result) -> list[str]:
     labels = result["labels"]
     rows = [[row["name"], *(percent(row["f1"].get(n)) for n in labels)] for row in result["rows"] if row["f1"]]
-    return ["## F1 of each class", _table(("name", *labels), rows)] if rows else []
+    return ["## F1 of each class", table(("name", *labels), rows)] if rows else []
 
 
 def _weights(result: Result) -> Iterator[str]:
     for row in result["rows"]:
         weights = row["weights"]
         if weights:
-            yield f"## Weights of {_safe(row['name'])}"
+            yield f"## Weights of {safe(row['name'])}"
             pairs = zip(weights["systems"], weights["values"], strict=True)
             rows = [[name, *(words.weight(v) for v in values)] for name, values in pairs]
-            yield _table(("system", *result["labels"]), rows)
+            yield table(("system", *result["labels"]), rows)
 
 
 def _run(result: Result) -> Iterator[str]:
@@ -94,29 +94,30 @@ def _run(result: Result) -> Iterator[str]:
         ]
         for name, s in result["systems"].items()
     ]
-    yield _table(head, rows, left=4)
+    yield table(head, rows, left=4)
     submissions = [f"{row['name']}: {row['submission']}" for row in result["rows"] if row["submission"]]
     if submissions:
         yield "Submissions:"
-        yield _items(map(_line, submissions))
-    yield _items(f"{term}: {_safe(text)}" for term, text in words.machine(result))
+        yield items(map(_line, submissions))
+    yield items(f"{term}: {safe(text)}" for term, text in words.machine(result))
 
 
-def _items(lines: Iterable[str]) -> str:
+def items(lines: Iterable[str]) -> str:
+    """A list of lines that are Markdown already."""
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
     """A table whose first columns are words, the others figures."""
     rule = [":--" if n < left else "--:" for n in range(len(head))]
-    lines = [[*map(_safe, head)], rule, *([*map(_safe, row)] for row in rows)]
+    lines = [[*map(safe, head)], rule, *([*map(safe, row)] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _safe(value: object) -> str:
+def safe(value: object) -> str:
     r"""Text that Markdown shows as it is, within a line.
 
-    >>> print(_safe("a|b <i> _x_ 1_2"))
+    >>> print(safe("a|b <i> _x_ 1_2"))
     a\|b \<i> \_x\_ 1_2
     """
     line = words.plain(value).strip()
@@ -129,4 +130,4 @@ def _line(value: object) -> str:
     >>> print(_line("1. one"), _line("- two"), _line("3-4"))
     1\. one \- two 3-4
     """
-    return re.sub(r"^(?=[#+>=-])|^(\d+)(?=[.)](?:\s|$))", r"\1\\", _safe(value))
+    return re.sub(r"^(?=[#+>=-])|^(\d+)(?=[.)](?:\s|$))", r"\1\\", safe(value))

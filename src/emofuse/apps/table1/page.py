@@ -109,12 +109,12 @@ def _training(result: Result) -> Iterator[str]:
         yield "<h2>Training</h2>"
         yield (
             f'<p class="muted">{first} on the validation part {second} on the training part, where the loss is as it '
-            "was weighted. Epochs are counted from 0.</p>"
+            "was weighted.</p>"
         )
         yield '<div class="many">'
         for name, history in trained:
             head = ("epoch", "training loss", "validation loss", "CPM")
-            rows = [[str(e["epoch"]), *_losses(e), percent(e.get("cpm"))] for e in history]
+            rows = [[str(e["epoch"] + 1), *_losses(e), percent(e.get("cpm"))] for e in history]
             figures = _folded("Figures", scrolling(table(head, rows), f"Training of {name}"))
             pair = f'<div class="pair">{charts.losses(name, history)}{charts.progress(name, history)}</div>'
             yield f"<section><h3>{safe(name)}</h3>{pair}{figures}</section>"

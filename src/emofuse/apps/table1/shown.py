@@ -1,33 +1,58 @@
-"""What `emofuse table1` shows while it runs and when it is done."""
+"""What `emofuse table1` and `emofuse sweep` show while they run, and when they are done."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from emofuse.apps.table1 import text, write
-from emofuse.run.table1 import Watch, table1
+from emofuse.run.jobs import Where
+from emofuse.run.making import Watch
+from emofuse.run.table1 import table1
 from emofuse.run.table1_plan import Request
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
-def run_and_show(request: Request, *, quiet: bool) -> dict[str, Any]:
+
+def run_and_show(request: Request, *, on: Where, quiet: bool) -> dict[str, Any]:
     """Run with one progress bar for everything on standard error; the table goes to standard output."""
+    with watched("table 1", quiet=quiet) as watch:
+        result = table1(request, watch, on=on)
+    show(result, text, [request.out / "table1.json", *write(result, request.out)], quiet=quiet)
+    return result
+
+
+@contextmanager
+def watched(name: str, *, quiet: bool) -> Iterator[Watch]:
+    """One progress bar for a whole run on standard error, and lines above it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("table 1", total=1.0)
-        watch = Watch(
+        task = bar.add_task(name, total=1.0)
+        yield Watch(
             say=lambda line: None if quiet else errors.print(line, markup=False),
             progress=lambda what, done: bar.update(task, completed=done, description=what),
         )
-        result = table1(request, watch)
-    written = write(result, request.out)
-    if not quiet:
-        console = Console(highlight=False)
-        console.print(text(result))
-        for path in (request.out / "table1.json", *written):
-            console.print(str(path), markup=False, soft_wrap=True)
-    return result
+
+
+def show(
+    result: Mapping[str, Any],
+    draw: Callable[[Mapping[str, Any]], RenderableType],
+    written: Sequence[Path],
+    *,
+    quiet: bool,
+) -> None:
+    """The result on standard output, and where it was written."""
+    if quiet:
+        return
+    console = Console(highlight=False)
+    console.print(draw(result))
+    for path in written:
+        console.print(str(path), markup=False, soft_wrap=True)
