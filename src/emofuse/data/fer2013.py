@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +33,32 @@ class FaceImages:
 
     faces: uint8 [n, 48, 48]; labels: int64 [n], AFFWILD2 index (the original FER-2013 labels);
     votes: float32 [n, 7], FER+ votes for AFFWILD2 names (a row of zeros where FER+ has none).
+    others: float32 [n], FER+ votes for what is no such name: contempt, unknown, not a face.
     """
 
     faces: NDArray[np.uint8]
     labels: NDArray[np.int64]
     votes: NDArray[np.float32]
+    others: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def clear(self) -> NDArray[np.bool_]:
+        """Where at least half of the FER+ votes are for one of the seven names, or there are none, bool [n]."""
+        return self.votes.sum(axis=1) >= self.others
+
+    @property
+    def majority(self) -> NDArray[np.int64]:
+        """The name that has more FER+ votes than any other and than all that is no such name, int64 [n]; else -1."""
+        ordered = np.sort(self.votes, axis=1)
+        decided = (ordered[:, -1] > ordered[:, -2]) & (ordered[:, -1] > self.others)
+        return np.where(decided, self.votes.argmax(axis=1), -1)
+
+    def some(self, rows: NDArray[Any]) -> FaceImages:
+        """Some of them."""
+        return FaceImages(self.faces[rows], self.labels[rows], self.votes[rows], self.others[rows])
 
     def targets(self, *, votes_share: float) -> NDArray[np.float32]:
         """Soft targets float32 [n, 7]: (1 - share) one-hot original label + share FER+ vote shares.
@@ -90,8 +108,8 @@ class Fer2013:
             )
         if part == "train":
             wanted &= ~np.isin(self._groups, self._groups[rows.parts != PARTS.index("train")])
-        votes = np.zeros((len(rows.parts), len(AFFWILD2)), np.float32) if rows.votes is None else _seven(rows.votes)
-        return FaceImages(rows.images[wanted], rows.labels[wanted], votes[wanted])
+        votes, others = _seven(np.zeros((len(rows.parts), len(FERPLUS)), np.int8) if rows.votes is None else rows.votes)
+        return FaceImages(rows.images, rows.labels, votes, others).some(wanted)
 
     @cached_property
     def _groups(self) -> NDArray[np.int64]:
@@ -129,10 +147,11 @@ def _reader(path: Path) -> Callable[[Path], Rows]:
     return read_table if path.suffix.lower() == ".csv" else read_npz
 
 
-def _seven(votes: NDArray[np.int8]) -> NDArray[np.float32]:
-    table = to_affwild2(FERPLUS)
+def _seven(votes: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """FER+ votes for the seven names, and for all that is none of them."""
+    table, counts = to_affwild2(FERPLUS), np.maximum(votes, 0).astype(np.float32)
     seven = np.zeros((len(votes), len(AFFWILD2)), np.float32)
     for column, target in enumerate(table):
         if target >= 0:
-            seven[:, target] += np.maximum(votes[:, column], 0)
-    return seven
+            seven[:, target] += counts[:, column]
+    return seven, counts[:, table < 0].sum(axis=1)

@@ -7,12 +7,13 @@ from emofuse.fit.checkpoint import read as read_checkpoint
 from emofuse.fit.devices import DEVICES, device, fresh
 from emofuse.fit.examples import Data, Examples, Inputs, labels
 from emofuse.fit.export import export_onnx, face_example, wave_example
+from emofuse.fit.face_augment import AUGMENTS, CompactAugment, Draws, PaperAugment, VideoAugment
 from emofuse.fit.logs import EVENTS, HISTORY, Epoch, Progress, Watch
 from emofuse.fit.loop import CHECKPOINT, KEEP, fit
 from emofuse.fit.loss import BALANCES, inverse_weights
 from emofuse.fit.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.fit.predicting import Judged, Said, evaluate, predict
-from emofuse.fit.prepare import AUGMENTS, CompactAugment, Draws, Faces, PaperAugment, Prepare
+from emofuse.fit.prepare import Faces, Prepare
 from emofuse.fit.quantise import Int8, Quantised, quantise_onnx
 from emofuse.fit.settings import Balance, FitSettings, Machine, Precision
 from emofuse.fit.speech_augment import SpeechAugment
@@ -48,6 +49,7 @@ __all__ = [
     "Quantised",
     "Said",
     "SpeechAugment",
+    "VideoAugment",
     "Watch",
     "Waveforms",
     "device",

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from emofuse.errors import SettingsError
-from emofuse.fit.prepare import Draws, uniform
+from emofuse.fit.face_augment import Draws, uniform
 
 _COSINES = 6  # that a random frequency response is made of
 _POINTS = 1025  # frequencies at which gains are computed; between them they are lines

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from emofuse.errors import ShapeError
-from emofuse.fit.prepare import Draws, Faces, Prepare, uniform
+from emofuse.fit.face_augment import Draws, uniform
+from emofuse.fit.prepare import Faces, Prepare
 from emofuse.fit.speech_augment import SpeechAugment
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from emofuse.nets.grey import standardised
+
 
 @dataclass(frozen=True)
 class CompactFaceSettings:
@@ -47,11 +49,7 @@ class CompactFace(nn.Module):
         return cls(CompactFaceSettings(widths=(16, 16), classes=classes))
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        centred = faces - faces.mean(dim=(1, 2, 3), keepdim=True)
-        deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        # A uniform image has no deviation; the floor keeps it at zero rather than at infinity.
-        standardised = centred / (deviation + 1e-3)
-        embedding = self.stages(self.stem(standardised)).mean(dim=(2, 3))
+        embedding = self.stages(self.stem(standardised(faces))).mean(dim=(2, 3))
         return embedding, self.classify(self.dropout(embedding))
 
 

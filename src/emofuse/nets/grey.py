@@ -1,4 +1,4 @@
-"""A net on colour faces that is given grey ones."""
+"""Nets on colour faces that are given grey ones."""
 
 from __future__ import annotations
 
@@ -25,3 +25,27 @@ class FromGrey(nn.Module):
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         embedding, logits = self.net((faces - self.mean) / self.scale)
         return embedding, logits
+
+
+class StandardisedGrey(nn.Module):
+    """Grey faces float [n, 1, height, width] of any scale, each brought to mean 0 and deviation 1, on every channel of
+    `net`: light and contrast of the recording say nothing about the emotion.
+
+    For nets that were trained on about such values, as after ImageNet's mean and deviation.
+    """
+
+    def __init__(self, net: nn.Module, *, channels: int = 3) -> None:
+        super().__init__()
+        self.net, self.channels = net, channels
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        embedding, logits = self.net(standardised(faces).expand(-1, self.channels, -1, -1))
+        return embedding, logits
+
+
+def standardised(faces: Tensor) -> Tensor:
+    """Each face with mean 0 and deviation 1; a face of one grey is 0 all over."""
+    centred = faces - faces.mean(dim=(1, 2, 3), keepdim=True)
+    deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    # A uniform image has no deviation; the floor keeps it at zero rather than at infinity.
+    return centred / (deviation + 1e-3)

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from emofuse.core.colour import Colour
 from emofuse.nets.formats import state_dict
@@ -122,6 +123,21 @@ class MobileFaceNet(nn.Module):
         layer = layer or self.settings.embedding
         check_layer(layer, self.layer_names, net="mobilefacenet")
         return collect(self.steps(faces), (layer,))[0]
+
+
+def at_size(net: MobileFaceNet, size: int) -> MobileFaceNet:
+    """The same net for faces of another size, its weights copied; a multiple of 16.
+
+    Only the kernel of the global depthwise convolution depends on the size: it is interpolated, and keeps its sum.
+    """
+    other = MobileFaceNet(replace(net.settings, size=size))
+    kernel = "gdconv.depthwise.weight"
+    tensors = dict(net.state_dict())
+    width, sides = tensors[kernel].shape[2], (size // 16, size // 16)
+    scaled = functional.interpolate(tensors[kernel], sides, mode="bilinear", align_corners=False)
+    tensors[kernel] = scaled * (width / sides[0]) ** 2
+    other.load_state_dict(tensors)
+    return other
 
 
 def load_torch(path: Path, settings: MobileFaceNetSettings | None = None) -> dict[str, Tensor]:

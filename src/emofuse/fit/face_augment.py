@@ -1,0 +1,219 @@
+"""Random changes of faces, so that a net learns what does not matter: place, turn, light, and how it was recorded.
+
+Each is drawn for a whole step of training and applied to some of it, as `Prepare` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Draws = dict[str, Tensor]
+
+
+class FaceAugment(Protocol):
+    """Random changes of faces float [n, channels, height, width] in 0 to 1."""
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws: ...
+
+    def __call__(self, faces: Tensor, draws: Draws, strength: float) -> Tensor: ...
+
+
+def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """n random numbers, float32 [n]."""
+    return torch.empty(n).uniform_(low, high, generator=generator)
+
+
+@dataclass(frozen=True)
+class CompactAugment:
+    """Turns to 20 degrees, scale 0.8 to 1.25, shifts to 8 % of the size, mirror, gamma 0.6 to 1.6,
+    and a hidden square of up to a third of the side on half of the faces.
+    """
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        # The order of the draws decides the weights of every net that was trained with them.
+        return {
+            "angle": uniform(n, -20, 20, generator),
+            "scale": uniform(n, math.log(0.8), math.log(1.25), generator),
+            "mirror": uniform(n, 0, 1, generator),
+            "across": uniform(n, -0.16, 0.16, generator),
+            "down": uniform(n, -0.16, 0.16, generator),
+            "gamma": uniform(n, math.log(0.6), math.log(1.6), generator),
+            "side": uniform(n, 0.1, 0.34, generator),
+            "hides": uniform(n, 0, 1, generator),
+            "top": uniform(n, 0, 1, generator),
+            "left": uniform(n, 0, 1, generator),
+        }
+
+    def __call__(self, faces: Tensor, draws: Draws, strength: float) -> Tensor:
+        scale = torch.exp(strength * draws["scale"])
+        angle = (strength * draws["angle"].deg2rad(), torch.where(draws["mirror"] < 0.5, -1.0, 1.0))
+        faces = moved(faces, *angle, scale=scale, shift=(strength * draws["across"], strength * draws["down"]))
+        gamma = torch.exp(strength * draws["gamma"]).view(-1, 1, 1, 1)
+        return hidden(faces.clamp(1e-4, 1).pow(gamma), draws, strength)
+
+
+@dataclass(frozen=True)
+class PaperAugment:
+    """Turns, mirror and brightness as Keras' ImageDataGenerator does them: `brightness` multiplies the pixels.
+
+    Source: paper, section 2.1: rotation to 40 degrees, horizontal flip, brightness 0.2 to 1.
+    """
+
+    rotation_degrees: float = 40.0
+    mirror: bool = True
+    brightness: tuple[float, float] = (0.2, 1.0)
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        return {
+            "angle": uniform(n, -self.rotation_degrees, self.rotation_degrees, generator),
+            "mirror": uniform(n, 0, 1, generator),
+            "brightness": uniform(n, *self.brightness, generator),
+        }
+
+    def __call__(self, faces: Tensor, draws: Draws, strength: float) -> Tensor:
+        mirror = torch.where((draws["mirror"] < 0.5) & self.mirror, -1.0, 1.0)
+        one, zero = torch.ones_like(mirror), torch.zeros_like(mirror)
+        faces = moved(faces, strength * draws["angle"].deg2rad(), mirror, scale=one, shift=(zero, zero))
+        light = 1 + strength * (draws["brightness"] - 1)
+        return (faces * light.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def moved(faces: Tensor, angle: Tensor, mirror: Tensor, *, scale: Tensor, shift: tuple[Tensor, Tensor]) -> Tensor:
+    # The border is repeated outwards ("nearest" in Keras).
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    rows = torch.stack([cos * mirror, -sin, shift[0], sin * mirror, cos, shift[1]], dim=1).view(-1, 2, 3)
+    height, width = faces.shape[2:]
+    if height != width:  # the grid is in halves of each side, but a turn keeps lengths in pixels
+        ratio = torch.tensor([[1.0, height / width, 1.0], [width / height, 1.0, 1.0]], device=faces.device)
+        rows = rows * ratio
+    grid = functional.affine_grid(rows, [len(faces), 1, height, width], align_corners=False)
+    return functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
+
+
+def hidden(faces: Tensor, draws: Draws, strength: float) -> Tensor:
+    height, width = faces.shape[2:]
+    side, top, left = strength * draws["side"] * (draws["hides"] < 0.5), draws["top"], draws["left"]
+    y, x = (torch.arange(size, device=faces.device) / size for size in (height, width))
+    hidden_y = (y >= (top - side / 2)[:, None]) & (y < (top + side / 2)[:, None])
+    hidden_x = (x >= (left - side / 2)[:, None]) & (x < (left + side / 2)[:, None])
+    inside = (hidden_y[:, :, None] & hidden_x[:, None, :]).unsqueeze(1)
+    return torch.where(inside, faces.mean(dim=(1, 2, 3), keepdim=True), faces)
+
+
+# Luminance table of Annex K of the JPEG standard (ITU-T T.81): how coarsely each frequency of a block is kept.
+_JPEG_LUMINANCE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+_GRAIN = 48  # side of the noise pattern
+
+
+@dataclass(frozen=True)
+class VideoAugment:
+    """Faces as videos show them: the changes of `CompactAugment`, gentler in place and scale, then blur, light that
+    falls from a side, contrast, noise, and the blocks of compression, each on some of the faces.
+
+    Sizes are shares of the face's side, so that faces of any size look alike. Strengths are of a full change.
+    """
+
+    turn_degrees: float = 15.0
+    scale: float = 1.18
+    shift: float = 0.06
+    gamma: float = 1.5
+    blur: float = 0.02
+    side_light: float = 0.4
+    contrast: float = 0.3
+    noise: float = 0.03
+    compression: float = 2.0
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        names = ("mirror", "side", "hides", "top", "left", "blur", "blurs", "light", "lit", "noise", "noisy", "blocks")
+        return {
+            "angle": uniform(n, -self.turn_degrees, self.turn_degrees, generator),
+            "scale": uniform(n, -math.log(self.scale), math.log(self.scale), generator),
+            "across": uniform(n, -2 * self.shift, 2 * self.shift, generator),
+            "down": uniform(n, -2 * self.shift, 2 * self.shift, generator),
+            "gamma": uniform(n, -math.log(self.gamma), math.log(self.gamma), generator),
+            "contrast": uniform(n, -self.contrast, self.contrast, generator),
+            **{name: uniform(n, 0, 1, generator) for name in names},
+            "grain": torch.randn(n, 1, _GRAIN, _GRAIN, generator=generator),
+        }
+
+    def __call__(self, faces: Tensor, draws: Draws, strength: float) -> Tensor:
+        turn = (strength * draws["angle"].deg2rad(), torch.where(draws["mirror"] < 0.5, -1.0, 1.0))
+        shift = (strength * draws["across"], strength * draws["down"])
+        faces = moved(faces, *turn, scale=torch.exp(strength * draws["scale"]), shift=shift)
+        blurs = draws["blurs"] < 0.5
+        faces = _blurred(faces, strength * self.blur * draws["blur"] * blurs * faces.shape[-1])
+        faces = self._lit(faces, draws, strength)
+        noise = strength * self.noise * draws["noise"] * (draws["noisy"] < 0.5)
+        faces = faces + noise.view(-1, 1, 1, 1) * functional.interpolate(draws["grain"], faces.shape[2:])
+        # From 0.4 on, on 60 % of the faces; below, they are left as they are.
+        coarse = strength * self.compression * (draws["blocks"] - 0.4).clamp(min=0) / 0.6
+        faces = _compressed(faces.clamp(0, 1), coarse).clamp(0, 1)
+        return hidden(faces, {**draws, "hides": draws["hides"] + 0.2}, strength)  # on 30 % of the faces
+
+    def _lit(self, faces: Tensor, draws: Draws, strength: float) -> Tensor:
+        """Gamma, contrast about the face's mean, and light from a direction on half of the faces."""
+        faces = faces.clamp(1e-4, 1).pow(torch.exp(strength * draws["gamma"]).view(-1, 1, 1, 1))
+        mean = faces.mean(dim=(1, 2, 3), keepdim=True)
+        faces = (faces - mean) * (1 + strength * draws["contrast"]).view(-1, 1, 1, 1) + mean
+        height, width = faces.shape[2:]
+        y = torch.linspace(-1, 1, height, device=faces.device).view(1, 1, -1, 1)
+        x = torch.linspace(-1, 1, width, device=faces.device).view(1, 1, 1, -1)
+        angle = (2 * math.pi * draws["light"]).view(-1, 1, 1, 1)
+        amount = (strength * self.side_light * 2 * (0.5 - draws["lit"]).clamp(min=0)).view(-1, 1, 1, 1)
+        return faces * (1 + amount * (x * angle.cos() + y * angle.sin()))
+
+
+def _blurred(faces: Tensor, sigma: Tensor) -> Tensor:
+    """Each face with a Gaussian of its own deviation float [n] in pixels; none where that is tiny."""
+    n, channels, height, width = faces.shape
+    radius = max(1, math.ceil(2.5 * float(sigma.max())))
+    offsets = torch.arange(-radius, radius + 1, device=faces.device)
+    kernels = torch.exp(-0.5 * (offsets / sigma.clamp(min=0.1).view(-1, 1)).square())
+    kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0).view(n * channels, 1, -1)
+    x = functional.pad(faces.reshape(1, n * channels, height, width), (radius,) * 4, mode="replicate")
+    x = functional.conv2d(x, kernels.unsqueeze(2), groups=n * channels)
+    x = functional.conv2d(x, kernels.unsqueeze(3), groups=n * channels)
+    return x.view(n, channels, height, width)
+
+
+def _compressed(faces: Tensor, coarse: Tensor) -> Tensor:
+    """Faces as JPEG keeps them: blocks of 8x8 whose frequencies are rounded to `coarse` [n] times the standard's table.
+
+    Sides that are no multiple of 8 keep what is over as it is.
+    """
+    n, channels, height, width = faces.shape
+    rows, columns = height // 8, width // 8
+    k = torch.arange(8, device=faces.device)
+    cosines = torch.cos(math.pi / 8 * (k + 0.5).view(1, -1) * k.view(-1, 1)) / 2
+    cosines[0] /= math.sqrt(2)
+    inside = faces[..., : rows * 8, : columns * 8]
+    blocks = inside.reshape(n, channels, rows, 8, columns, 8).transpose(3, 4)
+    table = torch.tensor(_JPEG_LUMINANCE, dtype=faces.dtype, device=faces.device) / 255
+    step = table * coarse.clamp(min=1e-3).view(-1, 1, 1, 1, 1, 1)
+    kept = torch.round(cosines @ blocks @ cosines.T / step) * step
+    result = faces.clone()
+    back = (cosines.T @ kept @ cosines).transpose(3, 4).reshape(n, channels, rows * 8, columns * 8)
+    result[..., : rows * 8, : columns * 8] = back
+    return result
+
+
+AUGMENTS: Mapping[str, Callable[[], FaceAugment | None]] = MappingProxyType(
+    {"none": lambda: None, "compact": CompactAugment, "paper": PaperAugment, "video": VideoAugment}
+)
