@@ -1,4 +1,4 @@
-"""What the default bundle says about a folder of labelled talking-head clips that it never saw.
+"""What a bundle, the default one unless said, says about a folder of labelled talking-head clips that it never saw.
 
     python benchmarks/clips.py CLIPS            # CLIPS/labels.csv: path, emotion, speaker, ...
 
@@ -22,8 +22,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path)
     parser.add_argument("--detector", default="auto")
+    parser.add_argument("--bundle", default="default")
     arguments = parser.parse_args()
-    predictor = Predictor(Options(detector=arguments.detector))
+    predictor = Predictor(Options(arguments.bundle, arguments.detector))
     labels = predictor.bundle.label_set
     with (arguments.clips / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -373,3 +373,27 @@ def test_a_folder_of_clips_that_are_sorted_by_emotion_is_not_taken_for_it(tmp_pa
     (tmp_path / "train" / "happy" / "a.mp4").touch()
     (tmp_path / "labels.csv").write_text("path,label\ntrain/happy/a.mp4,happy\n")
     assert open_data(tmp_path).clips[0].id == "train/happy/a"
+
+
+def test_faces_of_which_most_annotators_say_no_emotion_are_not_clear(fer2013):
+    # Of the parts in order: 8 of 10 votes for a name; 10 of 10, none at all; none of 10, 10 of 10.
+    assert load_fer2013(fer2013, "train").clear.tolist() == [True]
+    assert load_fer2013(fer2013, "public-test").clear.tolist() == [True, True]
+    assert load_fer2013(fer2013, "private-test").clear.tolist() == [False, True]
+
+
+def test_the_majority_is_the_name_with_most_votes_and_none_where_two_have_as_many_or_nobody_knows(tmp_path):
+    rows = [
+        votes(anger=4, sadness=3, unknown=3),
+        votes(anger=5, sadness=5),
+        votes(anger=4, sadness=1, unknown=5),
+        votes(fear=10),
+        [-1] * 10,
+        votes(disgust=1),
+        votes(neutral=2, contempt=2),
+    ]
+    path = write(
+        tmp_path / "f.npz", ferplus_votes=np.array(rows, np.int8), usage=np.full(7, 2), duplicate_group=np.arange(7)
+    )
+    names = [AFFWILD2.names[k] if k >= 0 else None for k in load_fer2013(path, "private-test").majority]
+    assert names == ["anger", None, None, "fear", None, "disgust", None]

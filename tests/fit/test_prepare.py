@@ -191,4 +191,5 @@ def test_augments_are_found_by_name():
         "none": "NoneType",
         "compact": "CompactAugment",
         "paper": "PaperAugment",
+        "video": "VideoAugment",
     }

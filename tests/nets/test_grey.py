@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.fit import Faces, fresh  # noqa: E402
-from emofuse.nets.grey import FromGrey  # noqa: E402
+from emofuse.nets.grey import FromGrey, StandardisedGrey, standardised  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
 
 
@@ -18,3 +18,17 @@ def test_a_net_behind_it_is_given_what_training_gives_it():
     with torch.inference_mode():
         for one, two in zip(net(given), FromGrey(net, wants.mean, wants.scale)(grey[:, None].float()), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_light_and_contrast_of_a_face_do_not_matter_to_a_net_that_is_given_it_standardised():
+    net = StandardisedGrey(fresh(MobileFaceNet.tiny, seed=0)).eval()
+    grey = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(net(grey)[1], net(20 + 50 * grey)[1], rtol=1e-2, atol=1e-3)
+
+
+def test_a_standardised_face_has_mean_0_and_deviation_1_and_one_of_one_grey_is_0():
+    faces = 255 * torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert standardised(faces).mean(dim=(1, 2, 3)).abs().max() < 1e-5
+    assert (standardised(faces).square().mean(dim=(1, 2, 3)) - 1).abs().max() < 1e-3
+    assert not standardised(torch.full((1, 1, 8, 8), 7.0)).any()

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError, WeightsError  # noqa: E402
 from emofuse.fit import export_onnx, fresh  # noqa: E402
-from emofuse.nets.mobilefacenet import MobileFaceNet, MobileFaceNetSettings, load_torch  # noqa: E402
+from emofuse.nets.mobilefacenet import MobileFaceNet, MobileFaceNetSettings, at_size, load_torch  # noqa: E402
 from emofuse.nets.pretrained import Head, load_pretrained  # noqa: E402
 from nets.by_hand import relative_error  # noqa: E402 (torch may be missing)
 from nets.weightfiles import shared_weights  # noqa: E402
@@ -112,3 +112,25 @@ def test_a_face_does_not_depend_on_the_others_of_its_batch(net):
 
 def test_the_net_for_tests_is_small():
     assert sum(p.numel() for p in MobileFaceNet.tiny().parameters()) < 20_000
+
+
+def test_a_net_for_faces_of_another_size_has_the_same_weights_but_for_the_kernel_that_covers_the_face():
+    net = fresh(MobileFaceNet.tiny, seed=0)
+    other = at_size(net, 64)
+    assert other.preprocessing.size == 64
+    differing = [k for k, v in net.state_dict().items() if other.state_dict()[k].shape != v.shape]
+    assert differing == ["gdconv.depthwise.weight"]
+    one, two = (n.state_dict()[differing[0]].sum(dim=(1, 2, 3)) for n in (net, other))
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_an_even_face_gives_the_same_at_every_size():
+    net = fresh(MobileFaceNet.tiny, seed=0).eval()
+    with torch.inference_mode():
+        wide = [n.gdconv.depthwise(torch.ones(1, 24, side, side)) for n, side in ((net, 2), (at_size(net, 64), 4))]
+    torch.testing.assert_close(wide[0], wide[1], rtol=1e-4, atol=1e-5)
+
+
+def test_at_its_own_size_a_net_is_copied_as_it_is():
+    net = fresh(MobileFaceNet.tiny, seed=0)
+    assert all(torch.equal(v, at_size(net, 32).state_dict()[k]) for k, v in net.state_dict().items())

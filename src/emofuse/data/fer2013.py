@@ -47,7 +47,7 @@ class FaceImages:
     @property
     def clear(self) -> NDArray[np.bool_]:
         """Where at least half of the FER+ votes are for one of the seven names, or there are none, bool [n]."""
-        return self.votes.sum(axis=1) >= self.others
+        return np.asarray(self.votes.sum(axis=1) >= self.others, np.bool_)
 
     @property
     def majority(self) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ class Faces:
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (255.0,)
     size: int | None = None
-    augment: FaceAugment | None = CompactAugment()
+    augment: FaceAugment | None = CompactAugment()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         channels = self.colour.channels
