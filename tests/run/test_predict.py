@@ -13,8 +13,8 @@ import emofuse
 from emofuse.core.time import Timeline
 from emofuse.errors import SettingsError
 from emofuse.media.video import VideoReader
+from emofuse.run.collect import Collector
 from emofuse.run.predict import Options, Predictor
-from emofuse.run.prediction import Collector
 
 
 @pytest.fixture(scope="module")

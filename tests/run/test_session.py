@@ -14,8 +14,10 @@ from emofuse.core.time import Timeline, ticks
 from emofuse.errors import ShapeError
 from emofuse.media.faces.detect import Face
 from emofuse.media.video import Frame
-from emofuse.run.prediction import Collector, Prediction
-from emofuse.run.session import Sampling, Session, Vision
+from emofuse.run.collect import Collector
+from emofuse.run.prediction import Prediction
+from emofuse.run.sampling import Sampling
+from emofuse.run.session import Session, Vision
 
 LABELS = LabelSet(("dark", "light"))
 HEIGHT, WIDTH, SIDE = 40, 64, 12

@@ -16,7 +16,8 @@ from emofuse.data.manifest import Manifest
 from emofuse.errors import DataError, MediaError, OutputError
 from emofuse.media.faces.crop import BoxCrop
 from emofuse.media.faces.detect import Face
-from emofuse.run.session import Sampling, Session, Vision
+from emofuse.run.sampling import Sampling
+from emofuse.run.session import Session, Vision
 from emofuse.run.tracks import Embeddings, FaceSource
 from emofuse.systems.detectors import Chosen
 from media.clips import moving_picture, write

@@ -16,10 +16,13 @@ from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Scores
 from emofuse.media.faces.detect import Face
 from emofuse.media.video import Frame
-from emofuse.run.prediction import Collector, Prediction
-from emofuse.run.session import Sampling, Session, Vision
+from emofuse.run.collect import Collector
+from emofuse.run.prediction import Prediction
+from emofuse.run.sampling import Sampling
+from emofuse.run.session import Session, Vision
 from emofuse.run.windows import Windower
 from emofuse.systems.face import WindowPart
+from emofuse.systems.fusing import WINDOWS
 
 LABELS = LabelSet(("still", "lively"))
 PART = WindowPart(ticks(2), ticks(1), Path("head"))
@@ -71,7 +74,7 @@ def frames(levels: list[int]) -> list[Frame]:
 
 def predicted(levels: list[int], chunks: list[int]) -> Prediction:
     session = Session(Vision(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
-    collector, n, shown = Collector(LABELS, windowed=True), 0, frames(levels)
+    collector, n, shown = Collector(LABELS, parts=(WINDOWS,)), 0, frames(levels)
     for size in [*chunks, len(shown)]:
         collector.add(session.push(shown[n : n + size]))
         n += size

@@ -116,6 +116,12 @@ def predict(
     rate: Annotated[float, typer.Option(help="Rows a second.", metavar="HZ")] = 5.0,
     bundle: Annotated[str, typer.Option(help="A bundle by name or folder.", metavar="NAME|DIR")] = "default",
     detector: Annotated[str, typer.Option(help="Face detector: auto, yunet or haar.")] = "auto",
+    min_confidence: Annotated[
+        float, typer.Option(help="Less sure rows get the emotion 'uncertain'.", metavar="0..1")
+    ] = 0.0,
+    per_system: Annotated[
+        bool, typer.Option("--per-system", help="Also columns of what face and voice say alone.")
+    ] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Also draw each timeline as a PNG.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
     on: Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")] = None,
@@ -138,7 +144,8 @@ def predict(
     from emofuse.systems.engine import Engine
 
     where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
-    options = Options(bundle, detector, None if every_frame else checked_rate(rate), Engine(threads, device))
+    hz = None if every_frame else checked_rate(rate)
+    options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_system)
     files = batch.find_files(paths, sound=bundles.load(bundle).voice is not None)
     planned = batch.plan(files, out=out, options=options, form=form, plot=plot)
     outcomes = predicting.run_and_show(planned, on=where, quiet=as_json)
@@ -163,9 +170,8 @@ def systems(as_json: AsJson = False) -> None:
         print(f"  trained  {b.card['data']}")
         print(f"  licence  {b.card['licence']}")
         for part, figures in b.card["figures"].items():
-            print(
-                f"  {part}: accuracy {figures['accuracy']:.3f}, UAR {figures['uar']:.3f} ({figures['images']} images)"
-            )
+            counted = " ".join(f"{figures[k]} {k}" for k in ("images", "clips") if k in figures)
+            print(f"  {part}: accuracy {figures['accuracy']:.3f}, UAR {figures['uar']:.3f} ({counted})")
 
 
 @weights_app.command("list", epilog="Example: emofuse weights list")

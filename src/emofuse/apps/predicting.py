@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from emofuse.apps.report import draw_timeline
+from emofuse.apps.report import draw_timeline, used_for
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.run.batch import Job, Outcome, run_jobs, write_summary
 from emofuse.run.jobs import Where
-from emofuse.run.prediction import Prediction
+from emofuse.run.prediction import OK, Prediction
 
 _SEGMENTS_SHOWN = 24
 
@@ -94,16 +94,14 @@ def _show_segments(prediction: Prediction, console: Console) -> None:
     """The timeline as runs of one emotion: who, when, what, how sure."""
     seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
     people = "1 person" if len(prediction.persons) == 1 else f"{len(prediction.persons)} persons"
-    by = (
-        "the voice"
-        if "detector" not in prediction.about
-        else f"{people}, faces by {prediction.about['detector'].split(':')[0]}"
-    )
-    console.print(f"{escape(prediction.file)}: {seconds:.1f} s, {by}")
+    by = [f"{people}, faces by {used['face']}"] if "face" in (used := used_for(prediction)) else []
+    by += [f"{'voice' if by else 'the voice'} by {used['voice']}"] if "voice" in used else []
+    console.print(f"{escape(prediction.file)}: {seconds:.1f} s, {', '.join(by)}")
     table = Table("person", "from", "to", "shows", "confidence", box=None, pad_edge=False)
     segments = prediction.segments()
     for s in segments[:_SEGMENTS_SHOWN]:
-        shows = s.emotion or f"[dim]{s.status.replace('_', ' ')}[/dim]"
+        note = "" if s.status == OK else f"[dim]{s.status.replace('_', ' ')}[/dim]"
+        shows = " ".join(filter(None, (s.emotion, note)))
         sure = "" if s.confidence is None else f"{s.confidence:.2f}"
         table.add_row("-" if s.person is None else str(s.person), f"{s.start:.1f} s", f"{s.end:.1f} s", shows, sure)
     console.print(table)

@@ -22,10 +22,10 @@ from emofuse.data.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.fit.distributed import team
 from emofuse.nets import pretrained, voices
+from emofuse.run.collect import voice_scores
 from emofuse.run.evaluate import aligned, confusions
 from emofuse.run.hearing import choose_hearing
 from emofuse.run.learning import WEIGHTS, Place, figures, learn, start, without_weights
-from emofuse.run.prediction import voice_scores
 from emofuse.run.sounds import Sounds, mapped
 from emofuse.systems.bundle import Bundle, load, write_manifest
 from emofuse.systems.calibration import best_calibration

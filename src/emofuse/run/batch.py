@@ -18,12 +18,13 @@ from emofuse import __version__
 from emofuse.core.names import nearest
 from emofuse.core.store import digest, file_digest, write_json
 from emofuse.core.time import seconds
-from emofuse.core.types import Scores
+from emofuse.core.types import Bools, Scores
 from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
 from emofuse.media.container import SOUND_SUFFIXES, check_readable
 from emofuse.run.jobs import Fate, Here, Processes, Result, Step, Task, Where, run
 from emofuse.run.predict import Options, Predictor
-from emofuse.run.prediction import EVERYBODY, FORMATS, Prediction
+from emofuse.run.prediction import VOICE_ONLY, Prediction
+from emofuse.run.written import FORMATS
 
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}
@@ -127,7 +128,7 @@ def _done(job: Job, name: str) -> dict[str, Any] | None:
 
 
 def _figures(prediction: Prediction) -> dict[str, Any]:
-    steps, voice = len(prediction.timeline), prediction.scores.get(EVERYBODY)
+    steps, voice = len(prediction.timeline), prediction.heard
     return {
         "seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
         "steps": steps,
@@ -135,20 +136,21 @@ def _figures(prediction: Prediction) -> dict[str, Any]:
         "persons": [
             {
                 "person": p,
-                "face_found": _share(prediction.scores[p]),
+                "face_found": _share(prediction.face_found(p)),
+                **({"voice_only": _share(prediction.statuses(p) == VOICE_ONLY)} if voice is not None else {}),
                 "centre": [round(c, 4) for c in prediction.centres[p]],
                 "mean": _mean(prediction.scores[p]),
             }
             for p in prediction.persons
         ],
-        **({"voice": {"found": _share(voice), "mean": _mean(voice)}} if voice is not None else {}),
+        **({"voice": {"found": _share(voice.valid), "mean": _mean(voice)}} if voice is not None else {}),
         **prediction.about,
     }
 
 
-def _share(scores: Scores) -> float:
-    """The share of the rows that say something."""
-    return round(float(scores.valid.mean()), 4) if len(scores) else 0.0
+def _share(rows: Bools) -> float:
+    """The share of the rows of which it is true."""
+    return round(float(rows.mean()), 4) if len(rows) else 0.0
 
 
 def _mean(scores: Scores) -> dict[str, float] | None:
@@ -244,8 +246,9 @@ def run_jobs(
         EmofuseError: an option is wrong or the results cannot be written: nothing to do with one file.
     """
     predictor = Predictor(jobs[0].options)
-    if predictor.detector is not None and predictor.detector.note:
-        note(predictor.detector.note)
+    for chosen in (predictor.detector, predictor.hearing):
+        if chosen is not None and chosen.note:
+            note(chosen.note)
 
     def told(task: Task[Job], step: Step) -> None:
         progress(task.given, 0.0)

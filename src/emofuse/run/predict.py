@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -14,29 +14,57 @@ from emofuse.errors import MediaError, SettingsError
 from emofuse.media.audio import AudioReader
 from emofuse.media.container import media_streams, shown
 from emofuse.media.video import Frame, VideoReader
+from emofuse.run.collect import Collector
 from emofuse.run.hearing import Hearing, choose_hearing
-from emofuse.run.prediction import Collector, Prediction
-from emofuse.run.session import Sampling, Session, Timed, Vision
+from emofuse.run.prediction import Prediction
+from emofuse.run.sampling import Sampling
+from emofuse.run.session import Observation, Session, Timed, Vision
+from emofuse.run.smoothing import Smoother
 from emofuse.run.windows import Windower
 from emofuse.systems import bundle as bundles
 from emofuse.systems.detectors import Chosen, choose_detector
 from emofuse.systems.engine import Engine
+from emofuse.systems.fusing import FACE, WINDOWS
 
 _BLOCK_SECONDS = 10.0
+_SEEING = 0.8  # the part of the work that looking is, where a file is listened to as well
 _CHUNK = 8  # frames pushed at once, so that the faces of several frames share a batch
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to predict: what decides the result (bundle, detector, rate), and how it is computed (engine).
+    """How to predict: what decides the result (bundle, detector, rate), what is shown of it, and how it is computed
+    (engine).
 
     rate_hz: steps a second; None for one row per decoded frame.
+    min_confidence: rows below it have the emotion `uncertain`.
+    per_system: the table has columns of each part of the bundle as well.
+
+    Raises:
+        SettingsError: min_confidence is not from 0 to 1.
     """
 
     bundle: str = "default"
     detector: str = "auto"
     rate_hz: Fraction | None = Fraction(5)
     engine: Engine = field(default_factory=Engine)
+    min_confidence: float = 0.0
+    per_system: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence <= 1:
+            raise SettingsError(f"--min-confidence {self.min_confidence:g}: give a number from 0 to 1.")
+
+
+@dataclass(frozen=True)
+class _Fed:
+    """A file on its way through a session; tell: called with the part of it that is done."""
+
+    path: Path
+    session: Session
+    collector: Collector
+    tell: Callable[[float], None]
+    warnings: list[str] = field(default_factory=list)
 
 
 class Predictor:
@@ -50,7 +78,7 @@ class Predictor:
         self.options = options
         self.sampling = Sampling(options.rate_hz)
         self.bundle = bundles.load(options.bundle)
-        self.scorer = self.bundle.face_scorer(options.engine)
+        self.scorer = self.bundle.face_judge(options.engine)
         self.head = self.bundle.window_head()
         self.voice_scorer = self.bundle.voice_scorer(options.engine)
         self.hearing: Hearing | None = None
@@ -69,7 +97,14 @@ class Predictor:
             "bundle": self.bundle.identity,
             **self._parts,
             "rate_hz": "every frame" if rate is None else str(rate),
+            **self._shown,
         }
+
+    @property
+    def _shown(self) -> dict[str, Any]:
+        """What of the result is shown, where that is not the usual."""
+        least, each = self.options.min_confidence, self.options.per_system
+        return ({"min_confidence": least} if least else {}) | ({"per_system": True} if each else {})
 
     @property
     def _parts(self) -> dict[str, str]:
@@ -80,19 +115,21 @@ class Predictor:
     def session(self) -> Session:
         """A new session for one video."""
         vision = windower = listener = None
-        face = self.bundle.face
+        smoother: Smoother[Observation] | None = None
+        face, parts = self.bundle.face, self.bundle.parts
         if face is not None and self.detector is not None and self.scorer is not None:
             vision = Vision(face.crop, self.detector.detector, self.scorer)
-            if face.window is not None and self.head is not None:
+            if face.window is not None and self.head is not None and WINDOWS in parts:
                 windower = Windower(face.window, self.head.probabilities)
+            if face.smoothing is not None and FACE in parts:
+                smoother = Smoother(face.smoothing)
         if self.hearing is not None and self.bundle.voice is not None and self.voice_scorer is not None:
             listener = self.hearing.listener(self.bundle.voice.windows, self.voice_scorer)
-        return Session(vision, sampling=self.sampling, windower=windower, listener=listener)
+        return Session(vision, sampling=self.sampling, windower=windower, smoother=smoother, listener=listener)
 
     def collector(self) -> Collector:
         """Gathers what such a session gives."""
-        face = self.bundle.face
-        return Collector(self.bundle.label_set, windowed=face is not None and face.window is not None, faces=bool(face))
+        return Collector(self.bundle.label_set, parts=self.bundle.parts, fusion=self.bundle.fusion)
 
     def predict(self, path: str | Path, *, progress: Callable[[float], None] | None = None) -> Prediction:
         """Predict one file: a video, or also sound alone if the bundle listens.
@@ -103,54 +140,65 @@ class Predictor:
             MediaError: the file cannot be read, or lacks what the bundle judges.
         """
         path, tell = Path(path), progress or (lambda _: None)
-        collector, session = self.collector(), self.session()
-        judge = self._watch if self.bundle.face is not None else self._listen
-        about = judge(path, session, collector, tell)
-        size = about.pop("size", None)
-        about = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._parts, **about}
-        return collector.prediction(path.name, self.bundle.name, about, size=size)
+        fed = _Fed(path, self.session(), self.collector(), tell)
+        seen = self._seen(fed)
+        about: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._parts}
+        if self.bundle.fusion is not None:
+            about["fused"] = list(self.bundle.parts)
+        about |= self._shown | {"warnings": fed.warnings}
+        prediction = fed.collector.prediction(path.name, self.bundle.name, about, size=seen)
+        options = self.options
+        return replace(prediction, min_confidence=options.min_confidence, per_system=options.per_system)
 
-    def _watch(
-        self, path: Path, session: Session, collector: Collector, tell: Callable[[float], None]
-    ) -> dict[str, Any]:
-        with VideoReader(path, threads=self.options.engine.threads) as reader:
-            frames = reader.frames(self.sampling.wanted(reader.timeline))
-            for chunk in _chunks(frames, _CHUNK):
-                collector.add(session.push(chunk))
-                tell(chunk[-1].end / max(reader.end, 1))
-            collector.add(session.close(reader.end))
-            return {"warnings": list(reader.warnings), "size": (reader.info.width, reader.info.height)}
-
-    def _listen(
-        self, path: Path, session: Session, collector: Collector, tell: Callable[[float], None]
-    ) -> dict[str, Any]:
-        """Sound alone is judged; of a video the times of its frames are read, not its pictures."""
-        assert self.bundle.voice is not None
-        warnings, end = list[str](), 0
-        picture, sound = media_streams(path)
+    def _seen(self, fed: _Fed) -> tuple[int, int] | None:
+        """Push all of a file that is judged; gives the size of the picture where faces are."""
+        listens, looks, size, end = self.bundle.voice is not None, self.bundle.face is not None, None, 0
+        picture, sound = media_streams(fed.path) if listens else (True, False)
         if picture:
-            with VideoReader(path, threads=self.options.engine.threads) as video:
-                for n, (start, stop) in enumerate(video.timeline):
-                    collector.add(session.push([Timed(n, start, stop)]))
-                warnings, end = list(video.warnings), video.end
+            with VideoReader(fed.path, threads=self.options.engine.threads) as video:
+                if looks:
+                    size = self._watch(fed, video, share=_SEEING if sound else 1.0)
+                else:  # the times of its frames are read, not its pictures
+                    for n, (start, stop) in enumerate(video.timeline):
+                        fed.collector.add(fed.session.push([Timed(n, start, stop)]))
+                end = video.end
+                fed.warnings.extend(video.warnings)
         elif self.sampling.rate_hz is None:
             raise SettingsError(
-                f"{shown(path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
+                f"{shown(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
             )
-        if not sound:
-            warnings.append("has no sound, so nothing was heard")
-        else:
-            with AudioReader(path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
+        if sound:
+            end = self._listen(fed, end, done=_SEEING if size else 0.0)
+        elif listens:
+            fed.warnings.append("has no sound, so nothing was heard")
+        fed.collector.add(fed.session.close(end))
+        if listens:
+            fed.tell(1.0)
+        return size
+
+    def _watch(self, fed: _Fed, video: VideoReader, *, share: float) -> tuple[int, int]:
+        for chunk in _chunks(video.frames(self.sampling.wanted(video.timeline)), _CHUNK):
+            fed.collector.add(fed.session.push(chunk))
+            fed.tell(share * chunk[-1].end / max(video.end, 1))
+        return video.info.width, video.info.height
+
+    def _listen(self, fed: _Fed, end: int, *, done: float) -> int:
+        """Push the sound of a file whose picture ends at `end`, 0 where there is none; where the whole of it ends."""
+        assert self.bundle.voice is not None
+        try:
+            with AudioReader(fed.path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
-                    collector.add(session.hear(block))
-                    tell(min(block.end / end, 1.0) if end else 0.0)
-                warnings += audio.warnings
+                    fed.collector.add(fed.session.hear(block))
+                    fed.tell(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
+                fed.warnings.extend(audio.warnings)
                 end = end or audio.end or 0
-            if not end:
-                raise MediaError(f"{shown(path)}: none of its sound can be decoded. Copy or record it again.")
-        collector.add(session.close(end))
-        tell(1.0)
-        return {"warnings": warnings}
+        except MediaError as error:
+            if not done:
+                raise
+            fed.warnings.append(f"its sound cannot be read to its end, only its faces are judged there: {error}")
+        if not end:
+            raise MediaError(f"{shown(fed.path)}: none of its sound can be decoded. Copy or record it again.")
+        return end
 
 
 def predict(
@@ -162,6 +210,8 @@ def predict(
     every_frame: bool = False,
     threads: int = 0,
     device: str = "auto",
+    min_confidence: float = 0.0,
+    per_system: bool = False,
 ) -> Prediction:
     """Emotions of every person in one video.
 
@@ -170,6 +220,9 @@ def predict(
         detector: "yunet", "haar", or "auto" for YuNet if its weights can be had.
         rate_hz: rows a second.
         every_frame: one row for each decoded frame instead.
+        min_confidence: 0 to 1; rows below it have the emotion "uncertain".
+        per_system: the table has columns of each part of the bundle as well, such as `face_anger`; `parts` of the
+            prediction has them as scores in any case.
     Raises:
         EmofuseError: one line that says what is wrong and what to do.
 
@@ -178,7 +231,8 @@ def predict(
     emofuse.errors.MediaError: no-such-talk.mp4: there is no such file. Check its name and folder.
     """
     rate = None if every_frame else checked_rate(rate_hz)
-    return Predictor(Options(str(bundle), detector, rate, Engine(threads, device))).predict(path)
+    options = Options(str(bundle), detector, rate, Engine(threads, device), min_confidence, per_system)
+    return Predictor(options).predict(path)
 
 
 def checked_rate(rate_hz: float | Fraction) -> Fraction:

@@ -7,17 +7,14 @@ and its answer does not depend on how the frames and the sound were cut into pus
 from __future__ import annotations
 
 import itertools
-import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.time import Ints, Timeline, period
 from emofuse.errors import ShapeError
 from emofuse.media.audio import Sound
 from emofuse.media.faces.crop import Crop
@@ -25,59 +22,24 @@ from emofuse.media.faces.detect import Detector, Face
 from emofuse.media.faces.track import Seen, Tracker, TrackerSettings
 from emofuse.media.video import Frame
 from emofuse.run.listen import Listener, VoiceScore
+from emofuse.run.sampling import Sampling
+from emofuse.run.smoothing import Smoother
 from emofuse.run.windows import Windower, WindowScore
+from emofuse.systems.face import Judged
 
 
 class Scorer(Protocol):
-    """What a face is turned into; `batch` faces at a time are worth waiting for."""
+    """What a face is turned into; `batch` faces at a time are worth waiting for.
+
+    Where both single faces and windows of them are judged, it gives `Judged`: probabilities and embeddings at once.
+    """
 
     @property
     def batch(self) -> int: ...
 
-    def __call__(self, crops: NDArray[np.uint8], /) -> NDArray[Any]:
+    def __call__(self, crops: NDArray[np.uint8], /) -> NDArray[Any] | Judged:
         """Crops uint8 [n, size, size, 3] to a row each, [n, ...]."""
         ...
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Which frames are looked at, and what a row of the result covers.
-
-    rate_hz: one row for each step of this rate, judged by the first frame that starts in the step,
-    or by the frame on screen where none does. None: one row for each frame.
-    """
-
-    rate_hz: Fraction | None = Fraction(5)
-
-    def step_of(self, time: int) -> int:
-        """Number of the step [floor(k p), floor((k + 1) p)) that holds the moment `time` (ticks).
-
-        >>> Sampling(Fraction(5)).step_of(705_600_000)
-        5
-        """
-        return int(-((-time - 1) // self._period)) - 1
-
-    def bound(self, step: int) -> int:
-        """Start of a step in ticks, which is the end of the one before it."""
-        return int(step * self._period // 1)
-
-    @property
-    def _period(self) -> Fraction:
-        if self.rate_hz is None:
-            raise ShapeError("Sampling of every frame has no steps of its own; the frames are the steps.")
-        return period(self.rate_hz)
-
-    @property
-    def confirm_pictures(self) -> int:
-        """In how many pictures a face must be found to be a person: about 0.3 s of them, and three at least."""
-        return 9 if self.rate_hz is None else max(3, math.ceil(self.rate_hz * 3 / 10))
-
-    def wanted(self, frames: Timeline) -> Ints | None:
-        """Indices of the frames that are looked at; None where it is all of them."""
-        if self.rate_hz is None:
-            return None
-        steps = np.array([self.step_of(int(t)) for t in frames.start], np.int64)
-        return np.flatnonzero(np.diff(steps, prepend=-1))
 
 
 class Step(NamedTuple):
@@ -92,7 +54,8 @@ class Step(NamedTuple):
 class Observation(NamedTuple):
     """A face that was found in picture number `picture`, and what the net says about it.
 
-    values: probabilities float32 [classes], or an embedding where windows are judged.
+    values: probabilities float32 [classes], smoothed if the session does so; an embedding where only windows are
+        judged.
     """
 
     picture: int
@@ -147,6 +110,7 @@ class Session:
     Args:
         vision: None for a session that only listens; its frames need no picture.
         windower: judges windows of embeddings, if the system does so; one for each session.
+        smoother: smooths what is said of single faces, if the system does so; one for each session.
         listener: judges windows of sound, if the system does so; one for each session.
     """
 
@@ -156,12 +120,14 @@ class Session:
         *,
         sampling: Sampling,
         windower: Windower | None = None,
+        smoother: Smoother[Observation] | None = None,
         listener: Listener | None = None,
     ) -> None:
         self._vision = vision
         self._sampling = sampling
         self._tracker = Tracker(TrackerSettings(confirm_frames=sampling.confirm_pictures))
         self._windower = windower
+        self._smoother = smoother
         self._listener = listener
         self._crops: deque[list[tuple[Face, NDArray[np.uint8]]]] = deque()
         self._starts: deque[int] = deque()  # of the pictures in `_crops`
@@ -172,8 +138,14 @@ class Session:
 
     @property
     def lookahead_pictures(self) -> int:
-        """How many pictures later, at most, an observation is settled."""
+        """How many pictures later, at most, it is settled which person a face is."""
         return self._tracker.lookahead_frames
+
+    @property
+    def lookahead(self) -> int:
+        """Ticks of the future that an observation needs besides: it is given `lookahead_pictures` after the first
+        picture that starts so much later than its own, or at the close."""
+        return self._smoother.lookahead if self._smoother is not None else 0
 
     def wants(self, start: int) -> bool:
         """Whether a frame that starts at `start` (ticks) will be looked at; others need no picture."""
@@ -203,10 +175,8 @@ class Session:
                 continue
             self._look(frame, self._vision)
             if len(self._unscored) >= self._vision.scorer.batch:
-                output.observations += self._observe()
-        output.observations += self._observe()
-        if self._windower is not None and len(self._starts) > self.lookahead_pictures:
-            output.windows = self._windower.settle(self._starts[0])
+                self._judge(output)
+        self._judge(output)
         return output
 
     def hear(self, sound: Sound) -> Output:
@@ -223,6 +193,8 @@ class Session:
         self._closed = True
         self._settle(self._tracker.close())
         output = Output(observations=self._observe())
+        if self._smoother is not None:
+            output.observations = _smooth(self._smoother, None)
         if self._sampling.rate_hz is not None and end > 0:
             output.steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
         if self._windower is not None:
@@ -269,16 +241,39 @@ class Session:
             crop = next(crop for face, crop in self._crops[s.frame - first] if face is s.face)
             self._unscored.append((s, self._starts[s.frame - first], crop))
 
+    def _judge(self, output: Output) -> None:
+        """Score what is settled, and give what no later picture can change any more."""
+        found = self._observe()
+        settled = len(self._starts) > self.lookahead_pictures
+        if self._smoother is None:
+            output.observations += found
+        elif settled:
+            output.observations += _smooth(self._smoother, self._starts[0])
+        if self._windower is not None and settled:
+            output.windows += self._windower.settle(self._starts[0])
+
     def _observe(self) -> list[Observation]:
-        """Score what is settled, the faces of all persons in one batch."""
+        """Score what is settled, the faces of all persons in one batch; nothing is given that is smoothed first."""
         if self._vision is None or not self._unscored:
             return []
-        values = self._vision.scorer(np.stack([crop for _, _, crop in self._unscored]))
+        said = self._vision.scorer(np.stack([crop for _, _, crop in self._unscored]))
+        values, embeddings = said if isinstance(said, Judged) else (said, said)
         settled, self._unscored = self._unscored, []
         if self._windower is not None:
-            for (s, start, _), row in zip(settled, values, strict=True):
+            for (s, start, _), row in zip(settled, embeddings, strict=True):
                 self._windower.add(s.person, start, row)
-        return [Observation(s.frame, s.person, row, s.face) for (s, _, _), row in zip(settled, values, strict=True)]
+        found = [Observation(s.frame, s.person, row, s.face) for (s, _, _), row in zip(settled, values, strict=True)]
+        if self._smoother is None:
+            return found
+        for (s, start, _), observation in zip(settled, found, strict=True):
+            self._smoother.add(s.person, start, observation.values, observation)
+        return []
+
+
+def _smooth(smoother: Smoother[Observation], until: int | None) -> list[Observation]:
+    """What is settled, in the order of pictures, then persons."""
+    settled = [observation._replace(values=row) for observation, row in smoother.settle(until)]
+    return sorted(settled, key=lambda o: (o.picture, o.person))
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -19,6 +19,7 @@ from emofuse.core.store import atomic
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline
 from emofuse.core.types import Clip, Scores
 from emofuse.errors import DataError, EmofuseError
+from emofuse.run.prediction import JUDGED, OK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +87,7 @@ def clip_scores(
 
 def _said(table: pd.DataFrame, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
     if "status" in columns:
-        return np.asarray(table[columns["status"]] == "ok", np.bool_)
+        return np.asarray(table[columns["status"]].isin(JUDGED), np.bool_)
     if "valid" in columns:
         return np.asarray(table[columns["valid"]], np.bool_)
     return np.ones(len(table), bool)
@@ -96,7 +97,7 @@ def _person(table: pd.DataFrame, path: Path, clip: Clip, places: Mapping[int, fl
     """Rows of the person that the clip is about: the one seen most, or of the two seen most the left or right one."""
     if "person" not in table.columns or table["person"].nunique() == 0:
         return table
-    seen = table[table["status"] == "ok"] if "status" in table.columns else table
+    seen = table[table["status"] == OK] if "status" in table.columns else table
     often = seen["person"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index.tolist()
     file = clip.video or clip.audio
     side = clip.id.rpartition("_")[2] if file is not None and clip.id != file.stem else ""

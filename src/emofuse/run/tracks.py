@@ -24,7 +24,8 @@ from emofuse.errors import DataError
 from emofuse.media.container import shown
 from emofuse.media.faces.crop import Crop
 from emofuse.media.video import VideoReader
-from emofuse.run.session import Output, Sampling, Session, Vision
+from emofuse.run.sampling import Sampling
+from emofuse.run.session import Output, Session, Vision
 from emofuse.systems.detectors import Chosen
 from emofuse.systems.face import FaceScorer
 

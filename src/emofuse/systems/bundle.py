@@ -2,6 +2,8 @@
 
 `bundle.json` says what it is: label names, face crop and preprocessing, temperature, training data,
 figures, licence, and the SHA-256 of every other file and of itself. Nets are ONNX files.
+
+Format 1 looks at faces or listens. Format 2 has a fusion as well, of all that its parts say.
 """
 
 from __future__ import annotations
@@ -17,19 +19,23 @@ from typing import TYPE_CHECKING, Any
 from emofuse.core.colour import Colour
 from emofuse.core.labels import LabelSet
 from emofuse.core.names import nearest
+from emofuse.core.smooth import Triangle
 from emofuse.core.store import digest, file_digest, write_json
 from emofuse.core.time import ticks
-from emofuse.errors import BundleError, LabelError, SettingsError
+from emofuse.errors import BundleError, LabelError, SettingsError, ShapeError
+from emofuse.fusion import load as load_fusion
+from emofuse.fusion.weighted import Weights
 from emofuse.media.faces import crop as crops
 from emofuse.systems.calibration import Calibration
 from emofuse.systems.engine import Engine
-from emofuse.systems.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
+from emofuse.systems.face import EMBEDDING, OUTPUT, FaceInput, FaceJudge, FacePart, FaceScorer, WindowPart
+from emofuse.systems.fusing import FACE, VOICE, WINDOWS, FusionPart
 from emofuse.systems.voice import VoicePart, VoiceScorer, Windowing
 
 if TYPE_CHECKING:
     from emofuse.heads.saved import Saved
 
-FORMAT = 1
+PLAIN, FUSED = FORMATS = (1, 2)
 MANIFEST = "bundle.json"
 
 
@@ -37,7 +43,8 @@ MANIFEST = "bundle.json"
 class Bundle:
     """A trained system as it lies on disk; `identity` changes with anything that could change a result.
 
-    It looks at faces or listens to voices; the other part is None.
+    It looks at faces or listens to voices, and the other part is None; or its `fusion` says which of what both say
+    counts for how much.
     """
 
     name: str
@@ -47,6 +54,26 @@ class Bundle:
     card: Mapping[str, Any]
     face: FacePart | None = None
     voice: VoicePart | None = None
+    fusion: FusionPart | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts that judge, of `emofuse.systems.fusing.PARTS`."""
+        if self.fusion is not None:
+            return self.fusion.parts
+        if self.face is None:
+            return (VOICE,)
+        return (WINDOWS,) if self.face.window else (FACE,)
+
+    def face_judge(self, engine: Engine) -> FaceScorer | FaceJudge | None:
+        """The net on faces as the parts need it: probabilities, embeddings, or both of one run.
+
+        Raises:
+            BundleError: the net does not fit the label names.
+        """
+        if self.face is not None and {FACE, WINDOWS} <= set(self.parts):
+            return FaceJudge(self.face, engine, classes=len(self.label_set))
+        return self.face_scorer(engine, embeddings=WINDOWS in self.parts)
 
     def face_scorer(self, engine: Engine, *, embeddings: bool = False) -> FaceScorer | None:
         """The net on faces, ready to run: probabilities, or embeddings if asked for or where windows are judged.
@@ -56,7 +83,7 @@ class Bundle:
         """
         if self.face is None:
             return None
-        output = EMBEDDING if embeddings or self.face.window else OUTPUT
+        output = EMBEDDING if embeddings or self.face.calibration is None else OUTPUT
         return FaceScorer(self.face, engine, classes=len(self.label_set), output=output)
 
     def voice_scorer(self, engine: Engine) -> VoiceScorer | None:
@@ -124,9 +151,10 @@ def _read(manifest: Path) -> dict[str, Any]:
         stated = content.pop("sha256")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{manifest}: not a bundle description ({error!r}); get the bundle again.") from None
-    if content.get("format") != FORMAT:
+    if content.get("format") not in FORMATS:
         raise BundleError(
-            f"{manifest}: format {content.get('format')!r}, this emofuse reads {FORMAT}; update emofuse or the bundle."
+            f"{manifest}: format {content.get('format')!r}, this emofuse reads {' and '.join(map(str, FORMATS))}; "
+            "update emofuse or the bundle."
         )
     if digest(content) != stated:
         raise BundleError(f"{manifest}: changed after it was made (its checksum differs); get the bundle again.")
@@ -135,29 +163,64 @@ def _read(manifest: Path) -> dict[str, Any]:
 
 def _bundle(folder: Path, content: dict[str, Any]) -> Bundle:
     try:
-        if not ("face" in content) ^ ("voice" in content):
-            raise ValueError("neither a face nor a voice, or both")
-        return Bundle(
+        fused = content["format"] == FUSED
+        if fused != ("fusion" in content) or not (fused or ("face" in content) ^ ("voice" in content)):
+            raise ValueError("neither a face nor a voice, or both without a fusion of format 2")
+        bundle = Bundle(
             name=content["name"],
             version=content["version"],
             label_set=LabelSet(tuple(content["labels"])),
             identity=digest(content),
             card=content["card"],
-            face=_face(folder, content["face"], content.get("window")) if "face" in content else None,
+            face=_face(folder, content["face"], content.get("window"), fused=fused) if "face" in content else None,
             voice=_voice(folder, content["voice"]) if "voice" in content else None,
+            fusion=_fusion(folder, content["fusion"]) if fused else None,
         )
-    except (KeyError, TypeError, ValueError, LabelError, SettingsError) as error:
-        raise BundleError(f"{folder / MANIFEST}: incomplete or wrong ({error}); get the bundle again.") from None
+        check_parts(bundle.fusion, bundle.face, bundle.voice, bundle.label_set)
+        return bundle
+    except (KeyError, TypeError, ValueError, LabelError, SettingsError, ShapeError) as error:
+        reason = str(error).rstrip(".")
+        raise BundleError(f"{folder / MANIFEST}: incomplete or wrong ({reason}); get the bundle again.") from None
 
 
-def _face(folder: Path, face: Mapping[str, Any], window: Mapping[str, Any] | None) -> FacePart:
+def check_parts(fusion: FusionPart | None, face: FacePart | None, voice: VoicePart | None, labels: LabelSet) -> None:
+    """Whether what is fused is what is there.
+
+    Raises:
+        SettingsError: it is not, or is of other labels.
+    """
+    if fusion is None:
+        return
+    here = {WINDOWS: face is not None and face.window is not None, VOICE: voice is not None}
+    here[FACE] = face is not None and face.calibration is not None
+    missing = [p for p in fusion.parts if not here[p]]
+    idle = [p for p in (WINDOWS, VOICE) if here[p] and p not in fusion.parts]
+    if face is not None and not {FACE, WINDOWS} & set(fusion.parts):
+        idle.append(FACE)
+    if missing or idle:
+        lacks = f"the fusion of {', '.join(fusion.parts)} lacks {', '.join(missing)}"
+        raise SettingsError(lacks if missing else f"{', '.join(idle)} is there, but has no weight in the fusion")
+    if fusion.label_set != labels:
+        raise SettingsError(f"the fusion was fitted on the labels {', '.join(fusion.label_set.names)}")
+
+
+def _face(folder: Path, face: Mapping[str, Any], window: Mapping[str, Any] | None, *, fused: bool) -> FacePart:
+    reach = face.get("smoothing_seconds") if fused else None
     return FacePart(
         net=folder / face["net"],
         crop=crops.from_json(face["crop"]),
         input=FaceInput(Colour(face["colour"]), tuple(face["mean"]), tuple(face["scale"])),
-        calibration=None if window else _calibration(face),
+        calibration=_calibration(face) if (fused and "temperature" in face) or not window else None,
         window=_window(folder, window) if window else None,
+        smoothing=Triangle(ticks(Fraction(reach))) if reach is not None else None,
     )
+
+
+def _fusion(folder: Path, fusion: Mapping[str, Any]) -> FusionPart:
+    weights = load_fusion(folder / fusion["weights"])
+    if not isinstance(weights, Weights):
+        raise SettingsError(f"the fusion {weights.method} has no weights of parts")
+    return FusionPart(weights, {key: _calibration(c) for key, c in fusion["calibrations"].items()})
 
 
 def _voice(folder: Path, voice: Mapping[str, Any]) -> VoicePart:
@@ -184,5 +247,6 @@ def _window(folder: Path, content: Mapping[str, Any]) -> WindowPart:
 
 def write_manifest(folder: Path, content: Mapping[str, Any], *, files: tuple[str, ...]) -> None:
     """Write `bundle.json` with the checksums of `files` and of itself; the other files must be there."""
-    body = {"format": FORMAT, **content, "files": {f: file_digest(folder / f) for f in files}}
+    form = FUSED if "fusion" in content else PLAIN
+    body = {"format": form, **content, "files": {f: file_digest(folder / f) for f in files}}
     write_json(folder / MANIFEST, body | {"sha256": digest(body)})

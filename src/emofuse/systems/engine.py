@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,5 +76,9 @@ class Net:
 
     def __call__(self, batch: NDArray[np.float32], output: str) -> NDArray[np.float32]:
         """Output `output` for a batch float32 [n, ...]."""
-        result: NDArray[np.float32] = self._session.run([output], {self._input: batch})[0]
-        return result
+        return self.several(batch, (output,))[0]
+
+    def several(self, batch: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Several outputs of one run."""
+        results: list[NDArray[np.float32]] = self._session.run(list(outputs), {self._input: batch})
+        return results

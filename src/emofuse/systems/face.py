@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.colour import LUMA, Colour
+from emofuse.core.smooth import Triangle
 from emofuse.core.time import Timeline
 from emofuse.errors import BundleError
 from emofuse.media.faces.crop import Crop
@@ -57,13 +59,25 @@ class WindowPart:
 
 @dataclass(frozen=True)
 class FacePart:
-    """How a system judges faces. calibration: of single faces; None where a window's head judges."""
+    """How a system judges faces.
+
+    calibration: of single faces; None where only a window's head judges.
+    smoothing: over time, of the probabilities of single faces.
+    """
 
     net: Path
     crop: Crop
     input: FaceInput
     calibration: Calibration | None
     window: WindowPart | None = None
+    smoothing: Triangle | None = None
+
+
+class Judged(NamedTuple):
+    """What one run of a net says of faces: probabilities float32 [n, classes] and embeddings float32 [n, features]."""
+
+    probabilities: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
 
 
 class FaceScorer:
@@ -79,17 +93,10 @@ class FaceScorer:
         self._part = part
         self._net = Net(part.net, engine)
         self._output = output
-        shape = self._net.outputs.get(output)
-        if shape is None or (output == OUTPUT and shape[-1] != classes):
-            found = "no such output" if shape is None else f"{shape[-1]} columns"
-            raise BundleError(
-                f"{part.net}: the bundle has {classes} labels, but its net's output {self._output!r} has {found}; "
-                "the bundle is mislabelled, get it again."
-            )
+        shape = _checked(part, self._net, output, classes)
         # Some nets do not tell; one black face does.
         told = isinstance(shape[-1], int)
-        size = part.crop.size
-        self._columns = shape[-1] if told else self._judged(np.zeros((1, size, size, 3), np.uint8)).shape[1]
+        self._columns = shape[-1] if told else self._judged(_black(part)).shape[1]
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB crops uint8 [n, size, size, 3] -> probabilities float32 [n, classes], or embeddings [n, features]."""
@@ -100,3 +107,44 @@ class FaceScorer:
         values = self._net(self._part.input(crops), self._output)
         calibrate = self._part.calibration if self._output == OUTPUT else None
         return values if calibrate is None else calibrate(values)
+
+
+class FaceJudge:
+    """Face crops to calibrated probabilities and embeddings, both of one run of the net.
+
+    Raises:
+        BundleError: the net does not fit the labels, or gives no embedding.
+    """
+
+    batch = FaceScorer.batch
+
+    def __init__(self, part: FacePart, engine: Engine, *, classes: int) -> None:
+        self._part, self._net = part, Net(part.net, engine)
+        for output in (OUTPUT, EMBEDDING):
+            _checked(part, self._net, output, classes)
+
+    def __call__(self, crops: NDArray[np.uint8]) -> Judged:
+        """RGB crops uint8 [n, size, size, 3], at least one."""
+        parts = [self._judged(crops[n : n + self.batch]) for n in range(0, len(crops), self.batch)]
+        return Judged(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+
+    def _judged(self, crops: NDArray[np.uint8]) -> Judged:
+        logits, embeddings = self._net.several(self._part.input(crops), (OUTPUT, EMBEDDING))
+        calibrate = self._part.calibration
+        return Judged(logits if calibrate is None else calibrate(logits), embeddings)
+
+
+def _black(part: FacePart) -> NDArray[np.uint8]:
+    return np.zeros((1, part.crop.size, part.crop.size, 3), np.uint8)
+
+
+def _checked(part: FacePart, net: Net, output: str, classes: int) -> list[Any]:
+    """The shape of an output of the net, if it fits the labels."""
+    shape = net.outputs.get(output)
+    if shape is None or (output == OUTPUT and shape[-1] != classes):
+        found = "no such output" if shape is None else f"{shape[-1]} columns"
+        raise BundleError(
+            f"{part.net}: the bundle has {classes} labels, but its net's output {output!r} has {found}; "
+            "the bundle is mislabelled, get it again."
+        )
+    return list(shape)

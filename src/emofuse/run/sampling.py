@@ -1,0 +1,53 @@
+"""Which frames of a video are looked at, and the steps that they judge."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from emofuse.core.time import Ints, Timeline, period
+from emofuse.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames are looked at, and what a row of the result covers.
+
+    rate_hz: one row for each step of this rate, judged by the first frame that starts in the step,
+    or by the frame on screen where none does. None: one row for each frame.
+    """
+
+    rate_hz: Fraction | None = Fraction(5)
+
+    def step_of(self, time: int) -> int:
+        """Number of the step [floor(k p), floor((k + 1) p)) that holds the moment `time` (ticks).
+
+        >>> Sampling(Fraction(5)).step_of(705_600_000)
+        5
+        """
+        return int(-((-time - 1) // self._period)) - 1
+
+    def bound(self, step: int) -> int:
+        """Start of a step in ticks, which is the end of the one before it."""
+        return int(step * self._period // 1)
+
+    @property
+    def _period(self) -> Fraction:
+        if self.rate_hz is None:
+            raise ShapeError("Sampling of every frame has no steps of its own; the frames are the steps.")
+        return period(self.rate_hz)
+
+    @property
+    def confirm_pictures(self) -> int:
+        """In how many pictures a face must be found to be a person: about 0.3 s of them, and three at least."""
+        return 9 if self.rate_hz is None else max(3, math.ceil(self.rate_hz * 3 / 10))
+
+    def wanted(self, frames: Timeline) -> Ints | None:
+        """Indices of the frames that are looked at; None where it is all of them."""
+        if self.rate_hz is None:
+            return None
+        steps = np.array([self.step_of(int(t)) for t in frames.start], np.int64)
+        return np.flatnonzero(np.diff(steps, prepend=-1))
