@@ -1,0 +1,60 @@
+"""`emofuse predict` with a bundle that looks and listens, as a user sees it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emofuse.apps.report import draw_timeline
+from emofuse.run.predict import predict
+from media.clips import moving_picture, write
+from run.spoken import tone, write_wave
+from run.twofold import made
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("both"), {"face": 0.6, "voice": 0.4})
+
+
+def test_what_was_used_and_where_the_voice_stood_alone_is_shown(run, bundle, talk):
+    code, out, err = run("predict", talk, "--bundle", bundle, "--detector", "haar", "--plot")
+    assert (code, err) == (0, "")
+    assert "talk.mp4: 6.0 s, 1 person, faces by haar, voice by energy" in out
+    assert re.search(r" s  +\w+ voice only", out)
+    assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_options_of_what_is_shown_reach_the_table_and_the_summary(run, bundle, talk):
+    words = ("--bundle", bundle, "--detector", "haar", "--min-confidence", 1, "--per-system", "--json")
+    entry = json.loads(run("predict", talk, *words)[1])["files"][0]
+    table = pd.read_csv("emofuse-results/talk.csv")
+    assert set(table.emotion) == {"uncertain"}
+    assert {"face_fear", "voice_fear"} <= set(table.columns)
+    assert (entry["fused"], entry["min_confidence"], entry["per_system"]) == (["face", "voice"], 1.0, True)
+
+
+def test_a_least_confidence_beyond_one_is_one_line(run, talk):
+    code, out, err = run("predict", talk, "--min-confidence", 1.4)
+    assert (code, out) == (2, "")
+    assert err == "emofuse: --min-confidence 1.4: give a number from 0 to 1.\n"
+
+
+def test_folders_are_searched_for_sound_too(run, bundle, tmp_path):
+    write_wave(tmp_path / "in" / "a.wav", tone(2, 2.0, 0))
+    code, out, _ = run("predict", tmp_path / "in", "--bundle", bundle, "--detector", "haar")
+    assert code == 0
+    assert "a.wav: 2.0 s, 0 persons, faces by haar, voice by energy" in out
+
+
+@pytest.mark.parametrize("loud", [0.0, 1.0])
+def test_a_plot_of_nobody_is_drawn_with_and_without_a_voice(bundle, tmp_path, loud):
+    sound = loud * tone(2, 2.0, 0, rate=44_100)
+    path = write(tmp_path / "a.mkv", moving_picture(60), sound=sound.astype(np.float32), sound_codec="pcm_s16le")
+    draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
