@@ -141,8 +141,10 @@ def make(
         EmofuseError: that of the training or scoring that failed.
         OutputError: what was made on another machine is not to be seen here.
     """
-    parts = replace(parts, site=_settled(parts))
     tasks = _tasks(parts, splits, alone=isinstance(on, Here))
+    if tasks:  # to look for a detector may take a while, and nothing to do needs none
+        parts = replace(parts, site=_settled(parts))
+        tasks = _tasks(parts, splits, alone=isinstance(on, Here))
     total, running = len(parts.by_name) * (1 + len(splits)), dict[str, None]()
     done = total - len(tasks)
 
