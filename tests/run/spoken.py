@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.core.labels import AFFWILD2
+from emofuse.core.time import ticks
+from emofuse.media.audio import Sound
+from emofuse.run.predict import Predictor
+from emofuse.run.prediction import Prediction
 
 RATE = 4_000
 
@@ -32,6 +36,19 @@ def write_wave(path: Path, samples: np.ndarray, *, rate: int = RATE, channels: i
         file.setframerate(rate)
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
     return path
+
+
+def hear(
+    judging: Predictor, name: str, samples: np.ndarray, rng: np.random.Generator, *, rate: int = RATE
+) -> Prediction:
+    """What a live session says of sound that comes in chunks of any size, up to two seconds."""
+    session, collector, done = judging.session(), judging.collector(), 0
+    while done < len(samples):
+        size = int(rng.integers(1, 2 * rate))
+        collector.add(session.hear(Sound(samples[done : done + size], done * ticks(1) // rate, rate)))
+        done += size
+    collector.add(session.close(len(samples) * ticks(1) // rate))
+    return collector.prediction(name, "x", {})
 
 
 def write_manifest(folder: Path, *, train: int, validation: int, seconds: float = 4.0) -> Path:

@@ -19,7 +19,7 @@ from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.data.dataset import open_data
 from emofuse.errors import BundleError, DataError, MediaError, SettingsError
-from emofuse.media.audio import AudioReader, Sound
+from emofuse.media.audio import AudioReader
 from emofuse.run.audible import train_audible, window_examples
 from emofuse.run.batch import plan, run_job
 from emofuse.run.hearing import choose_hearing
@@ -32,7 +32,7 @@ from emofuse.systems.paper_voice import VOICE_SYSTEMS
 from emofuse.systems.spec import VoiceSystem
 from emofuse.systems.voice import VoicePart
 from media.clips import moving_picture, write
-from run.spoken import RATE, tone, write_manifest, write_wave
+from run.spoken import RATE, hear, tone, write_manifest, write_wave
 
 PLAIN = {"voice.separation": "none", "voice.activity": "none", "voice.tiny": "true"}
 QUICK = PLAIN | {
@@ -90,18 +90,9 @@ def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_say
     path = write_wave(tmp_path / "long.wav", np.concatenate([tone(k, 3.7, k) for k in (0, 3, 5)]))
     predictor = Predictor(Options(str(place.out)))
     whole = predictor.predict(path)
-    session, collector = predictor.session(), predictor.collector()
-    rng = np.random.default_rng(0)
     with AudioReader(path, rate_hz=RATE) as reader:
         samples = np.concatenate([block.samples for block in reader.blocks()])
-        end = reader.end
-    done = 0
-    while done < len(samples):
-        size = int(rng.integers(1, 9000))
-        collector.add(session.hear(Sound(samples[done : done + size], done * ticks(1) // RATE, RATE)))
-        done += size
-    collector.add(session.close(end))
-    pushed = collector.prediction(path.name, "x", {})
+    pushed = hear(predictor, path.name, samples, np.random.default_rng(0))
     assert pushed.timeline == whole.timeline == Timeline.steps(5, end=ticks(Fraction("11.1")))
     assert np.abs(pushed.scores[0].values - whole.scores[0].values).max() < 1e-4
     assert pushed.scores[0].valid.all()

@@ -13,12 +13,11 @@ from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.data.dataset import open_data
-from emofuse.media.audio import Sound
 from emofuse.run.audible import train_audible
 from emofuse.run.learning import Place
 from emofuse.run.predict import Options, Predictor
 from emofuse.systems.paper_voice import VOICE_SYSTEMS
-from run.spoken import tone, write_wave
+from run.spoken import hear, tone, write_wave
 
 RATE = 12_000
 CHANGES = {
@@ -52,12 +51,6 @@ def test_the_full_net_learns_fifty_windows_by_heart_and_a_live_session_says_the_
     whole = predictor.predict(write_wave(tmp_path / "long.wav", samples, rate=RATE))
     # As the file holds it.
     heard = (np.clip(samples, -1, 1) * 32767).astype("<i2").astype(np.float32) / 32768
-    session, collector, rng, done = predictor.session(), predictor.collector(), np.random.default_rng(0), 0
-    while done < len(heard):
-        size = int(rng.integers(1, 20_000))
-        collector.add(session.hear(Sound(heard[done : done + size], done * ticks(1) // RATE, RATE)))
-        done += size
-    collector.add(session.close(ticks(Fraction("11.1"))))
-    pushed = collector.prediction("long.wav", "x", {})
+    pushed = hear(predictor, "long.wav", heard, np.random.default_rng(0), rate=RATE)
     assert pushed.timeline == whole.timeline == Timeline.steps(5, end=ticks(Fraction("11.1")))
     assert np.abs(pushed.scores[0].values - whole.scores[0].values).max() < 1e-4

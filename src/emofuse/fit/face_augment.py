@@ -98,9 +98,9 @@ def moved(faces: Tensor, angle: Tensor, mirror: Tensor, *, scale: Tensor, shift:
     return functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
 
-def hidden(faces: Tensor, draws: Draws, strength: float) -> Tensor:
+def hidden(faces: Tensor, draws: Draws, strength: float, *, part: float = 0.5) -> Tensor:
     height, width = faces.shape[2:]
-    side, top, left = strength * draws["side"] * (draws["hides"] < 0.5), draws["top"], draws["left"]
+    side, top, left = strength * draws["side"] * (draws["hides"] < part), draws["top"], draws["left"]
     y, x = (torch.arange(size, device=faces.device) / size for size in (height, width))
     hidden_y = (y >= (top - side / 2)[:, None]) & (y < (top + side / 2)[:, None])
     hidden_x = (x >= (left - side / 2)[:, None]) & (x < (left + side / 2)[:, None])
@@ -165,7 +165,7 @@ class VideoAugment:
         # From 0.4 on, on 60 % of the faces; below, they are left as they are.
         coarse = strength * self.compression * (draws["blocks"] - 0.4).clamp(min=0) / 0.6
         faces = _compressed(faces.clamp(0, 1), coarse).clamp(0, 1)
-        return hidden(faces, {**draws, "hides": draws["hides"] + 0.2}, strength)  # on 30 % of the faces
+        return hidden(faces, draws, strength, part=0.3)
 
     def _lit(self, faces: Tensor, draws: Draws, strength: float) -> Tensor:
         """Gamma, contrast about the face's mean, and light from a direction on half of the faces."""

@@ -13,21 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from emofuse import __version__, metrics
+from emofuse import __version__
 from emofuse.core.names import nearest
 from emofuse.core.settings import settings_names, with_settings
 from emofuse.core.store import write_json
 from emofuse.errors import SettingsError
-from emofuse.fusion.heldout import groups
-from emofuse.metrics import MEASURES
-from emofuse.run.evaluate import Settings, cases_of, confusions, number, video_of
+from emofuse.run.evaluate import Settings, cases_of
 from emofuse.run.jobs import Here, Where
 from emofuse.run.making import Watch, claim, make, opened
 from emofuse.run.parts import Definition, Parts, Site, from_nothing, parts_of
 from emofuse.run.table1 import Bundles, machine, sources_of, system_of
 from emofuse.run.table1_plan import THREADS, check_scale, scale_notes, scaled
+from emofuse.run.table1_rows import about, counted, estimates, gained, places
 from emofuse.systems.paper import system
 from emofuse.systems.spec import VoiceSystem
 
@@ -170,27 +167,16 @@ def _compared(parts: Parts, bundles: Bundles, settings: Settings) -> dict[str, A
     data, notes = opened(parts.site.data), list[str]()
     sources = sources_of(parts, bundles, "validation")
     cases = cases_of(data, list(sources.values()), settings, notes)
-    videos = groups([video_of(c.clip) for c in cases], [None] * len(cases))
-    place = np.unique(videos, return_inverse=True)[1]
-    truths = [c.truth for c in cases]
-    counts = {n: confusions(truths, [c.scores[k] for c in cases], place) for k, n in enumerate(bundles)}
+    place = places(cases)
+    counts = {n: counted(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(bundles)}
     first = next(iter(counts))
-    rows = []
-    for name in bundles:
-        estimates = metrics.bootstraps(counts[name], resamples=settings.resamples, seed=settings.seed)
-        gain = None
-        if name != first:
-            g = metrics.gain(
-                counts[name], counts[first], MEASURES["cpm"], resamples=settings.resamples, seed=settings.seed
-            )
-            gain = {"over": first, "cpm": [number(v) for v in (g.value, g.low, g.high)]}
-        figures = {m: [number(v) for v in (e.value, e.low, e.high)] for m, e in estimates.items()}
-        rows.append({"name": name, "figures": figures, "gain": gain, **system_of(parts, name, bundles[name])})
-    return {
-        "clips": len(cases),
-        "videos": len(set(videos.tolist())),
-        "frames": sum(int((t.labels >= 0).sum()) for t in truths),
-        "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
-        "rows": rows,
-        "notes": notes,
-    }
+    rows = [
+        {
+            "name": name,
+            "figures": estimates(counts[name], settings),
+            "gain": gained(counts[name], counts[first], first, settings) if name != first else None,
+            **system_of(parts, name, bundle),
+        }
+        for name, bundle in bundles.items()
+    ]
+    return {**about(cases, settings), "rows": rows, "notes": notes}

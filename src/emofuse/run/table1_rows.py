@@ -44,9 +44,8 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
     notes: list[str] = []
     names = list(sources)
     cases = cases_of(data, [sources[n] for n in names], settings, notes)
-    videos = groups([video_of(c.clip) for c in cases], [None] * len(cases))
-    place = np.unique(videos, return_inverse=True)[1]
-    counts = {n: _counts(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(names)}
+    place = places(cases)
+    counts = {n: counted(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(names)}
     figures, fitted = dict[str, Mapping[str, Any]](), dict[str, Fitted]()
     for row in rows:
         if not row.method:
@@ -56,38 +55,55 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
         apart = groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
         fit, fused, held_out = fuse_cases(row.method, chosen, apart, MEASURES[settings.measure], settings)
         fitted[row.name] = fit
-        inside, outside = _counts(cases, fused, place), _counts(cases, held_out, place)
+        inside, outside = counted(cases, fused, place), counted(cases, held_out, place)
         best = max(row.parts, key=lambda p: float(MEASURES[settings.measure](counts[p].sum(axis=0))))
-        gain = metrics.gain(outside, counts[best], MEASURES["cpm"], resamples=settings.resamples, seed=settings.seed)
         figures[row.name] = {
             **_figures(outside, data, settings),
-            "in_sample": _estimates(inside, settings),
-            "cross_fitted": _estimates(outside, settings),
-            "gain": {"over": best, "cpm": [number(v) for v in (gain.value, gain.low, gain.high)]},
+            "in_sample": estimates(inside, settings),
+            "cross_fitted": estimates(outside, settings),
+            "gain": gained(outside, counts[best], best, settings),
             "weights": {"systems": list(fit.systems), "values": _weights(fit, len(data.label_set))},
         }
-    about = {
-        "clips": len(cases),
-        "videos": len(set(videos.tolist())),
-        "frames": sum(int((c.truth.labels >= 0).sum()) for c in cases),
-        "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
-    }
-    return Compared(figures, fitted, about, notes)
+    return Compared(figures, fitted, about(cases, settings), notes)
 
 
-def _counts(cases: Sequence[Case], scores: Sequence[Scores], place: Ints) -> Ints:
+def places(cases: Sequence[Case]) -> Ints:
+    """The number of each case's video, int64 [cases]; left and right of one film share it."""
+    videos = groups([video_of(c.clip) for c in cases], [None] * len(cases))
+    return np.asarray(np.unique(videos, return_inverse=True)[1], np.int64)
+
+
+def counted(cases: Sequence[Case], scores: Sequence[Scores], place: Ints) -> Ints:
+    """Confusions of what is said of each case, int64 [videos, classes, classes]."""
     return confusions([c.truth for c in cases], scores, place)
 
 
-def _estimates(counts: Ints, settings: Settings) -> dict[str, Any]:
-    estimates = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
-    return {name: [number(v) for v in (e.value, e.low, e.high)] for name, e in estimates.items()}
+def estimates(counts: Ints, settings: Settings) -> dict[str, Any]:
+    """Each measure with its interval as JSON values, by name."""
+    found = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
+    return {name: [number(v) for v in (e.value, e.low, e.high)] for name, e in found.items()}
+
+
+def gained(counts: Ints, over: Ints, name: str, settings: Settings) -> dict[str, Any]:
+    """By how much the CPM is above that of `name`, with its paired interval, as JSON values."""
+    gain = metrics.gain(counts, over, MEASURES["cpm"], resamples=settings.resamples, seed=settings.seed)
+    return {"over": name, "cpm": [number(v) for v in (gain.value, gain.low, gain.high)]}
+
+
+def about(cases: Sequence[Case], settings: Settings) -> dict[str, Any]:
+    """How much was scored, and how the intervals are made."""
+    return {
+        "clips": len(cases),
+        "videos": len(set(places(cases).tolist())),
+        "frames": sum(int((c.truth.labels >= 0).sum()) for c in cases),
+        "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
+    }
 
 
 def _figures(counts: Ints, data: DataSet, settings: Settings) -> dict[str, Any]:
     total = counts.sum(axis=0)
     f1 = dict(zip(data.label_set.names, map(number, metrics.f1_of(total)), strict=True))
-    return {"in_sample": _estimates(counts, settings), "confusion": total.tolist(), "f1": f1}
+    return {"in_sample": estimates(counts, settings), "confusion": total.tolist(), "f1": f1}
 
 
 def _nothing_fused() -> dict[str, Any]:
