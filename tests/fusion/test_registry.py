@@ -9,7 +9,7 @@ from emofuse.fusion import METHODS, method, registry
 
 
 def test_methods_are_registered_under_their_own_names():
-    assert list(METHODS) == ["mean", "swf", "mcwf", "swf-refined", "mcwf-refined", "stacking"]
+    assert list(METHODS) == ["mean", "swf", "mcwf", "swf-refined", "mcwf-refined", "log-pool", "stacking"]
     assert all(m.name == name for name, m in METHODS.items())
 
 

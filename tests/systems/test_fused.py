@@ -16,6 +16,7 @@ from emofuse.core.smooth import Triangle
 from emofuse.core.store import digest, file_digest
 from emofuse.core.time import ticks
 from emofuse.errors import BundleError, OutputError, SettingsError
+from emofuse.fusion.pool import Pooled
 from emofuse.fusion.stacking import Stacked
 from emofuse.systems import bundle as bundles
 from emofuse.systems.bundle import load, shipped
@@ -23,6 +24,7 @@ from emofuse.systems.calibration import Calibration
 from emofuse.systems.engine import Engine
 from emofuse.systems.face import FaceJudge, FaceScorer
 from emofuse.systems.fused import Fused, write_fused
+from emofuse.systems.fusing import FusionPart
 from run.twofold import CARD, CROP, made
 
 ALL = {"face": 0.5, "face-windows": 0.2, "voice": [0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]}
@@ -72,6 +74,15 @@ def test_another_weight_is_another_identity(folder):
     other = replace(before.fusion, weights=replace(before.fusion.weights, table=table.astype(np.float32)))
     after = write_fused(folder, Fused("both", "1", other, before.face, before.voice), card=before.card)
     assert after.identity != before.identity
+
+
+def test_a_pool_is_written_and_loaded_like_weights(folder):
+    before = load(folder)
+    weights = before.fusion.weights
+    pool = Pooled("log-pool", weights.systems, AFFWILD2, weights.table.astype(np.float64))
+    again = write_fused(folder, Fused("both", "1", FusionPart(pool), before.face, before.voice), card=before.card)
+    assert np.array_equal(again.fusion.weights.exponents, pool.exponents)
+    assert again.identity != before.identity
 
 
 def test_both_outputs_of_the_net_come_of_one_run(folder):

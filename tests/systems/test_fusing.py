@@ -9,6 +9,7 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline
 from emofuse.core.types import Scores
 from emofuse.errors import ShapeError
+from emofuse.fusion.pool import Pooled
 from emofuse.fusion.weighted import Weights
 from emofuse.systems.calibration import Calibration
 from emofuse.systems.fusing import FusionPart, logarithms
@@ -53,6 +54,13 @@ def test_weights_of_each_class_are_renormalised_by_themselves():
 def test_the_voice_is_shared_by_those_in_the_picture():
     found = fused(SWF, visible=[1, 2, 4], face=said(1, 1, 1), voice=said(0, 0, 0))
     assert found.values[:, 0] == pytest.approx([0.6, 0.6 / 0.8, 0.6 / 0.7])
+
+
+def test_in_a_pool_the_voice_speaks_the_more_softly_the_more_there_are_and_alone_it_is_not_amplified():
+    pool = FusionPart(Pooled("log-pool", ("face", "voice"), LABELS, np.array([[1.0, 1.0], [0.5, 0.5]])))
+    found = fused(pool, visible=[1, 2, 0], face=said(0.5, 0.5, None), voice=said(0.8, 0.8, 0.8))
+    odds = [4**0.5, 4**0.25, 4**0.5]  # a face that finds both alike changes nothing
+    assert found.values[:, 0] == pytest.approx([o / (1 + o) for o in odds])
 
 
 def test_somebody_out_of_the_picture_is_judged_by_the_voice_only_while_nobody_is_in_it():

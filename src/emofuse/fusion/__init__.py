@@ -1,7 +1,7 @@
 """Fusion of the scores of several systems: methods by name, fitted weights as arrays, and held-out fitting.
 
 >>> sorted(METHODS)
-['mcwf', 'mcwf-refined', 'mean', 'stacking', 'swf', 'swf-refined']
+['log-pool', 'mcwf', 'mcwf-refined', 'mean', 'stacking', 'swf', 'swf-refined']
 """
 
 from emofuse.fusion.candidates import confusions

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from emofuse.core.names import nearest
 from emofuse.errors import SettingsError
 from emofuse.fusion.contract import Method
+from emofuse.fusion.pool import LogPool
 from emofuse.fusion.refine import Refinement
 from emofuse.fusion.search import DirichletSearch
 from emofuse.fusion.stacking import Stacking
@@ -25,6 +26,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             DirichletSearch("mcwf", per_class=True),
             DirichletSearch("swf-refined", per_class=False, refinement=Refinement()),
             DirichletSearch("mcwf-refined", per_class=True, refinement=Refinement()),
+            LogPool(),
             Stacking(),
         )
     }

@@ -107,7 +107,19 @@ class Weights:
     def __call__(self, scores: Sequence[Scores]) -> Scores:
         """Fused scores of one clip; see `emofuse.fusion.contract.Fitted`."""
         stack = bind(scores, self.systems, self.label_set)
-        return Scores(fuse(stack, self.table), scores[0].timeline, self.label_set, stack.covered, self.method)
+        return Scores(self.values(stack), scores[0].timeline, self.label_set, stack.covered, self.method)
+
+    def values(self, stack: Stack) -> Floats:
+        """Fused scores float32 [frames, classes]; zeros where no system is valid."""
+        return fuse(stack, self.table)
+
+    def weakened(self, system: str, factor: float) -> Weights:
+        """The same, but one system counts for `factor` of what it did beside the others."""
+        scale = np.array([[factor if s == system else 1.0] for s in self.systems], np.float32)
+        table = self.table * scale
+        total = table.sum(axis=0)
+        # A class that only this system speaks for stays with it.
+        return Weights(self.method, self.systems, self.label_set, np.asarray(table / total, np.float32))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The table, under the name "weights"."""

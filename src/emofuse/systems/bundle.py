@@ -24,6 +24,7 @@ from emofuse.core.store import digest, file_digest, write_json
 from emofuse.core.time import ticks
 from emofuse.errors import BundleError, LabelError, SettingsError, ShapeError
 from emofuse.fusion import load as load_fusion
+from emofuse.fusion.pool import Pooled
 from emofuse.fusion.weighted import Weights
 from emofuse.media.faces import crop as crops
 from emofuse.systems.calibration import Calibration
@@ -218,7 +219,7 @@ def _face(folder: Path, face: Mapping[str, Any], window: Mapping[str, Any] | Non
 
 def _fusion(folder: Path, fusion: Mapping[str, Any]) -> FusionPart:
     weights = load_fusion(folder / fusion["weights"])
-    if not isinstance(weights, Weights):
+    if not isinstance(weights, Weights | Pooled):
         raise SettingsError(f"the fusion {weights.method} has no weights of parts")
     return FusionPart(weights, {key: _calibration(c) for key, c in fusion["calibrations"].items()})
 

@@ -17,8 +17,9 @@ from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats, Scores
 from emofuse.errors import ShapeError
 from emofuse.fusion import Stack
+from emofuse.fusion.pool import Pooled
 from emofuse.fusion.stack import bind
-from emofuse.fusion.weighted import Weights, fuse
+from emofuse.fusion.weighted import Weights
 from emofuse.systems.calibration import Calibration
 
 # Parts by name: single faces (smoothed over time), windows of faces, windows of sound.
@@ -31,7 +32,7 @@ _LEAST = 1e-7  # probabilities below this are taken for it, so that their logari
 class FusionPart:
     """Weights of the parts, and the calibrations of what comes out by which parts were there.
 
-    weights: a table [parts, classes] whose systems are names of `PARTS`.
+    weights: of a weighted sum or of a logarithmic pool; its systems are names of `PARTS`.
     calibrations: by names joined with "+" in the order of `PARTS`, such as "face+voice", or `ANY` for all others; of
         the logarithms of fused probabilities. What has none stays as it is.
 
@@ -39,7 +40,7 @@ class FusionPart:
         ShapeError: a part is unknown, or a calibration is of no combination of them or for other labels.
     """
 
-    weights: Weights
+    weights: Weights | Pooled
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,7 +71,8 @@ class FusionPart:
     def __call__(self, scores: Mapping[str, Scores], *, visible: Ints) -> Scores:
         """What the parts say of one person, fused; rows are probabilities.
 
-        A part that is not valid at a row drops out, and the weights of the others are renormalised for each class.
+        A part that is not valid at a row drops out: of a sum, whose other weights are renormalised for each class, as
+        of a pool, which then is the less certain.
         The voice's weight is divided by the number of persons in the picture, who may all be the one who speaks; a
         person who is not in the picture while others are is not judged by it.
 
@@ -89,7 +91,7 @@ class FusionPart:
         for persons in np.unique(sharing[valid]):
             rows = np.flatnonzero(valid & (sharing == persons))
             part = Stack(stack.values[:, rows], stack.valid[:, rows], stack.systems, self.label_set)
-            values[rows] = fuse(part, self._table(int(persons)))
+            values[rows] = self._shared(int(persons)).values(part)
         values = self._calibrated(values, stack, valid)
         return Scores(values, named[0].timeline, self.label_set, valid, self.weights.method)
 
@@ -98,13 +100,9 @@ class FusionPart:
         voice = np.array([s == VOICE for s in stack.systems])
         return np.asarray(stack.covered & ~stack.valid[~voice].any(axis=0))
 
-    def _table(self, persons: int) -> Floats:
+    def _shared(self, persons: int) -> Weights | Pooled:
         """The weights where so many persons share one voice."""
-        if persons == 1 or VOICE not in self.weights.systems:
-            return self.weights.table
-        table = self.weights.table.copy()
-        table[self.weights.systems.index(VOICE)] /= persons
-        return np.asarray(table / table.sum(axis=0), np.float32)
+        return self.weights if persons == 1 else self.weights.weakened(VOICE, 1 / persons)
 
     def _calibrated(self, values: Floats, stack: Stack, valid: Bools) -> Floats:
         out = np.zeros_like(values)
