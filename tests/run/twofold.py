@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from emofuse.core.colour import Colour
@@ -27,6 +28,7 @@ from emofuse.systems.fused import Fused, write_fused
 from emofuse.systems.fusing import FusionPart
 from emofuse.systems.voice import VoicePart, Windowing
 from media.clips import write
+from run.spoken import tone
 
 SIDE, CROP, RATE = 32, 8, 4_000
 SEEN = np.array([[0, 3, 0, 0, -2, 1, 0]], np.float32)  # logits for a face of light 1
@@ -135,3 +137,21 @@ def film(path: Path, levels: list[tuple[int, ...]], sound: np.ndarray | None = N
     pictures = [picture(*row) for row in levels]
     five = {"rate": Fraction(5), "time_base": Fraction(1, 5)}
     return write(path, pictures, codec="ffv1", pix_fmt="bgr0", sound=sound, sound_codec="pcm_s16le", **five)
+
+
+def cross_and_happy(folder: Path) -> Path:
+    """A manifest of three people who are cross with a light face and a low voice, or happy the other way round."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["path,label,subject"]
+    for n, who in enumerate(("ann", "ben", "eve")):
+        for label, light, loud in (("anger", 230 + 5 * n, 0.02), ("happiness", 110 + 5 * n, 0.5)):
+            name = f"{who}-{label}.mkv"
+            film(folder / name, [(light,)] * 15, (loud * tone(2, 3.0, 0, rate=44_100)).astype(np.float32))
+            lines.append(f"{name},{label},{who}")
+    (folder / "people.csv").write_text("\n".join(lines) + "\n")
+    return folder / "people.csv"
+
+
+def find_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictors find squares, whatever detector is asked for."""
+    monkeypatch.setattr("emofuse.run.predict.choose_detector", lambda *_: Chosen(Squares(), "squares"))

@@ -67,10 +67,13 @@ def show(result: Evaluation) -> None:
     console.print(
         f"{result.data}, {part}: {result.clips} clips of {result.videos} videos, {result.frames} labelled frames"
     )
-    table = Table("system", "weights", "CPM %", "macro F1", "weighted F1", "accuracy", "UAR", box=None, pad_edge=False)
+    table = Table(
+        "system", "weights", "CPM %", "macro F1", "weighted F1", "accuracy", "UAR", "ECE", box=None, pad_edge=False
+    )
     for row in result.rows:
         figures = [_with_interval(*(100 * v for v in (e.value, e.low, e.high))) for e in row.estimates.values()]
-        table.add_row(row.system, row.fitted, *figures)
+        error = f"{row.calibration_error:.3f}" if row.calibration_error == row.calibration_error else "-"
+        table.add_row(row.system, row.fitted, *figures, error)
     console.print(table)
     console.print("\nF1 of each class, %")
     table = Table("system", "weights", *result.labels, box=None, pad_edge=False)

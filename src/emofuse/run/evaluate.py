@@ -33,6 +33,8 @@ class Settings:
 
     split: the part that is scored; None for every clip of the data set. fuse: names of fusion methods.
     folds: parts that fused figures are held out in.
+    rows: whether labels are brought to the rows of the scores, as for weights that are to fuse row by row; otherwise
+        scores are brought to the labels, and a label of a whole clip is one row.
     allow_missing: evaluate the clips that every system has, where some lack a few.
     """
 
@@ -42,6 +44,7 @@ class Settings:
     folds: int = 5
     seed: int = 0
     resamples: int = 2000
+    rows: bool = False
     allow_missing: bool = False
 
     def __post_init__(self) -> None:
@@ -58,12 +61,14 @@ class Row:
     """One system's figures. fitted: how its weights were found: "" (none), "in-sample" or "cross-fitted".
 
     counts: int [classes, classes] over all clips, row truth, column guess.
+    calibration_error: expected calibration error of what was said where there is a label; NaN if nothing was.
     """
 
     system: str
     fitted: str
     estimates: Mapping[str, Estimate]
     counts: Ints
+    calibration_error: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ def _row_json(row: Row, labels: Sequence[str]) -> dict[str, Any]:
         "system": row.system,
         "weights": row.fitted or None,
         **{n: [number(v) for v in (e.value, e.low, e.high)] for n, e in row.estimates.items()},
+        "calibration_error": number(row.calibration_error),
         "classes": {n: dict(zip(("f1", "precision", "recall"), map(number, v), strict=True)) for n, *v in each},
         "confusion": row.counts.tolist(),
     }
@@ -195,7 +201,12 @@ def cases_of(data: DataSet, sources: Sequence[Source], settings: Settings, notes
                 missing.setdefault(source.system, []).append(clip.id)
         if any(s is None for s in found):
             continue
-        parts = [aligned(s, truth) for s in found if s is not None]
+        there = [s for s in found if s is not None]
+        if settings.rows:
+            truth = truth.onto(there[0].timeline)
+            parts = [s.onto(there[0].timeline) for s in there]
+        else:
+            parts = [aligned(s, truth) for s in there]
         notes += [
             f"{s.system} says nothing of {clip.id}: it counts as {data.label_set.names[0]}."
             for s in parts
@@ -240,7 +251,14 @@ def _row(
     place = np.unique(videos, return_inverse=True)[1]
     counts = confusions([c.truth for c in cases], scores, place)
     estimates = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
-    return Row(system, how, estimates, counts.sum(axis=0))
+    return Row(system, how, estimates, counts.sum(axis=0), _calibration_error(cases, scores))
+
+
+def _calibration_error(cases: Sequence[Case], scores: Sequence[Scores]) -> float:
+    truth = np.concatenate([c.truth.labels for c in cases])
+    said = np.concatenate([s.probabilities() for s in scores])
+    judged = (truth >= 0) & np.concatenate([s.valid for s in scores])
+    return metrics.calibration_error(truth[judged], said[judged]) if judged.any() else float("nan")
 
 
 def confusions(truths: Iterable[Annotation], said: Iterable[Scores], rows: Ints) -> Ints:

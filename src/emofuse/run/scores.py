@@ -94,11 +94,15 @@ class OneTable:
 
 @dataclass(frozen=True)
 class TableFolder:
-    """A folder with one table for each clip or video, as `emofuse predict` writes them."""
+    """A folder with one table for each clip or video, as `emofuse predict` writes them.
+
+    part: of the bundle, whose columns are read instead of the fused ones (`--per-system`).
+    """
 
     system: str
     path: Path
     tables: Sequence[Path] = field(repr=False)
+    part: str = ""
 
     @cached_property
     def _by_name(self) -> Mapping[str, Path]:
@@ -122,7 +126,12 @@ class TableFolder:
         if path is None:
             return None
         places = {p["person"]: p["centre"][0] for p in entry.get("persons", []) if p.get("centre")}
-        return clip_scores(read_table(path), path, self.system, clip, frames, label_set, places=places)
+        table = read_table(path)
+        if self.part:
+            prefix = f"{self.part.replace('-', '_')}_"
+            table = table.drop(columns=list(label_set.names), errors="ignore")
+            table = table.rename(columns={f"{prefix}{name}": name for name in label_set.names})
+        return clip_scores(table, path, self.system, clip, frames, label_set, places=places)
 
 
 def _names(clip: Clip) -> list[str]:

@@ -1,0 +1,73 @@
+"""`emofuse fuse`: bundles that were trained apart become one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emofuse.apps.options import AsJson, print_json
+
+
+def fuse(
+    bundles: Annotated[
+        list[str],
+        typer.Argument(
+            help="Bundles by name or folder: one that looks at faces, one that listens.", metavar="BUNDLE..."
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Clips with labels, not those that the bundles were trained on.")],
+    out: Annotated[Path, typer.Option(help="Folder for the fused bundle; a killed run goes on there.")],
+    method: Annotated[str, typer.Option(help="How to fuse: log-pool, mcwf, swf, mean, ...")] = "log-pool",
+    split: Annotated[str, typer.Option(help="Part of the data: train, validation, test, or all.")] = "validation",
+    smooth: Annotated[float, typer.Option(help="Seconds by which single faces are smoothed to either side.")] = 1.5,
+    name: Annotated[str, typer.Option(help="Name of the fused bundle.")] = "fused",
+    version: Annotated[str, typer.Option(help="Its version; one of its content unless said.")] = "",
+    measure: Annotated[str, typer.Option(help="What swf and mcwf choose weights by.")] = "cpm",
+    folds: Annotated[int, typer.Option(help="Parts for held-out figures; people are kept together.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the search and the resampling.")] = 0,
+    detector: Annotated[str, typer.Option(help="Face detector: auto, yunet or haar.")] = "auto",
+    jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
+    on: Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fuse trained bundles into one that looks and listens, and say what that is worth on people not fitted on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from emofuse.apps.challenge import show
+    from emofuse.errors import SettingsError
+    from emofuse.run import evaluate as run
+    from emofuse.run.fuse import Request
+    from emofuse.run.fuse import fuse as fuse_bundles
+    from emofuse.run.places import Wish, place
+
+    if not 0 <= smooth <= 60:
+        raise SettingsError(f"--smooth {smooth:g}: give seconds from 0 to 60.")
+    part = None if split == "all" else split
+    settings = run.Settings(split=part, measure=measure, fuse=(method,), folds=folds, seed=seed, rows=True)
+    request = Request(tuple(bundles), data, out, settings, name, version, smooth, detector)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task, done = bar.add_task("predicting", total=None), set[Path]()
+
+        def step(path: Path, share: float, files: int) -> None:
+            done.update([path] if share >= 1 else [])
+            bar.update(task, completed=len(done), total=files, description=path.name)
+
+        bundle, result = fuse_bundles(
+            request,
+            on=place(on, Wish(jobs or 0, 0, address)),
+            note=lambda line: errors.print(f"note: {line}"),
+            progress=step,
+        )
+    run.save_evaluation(result, out)
+    if as_json:
+        print_json(result.to_json())
+        return
+    show(result)
+    print(f"bundle {bundle.name} {bundle.version} written to {out}; use it with: emofuse predict FILE --bundle {out}")
