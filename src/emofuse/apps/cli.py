@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from emofuse import __version__
-from emofuse.apps import challenge, data, fusing, trials
+from emofuse.apps import bundles, challenge, data, trials
 from emofuse.apps.options import AsJson, print_json
 from emofuse.errors import EmofuseError
 
@@ -38,7 +38,8 @@ app.command(
 app.command(
     epilog="Example: emofuse fuse runs/face runs/voice --data clips.csv --out runs/both   |   "
     "emofuse fuse default --data clips.csv --split all --out runs/mine"
-)(fusing.fuse)
+)(bundles.fuse)
+app.command(epilog="Example: emofuse quantise runs/voice --data speech.csv --out runs/voice-int8")(bundles.quantise)
 app.command(
     epilog="Example: emofuse submit results --data affwild2 --edition 2020 --out submission   |   "
     "emofuse submit --check submission --data affwild2 --edition 2020"
