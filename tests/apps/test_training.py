@@ -48,7 +48,8 @@ def test_a_net_learns_from_fer2013_and_says_where_its_bundle_is(run, tmp_path):
         (("mobile-fer",), ["starts from the weights 'mobilefacenet'", "--weights"]),
         (("mobile-fer", "--weights", "no.pt"), ["no.pt: cannot be read"]),
         (("mobile-kelm", *TINY), ["FER-2013 has single faces"]),
-        (("default", "--weights", "face.pt"), ["default: starts from nothing", "--weights face.pt"]),
+        (("default",), ["default: starts from the weights 'mobilefacenet'", "--weights (from https://"]),
+        (("default", "--weights", "no.pt"), ["no.pt: cannot be read"]),
     ],
 )
 def test_a_mistyped_word_is_one_line_and_exit_code_2(run, tmp_path, words, parts):
@@ -73,13 +74,15 @@ def test_the_default_system_takes_the_table_too(run, tmp_path, monkeypatch):
     # What is tested is the way of the data; the net itself is tested where it is defined.
     seen = {}
 
-    def train(data, out, settings, report):
+    def train(data, weights, out, settings, report):
         from emofuse.data.fer2013 import load_fer2013
 
         seen["faces"] = len(load_fer2013(data, "train"))
 
     monkeypatch.setattr("emofuse.systems.default.train", train)
-    code, _, _ = run("train", "default", "--data", fer_table(tmp_path / "fer2013.csv"), "--out", "out")
+    code, _, _ = run(
+        "train", "default", "--data", fer_table(tmp_path / "fer2013.csv"), "--weights", "face.pt", "--out", "out"
+    )
     assert (code, seen) == (0, {"faces": 70})
 
 

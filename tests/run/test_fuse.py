@@ -73,6 +73,13 @@ def test_what_was_predicted_is_not_predicted_again_and_gives_the_same_bundle(bot
     assert other.fusion.weights.method == "mcwf"
 
 
+def test_weights_may_lie_in_half_precision(both, people, tmp_path):
+    plain, _ = made_of(both, data=people, out=tmp_path / "plain")
+    half, _ = made_of(both, data=people, out=tmp_path / "half", half=True)
+    assert half.face.net == tmp_path / "half" / "face.onnx"
+    assert half.fusion.weights.exponents == pytest.approx(plain.fusion.weights.exponents, abs=1e-3)
+
+
 def test_two_nets_on_faces_are_refused(both, people, tmp_path):
     with pytest.raises(SettingsError, match="more than one looks at faces; give one net for each"):
         made_of(both, both, data=people, out=tmp_path)

@@ -23,6 +23,7 @@ def fuse(
     method: Annotated[str, typer.Option(help="How to fuse: log-pool, mcwf, swf, mean, ...")] = "log-pool",
     split: Annotated[str, typer.Option(help="Part of the data: train, validation, test, or all.")] = "validation",
     smooth: Annotated[float, typer.Option(help="Seconds by which single faces are smoothed to either side.")] = 1.5,
+    half: Annotated[bool, typer.Option("--half", help="Keep weights in half precision: half the size.")] = False,
     name: Annotated[str, typer.Option(help="Name of the fused bundle.")] = "fused",
     version: Annotated[str, typer.Option(help="Its version; one of its content unless said.")] = "",
     measure: Annotated[str, typer.Option(help="What swf and mcwf choose weights by.")] = "cpm",
@@ -49,7 +50,7 @@ def fuse(
         raise SettingsError(f"--smooth {smooth:g}: give seconds from 0 to 60.")
     part = None if split == "all" else split
     settings = run.Settings(split=part, measure=measure, fuse=(method,), folds=folds, seed=seed, rows=True)
-    request = Request(tuple(bundles), data, out, settings, name, version, smooth, detector)
+    request = Request(tuple(bundles), data, out, settings, name, version, smooth, half, detector)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:

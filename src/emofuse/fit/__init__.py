@@ -8,6 +8,7 @@ from emofuse.fit.devices import DEVICES, device, fresh
 from emofuse.fit.examples import Data, Examples, Inputs, labels
 from emofuse.fit.export import export_onnx, face_example, wave_example
 from emofuse.fit.face_augment import AUGMENTS, CompactAugment, Draws, PaperAugment, VideoAugment
+from emofuse.fit.half import halve_onnx
 from emofuse.fit.logs import EVENTS, HISTORY, Epoch, Progress, Watch
 from emofuse.fit.loop import CHECKPOINT, KEEP, fit
 from emofuse.fit.loss import BALANCES, inverse_weights
@@ -58,6 +59,7 @@ __all__ = [
     "face_example",
     "fit",
     "fresh",
+    "halve_onnx",
     "inverse_weights",
     "labels",
     "lr_at",

@@ -30,7 +30,7 @@ from emofuse.systems.bundle import Bundle, load
 from emofuse.systems.fused import Fused, write_fused
 from emofuse.systems.fusing import FACE, VOICE, WINDOWS, FusionPart
 
-DRAFT, TABLES = "unfused", "parts"  # folders in the output
+DRAFT, TABLES, HALF = "unfused", "parts", "half"  # folders in the output
 
 Progress = Callable[[Path, float, int], None]
 """Told which file is done to which part, 0 to 1, of how many files."""
@@ -43,6 +43,7 @@ class Request:
     bundles: names or folders; together they have at most one net on faces and one on voices.
     data: clips with labels; weights are fitted on the part `settings.split`. settings.fuse: the one method.
     smooth_seconds: how far single faces are smoothed to either side; 0 leaves each by itself.
+    half: weights of the nets lie on disk in half precision.
     """
 
     bundles: tuple[str, ...]
@@ -52,6 +53,7 @@ class Request:
     name: str = "fused"
     version: str = ""
     smooth_seconds: float = 1.5
+    half: bool = False
     detector: str = "auto"
 
 
@@ -115,7 +117,17 @@ def _together(bundles: list[Bundle], request: Request) -> Fused:
         )
     if face is not None and face.calibration is not None and face.smoothing is None and request.smooth_seconds:
         face = replace(face, smoothing=Triangle(ticks(request.smooth_seconds)))
+    if request.half:
+        face = face and replace(face, net=_halved(face.net, request.out / HALF))
+        voice = voice and replace(voice, net=_halved(voice.net, request.out / HALF))
     return Fused(request.name, DRAFT, FusionPart(_even(parts, labels)), face, voice)
+
+
+def _halved(net: Path, folder: Path) -> Path:
+    from emofuse.fit import halve_onnx
+
+    halve_onnx(net, folder / net.name)
+    return folder / net.name
 
 
 def _even(parts: tuple[str, ...], labels: LabelSet) -> Pooled:

@@ -51,12 +51,16 @@ def start(net: Any, name: str, weights: Path) -> dict[str, Any]:
     return {"licence": said.get("licence", entry.licence), "start": origin}
 
 
-def without_weights(system: str, name: str, *, scratch: str) -> SettingsError:
-    """What to say where pretrained weights are needed and not given."""
+def without_weights(system: str, name: str, *, scratch: str = "") -> SettingsError:
+    """What to say where pretrained weights are needed and not given.
+
+    scratch: the setting that does without, if there is one.
+    """
     entry = pretrained.known(name)
+    without = f", or train from nothing with --set {scratch}=true" if scratch else ""
     return SettingsError(
         f"{system}: starts from the weights {entry.name!r} ({entry.what}); give their file with --weights "
-        f"(from {entry.source}), or train from nothing with --set {scratch}=true."
+        f"(from {entry.source}){without}."
     )
 
 

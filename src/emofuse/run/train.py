@@ -67,17 +67,26 @@ def train(
 
 def _train_default(request: Request, report: Callable[[str], None]) -> None:
     from emofuse.core.settings import with_settings
+    from emofuse.run.learning import without_weights
     from emofuse.systems import default
 
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise SettingsError("default: is trained by one process; start it without torchrun.")
-    if request.weights is not None:
-        raise SettingsError(f"default: starts from nothing; leave out --weights {request.weights}.")
+    if request.weights is None:
+        raise without_weights(DEFAULT, default.START)
     settings = with_settings(default.DefaultSettings(), dict(request.changes))
     if request.epochs is not None:
-        settings = replace(settings, fit=replace(settings.fit, epochs=request.epochs, polish_epochs=0))
-    total = settings.fit.epochs + settings.fit.polish_epochs
-    default.train(request.data, request.out, settings, lambda epoch: report(_line(epoch, total)))
+        shorter = {
+            name: replace(getattr(settings, name), epochs=request.epochs, polish_epochs=0)
+            for name in ("mobile", "compact")
+        }
+        settings = replace(settings, **shorter)
+
+    def tell(net: str, epoch: Epoch) -> None:
+        own = getattr(settings, net)
+        report(f"{net}: {_line(epoch, own.epochs + own.polish_epochs)}")
+
+    default.train(request.data, request.weights, request.out, settings, tell)
 
 
 def _train_system(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> bool:
