@@ -38,11 +38,11 @@ from torch import nn
 from emofuse import fit, metrics
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.store import atomic, digest, file_digest
-from emofuse.fit.speech_augment import SpeechAugment
 from emofuse.media.audio import AudioReader
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm
 from emofuse.nets.compact_speech import CompactSpeech
 from emofuse.nets.logmel import LogMel
+from emofuse.systems.paper import system
 
 RATE_HZ = 16_000
 FOLDS = 5
@@ -78,12 +78,8 @@ class Trained:
     settings: fit.FitSettings
 
 
-COMPACT = Trained(
-    CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ,
-    fit.Waveforms(shift_samples=8_000, augment=SpeechAugment(speed=0.1, narrow=0.15, echo=0.15, noise=0.2)),
-    fit.FitSettings(epochs=24, batch=16, optimiser="adamw", lr=2e-3, weight_decay=0.02, label_smoothing=0.1,
-                    average_decay=0.98, keep="loss"),
-)  # fmt: skip
+_DEFINED = system("compact-speech")
+COMPACT = Trained(CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, _DEFINED.voice.augment, _DEFINED.fit)
 LSTM = Trained(
     Cnn1dLstm, 12_000, 48_000, 19_200, fit.Waveforms(),
     fit.FitSettings(epochs=2, batch=20, optimiser="nadam", lr=2.5e-4, weight_decay=0, schedule="constant",
