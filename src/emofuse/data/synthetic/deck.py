@@ -40,7 +40,7 @@ def deal_emotions(
     emotions = ["neutral"] * len(frames)
     free: list[int] = rng.permutation(len(frames)).tolist()
     if len(frames) < _ROOM:
-        for name in [*reversed(shares)][: len(frames) // 2]:
+        for name in list(shares)[::-1][: len(frames) // 2]:
             emotions[free.pop()] = name
         return emotions
     for name, share in shares.items():

@@ -66,8 +66,8 @@ def make_corpus(
 ) -> Corpus:
     """Make a corpus of drawn and synthesised people in the layout of Aff-Wild2, warts and all.
 
-    The same videos, seconds, seed and ease give the same bytes, whatever the number of processes. A call that was killed
-    goes on where it stopped; a finished corpus is left as it is.
+    The same videos, seconds, seed and ease give the same bytes, whatever the number of processes. A call that was
+    killed goes on where it stopped; a finished corpus is left as it is.
 
     Args:
         videos: how many, at least 3; from 12 on every frame rate and every wart occurs.
