@@ -1,4 +1,4 @@
-"""A table 1 is the same wherever it is made, and however often what makes it is killed."""
+"""A table 1 and a sweep are the same wherever they are made, and however often what makes them is killed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from emofuse.run import sweep as sweeps
 from emofuse.run.jobs import Processes, Ray
 from emofuse.run.making import Watch
 from emofuse.run.table1 import table1
@@ -48,13 +49,13 @@ def files(folder: Path) -> dict[str, bytes]:
         name = str(path.relative_to(folder))
         if path.is_file() and path.name not in TIMES and "checkpoint" not in name:
             content = path.read_bytes()
-            found[name] = _untimed(content) if path.name == "table1.json" else content
+            found[name] = _untimed(content) if path.name in ("table1.json", "sweep.json") else content
     return found
 
 
 def _untimed(content: bytes) -> bytes:
     result = json.loads(content)
-    for values in (result, *result["systems"].values()):
+    for values in (result, *(result["systems"].values() if "systems" in result else result["rows"])):
         values.pop("seconds")
     return json.dumps(result).encode()
 
@@ -106,6 +107,15 @@ def test_two_machines_of_a_ray_cluster_make_the_same_files_though_a_worker_dies(
     assert killed.is_set()
     assert any("the process at work on it died; it is done again" in line for line in said)
     same(files(tmp_path / "out"), whole)
+
+
+def test_a_sweep_on_ray_makes_the_same_files(corpus, tmp_path):
+    pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
+    changes = {"fit.epochs": "2", "fit.batch": "4"}
+    asked = sweeps.Request("cnn1d-lstm", {"window": ("1", "2")}, corpus[0], tmp_path / "here", changes=changes)
+    sweeps.sweep(asked)
+    sweeps.sweep(replace(asked, out=tmp_path / "ray"), on=Ray())
+    same(files(tmp_path / "ray"), files(tmp_path / "here"))
 
 
 def _kill_one(killed: threading.Event) -> None:
