@@ -20,9 +20,9 @@ from emofuse.core.store import write_json
 from emofuse.errors import SettingsError
 from emofuse.run.evaluate import Settings, cases_of
 from emofuse.run.jobs import Here, Where
+from emofuse.run.made import Bundles, machine, sources_of, system_of
 from emofuse.run.making import Watch, claim, make, opened
 from emofuse.run.parts import Definition, Parts, Site, from_nothing, parts_of
-from emofuse.run.table1 import Bundles, machine, sources_of, system_of
 from emofuse.run.table1_plan import THREADS, check_scale, scale_notes, scaled
 from emofuse.run.table1_rows import about, counted, estimates, gained, places
 from emofuse.systems.paper import system
