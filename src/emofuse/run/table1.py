@@ -39,23 +39,23 @@ def table1(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> d
         OutputError: the folder cannot be written, or holds the result of another version or of other data.
     """
     began = time.monotonic()
-    data = opened(request.data)
+    data = opened(request.trial.data)
     for part in ("train", "validation"):
         data.part(part)
     planned = plan(request, data)
-    claim(request.out, data, what="a table 1", version=FORMAT)
+    claim(request.trial.out, data, what="a table 1", version=FORMAT)
     bundles = make(planned.systems, present(data), on=on, watch=watch)
     watch.progress("comparing", 1.0)
     sources = sources_of(planned.systems, bundles, "validation")
-    compared = compare(planned.rows, data, sources, Settings(seed=request.seed))
+    compared = compare(planned.rows, data, sources, Settings(seed=request.trial.seed))
     for row, fitted in compared.fitted.items():
-        save_fusion(request.out / "fusions" / f"{row}.safetensors", fitted)
+        save_fusion(request.trial.out / "fusions" / f"{row}.safetensors", fitted)
     submissions, notes = _submit(planned, bundles, data, compared)
     result = _result(planned, bundles, data, compared) | {"seconds": round(time.monotonic() - began, 1)}
     for row in result["rows"]:
         row["submission"] = submissions.get(row["name"])
     result["notes"] += notes
-    write_json(request.out / "table1.json", result)
+    write_json(request.trial.out / "table1.json", result)
     plain: dict[str, Any] = json.loads(json.dumps(result))  # as the file has it: lists, no tuples
     return plain
 
@@ -67,13 +67,13 @@ def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
     written, notes, all_sources = {}, list[str](), sources_of(planned.systems, bundles, "test")
     for row in planned.rows:
         sources = [all_sources[name] for name in row.parts]
-        folder = planned.request.out / "submissions" / row.name
+        folder = planned.request.trial.out / "submissions" / row.name
         try:
             done = submit(data, sources, folder, edition=EDITIONS["2020"], fitted=compared.fitted.get(row.name))
         except DataError as error:
             notes.append(f"{row.name}: no submission: {error}")
             continue
-        written[row.name] = str(folder.relative_to(planned.request.out))
+        written[row.name] = str(folder.relative_to(planned.request.trial.out))
         notes += [f"{row.name}, submission: {note}" for note in done.notes]
     return written, notes
 
@@ -87,8 +87,8 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
         "split": "validation",
         "labels": list(data.label_set.names),
         **compared.about,
-        "scale": request.scale,
-        "seed": request.seed,
+        "scale": request.trial.scale,
+        "seed": request.trial.seed,
         "rows": [_row(row, compared.rows[row.name]) for row in planned.rows],
         "baseline_quoted": BASELINE_VALIDATION,
         "systems": {name: system_of(planned.systems, name, bundles[name]) for name in planned.parts},

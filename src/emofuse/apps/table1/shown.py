@@ -25,7 +25,7 @@ def run_and_show(request: Request, *, on: Where, quiet: bool) -> dict[str, Any]:
     """Run with one progress bar for everything on standard error; the table goes to standard output."""
     with watched("table 1", quiet=quiet) as watch:
         result = table1(request, watch, on=on)
-    show(result, text, [request.out / "table1.json", *write(result, request.out)], quiet=quiet)
+    show(result, text, [request.trial.out / "table1.json", *write(result, request.trial.out)], quiet=quiet)
     return result
 
 
