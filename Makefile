@@ -3,11 +3,16 @@ DEMO := .venv-demo
 DEV := .venv
 SOURCES := $(shell find src -type f -not -name '*.pyc')
 
-.PHONY: demo test test-slow check lint format clean
+.PHONY: demo table1 test test-slow check lint format clean
 
 demo: $(DEMO)/ready
 	@$(DEMO)/bin/emofuse data sample demo/sample.mp4
 	@$(DEMO)/bin/emofuse predict demo/sample.mp4 --out demo/result --plot
+
+# Made people, small nets: all ten rows in minutes. A run that was killed goes on where it was.
+table1: $(DEV)/ready
+	$(DEV)/bin/emofuse data make runs/table1/corpus --easy --videos 96 --seconds 8 --seed 1
+	$(DEV)/bin/emofuse table1 --data runs/table1/corpus --out runs/table1/out --jobs 2
 
 test: $(DEV)/ready
 	$(DEV)/bin/pytest -m "not slow"

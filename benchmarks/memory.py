@@ -69,8 +69,8 @@ def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None
         targets = np.repeat(targets[:, None], voice.answers, axis=1) if voice.answers > 1 else targets
     else:
         entry, face = pretrained.known(definition.face.weights), definition.face
-        net = entry.net.tiny(7) if tiny else entry.build(7)
-        size = int(entry.net.tiny().preprocessing.size) if tiny else face.size
+        net = entry.small(7) if tiny else entry.build(7)
+        size = net.settings.size if tiny else face.size
         prepare = fit.Faces(face.colour, face.mean, face.scale, size, fit.AUGMENTS[face.augment]())
         inputs = rng.integers(256, size=(3 * batch, face.side, face.side, 3), dtype=np.uint8)
         example = fit.face_example(size, n=2, channels=3)

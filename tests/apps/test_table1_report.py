@@ -88,6 +88,7 @@ def result(rows: list[dict[str, Any]], systems: Mapping[str, Any], **changes: An
         "frames": 3456,
         "scale": "tiny",
         "seed": 0,
+        "always": {"label": "neutral", "cpm": [0.2, 0.18, 0.22]},
         "interval": "95 % bootstrap over videos, 2000 resamples, seed 0",
         "rows": rows,
         "baseline_quoted": 36.0,
@@ -321,17 +322,20 @@ def test_only_a_gain_whose_interval_excludes_zero_is_beyond_chance(gain, verdict
     )
 
 
-def test_the_summary_names_what_gains_and_what_loses(whole):
-    said = "Better than the best of their parts, beyond chance: best. Worse, beyond chance: worst."
+def test_the_summary_names_what_is_above_chance_and_what_gains_and_what_loses(whole):
+    said = (
+        "Above always saying neutral with their whole interval: face. Not above always saying neutral beyond chance: "
+        "voice. Better than the best of their parts, beyond chance: best. Worse, beyond chance: worst."
+    )
     assert words.summary(whole) == said
     assert said in markdown(whole)
     assert said in page(whole).text
-    assert said in terminal(whole)
+    assert said in " ".join(terminal(whole).split())
 
 
 def test_without_a_gain_beyond_chance_the_summary_says_so(whole):
     whole["rows"] = [row for row in whole["rows"] if row["name"] not in ("best", "worst")]
-    assert words.summary(whole) == "No fusion is better than the best of its parts beyond chance."
+    assert words.fusions(whole) == "No fusion is better than the best of its parts beyond chance."
 
 
 def test_gains_are_told_in_points_with_their_sign(whole):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
+import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from emofuse.fit import fresh  # noqa: E402 (torch may be missing)
 from emofuse.nets.compact import CompactFace, CompactFaceSettings  # noqa: E402
+from emofuse.nets.pretrained import known, load_pretrained  # noqa: E402
+from emofuse.systems.bundle import shipped  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -82,3 +86,15 @@ def test_no_strided_1x1_convolution_has_fewer_channels_than_a_block_of_onednn(bu
 
 def test_the_net_for_tests_is_small():
     assert sum(p.numel() for p in CompactFace.tiny().parameters()) < 20_000
+
+
+def test_the_net_of_the_default_bundle_comes_back_from_its_onnx_file():
+    path = shipped()["default"] / "face.onnx"
+    net = fresh(known("compact").build, seed=0)
+    assert load_pretrained(net, path, name="compact") == ()
+    faces = 255 * torch.rand(3, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = net.eval()(faces / 255)
+    expected = onnxruntime.InferenceSession(str(path)).run(None, {"input": faces.numpy() / 255})
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.numpy(), two, rtol=1e-4, atol=1e-4)

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.fit import Faces, fresh  # noqa: E402
-from emofuse.nets.grey import FromGrey, StandardisedGrey, standardised  # noqa: E402
+from emofuse.nets.grey import Evened, FromGrey, StandardisedGrey, standardised  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
 
 
@@ -32,3 +32,15 @@ def test_a_standardised_face_has_mean_0_and_deviation_1_and_one_of_one_grey_is_0
     assert standardised(faces).mean(dim=(1, 2, 3)).abs().max() < 1e-5
     assert (standardised(faces).square().mean(dim=(1, 2, 3)) - 1).abs().max() < 1e-3
     assert not standardised(torch.full((1, 1, 8, 8), 7.0)).any()
+
+
+def test_a_net_behind_it_is_given_pixels_of_mean_128_and_deviation_64():
+    given = []
+
+    def net(faces):
+        given.append(faces)
+        return faces, faces
+
+    Evened(net)(0.1 + 0.2 * torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    assert (given[0].mean(dim=(1, 2, 3)) - 128).abs().max() < 1e-2
+    assert (given[0].std(dim=(1, 2, 3), correction=0) - 64).abs().max() < 2

@@ -15,8 +15,9 @@ from safetensors.torch import save_file  # noqa: E402
 
 from emofuse.core.store import file_digest  # noqa: E402
 from emofuse.errors import OutputError, WeightsError  # noqa: E402
-from emofuse.fit import fresh  # noqa: E402
+from emofuse.fit import export_onnx, face_example, fresh  # noqa: E402
 from emofuse.nets import pretrained  # noqa: E402
+from emofuse.nets.compact import CompactFace  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
 from emofuse.nets.pretrained import (  # noqa: E402
     Head,
@@ -66,6 +67,10 @@ def original(name: str, folder: Path, *, seed: int = 0) -> Path:
         net = fresh(MobileFaceNet.tiny, seed=seed)
         torch.save({k: v for k, v in net.state_dict().items() if not k.startswith(net.head)}, path)
         return path
+    if name == "compact":
+        net = fresh(lambda: CompactFace(entry.settings), seed=seed)
+        export_onnx(net, face_example(entry.settings.size), path, outputs=("embedding", "logits"))
+        return path
     if name.startswith("pann"):
         widths, logmel = entry.settings.widths, entry.settings.logmel
         shapes = pann_shapes(window=logmel.window, mels=logmel.mels, widths=widths, hidden=entry.settings.hidden)
@@ -76,7 +81,7 @@ def original(name: str, folder: Path, *, seed: int = 0) -> Path:
     return write(path, in_net(layers, average_image(entry.settings.size, rng)))
 
 
-NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet", "pann-16k", "pann-32k")
+NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet", "compact", "pann-16k", "pann-32k")
 
 
 def test_the_names_are_those_of_the_tests():
@@ -156,6 +161,7 @@ FOUND = {
     "vggface": "a MATLAB 5 to 7 file",
     "vggfer": "a MATLAB 7.3 file",
     "mobilefacenet": "a zip archive, as torch saves them",
+    "compact": "something else",
     "pann-16k": "a zip archive, as torch saves them",
     "pann-32k": "a zip archive, as torch saves them",
 }
@@ -199,7 +205,7 @@ def test_a_missing_and_an_empty_file_are_refused(tmp_path, name):
     with pytest.raises(WeightsError, match=r"w.bin: cannot be read .No such file"):
         convert(tmp_path / "w.bin", name)
     (tmp_path / "w.bin").touch()
-    with pytest.raises(WeightsError, match=r"w.bin: expected a .*, found empty"):
+    with pytest.raises(WeightsError, match=r"w.bin: expected an? .*, found empty"):
         convert(tmp_path / "w.bin", name)
 
 
@@ -279,7 +285,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_entry_says_where_its_file_comes_from_and_its_licence(name):
     entry = known(name)
-    assert entry.source.startswith("https://")
+    assert entry.source.startswith("https://") or entry.bundle
     assert all((entry.file, entry.form, entry.what, entry.licence))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from emofuse.data.fer2013 import load_fer2013
 from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.media.faces.crop import fer_crop, identity_crop
 from emofuse.nets import pretrained
-from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.nets.resized import Resized
 from emofuse.nets.vggface import VGGFace, VGGFaceSettings
 from emofuse.run.train import Request, train
@@ -77,14 +77,14 @@ def test_the_bundle_of_the_stage_has_the_framing_of_fer2013_and_takes_grey_faces
 
 
 @pytest.mark.parametrize(
-    ("parent", "system", "net"), [("vggfer", "vggfer-kelm", VGGFace), ("mobile-fer", "mobile-kelm", MobileFaceNet)]
+    ("parent", "system", "name"), [("vggfer", "vggfer-kelm", "vggfer"), ("mobile-fer", "mobile-kelm", "mobilefacenet")]
 )
-def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus, tmp_path, parent, system, net):
+def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus, tmp_path, parent, system, name):
     bundle = trained(system, corpus[0], tmp_path, weights=runs[parent])
     assert bundle.card["start"]["name"] == parent
     assert bundle.face.crop == identity_crop(112)
-    weights = net.tiny()
-    pretrained.load_pretrained(weights, runs[parent] / WEIGHTS, name=parent if parent == "vggfer" else "mobilefacenet")
+    weights = pretrained.known(name).small(7)
+    pretrained.load_pretrained(weights, runs[parent] / WEIGHTS, name=name)
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
     given = bundle.face.input
     prepare = fit.Faces(given.colour, given.mean, given.scale, None, None)
@@ -96,7 +96,8 @@ def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus,
 def test_the_bundle_says_of_colour_crops_what_the_net_said_of_the_grey_images(table, tmp_path, monkeypatch):
     # Faces of 48 pixels, so that nothing is resized on either way.
     small = VGGFaceSettings(widths=(4, 6), convolutions=(1, 1), hidden=10, size=48)
-    monkeypatch.setattr(VGGFace, "tiny", classmethod(lambda cls, classes=7: cls(small)))
+    entry = pretrained.known("vggface")
+    monkeypatch.setitem(pretrained.KNOWN, "vggface", replace(entry, small=lambda _: VGGFace(small)))
     bundle = stage("vggfer", table, tmp_path)
     images = load_fer2013(table, "public-test")
     said = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)(np.repeat(images.faces[..., None], 3, axis=3))
@@ -129,7 +130,7 @@ def test_the_stage_may_learn_from_clips_like_every_net(corpus, tmp_path):
     ("system", "changes", "weights", "error", "message"),
     [
         ("mobile-kelm", {}, "vggfer", WeightsError, r"or a MobileFaceNet .*, found a VGGFace trained as 'vggfer'"),
-        ("vggfer-kelm", {"face__tiny": "false"}, "vggfer", WeightsError, r"'average' is \[3, 16, 16\] in the file"),
+        ("vggfer-kelm", {"face__tiny": "false"}, "vggfer", WeightsError, r"'average' is \[3, 56, 56\] in the file"),
         ("vggfer-kelm", {"face__scratch": "true"}, "vggfer", SettingsError, "face.scratch starts from random weights"),
         ("vggfer-kelm", {}, ".", WeightsError, r"a folder without weights\.safetensors; give that of a finished"),
         ("vggfer-kelm", {}, "no.mat", WeightsError, r"no\.mat: cannot be read"),

@@ -14,12 +14,13 @@ from emofuse.run.making import Watch
 from emofuse.run.sweep import Request, sweep, variants
 from emofuse.run.table1 import table1
 from emofuse.run.table1_plan import Request as Table1Request
+from emofuse.run.trial import Trial
 
 QUICK = {"fit.epochs": "1", "fit.batch": "4"}
 
 
 def asked(system: str, over: dict[str, str], **more) -> Request:
-    return Request(system, {k: tuple(v.split(",")) for k, v in over.items()}, Path("aw"), Path("out"), **more)
+    return Request(system, {k: tuple(v.split(",")) for k, v in over.items()}, Trial(Path("aw"), Path("out"), **more))
 
 
 def test_of_several_settings_all_combinations_are_variants():
@@ -64,7 +65,7 @@ def request_(corpus, tmp_path_factory) -> Request:
     changes = QUICK | {"face.rate_hz": "1"}
     over = {"kernel": ("poly", "linear"), "C": ("1", "3")}
     out = tmp_path_factory.mktemp("sweep") / "out"
-    return Request("vggface2-svm", over, corpus[0], out, changes=changes, detector="haar")
+    return Request("vggface2-svm", over, Trial(corpus[0], out, detector="haar"), changes)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(told, request_):
     again = sweep(request_, Watch(say=said.append))
     assert said == []
     assert again["rows"] == told[0]["rows"]
-    assert json.loads((request_.out / "sweep.json").read_text())["rows"] == again["rows"]
+    assert json.loads((request_.trial.out / "sweep.json").read_text())["rows"] == again["rows"]
 
 
 def test_more_values_train_only_what_is_new(told, request_):
@@ -117,4 +118,4 @@ def test_the_table_has_a_row_for_each_variant_and_warns_of_choosing_the_best(tol
 
 def test_a_sweep_is_not_written_over_a_table_1(told, request_):
     with pytest.raises(OutputError, match="holds a sweep, not a table 1"):
-        table1(Table1Request(request_.data, request_.out, ("vggface2",), detector="haar"))
+        table1(Table1Request(request_.trial, ("vggface2",)))

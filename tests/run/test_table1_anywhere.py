@@ -1,4 +1,4 @@
-"""A table 1 is the same wherever it is made, and however often what makes it is killed."""
+"""A table 1 and a sweep are the same wherever they are made, and however often what makes them is killed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from emofuse.run import sweep as sweeps
 from emofuse.run.jobs import Processes, Ray
 from emofuse.run.making import Watch
 from emofuse.run.table1 import table1
 from emofuse.run.table1_plan import Request
+from emofuse.run.trial import Trial
 
 pytestmark = pytest.mark.slow
 
@@ -32,13 +34,13 @@ TIMES = {"training.json", "history.csv"}  # how long it took is told in these
 
 @pytest.fixture(scope="module")
 def asked(corpus, tmp_path_factory) -> Request:
-    return Request(corpus[0], tmp_path_factory.mktemp("here") / "out", ROWS, changes=CHANGES, detector="haar")
+    return Request(Trial(corpus[0], tmp_path_factory.mktemp("here") / "out", detector="haar"), ROWS, CHANGES)
 
 
 @pytest.fixture(scope="module")
 def whole(asked) -> dict[str, bytes]:
     table1(asked)
-    return files(asked.out)
+    return files(asked.trial.out)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -48,13 +50,18 @@ def files(folder: Path) -> dict[str, bytes]:
         name = str(path.relative_to(folder))
         if path.is_file() and path.name not in TIMES and "checkpoint" not in name:
             content = path.read_bytes()
-            found[name] = _untimed(content) if path.name == "table1.json" else content
+            found[name] = _untimed(content) if path.name in ("table1.json", "sweep.json") else content
     return found
+
+
+def elsewhere(asked: Any, out: Path) -> Any:
+    """The same request for another folder."""
+    return replace(asked, trial=replace(asked.trial, out=out))
 
 
 def _untimed(content: bytes) -> bytes:
     result = json.loads(content)
-    for values in (result, *result["systems"].values()):
+    for values in (result, *(result["systems"].values() if "systems" in result else result["rows"])):
         values.pop("seconds")
     return json.dumps(result).encode()
 
@@ -65,13 +72,13 @@ def same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
 
 
 def test_processes_make_the_same_files(asked, whole, tmp_path):
-    table1(replace(asked, out=tmp_path / "out"), on=Processes(2))
+    table1(elsewhere(asked, tmp_path / "out"), on=Processes(2))
     same(files(tmp_path / "out"), whole)
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_files(asked, whole, tmp_path):
     rng, out = random.Random(0), tmp_path / "out"
-    words = ["table1", "--data", str(asked.data), "--out", str(out), "--detector", "haar", "--jobs", "2"]
+    words = ["table1", "--data", str(asked.trial.data), "--out", str(out), "--detector", "haar", "--jobs", "2"]
     words += [word for row in ROWS for word in ("--rows", row)]
     words += [word for change in CHANGES.items() for word in ("--set", "=".join(change))]
     kills = 0
@@ -100,12 +107,21 @@ def test_two_machines_of_a_ray_cluster_make_the_same_files_though_a_worker_dies(
         cluster.add_node(num_cpus=1)
         threading.Thread(target=_kill_one, args=(killed,), daemon=True).start()
         place: Any = Ray(cluster.address)
-        table1(replace(asked, out=tmp_path / "out"), Watch(say=said.append), on=place)
+        table1(elsewhere(asked, tmp_path / "out"), Watch(say=said.append), on=place)
     finally:
         cluster.shutdown()
     assert killed.is_set()
     assert any("the process at work on it died; it is done again" in line for line in said)
     same(files(tmp_path / "out"), whole)
+
+
+def test_a_sweep_on_ray_makes_the_same_files(corpus, tmp_path):
+    pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
+    changes = {"fit.epochs": "2", "fit.batch": "4"}
+    asked = sweeps.Request("cnn1d-lstm", {"window": ("1", "2")}, Trial(corpus[0], tmp_path / "here"), changes)
+    sweeps.sweep(asked)
+    sweeps.sweep(elsewhere(asked, tmp_path / "ray"), on=Ray())
+    same(files(tmp_path / "ray"), files(tmp_path / "here"))
 
 
 def _kill_one(killed: threading.Event) -> None:

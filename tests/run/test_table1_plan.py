@@ -8,14 +8,15 @@ import pytest
 
 from emofuse.errors import SettingsError
 from emofuse.run.table1_plan import Plan, Request, plan
+from emofuse.run.trial import Trial
 from emofuse.systems.paper import TABLE1
 from sets import MadeData
 
 DATA = MadeData({"a": [0, 1]})
 
 
-def planned(**asked) -> Plan:
-    return plan(Request(Path("aw"), Path("out"), **asked), DATA)
+def planned(*, rows=(), changes=None, **asked) -> Plan:
+    return plan(Request(Trial(Path("aw"), Path("out"), **asked), rows, changes or {}), DATA)
 
 
 def test_all_ten_rows_need_five_systems_and_one_net_serves_two():

@@ -43,6 +43,14 @@ def test_a_fused_row_is_told_in_sample_and_held_out(compared):
     assert figures["in_sample"]["cpm"][0] > compared.rows["vggface2-svm"]["in_sample"]["cpm"][0]
 
 
+def test_what_needs_no_system_is_told_beside(compared):
+    truth = np.concatenate([np.array(DATA.labels[clip.id]) for clip in DATA.part("validation")])
+    commonest = int(np.bincount(truth[truth >= 0]).argmax())
+    counts = confusion(truth, np.full(len(truth), commonest), classes=7)
+    assert compared.about["always"]["label"] == DATA.label_set.names[commonest]
+    assert compared.about["always"]["cpm"][0] == pytest.approx(float(MEASURES["cpm"](counts)))
+
+
 def test_the_gain_is_over_the_best_part_and_held_out(compared):
     figures = compared.rows["mcwf-best"]
     alone = compared.rows["vggface2-svm"]["in_sample"]["cpm"][0]

@@ -12,19 +12,23 @@ import pytest
 import torch
 
 from emofuse import fit, heads
+from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Track
 from emofuse.data.dataset import open_data
 from emofuse.errors import DataError, SettingsError, WeightsError
+from emofuse.media.faces.crop import FRAMINGS, identity_crop
 from emofuse.run import predict as predicting
 from emofuse.run.heads import window_rows
 from emofuse.run.learning import Place
 from emofuse.run.train import Request, train
 from emofuse.run.visual import train_visual
+from emofuse.systems.bundle import load
 from emofuse.systems.detectors import choose_detector
 from emofuse.systems.engine import Engine
+from emofuse.systems.face import OUTPUT, FaceScorer
 from emofuse.systems.paper import SYSTEMS, system
 from emofuse.systems.spec import Head, Window
 from media.clips import moving_picture, write
@@ -89,6 +93,26 @@ def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, place, tmp_pat
     assert bundle.face.window.step == bundle.face.window.width  # without overlap
 
 
+def test_an_evened_bundle_takes_faces_of_any_light_for_the_same(corpus, place, tmp_path):
+    definition = with_settings(system("mobile"), TINY | {"face.evened": "true", "face.augment": "gentle"})
+    bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
+    faces = np.random.default_rng(0).integers(0, 100, (3, 112, 112, 3)).astype(np.uint8)
+    judge = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)
+    np.testing.assert_allclose(judge(2 * faces + 40), judge(faces), rtol=1e-2, atol=1e-3)
+
+
+def test_the_compact_net_starts_from_the_weights_that_come_along(corpus, place, tmp_path):
+    bundle = trained_by(system("compact-kelm"), open_data(corpus[0]), replace(place, out=tmp_path))
+    assert bundle.card["start"]["name"] == "compact"
+    assert bundle.face.input.colour is Colour.GREY
+    assert bundle.face.crop == identity_crop(112)  # the faces that the corpus brings
+
+
+def test_faces_are_cut_from_videos_as_the_net_has_learned_them():
+    face = system("compact").face
+    assert FRAMINGS[face.framing](face.side) == load("default").face.crop
+
+
 def test_window_rows_take_the_commonest_label_of_their_faces_and_leave_out_what_has_none():
     labels = [0] * 10 + [3] * 20 + [-1] * 30
     data = MadeData({"v": labels}, rate_hz=5)
@@ -114,6 +138,7 @@ def test_every_definition_has_its_row_and_digest():
         ("mobile-svm", {"fit.epochs": "many"}, SettingsError, "many"),
         ("mobile-svm", {}, SettingsError, r"starts from the weights 'mobilefacenet'.*--weights"),
         ("mobile", {"face.tiny": "true", "fit.epochs": "0"}, SettingsError, "nothing is learned"),
+        ("mobile", TINY | {"face.framing": "far"}, SettingsError, "choose identity, fer"),
         ("mobile-svm", TINY | {"window.head.kind": "forest"}, SettingsError, "choose svm or kelm"),
     ],
 )

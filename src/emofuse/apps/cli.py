@@ -210,7 +210,9 @@ def weights_import(
     path: Annotated[Path, typer.Argument(help="The file as it was published.", metavar="FILE")],
     name: Annotated[
         str,
-        typer.Option("--as", help="Which weights it is: vggface2, vggface, vggfer, mobilefacenet, pann-16k, pann-32k."),
+        typer.Option(
+            "--as", help="Which weights it is: vggface2, vggface, vggfer, mobilefacenet, compact, pann-16k, pann-32k."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write; NAME.safetensors in the cache unless said.")] = None,
 ) -> None:

@@ -88,6 +88,10 @@ def make(
     seed: Annotated[
         int, typer.Option(help="Other people, voices and emotions; the same seed gives the same bytes.")
     ] = 0,
+    easy: Annotated[
+        bool,
+        typer.Option("--easy", help="Emotions equally often, nothing behind the voices, at most 15 frames a second."),
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
 ) -> None:
     """Make a corpus of drawn, talking people in the layout of Aff-Wild2 (2020), labels, gaps and warts included.
@@ -99,7 +103,7 @@ def make(
     def tell(line: str) -> None:
         print(line, file=sys.stderr)
 
-    corpus = make_corpus(path, videos=videos, seconds=seconds, seed=seed, processes=jobs, progress=tell)
+    corpus = make_corpus(path, videos=videos, seconds=seconds, seed=seed, easy=easy, processes=jobs, progress=tell)
     done = f"{corpus.made} of {len(corpus.videos)} videos made" if corpus.made else "was there already; nothing to do"
     print(f"{path}: {done}, {len(corpus.entries)} entries. Look at it: emofuse data check {path}")
 

@@ -38,9 +38,9 @@ def run_and_show(request: Request, *, on: Where, quiet: bool) -> dict[str, Any]:
     """Run with one progress bar for everything on standard error; the table goes to standard output."""
     with watched("sweep", quiet=quiet) as watch:
         result = sweep(request, watch, on=on)
-    path = request.out / "sweep.md"
+    path = request.trial.out / "sweep.md"
     write_bytes(path, markdown(result).encode())
-    show(result, text, [request.out / "sweep.json", path], quiet=quiet)
+    show(result, text, [request.trial.out / "sweep.json", path], quiet=quiet)
     return result
 
 

@@ -50,21 +50,11 @@ def table1(
     try:
         from emofuse.apps.table1.shown import run_and_show
         from emofuse.run.table1_plan import Request
+        from emofuse.run.trial import Trial
     except ImportError as error:
         raise training.not_installed(error) from None
-    request = Request(
-        data=data,
-        out=out,
-        rows=tuple(rows or ()),
-        scale=scale,
-        changes=training.changes(set_ or []),
-        weights=training.files(weights or []),
-        from_scratch=from_scratch,
-        detector=detector,
-        device=device,
-        seed=seed,
-        threads=threads,
-    )
+    trial = Trial(data, out, scale, training.files(weights or []), from_scratch, detector, device, seed, threads)
+    request = Request(trial, tuple(rows or ()), training.changes(set_ or []))
     where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
     result = run_and_show(request, on=where, quiet=as_json)
     if as_json:
@@ -101,23 +91,13 @@ def sweep(
     try:
         from emofuse.apps.swept import run_and_show
         from emofuse.run.sweep import Request
+        from emofuse.run.trial import Trial
     except ImportError as error:
         raise training.not_installed(error) from None
     values = training.changes(over, option="--over")
-    request = Request(
-        system=system,
-        over={name: tuple(v.strip() for v in text.split(",")) for name, text in values.items()},
-        data=data,
-        out=out,
-        scale=scale,
-        changes=training.changes(set_ or []),
-        weights=training.files(weights or []),
-        from_scratch=from_scratch,
-        detector=detector,
-        device=device,
-        seed=seed,
-        threads=threads,
-    )
+    trial = Trial(data, out, scale, training.files(weights or []), from_scratch, detector, device, seed, threads)
+    tried = {name: tuple(v.strip() for v in text.split(",")) for name, text in values.items()}
+    request = Request(system, tried, trial, training.changes(set_ or []))
     where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
     result = run_and_show(request, on=where, quiet=as_json)
     if as_json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
@@ -215,5 +216,11 @@ def _compressed(faces: Tensor, coarse: Tensor) -> Tensor:
 
 
 AUGMENTS: Mapping[str, Callable[[], FaceAugment | None]] = MappingProxyType(
-    {"none": lambda: None, "compact": CompactAugment, "paper": PaperAugment, "video": VideoAugment}
+    {
+        "none": lambda: None,
+        "compact": CompactAugment,
+        "gentle": partial(PaperAugment, rotation_degrees=8.0, brightness=(0.7, 1.0)),
+        "paper": PaperAugment,
+        "video": VideoAugment,
+    }
 )

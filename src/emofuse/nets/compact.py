@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from emofuse.nets.formats import onnx
+from emofuse.nets.formats.matching import Source, take
 from emofuse.nets.grey import standardised
 
 
@@ -26,6 +31,8 @@ class CompactFace(nn.Module):
     Each image is standardised to zero mean and unit deviation first: light and contrast of the
     recording say nothing about the emotion.
     """
+
+    head: ClassVar[tuple[str, ...]] = ("classify.",)
 
     def __init__(self, settings: CompactFaceSettings | None = None) -> None:
         super().__init__()
@@ -51,6 +58,43 @@ class CompactFace(nn.Module):
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.stages(self.stem(standardised(faces))).mean(dim=(2, 3))
         return embedding, self.classify(self.dropout(embedding))
+
+
+def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[str, Tensor]:
+    """All tensors of the net from an ONNX file that it was exported to, such as that of the default bundle.
+
+    An exported convolution has its batch norm in itself; the batch norms that come back do nothing but add its bias.
+
+    Raises:
+        WeightsError: the file cannot be read, or is not of this net.
+    """
+    with torch.device("meta"):
+        net = CompactFace(settings)
+    wanted = {}
+    for n, (conv, norm) in enumerate(_convolutions(net)):
+        shape = tuple(net.get_parameter(f"{conv}.weight").shape)
+        wanted[f"{conv}.weight"] = Source(f"conv{n}/weight", shape)
+        wanted[f"{norm}.bias"] = Source(f"conv{n}/bias", shape[:1])
+    for part in ("weight", "bias"):
+        wanted[f"classify.{part}"] = Source(f"dense0/{part}", tuple(net.get_parameter(f"classify.{part}").shape))
+    tensors = take(onnx.read(path), wanted, path=path, what="the compact face net")
+    for _, norm in _convolutions(net):
+        layer = net.get_submodule(norm)
+        assert isinstance(layer, nn.BatchNorm2d)
+        one = torch.ones(layer.num_features)
+        tensors |= {f"{norm}.weight": one.clone(), f"{norm}.running_mean": 0 * one}
+        tensors |= {f"{norm}.running_var": one - layer.eps, f"{norm}.num_batches_tracked": torch.tensor(0)}
+    return tensors
+
+
+def _convolutions(net: CompactFace) -> Iterator[tuple[str, str]]:
+    """Names of the convolutions, in the order in which they are run, and of the batch norm after each."""
+    yield "stem.0", "stem.1"
+    for n, stage in enumerate(net.stages):
+        yield f"stages.{n}.body.0", f"stages.{n}.body.1"
+        yield f"stages.{n}.body.3", f"stages.{n}.body.4"
+        if isinstance(stage.skip, nn.Sequential):
+            yield f"stages.{n}.skip.0", f"stages.{n}.skip.1"
 
 
 class _Residual(nn.Module):

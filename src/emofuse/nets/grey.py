@@ -43,6 +43,20 @@ class StandardisedGrey(nn.Module):
         return embedding, logits
 
 
+class Evened(nn.Module):
+    """Grey faces float [n, 1, height, width] of any scale, each brought to mean 128 and deviation 64, to a `net` that
+    takes pixels from 0 to 255.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        embedding, logits = self.net(128 + 64 * standardised(faces))
+        return embedding, logits
+
+
 def standardised(faces: Tensor) -> Tensor:
     """Each face with mean 0 and deviation 1; a face of one grey is 0 all over."""
     centred = faces - faces.mean(dim=(1, 2, 3), keepdim=True)

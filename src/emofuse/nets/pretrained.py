@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from emofuse.core.names import nearest
 from emofuse.core.store import file_digest, write_bytes
 from emofuse.errors import WeightsError
-from emofuse.nets import cnn14, mobilefacenet, vggface, vggface2
+from emofuse.nets import cnn14, compact, mobilefacenet, vggface, vggface2
 from emofuse.nets.formats import kinds
 
 _METADATA = "emofuse"
@@ -39,17 +39,23 @@ class Head(StrEnum):
 
 @dataclass(frozen=True)
 class Pretrained:
-    """One set of weights: net and settings it is for, reader, and what a user must know before using it."""
+    """One set of weights: net and settings it is for, reader, and what a user must know before using it.
+
+    small: builds a version of the net for so many classes that learns in minutes from nothing.
+    bundle: name of the bundle that comes along and holds the file; "" where the user has to get it.
+    """
 
     name: str
     net: type[Any]
     settings: Any
+    small: Callable[[int], Any]
     read: Callable[[Path, Any], dict[str, Tensor]]
     file: str
     form: str
     what: str
     licence: str
     source: str
+    bundle: str = ""
 
     def build(self, classes: int = 7) -> nn.Module:
         """The net with random weights and that many classes."""
@@ -64,6 +70,7 @@ KNOWN = {
             name="vggface2",
             net=vggface2.VGGFace2,
             settings=vggface2.VGGFace2Settings(),
+            small=vggface2.VGGFace2.small,
             read=vggface2.load_keras,
             file="rcmalli_vggface_tf_notop_resnet50.h5",
             form="keras-hdf5",
@@ -75,6 +82,7 @@ KNOWN = {
             name="vggface",
             net=vggface.VGGFace,
             settings=vggface.VGGFaceSettings(classes=2622),
+            small=vggface.VGGFace.small,
             read=vggface.load_matconvnet,
             file="vgg_face.mat",
             form="matconvnet",
@@ -86,6 +94,7 @@ KNOWN = {
             name="vggfer",
             net=vggface.VGGFace,
             settings=vggface.VGGFaceSettings(classes=7),
+            small=vggface.VGGFace.small,
             read=vggface.load_matconvnet,
             file="vggfer.mat",
             form="matconvnet",
@@ -97,6 +106,7 @@ KNOWN = {
             name="mobilefacenet",
             net=mobilefacenet.MobileFaceNet,
             settings=mobilefacenet.MobileFaceNetSettings(),
+            small=mobilefacenet.MobileFaceNet.tiny,
             read=mobilefacenet.load_torch,
             file="mobilefacenet.pt",
             form="torch-state-dict",
@@ -105,9 +115,23 @@ KNOWN = {
             source="https://github.com/foamliu/MobileFaceNet",
         ),
         Pretrained(
+            name="compact",
+            net=compact.CompactFace,
+            settings=compact.CompactFaceSettings(),
+            small=compact.CompactFace.tiny,
+            read=compact.load_onnx,
+            file="face.onnx",
+            form="onnx",
+            what="the compact face net of the default bundle, trained on FER-2013",
+            licence="weights trained on FER-2013, which is for research use",
+            source="emofuse itself",
+            bundle="default",
+        ),
+        Pretrained(
             name="pann-16k",
             net=cnn14.Cnn14,
             settings=cnn14.Cnn14Settings(cnn14.LOGMEL_16K, classes=cnn14.AUDIOSET_CLASSES),
+            small=cnn14.Cnn14.tiny,
             read=cnn14.load_torch,
             file="Cnn14_16k_mAP=0.438.pth",
             form="torch-checkpoint",
@@ -119,6 +143,7 @@ KNOWN = {
             name="pann-32k",
             net=cnn14.Cnn14,
             settings=cnn14.Cnn14Settings(cnn14.LOGMEL_32K, classes=cnn14.AUDIOSET_CLASSES),
+            small=cnn14.Cnn14.tiny,
             read=cnn14.load_torch,
             file="Cnn14_mAP=0.431.pth",
             form="torch-checkpoint",

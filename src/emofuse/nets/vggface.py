@@ -75,6 +75,11 @@ class VGGFace(nn.Module):
         """A net of some thousand parameters on faces of 16 pixels with the same interface, for tests."""
         return cls(VGGFaceSettings(widths=(4, 6), convolutions=(2, 1), hidden=10, classes=classes, size=16))
 
+    @classmethod
+    def small(cls, classes: int = 7) -> VGGFace:
+        """A net of 230,000 parameters on faces of 56 pixels, which learns from some thousand faces in a minute."""
+        return cls(VGGFaceSettings((16, 32, 64), (1, 1, 1), hidden=64, dropout=0.2, classes=classes, size=56))
+
     @property
     def preprocessing(self) -> Preprocessing:
         """What turns RGB faces into the net's input: only their size, the net subtracts its average itself."""

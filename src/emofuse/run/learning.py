@@ -19,6 +19,7 @@ from emofuse.core.time import Ints
 from emofuse.errors import SettingsError, WeightsError
 from emofuse.fit.distributed import Team
 from emofuse.nets import pretrained
+from emofuse.systems import bundle as bundles
 
 WEIGHTS = "weights.safetensors"
 
@@ -49,6 +50,12 @@ def start(net: Any, name: str, weights: Path) -> dict[str, Any]:
     said, entry = pretrained.origin(path), pretrained.known(name)
     origin = {"name": said.get("name", name), "file": path.name, "sha256": file_digest(path)}
     return {"licence": said.get("licence", entry.licence), "start": origin}
+
+
+def shipped(name: str) -> Path | None:
+    """The file of pretrained weights that come along; None for others."""
+    entry = pretrained.known(name)
+    return bundles.shipped()[entry.bundle] / entry.file if entry.bundle else None
 
 
 def without_weights(system: str, name: str, *, scratch: str = "") -> SettingsError:

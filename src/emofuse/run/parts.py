@@ -13,6 +13,7 @@ from emofuse.core.settings import with_settings
 from emofuse.core.store import digest, file_digest
 from emofuse.errors import BundleError, SettingsError
 from emofuse.nets import pretrained
+from emofuse.run.learning import shipped
 from emofuse.systems import bundle as bundles
 from emofuse.systems import weights as kept
 from emofuse.systems.spec import System, VoiceSystem
@@ -148,7 +149,7 @@ def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | 
         return None, ""
     if name in files:
         return files[name], ""
-    path = next((p for folder in kept.folders() if (p := folder / f"{name}.safetensors").is_file()), None)
+    path = next((p for folder in kept.folders() if (p := folder / f"{name}.safetensors").is_file()), shipped(name))
     entry = pretrained.known(name)
     return path, "" if path else f"{name}: {entry.file} from {entry.source}"
 

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from emofuse import __version__
@@ -20,11 +19,11 @@ from emofuse.core.store import write_json
 from emofuse.errors import SettingsError
 from emofuse.run.evaluate import Settings, cases_of
 from emofuse.run.jobs import Here, Where
+from emofuse.run.made import Bundles, machine, sources_of, system_of
 from emofuse.run.making import Watch, claim, make, opened
-from emofuse.run.parts import Definition, Parts, Site, from_nothing, parts_of
-from emofuse.run.table1 import Bundles, machine, sources_of, system_of
-from emofuse.run.table1_plan import THREADS, check_scale, scale_notes, scaled
+from emofuse.run.parts import Definition, Parts, from_nothing, parts_of
 from emofuse.run.table1_rows import about, counted, estimates, gained, places
+from emofuse.run.trial import Trial, check_scale, scale_notes, scaled
 from emofuse.systems.paper import system
 from emofuse.systems.spec import VoiceSystem
 
@@ -41,21 +40,13 @@ class Request:
     over: values to try, as text, by the name of a setting or by one of the short names: `window` (seconds, with its
         step), `kernel`, `C`, `gamma`, `degree`, `g` of the head, `answers` of a window of sound, `lr`, `epochs`,
         `seed`. Of several settings all combinations are tried.
-    changes: other settings, for all variants. The rest is as for a table 1.
+    changes: other settings, for all variants.
     """
 
     system: str
     over: Mapping[str, tuple[str, ...]]
-    data: Path
-    out: Path
-    scale: str = "tiny"
+    trial: Trial
     changes: Mapping[str, str] = field(default_factory=dict)
-    weights: Mapping[str, Path] = field(default_factory=dict)
-    from_scratch: bool = False
-    detector: str = "auto"
-    device: str = "auto"
-    seed: int = 0
-    threads: int = 0
 
 
 def sweep(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
@@ -68,12 +59,12 @@ def sweep(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> di
     """
     began = time.monotonic()
     definitions = variants(request)
-    site = Site(request.data, request.out, request.detector, request.device, request.threads or THREADS[request.scale])
-    parts = parts_of(site, definitions, request.weights, scale=request.scale, folder=request.system)
-    data = opened(request.data)
+    trial = request.trial
+    parts = parts_of(trial.site, definitions, trial.weights, scale=trial.scale, folder=request.system)
+    data = opened(trial.data)
     for part in ("train", "validation"):
         data.part(part)
-    claim(request.out, data, what="a sweep", version=FORMAT)
+    claim(trial.out, data, what="a sweep", version=FORMAT)
     bundles = make(parts, ["validation"], on=on, watch=watch)
     watch.progress("comparing", 1.0)
     result = {
@@ -84,14 +75,14 @@ def sweep(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> di
         "labels": list(data.label_set.names),
         "system": request.system,
         "over": {name: list(values) for name, values in request.over.items()},
-        "scale": request.scale,
-        "seed": request.seed,
-        **_compared(parts, bundles, Settings(seed=request.seed)),
+        "scale": trial.scale,
+        "seed": trial.seed,
+        **_compared(parts, bundles, Settings(seed=trial.seed)),
         "machine": machine(),
         "seconds": round(time.monotonic() - began, 1),
     }
-    result["notes"] = [*scale_notes(request.scale), *result["notes"]]
-    write_json(request.out / "sweep.json", result)
+    result["notes"] = [*scale_notes(trial.scale), *result["notes"]]
+    write_json(trial.out / "sweep.json", result)
     plain: dict[str, Any] = json.loads(json.dumps(result))
     return plain
 
@@ -102,7 +93,7 @@ def variants(request: Request) -> dict[str, Definition]:
     Raises:
         SettingsError: an unknown system, setting or scale, no values, or more than 64 variants.
     """
-    check_scale(request.scale)
+    check_scale(request.trial.scale)
     if not request.over:
         raise SettingsError(f"sweep {request.system}: nothing to vary; give --over NAME=VALUE,VALUE.")
     for name, values in request.over.items():
@@ -111,14 +102,14 @@ def variants(request: Request) -> dict[str, Definition]:
     combinations = list(itertools.product(*request.over.values()))
     if len(combinations) > LARGEST:
         raise SettingsError(f"sweep: {len(combinations)} variants are more than {LARGEST}; give fewer values.")
-    base = with_settings(scaled(system(request.system), request.scale), dict(request.changes))
-    base = with_settings(base, {"fit.seed": str(request.seed)})
+    base = with_settings(scaled(system(request.system), request.trial.scale), dict(request.changes))
+    base = with_settings(base, {"fit.seed": str(request.trial.seed)})
     found = {}
     for values in combinations:
         chosen = dict(zip(request.over, values, strict=True))
         changed = with_settings(base, _settings(chosen, base))
         name = ", ".join(f"{k}={v}" for k, v in chosen.items())
-        found[name] = from_nothing(changed) if request.from_scratch else changed
+        found[name] = from_nothing(changed) if request.trial.from_scratch else changed
     return found
 
 

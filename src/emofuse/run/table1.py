@@ -6,12 +6,8 @@ Everything is kept in one folder under the digests of what it depends on, so tha
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 from emofuse import __version__
@@ -22,19 +18,14 @@ from emofuse.errors import DataError
 from emofuse.fusion import save as save_fusion
 from emofuse.run.evaluate import Settings
 from emofuse.run.jobs import Here, Where
-from emofuse.run.making import Watch, claim, history, make, opened, present, training_seconds
-from emofuse.run.parts import Parts
-from emofuse.run.scores import Source, open_source
+from emofuse.run.made import Bundles, machine, sources_of, system_of
+from emofuse.run.making import Watch, claim, make, opened, present
 from emofuse.run.submit import submit
 from emofuse.run.table1_plan import Plan, Request, plan
 from emofuse.run.table1_rows import Compared, compare
-from emofuse.systems.bundle import Bundle
 from emofuse.systems.paper import BASELINE_VALIDATION, TableRow
 
 FORMAT = 2
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "onnxruntime", "av", "opencv-python-headless")
-
-Bundles = Mapping[str, Bundle]
 
 
 def table1(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
@@ -48,31 +39,25 @@ def table1(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> d
         OutputError: the folder cannot be written, or holds the result of another version or of other data.
     """
     began = time.monotonic()
-    data = opened(request.data)
+    data = opened(request.trial.data)
     for part in ("train", "validation"):
         data.part(part)
     planned = plan(request, data)
-    claim(request.out, data, what="a table 1", version=FORMAT)
+    claim(request.trial.out, data, what="a table 1", version=FORMAT)
     bundles = make(planned.systems, present(data), on=on, watch=watch)
     watch.progress("comparing", 1.0)
     sources = sources_of(planned.systems, bundles, "validation")
-    compared = compare(planned.rows, data, sources, Settings(seed=request.seed))
+    compared = compare(planned.rows, data, sources, Settings(seed=request.trial.seed))
     for row, fitted in compared.fitted.items():
-        save_fusion(request.out / "fusions" / f"{row}.safetensors", fitted)
+        save_fusion(request.trial.out / "fusions" / f"{row}.safetensors", fitted)
     submissions, notes = _submit(planned, bundles, data, compared)
     result = _result(planned, bundles, data, compared) | {"seconds": round(time.monotonic() - began, 1)}
     for row in result["rows"]:
         row["submission"] = submissions.get(row["name"])
     result["notes"] += notes
-    write_json(request.out / "table1.json", result)
+    write_json(request.trial.out / "table1.json", result)
     plain: dict[str, Any] = json.loads(json.dumps(result))  # as the file has it: lists, no tuples
     return plain
-
-
-def sources_of(parts: Parts, bundles: Bundles, split: str) -> dict[str, Source]:
-    """What each system says of a part of the data, by its name in the table."""
-    tables = {name: parts.table(name, bundle.identity, split) for name, bundle in bundles.items()}
-    return {name: replace(open_source(path), system=name) for name, path in tables.items()}  # type: ignore[type-var]
 
 
 def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) -> tuple[dict[str, str], list[str]]:
@@ -82,13 +67,13 @@ def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
     written, notes, all_sources = {}, list[str](), sources_of(planned.systems, bundles, "test")
     for row in planned.rows:
         sources = [all_sources[name] for name in row.parts]
-        folder = planned.request.out / "submissions" / row.name
+        folder = planned.request.trial.out / "submissions" / row.name
         try:
             done = submit(data, sources, folder, edition=EDITIONS["2020"], fitted=compared.fitted.get(row.name))
         except DataError as error:
             notes.append(f"{row.name}: no submission: {error}")
             continue
-        written[row.name] = str(folder.relative_to(planned.request.out))
+        written[row.name] = str(folder.relative_to(planned.request.trial.out))
         notes += [f"{row.name}, submission: {note}" for note in done.notes]
     return written, notes
 
@@ -102,8 +87,8 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
         "split": "validation",
         "labels": list(data.label_set.names),
         **compared.about,
-        "scale": request.scale,
-        "seed": request.seed,
+        "scale": request.trial.scale,
+        "seed": request.trial.seed,
         "rows": [_row(row, compared.rows[row.name]) for row in planned.rows],
         "baseline_quoted": BASELINE_VALIDATION,
         "systems": {name: system_of(planned.systems, name, bundles[name]) for name in planned.parts},
@@ -112,31 +97,6 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
     }
 
 
-def machine() -> dict[str, Any]:
-    """What figures are made with."""
-    return {
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "packages": {name: version(name) for name in PACKAGES},
-    }
-
-
 def _row(row: TableRow, figures: Mapping[str, Any]) -> dict[str, Any]:
     about = {"name": row.name, "row": row.row, "parts": list(row.parts), "method": row.method}
     return about | dict(figures) | {"quoted": {"validation": row.quoted_validation, "test": row.quoted_test}}
-
-
-def system_of(parts: Parts, name: str, bundle: Bundle) -> dict[str, Any]:
-    """What was trained under a name, as JSON values. Epochs are counted from 0."""
-    definition, folder = parts.by_name[name].definition, parts.folder(name)
-    wanted = ("train_loss", "validation_loss", "cpm")
-    return {
-        "stands_in": definition.name if definition.name != name else None,
-        "digest": bundle.identity,
-        "definition": definition.to_json(),
-        "bundle": str(folder.relative_to(parts.site.out)),
-        "examples": bundle.card["examples"],
-        "history": [{"epoch": int(e["epoch"]), **{k: e[k] for k in wanted}} for e in history(folder)],
-        "seconds": training_seconds(folder),
-    }

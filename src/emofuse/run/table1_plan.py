@@ -4,66 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import MappingProxyType
 
 from emofuse.core.names import nearest
 from emofuse.core.settings import with_settings
 from emofuse.data.dataset import DataSet
 from emofuse.errors import SettingsError
-from emofuse.run.parts import Definition, Part, Parts, Site, from_nothing, parts_of
+from emofuse.run.parts import Definition, Part, Parts, from_nothing, parts_of
+from emofuse.run.trial import Trial, check_scale, scale_notes, scaled
 from emofuse.systems.paper import TABLE1, TableRow, system, table_row
 from emofuse.systems.spec import VoiceSystem
-
-# Small nets from nothing and few epochs: the whole path in minutes, with figures above chance and no more.
-_TINY_FACE = {
-    "face.tiny": "true",
-    "fit.epochs": "6",
-    "fit.batch": "32",
-    "fit.lr": "3e-3",
-    "fit.schedule": "cosine",
-    "fit.patience": "none",
-    "face.rate_hz": "2",
-}
-_TINY_VOICE = {
-    "voice.tiny": "true",
-    "voice.separation": "none",
-    "fit.epochs": "20",
-    "fit.batch": "16",
-    "fit.accumulate": "1",
-    "fit.lr": "3e-3",
-    "fit.schedule": "cosine",
-    "fit.patience": "none",
-}
-SCALES: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]] = MappingProxyType(
-    {"tiny": (_TINY_FACE, _TINY_VOICE), "paper": ({}, {})}
-)
-# Not those of the machine, since the same run is to give the same bits on another one.
-THREADS: Mapping[str, int] = MappingProxyType({"tiny": 1, "paper": 4})
 
 
 @dataclass(frozen=True)
 class Request:
     """What a user asks for.
 
-    rows: names of `systems.paper.TABLE1`; empty for all. scale: a name in `SCALES`.
+    rows: names of `systems.paper.TABLE1`; empty for all.
     changes: `NAME` to the system that stands in for it, or `NAME.setting` to a value, as `--set` gives them.
-    weights: files of pretrained weights by name; others are looked for where `emofuse weights import` puts them.
-    from_scratch: do without pretrained weights that are not there.
-    threads: of each training and scoring; 0 for those of the scale in `THREADS`.
     """
 
-    data: Path
-    out: Path
+    trial: Trial
     rows: tuple[str, ...] = ()
-    scale: str = "tiny"
     changes: Mapping[str, str] = field(default_factory=dict)
-    weights: Mapping[str, Path] = field(default_factory=dict)
-    from_scratch: bool = False
-    detector: str = "auto"
-    device: str = "auto"
-    seed: int = 0
-    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,35 +49,23 @@ def plan(request: Request, data: DataSet) -> Plan:
     Raises:
         SettingsError: an unknown row, scale or setting, or pretrained weights are missing (all are listed).
     """
-    check_scale(request.scale)
+    trial = request.trial
+    check_scale(trial.scale)
     rows = tuple(table_row(name) for name in dict.fromkeys(request.rows)) or tuple(TABLE1.values())
     needed = [name for name in TABLE1 if any(name in row.parts for row in rows)]
     _check_changes(request.changes, needed)
     definitions = {name: _definition(name, request) for name in needed}
-    threads = request.threads or THREADS[request.scale]
-    site = Site(request.data, request.out, request.detector, request.device, threads)
-    systems = parts_of(site, definitions, request.weights, scale=request.scale)
-    return Plan(request, rows, systems, (*scale_notes(request.scale), *_notes(definitions)))
-
-
-def check_scale(scale: str) -> None:
-    """Refuse a scale that there is not; a SettingsError names those that there are."""
-    if scale not in SCALES:
-        raise SettingsError(f"--scale {scale}: unknown{nearest(scale, SCALES)}; choose {_all(SCALES)}.")
-
-
-def scaled(definition: Definition, scale: str) -> Definition:
-    """A definition as it is tried at a scale."""
-    return with_settings(definition, dict(SCALES[scale][isinstance(definition, VoiceSystem)]))
+    systems = parts_of(trial.site, definitions, trial.weights, scale=trial.scale)
+    return Plan(request, rows, systems, (*scale_notes(trial.scale), *_notes(definitions)))
 
 
 def _definition(name: str, request: Request) -> Definition:
     definition = system(request.changes.get(name, name))
-    if not (request.scale == "tiny" and request.changes.get(name)):  # what stands in is taken as it is
-        definition = scaled(definition, request.scale)
+    if not (request.trial.scale == "tiny" and request.changes.get(name)):  # what stands in is taken as it is
+        definition = scaled(definition, request.trial.scale)
     own = {k.removeprefix(f"{name}."): v for k, v in request.changes.items() if k.startswith(f"{name}.")}
-    changed = with_settings(definition, own | {"fit.seed": str(request.seed)})
-    return from_nothing(changed) if request.from_scratch else changed
+    changed = with_settings(definition, own | {"fit.seed": str(request.trial.seed)})
+    return from_nothing(changed) if request.trial.from_scratch else changed
 
 
 def _check_changes(changes: Mapping[str, str], needed: list[str]) -> None:
@@ -127,12 +77,6 @@ def _check_changes(changes: Mapping[str, str], needed: list[str]) -> None:
                 f"--set {key}: no system of these rows{nearest(head, needed)}; there are {_all(needed)}, and "
                 "NAME=OTHER puts another in its place."
             )
-
-
-def scale_notes(scale: str) -> Iterator[str]:
-    """What a reader of figures must know of the scale that they were made at."""
-    if scale == "tiny":
-        yield "Scale tiny: small nets, few epochs; the figures show that the path works, not how good the systems are."
 
 
 def _notes(definitions: Mapping[str, Definition]) -> Iterator[str]:

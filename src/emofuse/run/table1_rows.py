@@ -91,13 +91,28 @@ def gained(counts: Ints, over: Ints, name: str, settings: Settings) -> dict[str,
 
 
 def about(cases: Sequence[Case], settings: Settings) -> dict[str, Any]:
-    """How much was scored, and how the intervals are made."""
+    """How much was scored, how the intervals are made, and what saying the commonest class all the time would reach."""
+    commonest, always = _always(cases)
+    names = cases[0].truth.label_set.names
     return {
         "clips": len(cases),
         "videos": len(set(places(cases).tolist())),
         "frames": sum(int((c.truth.labels >= 0).sum()) for c in cases),
+        "always": {"label": names[commonest], "cpm": estimates(always, settings)["cpm"]},
         "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
     }
+
+
+def _always(cases: Sequence[Case]) -> tuple[int, Ints]:
+    """The commonest class, and the confusions of who says nothing else, int64 [videos, classes, classes]."""
+    place, classes = places(cases), len(cases[0].truth.label_set)
+    said = np.zeros((int(place.max()) + 1, classes), np.int64)
+    for video, case in zip(place, cases, strict=True):
+        said[video] += np.bincount(case.truth.labels[case.truth.labels >= 0], minlength=classes)
+    commonest = int(said.sum(axis=0).argmax())
+    counts = np.zeros((*said.shape, classes), np.int64)
+    counts[:, :, commonest] = said
+    return commonest, counts
 
 
 def _figures(counts: Ints, data: DataSet, settings: Settings) -> dict[str, Any]:

@@ -24,21 +24,21 @@ from emofuse.core.types import Clip, Scores
 from emofuse.data.dataset import DataSet, Fer2013
 from emofuse.errors import SettingsError
 from emofuse.fit.distributed import team
-from emofuse.media.faces.crop import identity_crop
+from emofuse.media.faces.crop import FRAMINGS, identity_crop
 from emofuse.nets import pretrained
-from emofuse.nets.grey import FromGrey
+from emofuse.nets.grey import Evened, FromGrey
 from emofuse.nets.resized import Resized
 from emofuse.run.evaluate import aligned, confusions
 from emofuse.run.examples import FacesOfClips, FacesOfFer2013
 from emofuse.run.heads import fit_head
-from emofuse.run.learning import WEIGHTS, Learned, Place, figures, learn, start, without_weights
+from emofuse.run.learning import WEIGHTS, Learned, Place, figures, learn, shipped, start, without_weights
 from emofuse.run.tracks import Embeddings, FaceSource
 from emofuse.systems.bundle import Bundle, load, write_manifest
 from emofuse.systems.calibration import Calibration, best_calibration
 from emofuse.systems.detectors import Chosen
 from emofuse.systems.engine import Engine
 from emofuse.systems.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
-from emofuse.systems.spec import System
+from emofuse.systems.spec import FaceNet, System
 
 NET, HEAD = "face.onnx", "head.safetensors"
 
@@ -70,7 +70,7 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
         if system.fit.epochs:
             both = _prepare(system), _prepare(system, augment=False)
             parts = partial(faces.examples, say=place.say)
-            learned = learn(net, parts, both, system.fit, place=place, members=members)
+            learned = learn(_seeing(net, system.face), parts, both, system.fit, place=place, members=members)
         if not members.first:
             return None
     card: dict[str, Any] = {"data": data.name, **begun}
@@ -111,16 +111,17 @@ def _faces(system: System, data: DataSet | Fer2013, place: Place, detector: Chos
 def _net(system: System, place: Place, *, classes: int) -> tuple[Any, dict[str, Any]]:
     """The net with its first weights, and what the card says of these."""
     face, entry = system.face, pretrained.known(system.face.weights)
-    net = fit.fresh(lambda: entry.net.tiny(classes) if face.tiny else entry.build(classes), seed=system.fit.seed)
-    if place.weights is None:
+    net = fit.fresh(lambda: entry.small(classes) if face.tiny else entry.build(classes), seed=system.fit.seed)
+    weights = place.weights or (None if face.scratch or face.tiny else shipped(entry.name))
+    if weights is None:
         if not (face.scratch or face.tiny):
             raise without_weights(system.name, entry.name, scratch="face.scratch")
         return net, {"licence": entry.licence}
     if face.scratch:
         raise SettingsError(
-            f"{system.name}: face.scratch starts from random weights, --weights from {place.weights}; leave one out."
+            f"{system.name}: face.scratch starts from random weights, --weights from {weights}; leave one out."
         )
-    return net, start(net, entry.name, place.weights)
+    return net, start(net, entry.name, weights)
 
 
 def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
@@ -128,20 +129,29 @@ def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
     if face.augment not in fit.AUGMENTS:
         raise SettingsError(f"face.augment {face.augment}: unknown; choose {', '.join(fit.AUGMENTS)}.")
     changes = fit.AUGMENTS[face.augment]() if augment else None
+    if face.evened:
+        return fit.Faces(Colour.GREY, (0.0,), (1.0,), _size(system), changes)
     return fit.Faces(face.colour, face.mean, face.scale, _size(system), changes)
 
 
 def _size(system: System) -> int:
     face = system.face
-    return int(pretrained.known(face.weights).net.tiny().preprocessing.size) if face.tiny else face.size
+    return int(pretrained.known(face.weights).small(7).settings.size) if face.tiny else face.size
+
+
+def _seeing(net: Any, face: FaceNet) -> Any:
+    """The net behind what is done to faces in it, not before."""
+    return Evened(FromGrey(net, face.mean, face.scale)) if face.evened else net
 
 
 def _export(net: Any, system: System, part: FacePart) -> float:
     side, size, face = part.crop.size, _size(system), system.face
     example = fit.face_example(side, n=2, channels=part.input.colour.channels)
-    whole = net if size == side else Resized(net, size)
+    whole = _seeing(net, face)
+    whole = whole if size == side else Resized(whole, size)
     if part.input.colour is Colour.GREY:
-        whole, example = FromGrey(whole, face.mean, face.scale), 255 * example
+        example = 255 * example
+        whole = whole if face.evened else FromGrey(whole, face.mean, face.scale)
     return fit.export_onnx(whole, example, part.net, outputs=(EMBEDDING, OUTPUT))
 
 
@@ -154,7 +164,7 @@ def _part(system: System, faces: FacesOfClips | FacesOfFer2013, calibration: Cal
         width, step = system.window.ticks
         window = WindowPart(width, step, out / HEAD)
     inputs = FaceInput(face.colour, face.mean, face.scale)
-    if faces.grey:
+    if faces.grey or face.evened or face.colour is Colour.GREY:
         inputs = FaceInput(Colour.GREY, (0.0,), (1.0,))  # the exported net does the rest
     return FacePart(out / NET, faces.crop, inputs, calibration, window)
 
@@ -225,7 +235,11 @@ def face_scores(
 
 def _source(system: System, data: DataSet, folder: Path, detector: Chosen) -> FaceSource:
     rate = Fraction(system.face.rate_hz).limit_denominator(1001) if system.face.rate_hz else None
-    return FaceSource(data, identity_crop(system.face.side), detector, folder / "faces", rate)
+    if system.face.framing not in FRAMINGS:
+        raise SettingsError(f"face.framing {system.face.framing}: unknown; choose {', '.join(FRAMINGS)}.")
+    own = callable(getattr(data, "faces", None))
+    crop = identity_crop() if own else FRAMINGS[system.face.framing](system.face.side)
+    return FaceSource(data, crop, detector, folder / "faces", rate)
 
 
 def _outputs(part: FacePart, source: FaceSource, folder: Path) -> Embeddings:

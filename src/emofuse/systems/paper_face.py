@@ -31,6 +31,7 @@ _VGGFACE2 = FaceNet("vggface2", Colour.BGR, mean=(91.4953, 103.8827, 131.0912))
 _VGGFACE2_CODE = replace(_VGGFACE2, mean=(93.5940, 104.7624, 129.1863))  # of the first VGGFace: Keras' default
 _VGGFER = FaceNet("vggfer", Colour.RGB, mean=(0.0, 0.0, 0.0))  # the average image is part of the net
 _MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375), size=112)
+_COMPACT = FaceNet("compact", Colour.GREY, mean=(0.0,), scale=(255.0,), size=48, side=48, framing="fer")
 _AS_IN_THE_CODE = replace(_FINE_TUNING, optimiser="adamw-amsgrad", keep="uar")
 _FOR_MOBILE = replace(_FINE_TUNING, lr=3e-4)
 _HEAD_ALONE = replace(_FINE_TUNING, epochs=0)
@@ -67,6 +68,9 @@ FACE_SYSTEMS: Mapping[str, System] = MappingProxyType(
             System("mobile-svm", "as Visual 2, with MobileFaceNet", _MOBILE, _FOR_MOBILE, Window(_SVM)),
             System("mobile-fer", "as the stage before Visual 3, with MobileFaceNet", _MOBILE_FER, _FER_STAGE_OF_MOBILE),
             System("mobile-kelm", "as Visual 3, with MobileFaceNet", _MOBILE, _HEAD_ALONE, _CHUNKS),
+            System("compact", "as Visual 1, with the compact net of FER-2013", _COMPACT, _FOR_MOBILE),
+            System("compact-svm", "as Visual 2, with the compact net of FER-2013", _COMPACT, _FOR_MOBILE, Window(_SVM)),
+            System("compact-kelm", "as Visual 3, with the compact net of FER-2013", _COMPACT, _HEAD_ALONE, _CHUNKS),
         )
     }
 )  # fmt: skip

@@ -88,6 +88,8 @@ def test_a_corpus_of_other_arguments_is_refused_in_one_line(small):
     ) as refusal:
         make_corpus(small, videos=3, seconds=5, seed=57)
     assert "\n" not in str(refusal.value)
+    with pytest.raises(DataError, match=r"seed 57 \(format 1\), asked for is .* seed 57, easy True"):
+        make_corpus(small, **SMALL, easy=True)
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path):

@@ -51,6 +51,16 @@ def test_neutral_has_more_than_half_of_the_frames_and_disgust_fear_and_anger_lea
         assert rare.max() < often.min()
 
 
+def test_an_easy_corpus_has_each_class_equally_often_nothing_behind_the_voices_and_slow_rates():
+    plan = plan_corpus(24, 20.0, seed=1, easy=True)
+    for split in SPLITS:
+        shares = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
+        assert 0.1 < shares.min() <= shares.max() < 0.19
+    assert {(video.background, video.snr_db) for video in plan} == {("none", None)}
+    assert max(video.rate_hz for video in plan) == 15
+    assert {wart["kind"] for wart in warts(plan)} == {"off-by-one", "unlabelled", "no-face", "no-sound"}
+
+
 def test_half_of_the_emotional_time_shows_in_both_and_much_in_only_one():
     shown = Counter()
     for segment in segments_of(plan_corpus(48, 30.0, seed=1)):

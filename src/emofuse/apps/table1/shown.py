@@ -20,12 +20,14 @@ from emofuse.run.table1_plan import Request
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_COLUMNS = 120  # in a file, or behind a pipe
+
 
 def run_and_show(request: Request, *, on: Where, quiet: bool) -> dict[str, Any]:
     """Run with one progress bar for everything on standard error; the table goes to standard output."""
     with watched("table 1", quiet=quiet) as watch:
         result = table1(request, watch, on=on)
-    show(result, text, [request.out / "table1.json", *write(result, request.out)], quiet=quiet)
+    show(result, text, [request.trial.out / "table1.json", *write(result, request.trial.out)], quiet=quiet)
     return result
 
 
@@ -52,7 +54,7 @@ def show(
     """The result on standard output, and where it was written."""
     if quiet:
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _COLUMNS)
     console.print(draw(result))
     for path in written:
         console.print(str(path), markup=False, soft_wrap=True)

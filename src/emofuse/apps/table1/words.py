@@ -156,7 +156,18 @@ def facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("size", f"{result['clips']} clips of {result['videos']} videos, {result['frames']} labelled frames"),
         ("scale", plain(f"{result['scale']}, seed {result['seed']}")),
         ("in brackets", plain(result["interval"])),
+        ("chance", chance(result)),
     ]
+
+
+def chance(result: Mapping[str, Any]) -> str:
+    """What needs no system at all.
+
+    >>> chance({"always": {"label": "neutral", "cpm": [0.25, 0.23, 0.27]}})
+    'always saying neutral, the commonest class, has CPM 25.00 [23.00, 27.00]'
+    """
+    always = result["always"]
+    return plain(f"always saying {always['label']}, the commonest class, has CPM {with_interval(always['cpm'])}")
 
 
 def legend(result: Mapping[str, Any]) -> list[str]:
@@ -172,7 +183,25 @@ def legend(result: Mapping[str, Any]) -> list[str]:
     return [*lines, QUOTED]
 
 
+def alone(result: Mapping[str, Any]) -> str:
+    """Which systems alone are above chance, in a sentence; empty where there are no intervals to judge by."""
+    least, above, others = result["always"]["cpm"][0], list[str](), list[str]()
+    for row in result["rows"]:
+        if not row["method"]:
+            low = ((row["in_sample"] or {}).get("cpm") or [None, None])[1]
+            if known(low) and known(least):
+                (above if low > least else others).append(plain(row["name"]))
+    always = f"always saying {plain(result['always']['label'])}"
+    said = [f"Above {always} with their whole interval: {', '.join(above)}."] if above else []
+    return " ".join([*said, *([f"Not above {always} beyond chance: {', '.join(others)}."] if others else [])])
+
+
 def summary(result: Mapping[str, Any]) -> str:
+    """Which systems are above chance, and which fusions gain beyond it."""
+    return " ".join(said for said in (alone(result), fusions(result)) if said)
+
+
+def fusions(result: Mapping[str, Any]) -> str:
     """Which fusions gain beyond chance, in a sentence; empty where nothing is fused."""
     said: dict[str, list[str]] = {}
     for row in result["rows"]:

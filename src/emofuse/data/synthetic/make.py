@@ -60,17 +60,20 @@ def make_corpus(
     videos: int = 12,
     seconds: float = 20.0,
     seed: int = 0,
+    easy: bool = False,
     processes: int = 2,
     progress: Callable[[str], None] | None = None,
 ) -> Corpus:
     """Make a corpus of drawn and synthesised people in the layout of Aff-Wild2, warts and all.
 
-    The same videos, seconds and seed give the same bytes, whatever the number of processes. A call that was killed
-    goes on where it stopped; a finished corpus is left as it is.
+    The same videos, seconds, seed and ease give the same bytes, whatever the number of processes. A call that was
+    killed goes on where it stopped; a finished corpus is left as it is.
 
     Args:
         videos: how many, at least 3; from 12 on every frame rate and every wart occurs.
         seconds: length of each, at least 4.
+        easy: for small nets that learn in minutes: each emotion as often as the others, nothing behind the voices, no
+            frame rate above 15 Hz.
         processes: at least 1. More than one start by importing the calling script, so call this below
             `if __name__ == "__main__"`.
         progress: gets a line for each video that is done.
@@ -85,8 +88,8 @@ def make_corpus(
     """
     if processes < 1 or seed < 0:
         raise SettingsError(f"a corpus by {processes} processes from seed {seed}: give at least 1, and a seed from 0.")
-    plan, root = plan_corpus(videos, seconds, seed=seed), Path(folder)
-    arguments = {"videos": videos, "seconds": float(seconds), "seed": seed}
+    plan, root = plan_corpus(videos, seconds, seed=seed, easy=easy), Path(folder)
+    arguments = {"videos": videos, "seconds": float(seconds), "seed": seed} | ({"easy": True} if easy else {})
     waiting = [] if _claimed(root, arguments) else [video for video in plan if not _record_path(root, video).is_file()]
     for done, video in enumerate(_made(root, waiting, seed, processes), start=len(plan) - len(waiting) + 1):
         if progress is not None:

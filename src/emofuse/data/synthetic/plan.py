@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import AFFWILD2, UNLABELLED
-from emofuse.data.synthetic.deck import deal_emotions, deal_modes, draw_emotion
+from emofuse.data.synthetic.deck import EVEN, SHARES, deal_emotions, deal_modes, draw_emotion
 from emofuse.errors import SettingsError
 
 Ints = NDArray[np.int64]
@@ -26,6 +26,7 @@ RATES_HZ = (Fraction(15, 2), Fraction(15), Fraction(24000, 1001), Fraction(25), 
 SIZE = (480, 270)
 BACKGROUNDS = ("music", "pink", "babble", "hum")
 SNRS_DB = (None, None, 20, 20, 10, 10, 5, 0)
+_EASY_RATES_HZ, _EASY_SNRS_DB = RATES_HZ[:2], (None,)
 _FEWEST, _SHORTEST_SECONDS = 3, 4.0
 # Warts are planted in the first videos of a shuffled split; +1 and -1 are lines of the label file too many or few.
 _WARTS = {"train": ("+1", "no-sound", "unlabelled", "out"), "validation": ("turned", "-1"), "test": ("turned",)}
@@ -88,9 +89,11 @@ class Video:
         return float(self.frames / self.rate_hz)
 
 
-def plan_corpus(videos: int, seconds: float, *, seed: int) -> tuple[Video, ...]:
+def plan_corpus(videos: int, seconds: float, *, seed: int, easy: bool = False) -> tuple[Video, ...]:
     """Everything that a corpus of some videos of some length will show.
 
+    Args:
+        easy: each emotion as often as the others, nothing behind the voices, no frame rate above 15 Hz.
     Raises:
         SettingsError: fewer than 3 videos, or videos shorter than 4 s.
 
@@ -102,11 +105,11 @@ def plan_corpus(videos: int, seconds: float, *, seed: int) -> tuple[Video, ...]:
     if not (np.isfinite(seconds) and seconds >= _SHORTEST_SECONDS):
         raise SettingsError(f"a corpus of videos of {seconds:g} s: give at least {_SHORTEST_SECONDS:g} s.")
     rng = np.random.default_rng([seed, 0])
-    drafts = _drafts(videos, seconds, rng)
+    drafts = _drafts(videos, seconds, rng, easy=easy)
     done: list[Video] = []
     for split in SPLITS:
         members = _with_warts([video for video in drafts if video.split == split], videos, rng)
-        done += _felt(members, rng)
+        done += _felt(members, rng, easy=easy)
     return tuple(sorted(done, key=lambda video: video.number))
 
 
@@ -138,7 +141,7 @@ def warts(videos: Sequence[Video]) -> list[dict[str, str]]:
     return found
 
 
-def _drafts(count: int, seconds: float, rng: np.random.Generator) -> list[Video]:
+def _drafts(count: int, seconds: float, rng: np.random.Generator, *, easy: bool) -> list[Video]:
     """Videos without emotions or warts: split, rate, persons, who speaks when, what is heard behind."""
     held = max(1, round(count / 4))
     order = rng.permutation(count)
@@ -147,8 +150,9 @@ def _drafts(count: int, seconds: float, rng: np.random.Generator) -> list[Video]
     splits[order] = np.repeat(SPLITS, [count - 2 * held, held, held])
     # The first videos of the splits, in turn, have two persons, so that no split has them all.
     pairs = {int(order[ranks[k % 3] + k // 3]) for k in range(max(1, count // 6)) if k // 3 < held}
-    rates = _shuffled(RATES_HZ, count, rng)
-    backgrounds, snrs = _shuffled(BACKGROUNDS, count, rng), _shuffled(SNRS_DB, count, rng)
+    rates = _shuffled(_EASY_RATES_HZ if easy else RATES_HZ, count, rng)
+    backgrounds = _shuffled(BACKGROUNDS, count, rng)
+    snrs = _shuffled(_EASY_SNRS_DB if easy else SNRS_DB, count, rng)
     people = _cast(splits.tolist(), pairs, rng)
     drafts = []
     for n in range(count):
@@ -240,14 +244,14 @@ def _spoilt(entry: Entry, kind: str, rng: np.random.Generator) -> Entry:
     return replace(entry, away=(round(start, 3), round(start + length, 3), kind))
 
 
-def _felt(videos: list[Video], rng: np.random.Generator) -> list[Video]:
+def _felt(videos: list[Video], rng: np.random.Generator, *, easy: bool) -> list[Video]:
     """The videos of one split with emotions, and what shows them, dealt over all their segments."""
     films = [video for video in videos for entry in video.entries for _ in entry.segments]
     segments = [segment for video in videos for entry in video.entries for segment in entry.segments]
     seen = np.array([segment.labelled for segment in segments])
     frames = np.array([(s.end - s.start) * float(film.rate_hz) for s, film in zip(segments, films, strict=True)])
     emotions = np.array([draw_emotion(rng) for _ in segments], dtype=object)
-    emotions[seen] = deal_emotions(frames[seen], rng)
+    emotions[seen] = deal_emotions(frames[seen], rng, shares=EVEN if easy else SHARES)
     heard = [film.sound and segment.voice is not None for segment, film in zip(segments, films, strict=True)]
     modes = deal_modes(emotions.tolist(), heard, rng)
     felt = iter([_shown(*card, rng) for card in zip(segments, emotions.tolist(), modes, strict=True)])

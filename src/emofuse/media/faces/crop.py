@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import cv2
@@ -157,6 +158,9 @@ def fer_crop(size: int) -> AlignedCrop:
 def identity_crop(size: int = 112) -> AlignedCrop:
     """The framing of identity nets and of Aff-Wild2's aligned faces."""
     return AlignedCrop(size, IDENTITY_TEMPLATE, BoxCrop(size, IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y))
+
+
+FRAMINGS: Mapping[str, Callable[[int], AlignedCrop]] = MappingProxyType({"identity": identity_crop, "fer": fer_crop})
 
 
 def similarity(points_from: NDArray[Any], points_to: NDArray[Any]) -> Floats:

@@ -1,0 +1,44 @@
+"""ONNX files as named arrays: the convolutions and dense layers of a net, in the order in which they are run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from emofuse.nets.formats.kinds import unreadable
+
+KIND = "an ONNX file"
+_LAYERS = {"Conv": "conv", "Gemm": "dense"}
+
+
+def read(path: Path) -> dict[str, NDArray[np.float32]]:
+    """`conv0/weight`, `conv0/bias`, `conv1/weight` ... and `dense0/weight`, `dense0/bias` ..., counted as they are run.
+
+    Raises:
+        WeightsError: no such file, cut off, or without such layers.
+    """
+    try:
+        graph = onnx.load(str(path), load_external_data=False).graph
+    except (OSError, DecodeError, ValueError) as error:
+        raise unreadable(path, KIND, type(error).__name__) from None
+    kept = {t.name: t for t in graph.initializer}
+    for node in graph.node:  # equal arrays are written once, and the others point to them
+        if node.op_type == "Identity" and node.input[0] in kept:
+            kept[node.output[0]] = kept[node.input[0]]
+    arrays: dict[str, NDArray[np.float32]] = {}
+    counts = dict.fromkeys(_LAYERS, 0)
+    for node in graph.node:
+        if node.op_type in _LAYERS:
+            layer = f"{_LAYERS[node.op_type]}{counts[node.op_type]}"
+            counts[node.op_type] += 1
+            for part, name in zip(("weight", "bias"), node.input[1:], strict=False):
+                if name in kept:
+                    arrays[f"{layer}/{part}"] = np.asarray(numpy_helper.to_array(kept[name]), np.float32)
+    if not arrays:
+        raise unreadable(path, KIND, "no convolutions")
+    return arrays
