@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
@@ -116,7 +115,7 @@ def train(
     write(out, data, compact, mobile, settings)
 
 
-def trained_compact(data: Path, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]) -> nn.Module:
+def trained_compact(data: Path, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]) -> Any:
     """CompactFace from nothing."""
     learnt, validation = load_fer2013(data, "train"), load_fer2013(data, "public-test")
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
@@ -156,7 +155,7 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
     return np.stack([hard, votes], axis=1)
 
 
-def write(out: Path, data: Path, compact: nn.Module, mobile: TwoOpinions, settings: DefaultSettings) -> None:
+def write(out: Path, data: Path, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
     """Put the trained nets together, measure them, and write the bundle."""
     share = settings.compact_share
     net = Committee(
