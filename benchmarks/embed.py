@@ -223,9 +223,8 @@ def some(part: FaceImages, count: int) -> FaceImages:
     return FaceImages(part.faces[rows], part.labels[rows], part.votes[rows])
 
 
-def batches(faces: np.ndarray, prepare: fit.Faces, *, of: int = 16) -> Iterator[np.ndarray]:
-    for n in range(0, len(faces), of):
-        yield prepare(torch.from_numpy(faces[n : n + of])).contiguous().numpy()
+def batches(faces: np.ndarray, prepare: fit.Faces) -> Iterator[np.ndarray]:
+    return fit.prepared(faces, np.arange(len(faces)), prepare, batch=16)
 
 
 def _pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:

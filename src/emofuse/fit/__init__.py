@@ -13,7 +13,7 @@ from emofuse.fit.logs import EVENTS, HISTORY, Epoch, Progress, Watch
 from emofuse.fit.loop import CHECKPOINT, KEEP, fit
 from emofuse.fit.loss import BALANCES, inverse_weights
 from emofuse.fit.optimisers import OPTIMISERS, SCHEDULES, lr_at
-from emofuse.fit.predicting import Judged, Said, evaluate, predict
+from emofuse.fit.predicting import Judged, Said, evaluate, predict, prepared
 from emofuse.fit.prepare import Faces, Prepare
 from emofuse.fit.quantise import Int8, Quantised, quantise_onnx
 from emofuse.fit.settings import Balance, FitSettings, Machine, Precision
@@ -64,6 +64,7 @@ __all__ = [
     "labels",
     "lr_at",
     "predict",
+    "prepared",
     "quantise_onnx",
     "read_checkpoint",
     "wave_example",

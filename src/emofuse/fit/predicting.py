@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,15 @@ class Judged:
 
     loss: float
     measures: Mapping[str, float]
+
+
+def prepared(
+    inputs: Inputs, rows: NDArray[np.int64], prepare: Prepare, *, batch: int = 64
+) -> Iterator[NDArray[np.float32]]:
+    """Some inputs as a net takes them, without random changes, in batches float32 [n, ...]."""
+    for first in range(0, len(rows), batch):
+        given = torch.from_numpy(np.ascontiguousarray(inputs[rows[first : first + batch]]))
+        yield prepare(given).contiguous().numpy()
 
 
 def predict(

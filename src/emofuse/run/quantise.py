@@ -7,14 +7,13 @@ validation part, on the same examples before and after.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from emofuse import fit, metrics
@@ -35,7 +34,6 @@ from emofuse.systems.engine import Engine, Net
 from emofuse.systems.face import OUTPUT, FacePart
 from emofuse.systems.voice import VoicePart
 
-_BATCH = 64
 _SPECTRUM = "/spectrum"  # layers of a log-mel front end: in whole numbers what is soft would be nothing
 
 
@@ -94,8 +92,8 @@ def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost
         fit.quantise_onnx(
             part.net,
             partial,
-            calibration=_batches(learnt.inputs, rows, prepare),
-            held_back=_batches(judged.inputs, np.arange(len(judged)), prepare),
+            calibration=fit.prepared(learnt.inputs, rows, prepare),
+            held_back=fit.prepared(judged.inputs, np.arange(len(judged)), prepare),
             settings=fit.Int8(keep=(*request.keep, *_front(part.net))),
         )
         truth = fit.labels(judged.targets).reshape(-1)
@@ -157,16 +155,11 @@ def _prepare(part: FacePart | VoicePart) -> fit.Prepare:
     return fit.Faces(part.input.colour, part.input.mean, part.input.scale, part.crop.size, None)
 
 
-def _batches(inputs: Any, rows: NDArray[np.int64], prepare: fit.Prepare) -> Iterator[NDArray[np.float32]]:
-    for first in range(0, len(rows), _BATCH):
-        yield prepare(torch.from_numpy(np.ascontiguousarray(inputs[rows[first : first + _BATCH]]))).contiguous().numpy()
-
-
 def _guess(
     path: Path, examples: fit.Examples, prepare: fit.Prepare, calibration: Calibration | None, classes: int
 ) -> NDArray[np.int64]:
     net, said = Net(path, Engine(device="cpu")), []
-    for batch in _batches(examples.inputs, np.arange(len(examples)), prepare):
+    for batch in fit.prepared(examples.inputs, np.arange(len(examples)), prepare):
         logits = net(batch, OUTPUT).reshape(-1, classes)
         said.append((calibration(logits) if calibration else logits).argmax(axis=1))
     return np.concatenate(said)
