@@ -1,0 +1,97 @@
+"""How right a bundle is on single faces: FER-2013 by its own labels and by the majority of FER+.
+
+    python benchmarks/fer2013.py fer2013.npz                        # the default bundle
+    python benchmarks/fer2013.py fer2013.npz --training runs/face --weights mobilefacenet.pt    # also each of its nets
+
+The public test part chose epochs and calibration; the private part was only measured. FER+ figures are of faces on
+which one of the seven names has more votes than anything else. Intervals: 95 %, Wilson, over faces.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+from scipy.stats import binomtest
+
+from emofuse import fit, metrics
+from emofuse.data.fer2013 import FaceImages, load_fer2013
+from emofuse.nets.committee import OneOpinion
+from emofuse.nets.resized import Resized
+from emofuse.systems import default
+from emofuse.systems.bundle import load
+from emofuse.systems.engine import Engine, Net
+from emofuse.systems.face import OUTPUT
+
+Judge = Callable[[np.ndarray], np.ndarray]  # faces uint8 [n, 48, 48] -> logits [n, 7]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="FER-2013 with FER+ votes")
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--training", type=Path, help="folder of `emofuse train default`")
+    parser.add_argument("--weights", type=Path, help="of MobileFaceNet, that the training started from")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    judges: dict[str, Judge] = {f"bundle {given.bundle}": of_bundle(given.bundle, given.threads)}
+    if given.training:
+        judges |= members(given.data, given.training, given.weights)
+    print("| part | net | labels: accuracy | UAR | FER+ majority: accuracy | UAR | calibration error |")
+    print("|---|---|---|---|---|---|---|")
+    for part in ("public-test", "private-test"):
+        faces = load_fer2013(given.data, part)
+        for name, judge in judges.items():
+            plain, mirrored = judge(faces.faces), judge(np.ascontiguousarray(faces.faces[:, :, ::-1]))
+            tell(f"{part} | {name}", faces, plain)
+            tell(f"{part} | {name}, with the mirrored face", faces, (plain + mirrored) / 2)
+
+
+def of_bundle(name: str, threads: int) -> Judge:
+    part = load(name).face
+    if part is None or part.calibration is None:
+        raise SystemExit(f"{name}: does not judge single faces.")
+    net, wanted, calibrate = Net(part.net, Engine(threads, "cpu")), part.input, part.calibration
+    prepare = fit.Faces(wanted.colour, wanted.mean, wanted.scale, part.crop.size, None)
+
+    def judge(faces: np.ndarray) -> np.ndarray:
+        batches = fit.prepared(faces, np.arange(len(faces)), prepare)
+        return np.log(calibrate(np.concatenate([net(batch, OUTPUT) for batch in batches])))
+
+    return judge
+
+
+def members(data: Path, folder: Path, weights: Path) -> dict[str, Judge]:
+    """The nets of a training that has ended, each by itself."""
+    settings = default.DefaultSettings()
+    two = default.trained_mobile(data, weights, folder / "mobile", settings, report=print)
+    nets = {
+        f"MobileFaceNet as {opinion}": Resized(OneOpinion(two, n), default.MOBILE_SIZE)
+        for n, opinion in enumerate(default.OPINIONS)
+    }
+    if (folder / "compact" / fit.CHECKPOINT).exists():
+        nets["CompactFace"] = default.trained_compact(data, folder / "compact", settings, report=print)
+    return {
+        name: lambda faces, net=net: log_softmax(fit.predict(net, faces).logits, axis=1) for name, net in nets.items()
+    }
+
+
+def tell(about: str, faces: FaceImages, logits: np.ndarray) -> None:
+    cells, said = [], logits.argmax(axis=1)
+    for truth in (faces.labels, faces.majority):
+        known = truth >= 0
+        right = int((said == truth)[known].sum())
+        low, high = binomtest(right, int(known.sum())).proportion_ci(method="wilson")
+        uar = metrics.uar_of(metrics.confusion(truth[known], said[known]))
+        cells += [f"{right / known.sum():.3f} [{low:.3f}, {high:.3f}]", f"{uar:.3f}"]
+    error = metrics.calibration_error(faces.labels, np.exp(log_softmax(logits, axis=1)))
+    print(f"| {about} | {' | '.join(cells)} | {error:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
