@@ -18,7 +18,7 @@ import csv
 import tempfile
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ class Clip:
     path: Path
     truth: int
     speaker: str
+    sex: str
     said: tuple[Scores, Scores]
 
     @property
@@ -56,7 +57,7 @@ class Clip:
             Scores(s.values, s.timeline, s.label_set, s.valid & ~rows, s.system) if s.system == part else s
             for s in self.said
         ]
-        return Clip(self.path, self.truth, self.speaker, (said[0], said[1]))
+        return replace(self, said=(said[0], said[1]))
 
 
 def main() -> None:
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("clips", type=Path)
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--detector", default="auto")
+    parser.add_argument("--plot", type=Path, help="PNG of how often rows are right at each confidence")
     given = parser.parse_args()
     predictor = Predictor(Options(given.bundle, given.detector))
     clips = read(given.clips, predictor)
@@ -97,7 +99,7 @@ def read(folder: Path, predictor: Predictor) -> list[Clip]:
         found = predictor.predict(folder / row["path"])
         parts = found.parts[max(found.persons, key=lambda p: int(found.scores[p].valid.sum()), default=EVERYBODY)]
         (truth,) = predictor.bundle.label_set.encode([row["emotion"]])
-        clips.append(Clip(folder / row["path"], int(truth), row["speaker"], (parts[FACE], parts[VOICE])))
+        clips.append(Clip(folder / row["path"], int(truth), row["speaker"], row["sex"], (parts[FACE], parts[VOICE])))
     return clips
 
 
@@ -121,7 +123,7 @@ def heard(clips: list[Clip], predictor: Predictor, change: Callable[[np.ndarray,
                 file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
                 file.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
             parts = predictor.predict(Path(place) / "sound.wav").parts[EVERYBODY]
-            changed.append(Clip(clip.path, clip.truth, clip.speaker, (clip.said[0], parts[VOICE].onto(clip.timeline))))
+            changed.append(replace(clip, said=(clip.said[0], parts[VOICE].onto(clip.timeline))))
     return changed
 
 
@@ -151,6 +153,33 @@ def answers(clips: list[Clip], fits: dict[str, Pooled]) -> tuple[np.ndarray, flo
     truth = np.concatenate([np.where(s.valid, c.truth, -1) for s, c in zip(fused, clips, strict=True)])
     said = np.concatenate([s.values for s in fused])
     return np.array([best(s) for s in fused]), metrics.calibration_error(truth, said)
+
+
+def draw(clips: list[Clip], fits: dict[str, Pooled], path: Path) -> None:
+    """How often rows are right, and how many there are, by their confidence: each part alone, and fused."""
+    from matplotlib.figure import Figure
+
+    whole = Figure(figsize=(9, 3.2), layout="constrained")
+    rows = {name: [c.said[k] for c in clips] for k, name in enumerate(PARTS)}
+    rows["fused, cross-fitted"] = [fits[c.speaker](c.said) for c in clips]
+    for axes, (name, scores) in zip(whole.subplots(1, 3, sharey=True), rows.items(), strict=True):
+        truth = np.concatenate([np.full(len(s), c.truth) for s, c in zip(scores, clips, strict=True)])
+        said = np.concatenate([s.probabilities() for s in scores])
+        kept = np.concatenate([s.valid for s in scores])
+        sure, right = said[kept].max(axis=1), said[kept].argmax(axis=1) == truth[kept]
+        place = np.minimum((sure * 10).astype(int), 9)
+        count = np.bincount(place, minlength=10)
+        there = count > 0
+        axes.plot([0, 1], [0, 1], color="#b0b0b0", linewidth=1)
+        axes.bar((np.arange(10) + 0.5) / 10, count / count.sum(), width=0.09, color="#d8d8d8")
+        centres = np.bincount(place, sure, 10)[there] / count[there]
+        axes.plot(centres, np.bincount(place, right, 10)[there] / count[there], "o-", color="#0072b2")
+        axes.set_title(f"{name}: error {metrics.calibration_error(truth[kept], said[kept]):.3f}", fontsize=10)
+        axes.set_xlabel("confidence")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+    whole.axes[0].set_ylabel("share that is right; grey: share of rows")
+    whole.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def best(scores: Scores) -> int:

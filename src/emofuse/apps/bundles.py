@@ -26,6 +26,7 @@ def fuse(
     half: Annotated[bool, typer.Option("--half", help="Keep weights in half precision: half the size.")] = False,
     name: Annotated[str, typer.Option(help="Name of the fused bundle.")] = "fused",
     version: Annotated[str, typer.Option(help="Its version; one of its content unless said.")] = "",
+    licence: Annotated[str, typer.Option(help="Terms, for its card; those of its parts unless said.")] = "",
     measure: Annotated[str, typer.Option(help="What swf and mcwf choose weights by.")] = "cpm",
     folds: Annotated[int, typer.Option(help="Parts for held-out figures; people are kept together.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the search and the resampling.")] = 0,
@@ -50,7 +51,7 @@ def fuse(
         raise SettingsError(f"--smooth {smooth:g}: give seconds from 0 to 60.")
     part = None if split == "all" else split
     settings = run.Settings(split=part, measure=measure, fuse=(method,), folds=folds, seed=seed, rows=True)
-    request = Request(tuple(bundles), data, out, settings, name, version, smooth, half, detector)
+    request = Request(tuple(bundles), data, out, settings, name, version, smooth, half, licence, detector)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:

@@ -43,7 +43,7 @@ class Request:
     bundles: names or folders; together they have at most one net on faces and one on voices.
     data: clips with labels; weights are fitted on the part `settings.split`. settings.fuse: the one method.
     smooth_seconds: how far single faces are smoothed to either side; 0 leaves each by itself.
-    half: weights of the nets lie on disk in half precision.
+    half: weights of the nets lie on disk in half precision. licence: for the card; those of the parts unless said.
     """
 
     bundles: tuple[str, ...]
@@ -54,6 +54,7 @@ class Request:
     version: str = ""
     smooth_seconds: float = 1.5
     half: bool = False
+    licence: str = ""
     detector: str = "auto"
 
 
@@ -168,7 +169,7 @@ def _card(request: Request, data: DataSet) -> dict[str, Any]:
     return {
         "what": f"{' and '.join(parts)}, fused for each person and moment",
         "data": f"{'; '.join(str(card['data']) for card in parts.values())}; weights of the parts: {data.name}",
-        "licence": "; ".join(licences),
+        "licence": request.licence or "; ".join(licences),
         "parts": parts,
     }
 
