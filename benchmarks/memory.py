@@ -73,7 +73,7 @@ def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None
         size = net.settings.size if tiny else face.size
         prepare = fit.Faces(face.colour, face.mean, face.scale, size, fit.AUGMENTS[face.augment]())
         inputs = rng.integers(256, size=(3 * batch, face.side, face.side, 3), dtype=np.uint8)
-        example = fit.face_example(size, n=2, channels=3)
+        example = fit.face_example(size, n=2, channels=face.colour.channels)
     train, validation = (fit.Examples(inputs[s], targets[s]) for s in (slice(2 * batch), slice(2 * batch, None)))
     with TemporaryDirectory() as folder:
         fit.fit(net, fit.Data(train, validation, prepare), settings=settings, folder=Path(folder))

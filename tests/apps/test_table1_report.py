@@ -324,8 +324,9 @@ def test_only_a_gain_whose_interval_excludes_zero_is_beyond_chance(gain, verdict
 
 def test_the_summary_names_what_is_above_chance_and_what_gains_and_what_loses(whole):
     said = (
-        "Above always saying neutral with their whole interval: face. Not above always saying neutral beyond chance: "
-        "voice. Better than the best of their parts, beyond chance: best. Worse, beyond chance: worst."
+        "Above always saying neutral (CPM 20.00) with their whole interval: face. "
+        "Not above always saying neutral (CPM 20.00) beyond chance: voice. "
+        "Better than the best of their parts, beyond chance: best. Worse, beyond chance: worst."
     )
     assert words.summary(whole) == said
     assert said in markdown(whole)

@@ -190,6 +190,7 @@ def test_augments_are_found_by_name():
     assert {name: type(make()).__name__ for name, make in AUGMENTS.items()} == {
         "none": "NoneType",
         "compact": "CompactAugment",
+        "gentle": "PaperAugment",
         "paper": "PaperAugment",
         "video": "VideoAugment",
     }

@@ -32,6 +32,7 @@ _NETS: Mapping[str, _Line] = MappingProxyType(
         "vggface": _Line(5.0, 0.08),
         "vggfer": _Line(5.0, 0.08),
         "mobilefacenet": _Line(0.8, 0.05),
+        "compact": _Line(0.75, 0.003),
         "cnn1d-lstm": _Line(1.3, 0.07, 4.0),
         "cnn1d-lstm-16-bit": _Line(1.3, 0.09, 4.0),
         "cnn14-16k": _Line(3.6, 0.03, 3.0),

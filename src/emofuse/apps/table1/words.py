@@ -191,7 +191,7 @@ def alone(result: Mapping[str, Any]) -> str:
             low = ((row["in_sample"] or {}).get("cpm") or [None, None])[1]
             if known(low) and known(least):
                 (above if low > least else others).append(plain(row["name"]))
-    always = f"always saying {plain(result['always']['label'])}"
+    always = f"always saying {plain(result['always']['label'])} (CPM {percent(least)})"
     said = [f"Above {always} with their whole interval: {', '.join(above)}."] if above else []
     return " ".join([*said, *([f"Not above {always} beyond chance: {', '.join(others)}."] if others else [])])
 
