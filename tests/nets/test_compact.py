@@ -6,7 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emofuse.fit import fresh  # noqa: E402 (torch may be missing)
+from emofuse.fit import export_onnx, face_example, fresh, halve_onnx  # noqa: E402 (torch may be missing)
+from emofuse.nets.committee import Committee  # noqa: E402
 from emofuse.nets.compact import CompactFace, CompactFaceSettings  # noqa: E402
 from emofuse.nets.pretrained import known, load_pretrained  # noqa: E402
 from emofuse.systems.bundle import shipped  # noqa: E402
@@ -96,5 +97,19 @@ def test_the_net_of_the_default_bundle_comes_back_from_its_onnx_file():
     with torch.inference_mode():
         found = net.eval()(faces / 255)
     expected = onnxruntime.InferenceSession(str(path)).run(None, {"input": faces.numpy() / 255})
-    for one, two in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one.numpy(), two, rtol=1e-4, atol=1e-4)
+    embedding = found[0].numpy()
+    # Beside it are those of the other members of the committee.
+    np.testing.assert_allclose(embedding, expected[0][:, : embedding.shape[1]], rtol=1e-4, atol=1e-4)
+
+
+def test_the_first_of_a_committee_comes_back_from_half_precision(tmp_path):
+    nets = [fresh(CompactFace, seed=s).eval() for s in (1, 2)]
+    export_onnx(Committee(nets, [0.5, 0.5]), face_example(48), tmp_path / "c.onnx", outputs=("embedding", "logits"))
+    halve_onnx(tmp_path / "c.onnx", tmp_path / "h.onnx")
+    back = fresh(known("compact").build, seed=0)
+    load_pretrained(back, tmp_path / "h.onnx", name="compact")
+    faces = face_example(48)
+    with torch.inference_mode():
+        (_, found), (_, expected), (_, other) = (net(faces) for net in (back.eval(), *nets))
+    assert torch.allclose(found, expected, atol=1e-3)
+    assert not torch.allclose(found, other, atol=1e-1)

@@ -61,7 +61,8 @@ class CompactFace(nn.Module):
 
 
 def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[str, Tensor]:
-    """All tensors of the net from an ONNX file that it was exported to, such as that of the default bundle.
+    """All tensors of the net from an ONNX file that it was exported to, alone or as the first of a committee, such as that
+    of the default bundle.
 
     An exported convolution has its batch norm in itself; the batch norms that come back do nothing but add its bias.
 
@@ -77,7 +78,7 @@ def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[s
         wanted[f"{norm}.bias"] = Source(f"conv{n}/bias", shape[:1])
     for part in ("weight", "bias"):
         wanted[f"classify.{part}"] = Source(f"dense0/{part}", tuple(net.get_parameter(f"classify.{part}").shape))
-    tensors = take(onnx.read(path), wanted, path=path, what="the compact face net")
+    tensors = take(onnx.read(path), wanted, path=path, what="the compact face net", spare=lambda _: True)
     for _, norm in _convolutions(net):
         layer = net.get_submodule(norm)
         assert isinstance(layer, nn.BatchNorm2d)

@@ -27,8 +27,8 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
     except (OSError, DecodeError, ValueError) as error:
         raise unreadable(path, KIND, type(error).__name__) from None
     kept = {t.name: t for t in graph.initializer}
-    for node in graph.node:  # equal arrays are written once, and the others point to them
-        if node.op_type == "Identity" and node.input[0] in kept:
+    for node in graph.node:  # equal arrays are written once, and the others point to them; some lie in half precision
+        if node.op_type in ("Identity", "Cast") and node.input[0] in kept:
             kept[node.output[0]] = kept[node.input[0]]
     arrays: dict[str, NDArray[np.float32]] = {}
     counts = dict.fromkeys(_LAYERS, 0)
