@@ -61,8 +61,8 @@ class CompactFace(nn.Module):
 
 
 def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[str, Tensor]:
-    """All tensors of the net from an ONNX file that it was exported to, alone or as the first of a committee, such as that
-    of the default bundle.
+    """All tensors of the net from an ONNX file that it was exported to, alone or as the first of a committee, such as
+    that of the default bundle.
 
     An exported convolution has its batch norm in itself; the batch norms that come back do nothing but add its bias.
 
