@@ -58,3 +58,11 @@ def test_a_plot_of_nobody_is_drawn_with_and_without_a_voice(bundle, tmp_path, lo
     path = write(tmp_path / "a.mkv", moving_picture(60), sound=sound.astype(np.float32), sound_codec="pcm_s16le")
     draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sound_alone_is_refused_by_a_bundle_that_only_looks(run, tmp_path):
+    bundle = made(tmp_path, {"face": 1.0})
+    code, out, err = run("predict", write_wave(tmp_path / "a.wav", tone(2, 2.0, 0)), "--bundle", bundle)
+    assert (code, out) == (2, "")
+    assert err.startswith("emofuse: a.wav: ") or "a.wav: " in err
+    assert "only sound" in err
