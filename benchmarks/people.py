@@ -83,6 +83,11 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name, condition in conditions.items():
         print(f"| {name} | {' | '.join(figures(condition(), fits))} |", flush=True)
+    for sex in sorted({c.sex for c in clips}):
+        some = [c for c in clips if c.sex == sex]
+        print(f"| nothing is missing, sex {sex}, {len(some)} clips | {' | '.join(figures(some, fits))} |")
+    if given.plot:
+        draw(clips, fits, given.plot)
     labels = predictor.bundle.label_set.names
     print(
         "fused, nothing missing; rows: labelled, columns: said\n" + " " * 10 + "".join(f"{n[:9]:>10}" for n in labels)

@@ -58,6 +58,14 @@ def test_a_copied_bundle_predicts_from_its_folder(copy):
     assert load(copy).identity == load("default").identity
 
 
+def test_a_folder_that_is_called_like_one_that_ships_is_that_folder(copy, monkeypatch):
+    edited(copy, lambda c: c.update(version="other"), sign=True)
+    monkeypatch.chdir(copy.parent)
+    copy.rename("default")
+    assert load(Path("default")).version == load("./default").version == "other"
+    assert load("default").version != "other"
+
+
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(BundleError, match="did you mean 'default'"):
         load("defualt")

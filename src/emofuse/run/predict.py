@@ -14,6 +14,7 @@ from emofuse.errors import MediaError, SettingsError
 from emofuse.media.audio import AudioReader
 from emofuse.media.container import media_streams, shown
 from emofuse.media.video import Frame, VideoReader
+from emofuse.run.ahead import ahead
 from emofuse.run.collect import Collector
 from emofuse.run.hearing import Hearing, choose_hearing
 from emofuse.run.prediction import Prediction
@@ -177,7 +178,8 @@ class Predictor:
         return size
 
     def _watch(self, fed: _Fed, video: VideoReader, *, share: float) -> tuple[int, int]:
-        for chunk in _chunks(video.frames(self.sampling.wanted(video.timeline)), _CHUNK):
+        chunks = _chunks(video.frames(self.sampling.wanted(video.timeline)), _CHUNK)
+        for chunk in ahead(chunks):  # decoded while the last ones are judged
             fed.collector.add(fed.session.push(chunk))
             fed.tell(share * chunk[-1].end / max(video.end, 1))
         return video.info.width, video.info.height

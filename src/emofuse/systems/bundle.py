@@ -123,6 +123,8 @@ def shipped() -> dict[str, Path]:
 def load(name_or_folder: str | Path) -> Bundle:
     """A bundle by the name of one that ships, or by its folder. Every file is checked against its SHA-256.
 
+    A word is the name of one that ships if there is one; a `Path` is always a folder.
+
     Raises:
         BundleError: unknown, damaged, changed by hand, or of another format.
 
@@ -130,7 +132,7 @@ def load(name_or_folder: str | Path) -> Bundle:
     'neutral'
     """
     known = shipped()
-    folder = known.get(str(name_or_folder), Path(name_or_folder))
+    folder = name_or_folder if isinstance(name_or_folder, Path) else known.get(name_or_folder, Path(name_or_folder))
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise BundleError(
