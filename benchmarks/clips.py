@@ -36,7 +36,7 @@ def main() -> None:
         scores = prediction.scores[1]
         found.append(scores.valid.mean())
         guess[n] = scores.probabilities()[scores.valid].mean(axis=0).argmax()
-    each = np.stack([metrics.confusion([t], [g], classes=len(labels)) for t, g in zip(truth, guess, strict=True)])
+    each = metrics.confusion_of_each(truth, guess, classes=len(labels))
     counts = each.sum(axis=0)
     print(
         f"{len(rows)} clips, {predictor.detector.identity}: one person in {alone}, face found in {np.mean(found):.1%}"

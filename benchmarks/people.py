@@ -195,9 +195,7 @@ def best(scores: Scores) -> int:
 def counts(clips: list[Clip], guess: np.ndarray) -> np.ndarray:
     """Counts [clips, classes, classes]; a clip of which nothing is said counts as neutral."""
     classes = len(clips[0].said[0].label_set)
-    return np.stack(
-        [metrics.confusion([c.truth], [max(g, 0)], classes=classes) for c, g in zip(clips, guess, strict=True)]
-    )
+    return metrics.confusion_of_each([c.truth for c in clips], np.maximum(guess, 0), classes=classes)
 
 
 def figures(clips: list[Clip], fits: dict[str, Pooled]) -> list[str]:

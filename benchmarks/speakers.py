@@ -136,7 +136,7 @@ def grid(head: Head) -> Iterator[Head]:
 
 def told(what: str, truth: np.ndarray, guess: np.ndarray) -> None:
     use = truth >= 0
-    each = np.stack([metrics.confusion([t], [g]) for t, g in zip(truth[use], guess[use], strict=True)])
+    each = metrics.confusion_of_each(truth[use], guess[use])
     e, a = metrics.bootstrap(each, metrics.uar_of), metrics.bootstrap(each, metrics.accuracy_of)
     print(
         f"{what}: UAR {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], accuracy {a.value:.3f} [{a.low:.3f}, {a.high:.3f}], "

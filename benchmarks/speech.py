@@ -154,7 +154,7 @@ def judged(name: str, clips: Clips, part: str, out: Path) -> dict[str, np.ndarra
 
 def told(name: str, judged_on: str, parts: list[dict[str, np.ndarray]], *, by_speaker: bool) -> None:
     truth, said, speakers = (np.concatenate([part[key] for part in parts]) for key in ("truth", "said", "speakers"))
-    each = np.stack([metrics.confusion([t], [g]) for t, g in zip(truth, said.argmax(axis=1), strict=True)])
+    each = metrics.confusion_of_each(truth, said.argmax(axis=1))
     if by_speaker:
         each = np.stack([each[speakers == speaker].sum(axis=0) for speaker in np.unique(speakers)])
     estimates = [metrics.bootstrap(each, metrics.MEASURES[measure]) for measure in ("uar", "accuracy")]

@@ -64,7 +64,7 @@ def main() -> None:
             )
         _, lr, net = max(trials, key=lambda t: t[0])
         guess = fit.predict(net, judge.faces, prepare=PREPARE, batch=64).logits.argmax(axis=1)
-        each = np.stack([metrics.confusion([t], [g]) for t, g in zip(judge.labels, guess, strict=True)])
+        each = metrics.confusion_of_each(judge.labels, guess)
         for name in ("accuracy", "uar"):
             e = metrics.bootstrap(each, metrics.MEASURES[name])
             print(f"{start} (lr {lr:g}): {name} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}]", flush=True)

@@ -57,6 +57,20 @@ def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
+def confusion_of_each(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
+    """Counts of each row by itself, int64 [n, classes, classes], for intervals over rows; errors as in `confusion`.
+
+    >>> confusion_of_each(np.array([1, -1]), np.array([0, 1]), classes=2).tolist()
+    [[[0, 0], [1, 0]], [[0, 0], [0, 0]]]
+    """
+    confusion(truth, guess, classes=classes)  # checks
+    true, said = np.asarray(truth), np.asarray(guess)
+    counts = np.zeros((len(true), classes, classes), np.int64)
+    rows = np.flatnonzero(true != -1)
+    counts[rows, true[rows], said[rows]] = 1
+    return counts
+
+
 def _rows(values: NDArray[Any]) -> str:
     return f"{len(values)} frames" if values.ndim == 1 else f"the shape {values.shape}"
 

@@ -167,11 +167,6 @@ def _guess(
 
 def _cost(truth: NDArray[np.int64], guesses: list[NDArray[np.int64]], classes: int, sizes: tuple[int, int]) -> Cost:
     known = truth >= 0
-    before, after = (
-        np.stack(
-            [metrics.confusion([t], [g], classes=classes) for t, g in zip(truth[known], guess[known], strict=True)]
-        )
-        for guess in guesses
-    )
+    before, after = (metrics.confusion_of_each(truth[known], guess[known], classes=classes) for guess in guesses)
     change = metrics.gain(after, before, metrics.accuracy_of)
     return Cost(int(known.sum()), float(metrics.accuracy_of(before.sum(axis=0))), change, *sizes)

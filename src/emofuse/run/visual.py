@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from emofuse import __version__, fit, heads
+from emofuse import __version__, fit, heads, metrics
 from emofuse.core.align import pool
 from emofuse.core.colour import Colour
 from emofuse.core.store import file_digest
@@ -261,6 +261,4 @@ def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip:
 def _one_by_one(learned: Learned, calibrate: Calibration | None) -> Ints:
     """A confusion matrix for each face, int64 [faces, classes, classes]."""
     guess = (calibrate(learned.logits) if calibrate else learned.logits).argmax(axis=1)
-    counts = np.zeros((*learned.logits.shape, learned.logits.shape[1]), np.int64)
-    counts[np.arange(len(guess)), learned.truth, guess] = 1
-    return counts
+    return metrics.confusion_of_each(learned.truth, guess, classes=learned.logits.shape[1])
