@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 
 from emofuse import fit, metrics
-from emofuse.data.fer2013 import FaceImages, load_fer2013
+from emofuse.data.fer2013 import FaceImages, Fer2013
 from emofuse.nets.committee import OneOpinion
 from emofuse.nets.resized import Resized
 from emofuse.systems import default
@@ -39,13 +39,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    data = Fer2013(given.data)
     judges: dict[str, Judge] = {f"bundle {given.bundle}": of_bundle(given.bundle, given.threads)}
     if given.training:
-        judges |= members(given.data, given.training, given.weights)
+        judges |= members(data, given.training, given.weights)
     print("| part | net | labels: accuracy | UAR | FER+ majority: accuracy | UAR | calibration error |")
     print("|---|---|---|---|---|---|---|")
     for part in ("public-test", "private-test"):
-        faces = load_fer2013(given.data, part)
+        faces = data.part(part)
         for name, judge in judges.items():
             plain, mirrored = judge(faces.faces), judge(np.ascontiguousarray(faces.faces[:, :, ::-1]))
             tell(f"{part} | {name}", faces, plain)
@@ -66,7 +67,7 @@ def of_bundle(name: str, threads: int) -> Judge:
     return judge
 
 
-def members(data: Path, folder: Path, weights: Path) -> dict[str, Judge]:
+def members(data: Fer2013, folder: Path, weights: Path) -> dict[str, Judge]:
     """The nets of a training that has ended, each by itself."""
     settings = default.DefaultSettings()
     two = default.trained_mobile(data, weights, folder / "mobile", settings, report=print)

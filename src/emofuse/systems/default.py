@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
-from emofuse.data.fer2013 import SIZE, FaceImages, load_fer2013
+from emofuse.data.fer2013 import SIZE, FaceImages, Fer2013
 from emofuse.fit import FitSettings
 from emofuse.media.faces.crop import fer_crop
 from emofuse.nets import mobilefacenet, pretrained
@@ -110,14 +110,15 @@ def train(
         WeightsError: the weights are others.
         OutputError: `out` cannot be written.
     """
-    mobile = trained_mobile(data, weights, out / "mobile", settings, lambda e: report("mobile", e))
-    compact = trained_compact(data, out / "compact", settings, lambda e: report("compact", e))
-    write(out, data, compact, mobile, settings)
+    faces = Fer2013(data)
+    mobile = trained_mobile(faces, weights, out / "mobile", settings, lambda e: report("mobile", e))
+    compact = trained_compact(faces, out / "compact", settings, lambda e: report("compact", e))
+    write(out, faces, compact, mobile, settings)
 
 
-def trained_compact(data: Path, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]) -> Any:
+def trained_compact(data: Fer2013, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]) -> Any:
     """CompactFace from nothing."""
-    learnt, validation = load_fer2013(data, "train"), load_fer2013(data, "public-test")
+    learnt, validation = data.part("train"), data.part("public-test")
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
     examples = fit.Data(
         fit.Examples(
@@ -132,10 +133,10 @@ def trained_compact(data: Path, out: Path, settings: DefaultSettings, report: Ca
 
 
 def trained_mobile(
-    data: Path, weights: Path, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]
+    data: Fer2013, weights: Path, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]
 ) -> TwoOpinions:
     """MobileFaceNet from identities, on faces of which most annotators see one of the seven emotions."""
-    learnt, validation = load_fer2013(data, "train"), load_fer2013(data, "public-test")
+    learnt, validation = data.part("train"), data.part("public-test")
     learnt = learnt.some(learnt.clear)
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=settings.mobile.seed)
@@ -155,13 +156,13 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
     return np.stack([hard, votes], axis=1)
 
 
-def write(out: Path, data: Path, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
+def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
     """Put the trained nets together, measure them, and write the bundle."""
     share = settings.compact_share
     net = Committee(
         [compact, Resized(OneOpinion(mobile, OPINIONS.index("labels")), MOBILE_SIZE)], [share, 1 - share]
     ).eval()
-    parts = {name: load_fer2013(data, name) for name in ("public-test", "private-test")}
+    parts = {name: data.part(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
     calibration = best_calibration(logits["public-test"], parts["public-test"].labels)
     figures = {name: asdict(figures_of(part, calibration(logits[name]))) for name, part in parts.items()}
