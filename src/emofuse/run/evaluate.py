@@ -119,6 +119,13 @@ def number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+def rounded(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Figures for a card: each measure, None where nothing is labelled, and its interval where there is one."""
+    interval = {n: [round(v, 4) for v in (e.low, e.high)] for n, e in estimates.items() if e.low == e.low}
+    values = {n: round(e.value, 4) if e.value == e.value else None for n, e in estimates.items()}
+    return values | {"interval": interval}
+
+
 def aligned(scores: Scores, truth: Annotation) -> Scores:
     """Scores on the annotation's timeline: where labels cover long stretches, the mean over each; else in step."""
     if len(scores) and len(truth):

@@ -22,7 +22,7 @@ from emofuse.errors import DataError, SettingsError
 from emofuse.fusion.pool import Pooled
 from emofuse.fusion.weighted import Weights
 from emofuse.run import batch
-from emofuse.run.evaluate import Evaluation, Settings, evaluate
+from emofuse.run.evaluate import Evaluation, Settings, evaluate, rounded
 from emofuse.run.jobs import Where
 from emofuse.run.predict import Options
 from emofuse.run.scores import TableFolder
@@ -68,14 +68,15 @@ def fuse(request: Request, *, on: Where, note: Callable[[str], None], progress: 
         DataError: the data set cannot be read, or a clip cannot be predicted.
     """
     data = open_data(request.data)
-    parts = _together([load(name) for name in request.bundles], request)
+    bundles = [load(name) for name in request.bundles]
+    parts = _together(bundles, request)
     if parts.fusion.label_set != data.label_set:
         raise SettingsError(
             f"the bundles are for {', '.join(parts.fusion.label_set.names)}, but {data.name} is labelled "
             f"{', '.join(data.label_set.names)}."
         )
     (method,) = request.settings.fuse
-    about = _card(request, data)
+    about = _card(bundles, data, request.licence)
     draft = write_fused(request.out / DRAFT, parts, card=about | {"figures": {}})
     _predict(request, data, on=on, note=note, progress=progress)
     folder = request.out / TABLES
@@ -162,29 +163,27 @@ def _predict(
     batch.write_summary([done[job.path] for job in jobs])
 
 
-def _card(request: Request, data: DataSet) -> dict[str, Any]:
+def _card(bundles: list[Bundle], data: DataSet, licence: str) -> dict[str, Any]:
     """What the fused bundle says of itself before there are figures; the cards of its parts are in it."""
-    parts = {b.name: dict(b.card) for b in map(load, request.bundles)}
+    parts = {b.name: dict(b.card) for b in bundles}
     licences = dict.fromkeys(str(card.get("licence", "unknown")) for card in parts.values())
     return {
         "what": f"{' and '.join(parts)}, fused for each person and moment",
         "data": f"{'; '.join(str(card['data']) for card in parts.values())}; weights of the parts: {data.name}",
-        "licence": request.licence or "; ".join(licences),
+        "licence": licence or "; ".join(licences),
         "parts": parts,
     }
 
 
 def _figures(result: Evaluation) -> dict[str, Any]:
     """Each part alone, and the fusion by weights that were fitted on other people."""
-    figures = {}
-    for row in result.rows:
-        if row.fitted != "in-sample":
-            estimates = {n: e for n, e in row.estimates.items() if e.value == e.value}
-            figures[f"{row.system}, {row.fitted}".removesuffix(", ")] = {
-                "clips": result.clips,
-                **{n: round(e.value, 4) for n, e in estimates.items()},
-                "interval": {n: [round(e.low, 4), round(e.high, 4)] for n, e in estimates.items() if e.low == e.low},
-                "calibration_error": round(row.calibration_error, 4),
-                "confusion": row.counts.tolist(),
-            }
-    return figures
+    return {
+        f"{row.system}, {row.fitted}".removesuffix(", "): {
+            "clips": result.clips,
+            **rounded(row.estimates),
+            "calibration_error": round(row.calibration_error, 4),
+            "confusion": row.counts.tolist(),
+        }
+        for row in result.rows
+        if row.fitted != "in-sample"
+    }

@@ -19,6 +19,7 @@ from emofuse.core.time import Ints
 from emofuse.errors import SettingsError, WeightsError
 from emofuse.fit.distributed import Team
 from emofuse.nets import pretrained
+from emofuse.run.evaluate import rounded
 from emofuse.systems import bundle as bundles
 
 WEIGHTS = "weights.safetensors"
@@ -130,7 +131,4 @@ def figures(counts: Ints) -> dict[str, Any]:
 
     counts: int64 [clips, classes, classes].
     """
-    estimates = metrics.bootstraps(counts)
-    interval = {n: [round(v, 4) for v in (e.low, e.high)] for n, e in estimates.items() if e.low == e.low}
-    values = {n: round(e.value, 4) if e.value == e.value else None for n, e in estimates.items()}
-    return values | {"interval": interval}
+    return rounded(metrics.bootstraps(counts))
