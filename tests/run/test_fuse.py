@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,12 @@ def test_weights_may_lie_in_half_precision(both, people, tmp_path):
     half, _ = made_of(both, data=people, out=tmp_path / "half", half=True)
     assert half.face.net == tmp_path / "half" / "face.onnx"
     assert half.fusion.weights.exponents == pytest.approx(plain.fusion.weights.exponents, abs=1e-3)
+
+
+def test_half_precision_without_what_training_needs_is_one_line(both, people, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "emofuse.fit", None)
+    with pytest.raises(SettingsError, match=r"--half needs emofuse\.fit, which is not installed; pip install 'emofuse"):
+        made_of(both, data=people, out=tmp_path, half=True)
 
 
 def test_two_nets_on_faces_are_refused(both, people, tmp_path):

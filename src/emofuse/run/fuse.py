@@ -126,8 +126,12 @@ def _together(bundles: list[Bundle], request: Request) -> Fused:
 
 
 def _halved(net: Path, folder: Path) -> Path:
-    from emofuse.fit import halve_onnx
-
+    try:
+        from emofuse.fit import halve_onnx
+    except ImportError as error:
+        raise SettingsError(
+            f"--half needs {error.name}, which is not installed; pip install 'emofuse[train]'."
+        ) from None
     halve_onnx(net, folder / net.name)
     return folder / net.name
 
