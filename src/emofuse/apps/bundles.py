@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse.apps.options import AsJson, print_json
+from emofuse.apps.options import Address, AsJson, Detector, On, print_json
 
 
 def fuse(
@@ -30,10 +30,10 @@ def fuse(
     measure: Annotated[str, typer.Option(help="What swf and mcwf choose weights by.")] = "cpm",
     folds: Annotated[int, typer.Option(help="Parts for held-out figures; people are kept together.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the search and the resampling.")] = 0,
-    detector: Annotated[str, typer.Option(help="Face detector: auto, yunet or haar.")] = "auto",
+    detector: Detector = "auto",
     jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
-    on: Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")] = None,
+    on: On = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Fuse trained bundles into one that looks and listens, and say what that is worth on people not fitted on."""
@@ -84,7 +84,7 @@ def quantise(
     most_loss: Annotated[float, typer.Option(help="Accuracy that may be lost, in percent.", min=0, max=100)] = 0.3,
     keep: Annotated[str, typer.Option(help="Layers that stay in float32, parted by commas.")] = "first,last",
     ranges: Annotated[int, typer.Option(help="Examples that ranges are taken from.", min=1)] = 512,
-    detector: Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")] = "auto",
+    detector: Detector = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Write a bundle with its net in int8, if that costs next to no accuracy."""

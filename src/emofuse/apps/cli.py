@@ -10,7 +10,7 @@ import typer
 
 from emofuse import __version__
 from emofuse.apps import bundles, challenge, data, trials
-from emofuse.apps.options import AsJson, print_json
+from emofuse.apps.options import Address, AsJson, Detector, On, print_json
 from emofuse.errors import EmofuseError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def predict(
     every_frame: Annotated[bool, typer.Option("--every-frame", help="One row per decoded frame.")] = False,
     rate: Annotated[float, typer.Option(help="Rows a second.", metavar="HZ")] = 5.0,
     bundle: Annotated[str, typer.Option(help="A bundle by name or folder.", metavar="NAME|DIR")] = "default",
-    detector: Annotated[str, typer.Option(help="Face detector: auto, yunet or haar.")] = "auto",
+    detector: Detector = "auto",
     min_confidence: Annotated[
         float, typer.Option(help="Less sure rows get the emotion 'uncertain'.", metavar="0..1")
     ] = 0.0,
@@ -129,8 +129,8 @@ def predict(
     ] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Also draw each timeline as a PNG.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
-    on: Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")] = None,
+    on: On = None,
+    address: Address = None,
     threads: Annotated[
         int, typer.Option(help="Threads in all, on Ray of each file; 0: one for each core, on Ray one.", min=0)
     ] = 0,
@@ -254,7 +254,7 @@ def train(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Pretrained weights to start from.")] = None,
     epochs: Annotated[int | None, typer.Option(help="So many full epochs.", min=0)] = None,
-    detector: Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")] = "auto",
+    detector: Detector = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Train a system and write it as a bundle, which `predict --bundle` takes."""

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+Detector = Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")]
+On = Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")]
+Address = Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
 
 

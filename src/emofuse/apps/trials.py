@@ -7,19 +7,16 @@ from typing import Annotated
 
 import typer
 
-from emofuse.apps.options import AsJson, print_json
+from emofuse.apps.options import Address, AsJson, Detector, On, print_json
 
 Data = Annotated[Path, typer.Option(help="Aff-Wild2 folder or manifest with a train and a validation part.")]
 Out = Annotated[Path, typer.Option(help="Folder for all results; a killed run goes on there.")]
 Scale = Annotated[str, typer.Option(help="tiny: small nets, few epochs; paper: the real ones.")]
 Weights = Annotated[list[str] | None, typer.Option(help="A file of pretrained weights, by name.", metavar="NAME=FILE")]
 FromScratch = Annotated[bool, typer.Option("--from-scratch", help="Do without weights that are missing.")]
-Detector = Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Seed = Annotated[int, typer.Option(help="Of trainings, fusion searches and resampling.")]
 Jobs = Annotated[int | None, typer.Option(help="Trainings and scorings at a time.", min=1)]
-On = Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")]
-Address = Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")]
 Threads = Annotated[int, typer.Option(help="Threads of each training; 0: as the scale has them.", min=0)]
 
 
