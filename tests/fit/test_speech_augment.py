@@ -11,7 +11,7 @@ from emofuse.fit.prepare import part  # noqa: E402
 from emofuse.fit.speech_augment import SpeechAugment  # noqa: E402
 
 RATE = 16_000
-EVERYTHING = SpeechAugment(speed=0.2, colour_db=3, narrow=0.5, echo=0.5, noise=0.5)
+EVERYTHING = SpeechAugment(speed=0.2, colour_db=3, narrow=0.5, echo=0.5, noise=0.5, fill=0.5)
 
 
 def noise(n: int = 6, samples: int = 8_000) -> torch.Tensor:
@@ -89,12 +89,12 @@ def test_a_narrow_band_loses_what_is_high_and_low_and_keeps_the_rest():
     assert high < -40
 
 
-@pytest.mark.parametrize(("name", "drawn"), [("narrow", "narrow"), ("echo", "echo"), ("noise", "noise")])
-def test_a_share_of_the_examples_is_changed(name, drawn):
+@pytest.mark.parametrize("name", ["narrow", "echo", "noise", "fill"])
+def test_a_share_of_the_examples_is_changed(name):
     augment = SpeechAugment(**{name: 0.3})
     numbers = draws(augment, 60)
     changed = (augment(noise(60, 2_000), numbers, 1.0) - noise(60, 2_000)).abs().amax(dim=1) > 1e-3
-    assert torch.equal(changed, numbers[drawn] < 0.3)
+    assert torch.equal(changed, numbers[name] < 0.3)
     assert 0 < changed.sum() < 60
 
 
@@ -129,6 +129,25 @@ def test_the_power_of_noise_falls_with_frequency_to_its_slope(slope):
     octaves = [10 * power[low : 2 * low].mean().log10() for low in (200, 400, 800, 1_600)]
     falls = np.diff([float(o) for o in octaves])
     np.testing.assert_allclose(falls, -3.01 * slope, atol=0.7)
+
+
+def test_a_voice_is_repeated_from_anywhere_with_a_pause_between():
+    augment = SpeechAugment(fill=1)
+    wave = torch.zeros(1, RATE)
+    wave[0, 3_000:7_000] = torch.arange(1, 4_001) / 4_000 + 0.1
+    filled = augment(wave, draws(augment, 1, begin=0.25, pause_seconds=0.0625), 1.0)[0]
+    period = 4_000 + 1_000
+    assert torch.equal(filled[:-period], filled[period:])
+    assert torch.equal(filled[:2_750], wave[0, 4_250:7_000])
+    assert not filled[2_750:3_750].any()
+    assert filled[3_750] == wave[0, 3_000]
+
+
+def test_a_click_is_not_repeated():
+    augment = SpeechAugment(fill=1)
+    click = torch.zeros(1, RATE)
+    click[0, 100:600] = 1
+    assert torch.equal(augment(click, draws(augment, 1), 1.0), click)
 
 
 def test_a_step_that_is_divided_is_changed_like_a_whole_one():

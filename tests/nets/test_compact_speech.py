@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from emofuse.fit import export_onnx, fresh  # noqa: E402 (torch may be missing)
-from emofuse.nets.compact_speech import CompactSpeech, CompactSpeechSettings, decibels, levelled, masked  # noqa: E402
+from emofuse.nets.compact_speech import CompactSpeech, CompactSpeechSettings, decibels, levelled, masked, warped  # noqa: E402
 from emofuse.nets.logmel import LogMel, LogMelSettings  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,10 +61,19 @@ def test_how_loud_a_recording_is_changes_nothing(net, gain):
 
 def test_silence_after_the_voice_does_not_change_the_level_of_its_spectrum():
     spectrum = LogMel(LogMelSettings(hop=256))
-    padded = torch.nn.functional.pad(voices(), (0, 16_000))
-    short, long = (levelled(spectrum(waves), centred=False) for waves in (voices(), padded))
-    # The last steps hear the end: mirrored in one, silent in the other.
-    torch.testing.assert_close(long[:, : short.shape[1] - 3], short[:, :-3], atol=0.2, rtol=0)
+    fading = voices() * torch.linspace(4, 0, 32_000).clamp(max=1)
+    padded = torch.nn.functional.pad(fading, (0, 16_000))
+    short, long = (levelled(spectrum(waves), floor_db=25) for waves in (fading, padded))
+    torch.testing.assert_close(long[:, : short.shape[1]], short, atol=0.2, rtol=0)
+
+
+def test_what_is_far_below_the_voice_lies_at_the_floor():
+    spectrum = LogMel(LogMelSettings(hop=256))
+    silent = torch.nn.functional.pad(voices(), (0, 16_000))
+    levels = levelled(spectrum(silent), floor_db=25)
+    assert levels.min() >= -25.001
+    assert levels[:, -40:].max() < -24.9
+    assert levels[:, 40:100].max() > 0
 
 
 def test_silence_has_finite_logits_that_can_be_learned_from(net):
@@ -76,10 +85,10 @@ def test_silence_has_finite_logits_that_can_be_learned_from(net):
 
 
 @given(colour=st.lists(st.floats(-12, 12), min_size=8, max_size=8))
-def test_centred_spectra_do_not_know_the_colour_of_the_microphone(colour):
+def test_levelled_spectra_do_not_know_the_colour_of_the_microphone(colour):
     loud = 30 + 10 * torch.rand(2, 40, 8, generator=torch.Generator().manual_seed(0))
     gains = torch.tensor(colour)
-    plain, coloured = (levelled(s, centred=True) for s in (loud, loud + gains))
+    plain, coloured = (levelled(s, floor_db=25) for s in (loud, loud + gains))
     # What counts as voice depends a little on the colour, so the means are nearly those of the same steps.
     torch.testing.assert_close(coloured, plain, atol=0.1, rtol=0)
 
@@ -101,6 +110,20 @@ def test_every_weight_takes_part_in_training(net):
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+def test_a_warp_moves_bands_and_stretches_time_about_the_middle():
+    torch.manual_seed(0)
+    bands, steps = torch.arange(40.0), torch.arange(51.0)
+    high = warped(bands.expand(200, 1, 51, 40).clone(), bands=0.2, steps=0.0)
+    long = warped(steps[:, None].expand(200, 1, 51, 40).clone(), bands=0.0, steps=0.2)
+    # The end is repeated outwards, so a factor above 1 shows in the middle.
+    across, down = high[:, 0, 0, 20] / 20, (long[:, 0, 26, 0] - 25)
+    for factor in (across, down):
+        assert 1 / 1.2 - 1e-4 <= factor.min() < 0.87
+        assert 1.15 < factor.max() <= 1.2 + 1e-4
+    torch.testing.assert_close(high[:, 0, :, 0], torch.zeros(200, 51), atol=1e-4, rtol=0)
+    torch.testing.assert_close(long[:, 0, 25], torch.full((200, 40), 25.0), atol=1e-4, rtol=0)
+
+
 def test_masks_hide_whole_bands_and_steps_and_no_more_than_their_share():
     torch.manual_seed(0)
     spectra = torch.randn(200, 1, 50, 40)
@@ -111,7 +134,7 @@ def test_masks_hide_whole_bands_and_steps_and_no_more_than_their_share():
     assert 0 < bands.sum(dim=1).max() <= 9
 
 
-def test_masks_are_for_training_alone(net):
+def test_masks_and_warps_are_for_training_alone(net):
     torch.testing.assert_close(net(voices())[1], net(voices())[1], atol=0, rtol=0)
 
 
@@ -126,6 +149,7 @@ def test_the_full_net_is_exported_faithfully(tmp_path: Path):
 
 def test_a_checkpoint_does_not_belong_to_a_net_with_other_masks():
     assert str(CompactSpeech(CompactSpeechSettings(masks=2))) != str(CompactSpeech())
+    assert str(CompactSpeech(CompactSpeechSettings(warp=0.3))) != str(CompactSpeech())
 
 
 @pytest.mark.parametrize("build", [CompactSpeech, CompactSpeech.tiny], ids=["full", "tiny"])

@@ -15,6 +15,8 @@ from emofuse.fit.face_augment import Draws, uniform
 _COSINES = 6  # that a random frequency response is made of
 _POINTS = 1025  # frequencies at which gains are computed; between them they are lines
 _ROOM_SECONDS = 0.5
+_SOUND = 0.02  # of the loudest sample, from where on there is sound
+_LEAST_SECONDS = 0.1  # of sound, below which it is not repeated
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class SpeechAugment:
     narrow: share of the examples that lose what is above 3.4 to 8 kHz and below 20 to 300 Hz: telephones, lossy files.
     echo: share of the examples in a room, whose sound decays by 60 dB within 0.1 to 0.8 s, 0 to 20 dB below the voice.
     noise: share of the examples with noise, white to brown, 5 to 35 dB below the whole example.
+    fill: share of the examples whose voice is repeated until it fills them, from anywhere on, with pauses of up to
+        0.25 s, so that how long somebody spoke, and silence around it, tell nothing.
     Raises:
         SettingsError: a number is below 0, or a share above 1.
     """
@@ -37,9 +41,11 @@ class SpeechAugment:
     narrow: float = 0.0
     echo: float = 0.0
     noise: float = 0.0
+    fill: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, most in (("speed", 1), ("colour_db", 60), ("narrow", 1), ("echo", 1), ("noise", 1)):
+        most_of = {"speed": 1, "colour_db": 60, "narrow": 1, "echo": 1, "noise": 1, "fill": 1}
+        for name, most in most_of.items():
             if not 0 <= getattr(self, name) <= most:
                 raise SettingsError(f"speech augment: {name} is {getattr(self, name)}; give 0 to {most}.")
 
@@ -59,9 +65,17 @@ class SpeechAugment:
             "noise_db": uniform(n, -35, -5, generator),
             # Rooms and noise are drawn from a seed of each example, so that a process draws only those of its own.
             "speech_seed": torch.randint(2**62, (n,), generator=generator),
+            "fill": uniform(n, 0, 1, generator),
+            "begin": uniform(n, 0, 1, generator),
+            "pause_seconds": uniform(n, 0, 0.25, generator),
         }
 
     def __call__(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
+        filled = draws["fill"] < strength * self.fill
+        if bool(filled.any()):
+            waves = waves.clone()
+            for row in filled.nonzero().flatten().tolist():
+                waves[row] = self._repeated(waves[row], draws, row)
         if self.speed:
             waves = _resampled(waves, torch.exp(strength * draws["speed"]))
         there = {name: draws[name] < strength * getattr(self, name) for name in ("narrow", "echo", "noise")}
@@ -77,6 +91,16 @@ class SpeechAugment:
                 noise = self._background(waves.shape[1], draws, row).to(waves.device)
                 waves[row] += noise * waves[row].square().mean().sqrt()
         return waves
+
+    def _repeated(self, wave: Tensor, draws: Draws, row: int) -> Tensor:
+        """The sound of a wave again and again, from anywhere in it; a wave with next to no sound as it is."""
+        loud = (wave.abs() > _SOUND * wave.abs().max()).nonzero().flatten()
+        if len(loud) < 2 or int(loud[-1] - loud[0]) < _LEAST_SECONDS * self.rate_hz:
+            return wave
+        pause = wave.new_zeros(round(float(draws["pause_seconds"][row]) * self.rate_hz))
+        sound = torch.cat([wave[int(loud[0]) : int(loud[-1]) + 1], pause])
+        begin = int(float(draws["begin"][row]) * len(sound))
+        return sound.repeat(2 + len(wave) // len(sound))[begin : begin + len(wave)]
 
     def _filtered(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
         narrow, echo = (draws[name] < strength * getattr(self, name) for name in ("narrow", "echo"))

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from emofuse.nets.logmel import FLOOR, LogMel, LogMelSettings, at_least
 
-RANGE_DB = 60.0  # below the voice; what is quieter is as good as silence
 _SCALE_DB = 15.0
 
 
@@ -19,8 +18,9 @@ _SCALE_DB = 15.0
 class CompactSpeechSettings:
     """Widths of the residual stages, the spectrum, and what makes training harder.
 
-    centred: whether each band is centred on its mean over the voice, so that the colour of a microphone goes, and with
-        it that of the voice.
+    floor_db: how far below the mean of its band over the voice a sound drowns. Deeper floors let in what differs
+        between recordings and not between emotions: noise, rooms, and how a codec treats pauses.
+    warp, stretch: in training, bands are moved up or down, and time is made longer or shorter, by up to these shares.
     masks: of bands and of steps each, how many are hidden in training.
     mask_share: how much of the bands or steps each hides at most.
     dropout: before the last layer.
@@ -28,7 +28,9 @@ class CompactSpeechSettings:
 
     widths: tuple[int, ...] = (24, 48, 96, 160)
     spectrum: LogMelSettings = LogMelSettings(hop=256, fmax=7_600.0)  # noqa: RUF009 (frozen)
-    centred: bool = True
+    floor_db: float = 25.0
+    warp: float = 0.15
+    stretch: float = 0.2
     masks: int = 1
     mask_share: float = 0.15
     dropout: float = 0.3
@@ -38,8 +40,9 @@ class CompactSpeechSettings:
 class CompactSpeech(nn.Module):
     """Waveforms float [n, samples] at 16 kHz, any level -> (embedding [n, 320], logits [n, classes]).
 
-    Decibels are counted from the loudness of the voice, so neither the level of a recording nor silence around the
-    voice matters. The embedding is mean and deviation over time, weighted by what the net attends to.
+    Each band is counted from its own mean over the voice, so neither the level of a recording, nor the colour of its
+    microphone, nor silence around the voice matters. The embedding is mean and deviation over time, weighted by what
+    the net attends to.
     """
 
     def __init__(self, settings: CompactSpeechSettings | None = None) -> None:
@@ -76,9 +79,11 @@ class CompactSpeech(nn.Module):
         return str(self.settings)
 
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        spectra = levelled(decibels(self.spectrum, waves), centred=self.settings.centred).unsqueeze(1) / _SCALE_DB
+        own = self.settings
+        spectra = levelled(decibels(self.spectrum, waves), floor_db=own.floor_db).unsqueeze(1) / _SCALE_DB
         if self.training:
-            spectra = masked(spectra, count=self.settings.masks, share=self.settings.mask_share)
+            spectra = warped(spectra, bands=own.warp, steps=own.stretch)
+            spectra = masked(spectra, count=own.masks, share=own.mask_share)
         found = self.stages(self.stem(spectra.contiguous(memory_format=torch.channels_last))).mean(dim=3)
         attention = self.attend(found).softmax(dim=2)
         mean = (attention * found).sum(dim=2)
@@ -105,19 +110,37 @@ def decibels(spectrum: LogMel, waves: Tensor) -> Tensor:
         return spectra
 
 
-def levelled(spectra: Tensor, *, centred: bool) -> Tensor:
-    """Decibels [n, steps, mels] above the floor, `RANGE_DB` below the loudness of the voice.
+def levelled(spectra: Tensor, *, floor_db: float) -> Tensor:
+    """Decibels [n, steps, mels], each band counted from its mean power over the voice, above a soft floor so far below.
 
-    That loudness is the mean over time of the power, weighted by itself: silence before and after changes nothing.
+    The voice is where the power of all bands, weighted by itself over time, says that it is: silence before and after
+    changes nothing.
     """
     power = torch.exp(spectra * (math.log(10) / 10))
     loud = power.sum(dim=2, keepdim=True)
     voice = loud.square().sum(dim=1, keepdim=True) / loud.sum(dim=1, keepdim=True)
-    level = (spectra - 10 * torch.log10(voice) + RANGE_DB).clamp(min=0)
-    if not centred:
-        return level - RANGE_DB / 2
     weight = loud / (loud + 0.003 * voice)
-    return level - (level * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+    mean = (power * weight).sum(dim=1, keepdim=True) / weight.sum(dim=1, keepdim=True)
+    return 10 * torch.log10(power / mean + 10 ** (-floor_db / 10))
+
+
+def warped(spectra: Tensor, *, bands: float, steps: float) -> Tensor:
+    """Spectra [n, 1, steps, mels] whose bands are moved up or down, the lowest one staying, and whose time runs slower
+    or faster about the middle, each by up to the share given; the ends are repeated outwards.
+
+    Drawn from torch's global generator, as dropout is.
+    Source: Jaitly and Hinton 2013, vocal tract length perturbation.
+    """
+    if not (bands or steps):
+        return spectra
+    n, _, height, width = spectra.shape
+    across, down = (
+        torch.exp(math.log1p(share) * (2 * torch.rand(n, device=spectra.device) - 1)) for share in (bands, steps)
+    )
+    zero = torch.zeros_like(across)
+    rows = torch.stack([across, zero, across - 1, zero, down, zero], dim=1).view(n, 2, 3)
+    grid = functional.affine_grid(rows, [n, 1, height, width], align_corners=True)
+    return functional.grid_sample(spectra, grid, padding_mode="border", align_corners=True)
 
 
 def masked(spectra: Tensor, *, count: int, share: float) -> Tensor:
