@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from scipy.special import log_softmax
 from scipy.stats import binomtest
+from torch import nn
 
 from emofuse import fit, metrics
 from emofuse.data.fer2013 import FaceImages, Fer2013
-from emofuse.nets.committee import OneOpinion
+from emofuse.nets import pretrained
+from emofuse.nets.committee import Committee, OneOpinion
 from emofuse.nets.resized import Resized
 from emofuse.systems import default
 from emofuse.systems.bundle import load
@@ -42,7 +44,7 @@ def main() -> None:
     data = Fer2013(given.data)
     judges: dict[str, Judge] = {f"bundle {given.bundle}": of_bundle(given.bundle, given.threads)}
     if given.training:
-        judges |= members(data, given.training, given.weights)
+        judges |= members(data, given.training, given.weights, given.bundle)
     print("| part | net | labels: accuracy | UAR | FER+ majority: accuracy | UAR | calibration error |")
     print("|---|---|---|---|---|---|---|")
     for part in ("public-test", "private-test"):
@@ -67,16 +69,28 @@ def of_bundle(name: str, threads: int) -> Judge:
     return judge
 
 
-def members(data: Fer2013, folder: Path, weights: Path) -> dict[str, Judge]:
-    """The nets of a training that has ended, each by itself."""
+def members(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict[str, Judge]:
+    """The nets of a training that has ended, each by itself, and all of them by each answer and by the mean of both.
+
+    The compact net is that of the bundle where the folder has none.
+    """
     settings = default.DefaultSettings()
-    two = default.trained_mobile(data, weights, folder / "mobile", settings, report=print)
-    nets = {
-        f"MobileFaceNet as {opinion}": Resized(OneOpinion(two, n), default.MOBILE_SIZE)
+    twos = [
+        default.trained_mobile(data, weights, folder, settings, seed, lambda name, e: print(name, e))
+        for seed in settings.mobile_seeds
+    ]
+    if (folder / default.COMPACT / fit.CHECKPOINT).exists():
+        compact = default.trained_compact(data, folder / default.COMPACT, settings, report=print)
+    else:
+        compact = fit.fresh(pretrained.known("compact").build, seed=0)
+        pretrained.load_pretrained(compact, load(bundle).face.net, name="compact")
+    both = [default.committee(compact, twos, settings, answer=opinion) for opinion in default.OPINIONS]
+    nets: dict[str, nn.Module] = {
+        f"MobileFaceNet {seed} as {opinion}": Resized(OneOpinion(two, n), default.MOBILE_SIZE)
+        for seed, two in zip(settings.mobile_seeds, twos, strict=True)
         for n, opinion in enumerate(default.OPINIONS)
     }
-    if (folder / "compact" / fit.CHECKPOINT).exists():
-        nets["CompactFace"] = default.trained_compact(data, folder / "compact", settings, report=print)
+    nets |= {"CompactFace": compact, "all as votes": both[1], "all, mean of both": Committee(both, [0.5, 0.5])}
     return {
         name: lambda faces, net=net: log_softmax(fit.predict(net, faces).logits, axis=1) for name, net in nets.items()
     }

@@ -34,8 +34,8 @@ def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
     return folder / "out", told
 
 
-def test_both_nets_are_trained_once(trained):
-    assert trained[1] == [("mobile", 0), ("compact", 0)]
+def test_each_net_is_trained_once(trained):
+    assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0)]
 
 
 def test_they_are_one_bundle_that_judges_single_faces(trained):

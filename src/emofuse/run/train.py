@@ -78,12 +78,12 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
     if request.epochs is not None:
         shorter = {
             name: replace(getattr(settings, name), epochs=request.epochs, polish_epochs=0)
-            for name in ("mobile", "compact")
+            for name in (default.MOBILE, default.COMPACT)
         }
         settings = replace(settings, **shorter)
 
     def tell(net: str, epoch: Epoch) -> None:
-        own = getattr(settings, net)
+        own = settings.compact if net == default.COMPACT else settings.mobile
         report(f"{net}: {_line(epoch, own.epochs + own.polish_epochs)}")
 
     default.train(request.data, request.weights, request.out, settings, tell)

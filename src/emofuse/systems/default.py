@@ -1,15 +1,15 @@
 """The net on faces of the default bundle: what it is trained on, how, and how it is written down.
 
-Two nets that err differently judge as one: a compact net that knows nothing but FER-2013, and MobileFaceNet, which
-starts from identities and answers twice, as FER-2013's labels say it and as FER+'s annotators do; only the first answer
-counts, the second one teaches. `emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR` makes it
-again.
+Nets that err differently judge as one: a compact net that knows nothing but FER-2013, and MobileFaceNet, trained once
+with each of two seeds, which starts from identities and answers twice, as FER-2013's labels say it and as FER+'s
+annotators do; only the first answer counts, the second one teaches.
+`emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR` makes them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ from emofuse.systems.calibration import Calibration, best_calibration
 from emofuse.systems.face import OUTPUT
 
 NET = "face.onnx"
-START = "mobilefacenet"  # pretrained weights that one of the nets starts from
+START = "mobilefacenet"  # pretrained weights that some of the nets start from
+COMPACT, MOBILE = "compact", "mobile"  # names of the nets: of folders, of settings, and where progress is told
 MOBILE_SIZE = 64
 OPINIONS = ("labels", "votes")
 PREPARE_MOBILE = fit.Faces(
@@ -66,14 +67,16 @@ _MOBILE = FitSettings(
 
 @dataclass(frozen=True)
 class DefaultSettings:
-    """How the two nets are trained, and how much each counts.
+    """How the nets are trained, and how much each counts.
 
+    mobile_seeds: MobileFaceNet is trained once with each; they count alike.
     votes_share: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
         alone. compact_share: how much the compact net counts, 0 to 1; chosen on the public test part.
     """
 
     compact: FitSettings = _COMPACT
     mobile: FitSettings = _MOBILE
+    mobile_seeds: tuple[int, ...] = (0, 1)
     votes_share: float = 0.4
     compact_share: float = 0.3
 
@@ -97,7 +100,7 @@ class Figures:
 def train(
     data: Path, weights: Path, out: Path, settings: DefaultSettings, report: Callable[[str, fit.Epoch], None]
 ) -> None:
-    """Train both nets on FER-2013, going on from checkpoints in `out`, and write the bundle there.
+    """Train all nets on FER-2013, going on from checkpoints in `out`, and write the bundle there.
 
     The public test part chooses the epochs and the calibration; the private test part is measured once, on the
     exported net's torch original, and changes nothing.
@@ -111,9 +114,9 @@ def train(
         OutputError: `out` cannot be written.
     """
     faces = Fer2013(data)
-    mobile = trained_mobile(faces, weights, out / "mobile", settings, lambda e: report("mobile", e))
-    compact = trained_compact(faces, out / "compact", settings, lambda e: report("compact", e))
-    write(out, faces, compact, mobile, settings)
+    mobiles = [trained_mobile(faces, weights, out, settings, seed, report) for seed in settings.mobile_seeds]
+    compact = trained_compact(faces, out / COMPACT, settings, lambda e: report(COMPACT, e))
+    write(out, faces, compact, mobiles, settings)
 
 
 def trained_compact(data: Fer2013, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]) -> Any:
@@ -133,20 +136,37 @@ def trained_compact(data: Fer2013, out: Path, settings: DefaultSettings, report:
 
 
 def trained_mobile(
-    data: Fer2013, weights: Path, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]
+    data: Fer2013,
+    weights: Path,
+    out: Path,
+    settings: DefaultSettings,
+    seed: int,
+    report: Callable[[str, fit.Epoch], None],
 ) -> TwoOpinions:
-    """MobileFaceNet from identities, on faces of which most annotators see one of the seven emotions."""
+    """MobileFaceNet from identities, on faces of which most annotators see one of the seven emotions.
+
+    Args:
+        out: the training goes on from the folder of its name there.
+    """
     learnt, validation = data.part("train"), data.part("public-test")
     learnt = learnt.some(learnt.clear)
+    own, name = replace(settings.mobile, seed=seed), f"{MOBILE}-{seed}"
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
-    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=settings.mobile.seed)
+    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
     pretrained.load_pretrained(start, weights, name=START, head=pretrained.Head.FRESH)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
     net = TwoOpinions(mobilefacenet.at_size(start, MOBILE_SIZE))
     train, judge = (fit.Examples(faces.faces, two_targets(faces)) for faces in (learnt, validation))
     examples = fit.Data(train, judge, PREPARE_MOBILE)
-    fit.fit(net, examples, settings=settings.mobile, folder=out, watch=fit.Watch(epoch=report))
+    fit.fit(net, examples, settings=own, folder=out / name, watch=fit.Watch(epoch=lambda e: report(name, e)))
     return net
+
+
+def committee(compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings, *, answer: str) -> Committee:
+    """All nets as one, MobileFaceNets by one of their OPINIONS; the compact net comes first."""
+    which, share = OPINIONS.index(answer), settings.compact_share
+    members = [Resized(OneOpinion(net, which), MOBILE_SIZE) for net in mobiles]
+    return Committee([compact, *members], [share, *[(1 - share) / len(members)] * len(members)]).eval()
 
 
 def two_targets(faces: FaceImages) -> NDArray[np.float32]:
@@ -156,12 +176,9 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
     return np.stack([hard, votes], axis=1)
 
 
-def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
+def write(out: Path, data: Fer2013, compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings) -> None:
     """Put the trained nets together, measure them, and write the bundle."""
-    share = settings.compact_share
-    net = Committee(
-        [compact, Resized(OneOpinion(mobile, OPINIONS.index("labels")), MOBILE_SIZE)], [share, 1 - share]
-    ).eval()
+    net = committee(compact, mobiles, settings, answer="labels")
     parts = {name: data.part(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
     calibration = best_calibration(logits["public-test"], parts["public-test"].labels)
@@ -204,7 +221,7 @@ def _manifest(
             "bias": list(calibration.bias),
         },
         "card": {
-            "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
+            "what": "CompactFace and MobileFaceNets on single frames: grey 48x48 faces to seven displayed expressions",
             "data": "FER-2013 training part, FER+ votes beside its labels",
             "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
             "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
