@@ -11,7 +11,7 @@ from emofuse.fit.prepare import part  # noqa: E402
 from emofuse.fit.speech_augment import SpeechAugment  # noqa: E402
 
 RATE = 16_000
-EVERYTHING = SpeechAugment(speed=0.2, colour_db=3, narrow=0.5, echo=0.5, noise=0.5, fill=0.5)
+EVERYTHING = SpeechAugment(speed=0.2, colour_db=3, narrow=0.5, echo=0.5, noise=0.5, babble=0.5, fill=0.5)
 
 
 def noise(n: int = 6, samples: int = 8_000) -> torch.Tensor:
@@ -89,7 +89,7 @@ def test_a_narrow_band_loses_what_is_high_and_low_and_keeps_the_rest():
     assert high < -40
 
 
-@pytest.mark.parametrize("name", ["narrow", "echo", "noise", "fill"])
+@pytest.mark.parametrize("name", ["narrow", "echo", "noise", "babble", "fill"])
 def test_a_share_of_the_examples_is_changed(name):
     augment = SpeechAugment(**{name: 0.3})
     numbers = draws(augment, 60)
@@ -141,6 +141,19 @@ def test_a_voice_is_repeated_from_anywhere_with_a_pause_between():
     assert torch.equal(filled[:2_750], wave[0, 4_250:7_000])
     assert not filled[2_750:3_750].any()
     assert filled[3_750] == wave[0, 3_000]
+
+
+def test_babble_is_the_sound_itself_from_elsewhere_as_far_below_as_drawn():
+    augment = SpeechAugment(babble=1)
+    waves = noise(8, 16_000) * torch.linspace(0.01, 2, 8)[:, None]
+    numbers = draws(augment, 8)
+    added = augment(waves, numbers, 1.0) - waves
+    ratio = 10 * (added.square().mean(dim=1) / waves.square().mean(dim=1)).log10()
+    torch.testing.assert_close(ratio, numbers["babble_db"], atol=0.05, rtol=0)
+    impulse = torch.zeros(1, RATE)
+    impulse[0, 100] = 1
+    heard = augment(impulse, draws(augment, 1, babble_db=0), 1.0)[0]
+    assert 5 <= (heard > 0).sum() <= 7
 
 
 def test_a_click_is_not_repeated():

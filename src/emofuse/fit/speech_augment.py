@@ -16,6 +16,7 @@ _COSINES = 6  # that a random frequency response is made of
 _POINTS = 1025  # frequencies at which gains are computed; between them they are lines
 _ROOM_SECONDS = 0.5
 _SOUND = 0.02  # of the loudest sample, from where on there is sound
+_VOICES = 6  # that babble is made of
 _LEAST_SECONDS = 0.1  # of sound, below which it is not repeated
 
 
@@ -29,6 +30,8 @@ class SpeechAugment:
     narrow: share of the examples that lose what is above 3.4 to 8 kHz and below 20 to 300 Hz: telephones, lossy files.
     echo: share of the examples in a room, whose sound decays by 60 dB within 0.1 to 0.8 s, 0 to 20 dB below the voice.
     noise: share of the examples with noise, white to brown, 5 to 35 dB below the whole example.
+    babble: share of the examples behind which others talk: six voices, made of the example's own sound from elsewhere
+        and half of them backwards, 0 to 25 dB below the whole example.
     fill: share of the examples whose voice is repeated until it fills them, from anywhere on, with pauses of up to
         0.25 s, so that how long somebody spoke, and silence around it, tell nothing.
     Raises:
@@ -41,10 +44,11 @@ class SpeechAugment:
     narrow: float = 0.0
     echo: float = 0.0
     noise: float = 0.0
+    babble: float = 0.0
     fill: float = 0.0
 
     def __post_init__(self) -> None:
-        most_of = {"speed": 1, "colour_db": 60, "narrow": 1, "echo": 1, "noise": 1, "fill": 1}
+        most_of = {"speed": 1, "colour_db": 60, "narrow": 1, "echo": 1, "noise": 1, "babble": 1, "fill": 1}
         for name, most in most_of.items():
             if not 0 <= getattr(self, name) <= most:
                 raise SettingsError(f"speech augment: {name} is {getattr(self, name)}; give 0 to {most}.")
@@ -68,6 +72,9 @@ class SpeechAugment:
             "fill": uniform(n, 0, 1, generator),
             "begin": uniform(n, 0, 1, generator),
             "pause_seconds": uniform(n, 0, 0.25, generator),
+            "babble": uniform(n, 0, 1, generator),
+            "babble_db": uniform(n, -25, 0, generator),
+            "voices": uniform(n * _VOICES, 0, 1, generator).view(n, _VOICES),
         }
 
     def __call__(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
@@ -76,6 +83,10 @@ class SpeechAugment:
             waves = waves.clone()
             for row in filled.nonzero().flatten().tolist():
                 waves[row] = self._repeated(waves[row], draws, row)
+        babbled = draws["babble"] < strength * self.babble
+        if bool(babbled.any()):
+            waves = waves.clone()
+            waves[babbled] = _babbled(waves[babbled], draws["voices"][babbled], draws["babble_db"][babbled])
         if self.speed:
             waves = _resampled(waves, torch.exp(strength * draws["speed"]))
         there = {name: draws[name] < strength * getattr(self, name) for name in ("narrow", "echo", "noise")}
@@ -138,6 +149,19 @@ class SpeechAugment:
         hz = torch.linspace(0, self.rate_hz / 2, len(spectrum)).clamp(min=50)
         noise: Tensor = torch.fft.irfft(spectrum * hz.pow(-float(draws["noise_slope"][row]) / 2))[:samples]
         return noise * (_ratio(draws["noise_db"][row]) / noise.square().mean().sqrt())
+
+
+def _babbled(waves: Tensor, voices: Tensor, decibels: Tensor) -> Tensor:
+    """Waves [n, samples] over the sum of their own sound turned round to the places `voices` [n, voices], 0 to 1."""
+    samples = waves.shape[1]
+    at = torch.arange(samples, device=waves.device)
+    starts = (voices * samples).long()
+    behind = torch.zeros_like(waves)
+    for k in range(voices.shape[1]):
+        turned = (at * (1 - 2 * (k % 2)) + starts[:, k, None]) % samples
+        behind = behind + waves.gather(1, turned)
+    own, others = (w.square().mean(dim=1, keepdim=True).sqrt() for w in (waves, behind))
+    return waves + behind * own / others.clamp(min=1e-9) * (10 ** (decibels[:, None] / 20))
 
 
 def _ratio(decibels: Tensor) -> float:

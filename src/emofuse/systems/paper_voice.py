@@ -38,7 +38,7 @@ _COMPACT = VoiceNet(
     step_seconds=1.0,
     augment=Waveforms(
         shift_samples=8_000,
-        augment=SpeechAugment(speed=0.1, colour_db=3.0, narrow=0.3, echo=0.3, noise=0.5, fill=0.6),
+        augment=SpeechAugment(speed=0.1, colour_db=3.0, narrow=0.3, echo=0.3, noise=0.5, babble=0.3, fill=0.6),
     ),
 )
 _COMPACT_FIT = FitSettings(
