@@ -11,6 +11,7 @@ import torch
 from emofuse import fit
 from emofuse.core.labels import AFFWILD2
 from emofuse.data.fer2013 import FaceImages
+from emofuse.errors import SettingsError
 from emofuse.fit import FitSettings
 from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.systems import default
@@ -36,6 +37,11 @@ def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
 
 def test_each_net_is_trained_once(trained):
     assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0)]
+
+
+def test_there_is_at_least_one_seed():
+    with pytest.raises(SettingsError, match="mobile_seeds is empty"):
+        default.DefaultSettings(mobile_seeds=())
 
 
 def test_they_are_one_bundle_that_judges_single_faces(trained):

@@ -20,6 +20,7 @@ from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.data.fer2013 import SIZE, FaceImages, Fer2013
+from emofuse.errors import SettingsError
 from emofuse.fit import FitSettings
 from emofuse.media.faces.crop import fer_crop
 from emofuse.nets import mobilefacenet, pretrained
@@ -72,6 +73,9 @@ class DefaultSettings:
     mobile_seeds: MobileFaceNet is trained once with each; they count alike.
     votes_share: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
         alone. compact_share: how much the compact net counts, 0 to 1; chosen on the public test part.
+
+    Raises:
+        SettingsError: there is no seed.
     """
 
     compact: FitSettings = _COMPACT
@@ -79,6 +83,10 @@ class DefaultSettings:
     mobile_seeds: tuple[int, ...] = (0, 1)
     votes_share: float = 0.4
     compact_share: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not self.mobile_seeds:
+            raise SettingsError("default: mobile_seeds is empty; give one seed for each MobileFaceNet, as 0,1.")
 
 
 @dataclass(frozen=True)
@@ -209,7 +217,7 @@ def _manifest(
 ) -> dict[str, Any]:
     return {
         "name": "default-face",
-        "version": "2",
+        "version": "3",
         "labels": list(AFFWILD2.names),
         "face": {
             "net": NET,
