@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -78,40 +80,36 @@ class SpeechAugment:
         }
 
     def __call__(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
-        filled = draws["fill"] < strength * self.fill
-        if bool(filled.any()):
-            waves = waves.clone()
-            for row in filled.nonzero().flatten().tolist():
-                waves[row] = self._repeated(waves[row], draws, row)
-        babbled = draws["babble"] < strength * self.babble
-        if bool(babbled.any()):
-            waves = waves.clone()
-            waves[babbled] = _babbled(waves[babbled], draws["voices"][babbled], draws["babble_db"][babbled])
+        there = {
+            name: draws[name] < strength * getattr(self, name) for name in ("narrow", "echo", "noise", "babble", "fill")
+        }
+        waves = _changed(waves, draws, there["fill"], self._repeated)
+        waves = _changed(waves, draws, there["babble"], _babbled)
         if self.speed:
             waves = _resampled(waves, torch.exp(strength * draws["speed"]))
-        there = {name: draws[name] < strength * getattr(self, name) for name in ("narrow", "echo", "noise")}
         filtered = there["narrow"] | there["echo"] | (strength * self.colour_db > 0)
-        if bool(filtered.any()):
-            waves = waves.clone()
-            waves[filtered] = self._filtered(
-                waves[filtered], {name: values[filtered] for name, values in draws.items()}, strength
-            )
-        if bool(there["noise"].any()):
-            waves = waves.clone()
-            for row in there["noise"].nonzero().flatten().tolist():
-                noise = self._background(waves.shape[1], draws, row).to(waves.device)
-                waves[row] += noise * waves[row].square().mean().sqrt()
-        return waves
+        waves = _changed(waves, draws, filtered, partial(self._filtered, strength=strength))
+        return _changed(waves, draws, there["noise"], self._noisy)
 
-    def _repeated(self, wave: Tensor, draws: Draws, row: int) -> Tensor:
-        """The sound of a wave again and again, from anywhere in it; a wave with next to no sound as it is."""
-        loud = (wave.abs() > _SOUND * wave.abs().max()).nonzero().flatten()
-        if len(loud) < 2 or int(loud[-1] - loud[0]) < _LEAST_SECONDS * self.rate_hz:
-            return wave
-        pause = wave.new_zeros(round(float(draws["pause_seconds"][row]) * self.rate_hz))
-        sound = torch.cat([wave[int(loud[0]) : int(loud[-1]) + 1], pause])
-        begin = int(float(draws["begin"][row]) * len(sound))
-        return sound.repeat(2 + len(wave) // len(sound))[begin : begin + len(wave)]
+    def _repeated(self, waves: Tensor, draws: Draws) -> Tensor:
+        """The sound of each wave again and again, from anywhere in it; a wave with next to no sound as it is."""
+        repeated = waves.clone()
+        for row, wave in enumerate(waves):
+            loud = (wave.abs() > _SOUND * wave.abs().max()).nonzero().flatten()
+            if len(loud) < 2 or int(loud[-1] - loud[0]) < _LEAST_SECONDS * self.rate_hz:
+                continue
+            pause = wave.new_zeros(round(float(draws["pause_seconds"][row]) * self.rate_hz))
+            sound = torch.cat([wave[int(loud[0]) : int(loud[-1]) + 1], pause])
+            begin = int(float(draws["begin"][row]) * len(sound))
+            repeated[row] = sound.repeat(2 + len(wave) // len(sound))[begin : begin + len(wave)]
+        return repeated
+
+    def _noisy(self, waves: Tensor, draws: Draws) -> Tensor:
+        noisy = waves.clone()
+        for row, wave in enumerate(waves):
+            noise = self._background(len(wave), draws, row).to(waves.device)
+            noisy[row] += noise * wave.square().mean().sqrt()
+        return noisy
 
     def _filtered(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
         narrow, echo = (draws[name] < strength * getattr(self, name) for name in ("narrow", "echo"))
@@ -151,17 +149,26 @@ class SpeechAugment:
         return noise * (_ratio(draws["noise_db"][row]) / noise.square().mean().sqrt())
 
 
-def _babbled(waves: Tensor, voices: Tensor, decibels: Tensor) -> Tensor:
-    """Waves [n, samples] over the sum of their own sound turned round to the places `voices` [n, voices], 0 to 1."""
+def _changed(waves: Tensor, draws: Draws, rows: Tensor, change: Callable[[Tensor, Draws], Tensor]) -> Tensor:
+    """A copy of the waves of which some have been changed, or the waves themselves if none is to be."""
+    if not bool(rows.any()):
+        return waves
+    waves = waves.clone()
+    waves[rows] = change(waves[rows], {name: values[rows] for name, values in draws.items()})
+    return waves
+
+
+def _babbled(waves: Tensor, draws: Draws) -> Tensor:
+    """Waves [n, samples] over the sum of their own sound turned round to the places that were drawn for each voice."""
     samples = waves.shape[1]
     at = torch.arange(samples, device=waves.device)
-    starts = (voices * samples).long()
+    starts = (draws["voices"] * samples).long()
     behind = torch.zeros_like(waves)
-    for k in range(voices.shape[1]):
+    for k in range(_VOICES):
         turned = (at * (1 - 2 * (k % 2)) + starts[:, k, None]) % samples
         behind = behind + waves.gather(1, turned)
     own, others = (w.square().mean(dim=1, keepdim=True).sqrt() for w in (waves, behind))
-    return waves + behind * own / others.clamp(min=1e-9) * (10 ** (decibels[:, None] / 20))
+    return waves + behind * own / others.clamp(min=1e-9) * (10 ** (draws["babble_db"][:, None] / 20))
 
 
 def _ratio(decibels: Tensor) -> float:
