@@ -22,7 +22,7 @@ from torch import nn
 from emofuse import fit, metrics
 from emofuse.data.fer2013 import FaceImages, Fer2013
 from emofuse.nets import pretrained
-from emofuse.nets.committee import Committee, OneOpinion
+from emofuse.nets.committee import Committee
 from emofuse.nets.resized import Resized
 from emofuse.systems import default
 from emofuse.systems.bundle import load
@@ -70,27 +70,28 @@ def of_bundle(name: str, threads: int) -> Judge:
 
 
 def members(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict[str, Judge]:
-    """The nets of a training that has ended, each by itself, and all of them by each answer and by the mean of both.
+    """The nets of a training that has ended, each by itself, and all of them, by each answer.
 
     The compact net is that of the bundle where the folder has none.
     """
     settings = default.DefaultSettings()
-    twos = [
-        default.trained_mobile(data, weights, folder, settings, seed, lambda name, e: print(name, e))
-        for seed in settings.mobile_seeds
-    ]
+    training = default.Training(settings, folder, lambda name, e: print(name, e))
     if (folder / default.COMPACT / fit.CHECKPOINT).exists():
-        compact = default.trained_compact(data, folder / default.COMPACT, settings, report=print)
+        compact = default.trained_compact(data, training)
     else:
         compact = fit.fresh(pretrained.known("compact").build, seed=0)
         pretrained.load_pretrained(compact, load(bundle).face.net, name="compact")
-    both = [default.committee(compact, twos, settings, answer=opinion) for opinion in default.OPINIONS]
-    nets: dict[str, nn.Module] = {
-        f"MobileFaceNet {seed} as {opinion}": Resized(OneOpinion(two, n), default.MOBILE_SIZE)
-        for seed, two in zip(settings.mobile_seeds, twos, strict=True)
-        for n, opinion in enumerate(default.OPINIONS)
-    }
-    nets |= {"CompactFace": compact, "all as votes": both[1], "all, mean of both": Committee(both, [0.5, 0.5])}
+    first = [default.trained_mobile(data, weights, training, seed=seed) for seed in settings.mobile_seeds]
+    targets = default.taught_targets(default.clear_faces(data), compact, first, settings)
+    taught = default.taught_mobile(data, targets, first[0], training)
+    nets: dict[str, nn.Module] = {"CompactFace": compact}
+    singles = {f"{default.MOBILE}-{seed}": net for seed, net in zip(settings.mobile_seeds, first, strict=True)}
+    for answer, share in (("labels", 1.0), ("votes", 0.0)):
+        for name, net in (singles | {default.TAUGHT: taught}).items():
+            alone = Committee([Resized(net, default.MOBILE_SIZE)], [[1.0]] * 2, (share, 1 - share))
+            nets[f"{name} as {answer}"] = alone.eval()
+        for name, several in (("those that teach", first), ("those that ship", [taught])):
+            nets[f"{name} as {answer}"] = default.committee(compact, several, settings, labels_share=share)
     return {
         name: lambda faces, net=net: log_softmax(fit.predict(net, faces).logits, axis=1) for name, net in nets.items()
     }

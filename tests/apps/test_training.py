@@ -74,7 +74,7 @@ def test_the_default_system_takes_the_table_too(run, tmp_path, monkeypatch):
     # What is tested is the way of the data; the net itself is tested where it is defined.
     seen = {}
 
-    def train(data, weights, out, settings, report):
+    def train(data, weights, training):
         from emofuse.data.fer2013 import load_fer2013
 
         seen["faces"] = len(load_fer2013(data, "train"))

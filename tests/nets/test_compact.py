@@ -104,7 +104,7 @@ def test_the_net_of_the_default_bundle_comes_back_from_its_onnx_file():
 
 def test_the_first_of_a_committee_comes_back_from_half_precision(tmp_path):
     nets = [fresh(CompactFace, seed=s).eval() for s in (1, 2)]
-    export_onnx(Committee(nets, [0.5, 0.5]), face_example(48), tmp_path / "c.onnx", outputs=("embedding", "logits"))
+    export_onnx(Committee(nets, [[0.5, 0.5]]), face_example(48), tmp_path / "c.onnx", outputs=("embedding", "logits"))
     halve_onnx(tmp_path / "c.onnx", tmp_path / "h.onnx")
     back = fresh(known("compact").build, seed=0)
     load_pretrained(back, tmp_path / "h.onnx", name="compact")

@@ -20,7 +20,7 @@ from emofuse.systems.engine import Engine
 from fersets import fer_table
 
 ONCE = FitSettings(epochs=1, batch=16)
-SHORT = default.DefaultSettings(compact=ONCE, mobile=ONCE)
+SHORT = default.DefaultSettings(compact=ONCE, mobile=ONCE, taught=ONCE)
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +30,25 @@ def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
     torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, folder / "mobile.pt")
     told: list[tuple[str, int]] = []
     table = fer_table(folder / "fer.csv")
-    default.train(table, folder / "mobile.pt", folder / "out", SHORT, lambda n, e: told.append((n, e.epoch)))
-    default.train(table, folder / "mobile.pt", folder / "out", SHORT, lambda n, e: told.append((n, e.epoch)))
+    training = default.Training(SHORT, folder / "out", lambda n, e: told.append((n, e.epoch)))
+    default.train(table, folder / "mobile.pt", training)
+    default.train(table, folder / "mobile.pt", training)
     return folder / "out", told
 
 
 def test_each_net_is_trained_once(trained):
-    assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0)]
+    assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0), ("taught", 0)]
 
 
 def test_there_is_at_least_one_seed():
     with pytest.raises(SettingsError, match="mobile_seeds is empty"):
         default.DefaultSettings(mobile_seeds=())
+
+
+@pytest.mark.parametrize("name", ["votes_share", "teacher_share", "compact_share", "labels_share"])
+def test_a_share_that_is_none_is_refused_before_anything_is_trained(name):
+    with pytest.raises(SettingsError, match=rf"default: {name} is 1\.5; give 0 to 1"):
+        default.DefaultSettings(**{name: 1.5})
 
 
 def test_they_are_one_bundle_that_judges_single_faces(trained):
@@ -65,3 +72,21 @@ def test_the_two_opinions_are_taught_the_label_and_the_shares_of_the_votes():
     assert targets[:, 0].argmax(axis=1).tolist() == [4, 6]
     assert targets[0, 1].tolist() == [0, 0.75, 0, 0, 0.25, 0, 0]
     assert targets[1, 1].sum() == 0
+
+
+def test_what_all_nets_say_is_half_of_what_teaches():
+    class Sure(torch.nn.Module):
+        """A net that says one class, by either set of labels."""
+
+        def __init__(self, *classes: int) -> None:
+            super().__init__()
+            self.logits = 30 * torch.eye(7)[list(classes)].squeeze(0)
+
+        def forward(self, faces):
+            return faces.new_zeros(len(faces), 1), self.logits.expand(len(faces), *self.logits.shape)
+
+    votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)
+    faces = FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros(2, np.float32))
+    targets = default.taught_targets(faces, Sure(3), [Sure(3, 5)], default.DefaultSettings())
+    for row, answer, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):  # nobody voted on row 1
+        assert targets[row, answer] == pytest.approx(np.eye(7)[wanted].mean(axis=0), abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -27,35 +28,39 @@ class TwoOpinions(nn.Module):
         return embedding, torch.stack(logits.chunk(2, dim=1), dim=1)
 
 
-class OneOpinion(nn.Module):
-    """The answer of a `TwoOpinions` by one of the two sets of labels: logits [n, classes]."""
-
-    def __init__(self, net: TwoOpinions, which: int, *, classes: int = 7) -> None:
-        super().__init__()
-        self.net, self.first, self.classes = net.net, which * classes, classes
-
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = self.net(faces)
-        return embedding, logits[:, self.first : self.first + self.classes]
-
-
 class Committee(nn.Module):
-    """What its members say of the same input, as one: embeddings side by side, and the weighted mean of the logarithms
-    of their probabilities.
+    """What its members say of the same input, as one: embeddings side by side, and log probabilities [n, classes].
 
-    shares: how much each member counts; they sum to one.
+    members: give logits [n, classes], or [n, 2, classes] as `TwoOpinions`.
+    shares: for each set of labels how much each member counts in the answer by it; they sum to one.
+    answers: how much each of these answers counts; they sum to one, and their probabilities are mixed.
     """
 
-    def __init__(self, members: Sequence[nn.Module], shares: Sequence[float]) -> None:
+    def __init__(
+        self, members: Sequence[nn.Module], shares: Sequence[Sequence[float]], answers: Sequence[float] = (1.0,)
+    ) -> None:
         super().__init__()
-        if len(members) != len(shares) or abs(sum(shares) - 1) > 1e-6 or min(shares) < 0:
-            raise SettingsError(f"committee of {len(members)}: shares {list(shares)}; give one for each, in all one.")
-        self.members, self.shares = nn.ModuleList(members), tuple(shares)
+        for each, count, what in ((answers, len(shares), "answers"), *((s, len(members), "members") for s in shares)):
+            if len(each) != count or abs(sum(each) - 1) > 1e-6 or min(each) < 0:
+                raise SettingsError(f"committee of {count} {what}: shares {list(each)}; give one for each, in all one.")
+        self.members, self.shares = nn.ModuleList(members), tuple(map(tuple, shares))
+        self.answers = tuple(answers)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         said = [member(inputs) for member in self.members]
-        weighted = [
-            share * (logits - logits.logsumexp(dim=1, keepdim=True))
-            for share, (_, logits) in zip(self.shares, said, strict=True)
+        counted = [
+            math.log(part) + pooled([logits for _, logits in said], shares, which)
+            for which, (shares, part) in enumerate(zip(self.shares, self.answers, strict=True))
+            if part
         ]
-        return torch.cat([embedding for embedding, _ in said], dim=1), torch.stack(weighted).sum(dim=0)
+        return torch.cat([embedding for embedding, _ in said], dim=1), torch.stack(counted).logsumexp(dim=0)
+
+
+def pooled(said: Sequence[Tensor], shares: Sequence[float], which: int) -> Tensor:
+    """Log probabilities [n, classes]: the weighted mean of the logarithms of what is said by one set of labels.
+
+    said: logits [n, classes], or [n, 2, classes], of which number `which` is taken.
+    """
+    answers = [logits if logits.ndim == 2 else logits[:, which] for logits in said]
+    weighted = [share * logits.log_softmax(dim=1) for share, logits in zip(shares, answers, strict=True) if share]
+    return torch.stack(weighted).sum(dim=0).log_softmax(dim=1)

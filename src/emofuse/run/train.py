@@ -12,7 +12,7 @@ from emofuse.core.names import nearest
 from emofuse.errors import SettingsError
 
 if TYPE_CHECKING:
-    from emofuse.fit import Epoch, Progress
+    from emofuse.fit import Epoch, FitSettings, Progress
 
 DEFAULT = "default"
 
@@ -78,15 +78,15 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
     if request.epochs is not None:
         shorter = {
             name: replace(getattr(settings, name), epochs=request.epochs, polish_epochs=0)
-            for name in (default.MOBILE, default.COMPACT)
+            for name in (default.COMPACT, default.MOBILE, default.TAUGHT)
         }
         settings = replace(settings, **shorter)
 
     def tell(net: str, epoch: Epoch) -> None:
-        own = settings.compact if net == default.COMPACT else settings.mobile
+        own: FitSettings = getattr(settings, net.partition("-")[0])
         report(f"{net}: {_line(epoch, own.epochs + own.polish_epochs)}")
 
-    default.train(request.data, request.weights, request.out, settings, tell)
+    default.train(request.data, request.weights, default.Training(settings, request.out, tell))
 
 
 def _train_system(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> bool:

@@ -29,17 +29,20 @@ class Calibration:
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
-def best_calibration(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Calibration:
+def best_calibration(logits: NDArray[np.float32], labels: NDArray[np.int64], *, biased: bool = True) -> Calibration:
     """Temperature and bias per class that make the probabilities fit the labels best (least cross-entropy).
 
-    Source: temperature, Guo et al. 2017, On Calibration of Modern Neural Networks; with a bias per class, since
-    the share of each class in soft targets is not its share in the labels.
+    Args:
+        biased: without it the temperature alone, which leaves every answer what it was; a bias is for nets that
+            learned classes in other shares than the labels have, or from soft targets.
+    Source: temperature, Guo et al. 2017, On Calibration of Modern Neural Networks.
     """
-    values, rows = logits.astype(np.float64), np.arange(len(labels))
+    values, rows, classes = logits.astype(np.float64), np.arange(len(labels)), logits.shape[1]
 
     def loss(p: NDArray[np.float64]) -> float:
+        scaled = values * np.exp(-p[0]) + (p[1:] if biased else 0)
         # The slight pull to zero fixes what cross-entropy leaves open: a bias common to all classes.
-        return float(-log_softmax(values * np.exp(-p[0]) + p[1:], axis=1)[rows, labels].mean() + 1e-4 * p @ p)
+        return float(-log_softmax(scaled, axis=1)[rows, labels].mean() + 1e-4 * p @ p)
 
-    best = minimize(loss, np.zeros(1 + values.shape[1])).x
-    return Calibration(round(float(np.exp(best[0])), 4), tuple(round(float(b), 4) for b in best[1:]))
+    temperature, *bias = minimize(loss, np.zeros(1 + classes if biased else 1)).x
+    return Calibration(round(float(np.exp(temperature)), 4), tuple(round(float(b), 4) for b in bias or [0] * classes))

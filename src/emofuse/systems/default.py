@@ -1,20 +1,25 @@
 """The net on faces of the default bundle: what it is trained on, how, and how it is written down.
 
-Nets that err differently judge as one: a compact net that knows nothing but FER-2013, and MobileFaceNet, trained once
-with each of two seeds, which starts from identities and answers twice, as FER-2013's labels say it and as FER+'s
-annotators do; only the first answer counts, the second one teaches.
+Nets that err differently judge as one: a compact net that knows nothing but FER-2013, and MobileFaceNet, which starts
+from identities and answers twice, as FER-2013's labels say it and as FER+'s annotators do. MobileFaceNet is trained
+once with each of two seeds; what these and the compact net say together of the training faces then teaches the first
+one again, and it alone is kept.
 `emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR` makes them again.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
@@ -24,7 +29,7 @@ from emofuse.errors import SettingsError
 from emofuse.fit import FitSettings
 from emofuse.media.faces.crop import fer_crop
 from emofuse.nets import mobilefacenet, pretrained
-from emofuse.nets.committee import Committee, OneOpinion, TwoOpinions
+from emofuse.nets.committee import Committee, TwoOpinions, pooled
 from emofuse.nets.compact import CompactFace
 from emofuse.nets.resized import Resized
 from emofuse.systems.bundle import write_manifest
@@ -33,7 +38,7 @@ from emofuse.systems.face import OUTPUT
 
 NET = "face.onnx"
 START = "mobilefacenet"  # pretrained weights that some of the nets start from
-COMPACT, MOBILE = "compact", "mobile"  # names of the nets: of folders, of settings, and where progress is told
+COMPACT, MOBILE, TAUGHT = "compact", "mobile", "taught"  # trainings: folders, and where progress is told
 MOBILE_SIZE = 64
 OPINIONS = ("labels", "votes")
 PREPARE_MOBILE = fit.Faces(
@@ -64,29 +69,54 @@ _MOBILE = FitSettings(
     label_smoothing=0.05,
     average_decay=0.998,
 )
+_TAUGHT = replace(_MOBILE, epochs=15, lr=6e-4, polish_lr=6e-5, label_smoothing=0.0, seed=10)
 
 
 @dataclass(frozen=True)
 class DefaultSettings:
     """How the nets are trained, and how much each counts.
 
-    mobile_seeds: MobileFaceNet is trained once with each; they count alike.
+    mobile_seeds: MobileFaceNet is trained once with each; the first one is taught again.
     votes_share: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
-        alone. compact_share: how much the compact net counts, 0 to 1; chosen on the public test part.
+        alone. teacher_share: the part of what all nets say in the targets of the net that is taught.
+    compact_share: how much the compact net counts in the answer as the labels, 0 to 1; MobileFaceNets share the rest.
+    labels_share: how much the answer as the labels counts beside that as FER+, 0 to 1; chosen, as is
+        `compact_share`, on the public test part.
 
     Raises:
-        SettingsError: there is no seed.
+        SettingsError: there is no seed, or a share is not in 0 to 1.
     """
 
     compact: FitSettings = _COMPACT
     mobile: FitSettings = _MOBILE
+    taught: FitSettings = _TAUGHT
     mobile_seeds: tuple[int, ...] = (0, 1)
     votes_share: float = 0.4
+    teacher_share: float = 0.5
     compact_share: float = 0.3
+    labels_share: float = 0.8
 
     def __post_init__(self) -> None:
         if not self.mobile_seeds:
             raise SettingsError("default: mobile_seeds is empty; give one seed for each MobileFaceNet, as 0,1.")
+        for name in ("votes_share", "teacher_share", "compact_share", "labels_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"default: {name} is {getattr(self, name)}; give 0 to 1.")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How everything is trained, the folder from whose checkpoints it goes on, and who is told of each epoch of the net
+    of a name."""
+
+    settings: DefaultSettings
+    out: Path
+    report: Callable[[str, fit.Epoch], None]
+
+    def learn(self, name: str, net: nn.Module, examples: fit.Data, settings: FitSettings) -> None:
+        """Train a net, going on from the folder of its name."""
+        watch = fit.Watch(epoch=partial(self.report, name))
+        fit.fit(net, examples, settings=settings, folder=self.out / name, watch=watch)
 
 
 @dataclass(frozen=True)
@@ -105,31 +135,30 @@ class Figures:
     majority_uar: float
 
 
-def train(
-    data: Path, weights: Path, out: Path, settings: DefaultSettings, report: Callable[[str, fit.Epoch], None]
-) -> None:
-    """Train all nets on FER-2013, going on from checkpoints in `out`, and write the bundle there.
+def train(data: Path, weights: Path, training: Training) -> None:
+    """Train all nets on FER-2013, going on from checkpoints, and write the bundle beside them.
 
     The public test part chooses the epochs and the calibration; the private test part is measured once, on the
     exported net's torch original, and changes nothing.
 
     Args:
         weights: MobileFaceNet as it knows identities.
-        report: told of each epoch of the net of that name.
     Raises:
         DataError: the data set cannot be read.
         WeightsError: the weights are others.
-        OutputError: `out` cannot be written.
+        OutputError: the folder cannot be written.
     """
-    faces = Fer2013(data)
-    mobiles = [trained_mobile(faces, weights, out, settings, seed, report) for seed in settings.mobile_seeds]
-    compact = trained_compact(faces, out / COMPACT, settings, lambda e: report(COMPACT, e))
-    write(out, faces, compact, mobiles, settings)
+    faces, seeds = Fer2013(data), training.settings.mobile_seeds
+    mobiles = [trained_mobile(faces, weights, training, seed=seed) for seed in seeds]  # first: weights may be wrong
+    compact = trained_compact(faces, training)
+    targets = taught_targets(clear_faces(faces), compact, mobiles, training.settings)
+    taught = taught_mobile(faces, targets, mobiles[0], training)
+    write(training.out, faces, compact, taught, training.settings)
 
 
-def trained_compact(data: Fer2013, out: Path, settings: DefaultSettings, report: Callable[[fit.Epoch], None]) -> Any:
+def trained_compact(data: Fer2013, training: Training) -> nn.Module:
     """CompactFace from nothing."""
-    learnt, validation = data.part("train"), data.part("public-test")
+    learnt, validation, settings = data.part("train"), data.part("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
     examples = fit.Data(
         fit.Examples(
@@ -139,42 +168,68 @@ def trained_compact(data: Fer2013, out: Path, settings: DefaultSettings, report:
         ),
         fit.Examples(validation.faces, validation.targets(votes_share=0)),
     )
-    fit.fit(net, examples, settings=settings.compact, folder=out, watch=fit.Watch(epoch=report))
+    training.learn(COMPACT, net, examples, settings.compact)
     return net
 
 
-def trained_mobile(
-    data: Fer2013,
-    weights: Path,
-    out: Path,
-    settings: DefaultSettings,
-    seed: int,
-    report: Callable[[str, fit.Epoch], None],
-) -> TwoOpinions:
-    """MobileFaceNet from identities, on faces of which most annotators see one of the seven emotions.
-
-    Args:
-        out: the training goes on from the folder of its name there.
-    """
-    learnt, validation = data.part("train"), data.part("public-test")
-    learnt = learnt.some(learnt.clear)
-    own, name = replace(settings.mobile, seed=seed), f"{MOBILE}-{seed}"
+def trained_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoOpinions:
+    """MobileFaceNet from identities, on the clear faces."""
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
     pretrained.load_pretrained(start, weights, name=START, head=pretrained.Head.FRESH)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
     net = TwoOpinions(mobilefacenet.at_size(start, MOBILE_SIZE))
-    train, judge = (fit.Examples(faces.faces, two_targets(faces)) for faces in (learnt, validation))
-    examples = fit.Data(train, judge, PREPARE_MOBILE)
-    fit.fit(net, examples, settings=own, folder=out / name, watch=fit.Watch(epoch=lambda e: report(name, e)))
+    settings = replace(training.settings.mobile, seed=seed)
+    training.learn(f"{MOBILE}-{seed}", net, _clear_examples(data, two_targets(clear_faces(data))), settings)
     return net
 
 
-def committee(compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings, *, answer: str) -> Committee:
-    """All nets as one, MobileFaceNets by one of their OPINIONS; the compact net comes first."""
-    which, share = OPINIONS.index(answer), settings.compact_share
-    members = [Resized(OneOpinion(net, which), MOBILE_SIZE) for net in mobiles]
-    return Committee([compact, *members], [share, *[(1 - share) / len(members)] * len(members)]).eval()
+def taught_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoOpinions, training: Training) -> TwoOpinions:
+    """A trained MobileFaceNet that has learnt the same faces again, by `taught_targets`."""
+    net = copy.deepcopy(start)
+    training.learn(TAUGHT, net, _clear_examples(data, targets), training.settings.taught)
+    return net
+
+
+def clear_faces(data: Fer2013) -> FaceImages:
+    """The training faces of which most annotators see one of the seven emotions."""
+    learnt = data.part("train")
+    return learnt.some(learnt.clear)
+
+
+def taught_targets(
+    faces: FaceImages, compact: nn.Module, mobiles: Sequence[TwoOpinions], settings: DefaultSettings
+) -> NDArray[np.float32]:
+    """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
+
+    Labels of the faces are noisy, and nets that saw them once know which are unlikely.
+    Source: Furlanello et al. 2018, Born-Again Neural Networks.
+    """
+    nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
+    said = [torch.from_numpy(fit.predict(net, faces.faces).logits) for net in nets]
+    together = [pooled(said, shares, which).exp() for which, shares in enumerate(shares_of(len(mobiles), settings))]
+    teacher, given = torch.stack(together, dim=1).numpy(), two_targets(faces)
+    known = given.any(axis=2, keepdims=True)
+    return np.where(known, (1 - settings.teacher_share) * given + settings.teacher_share * teacher, teacher)
+
+
+def shares_of(mobiles: int, settings: DefaultSettings) -> tuple[list[float], list[float]]:
+    """How much the compact net and each MobileFaceNet count, by each of OPINIONS; the compact net has but one."""
+    share = settings.compact_share
+    return [share, *[(1 - share) / mobiles] * mobiles], [0.0, *[1 / mobiles] * mobiles]
+
+
+def committee(
+    compact: nn.Module, mobiles: Sequence[TwoOpinions], settings: DefaultSettings, *, labels_share: float | None = None
+) -> Committee:
+    """All nets as one; the compact net comes first.
+
+    Args:
+        labels_share: that of the settings unless said; 1 and 0 are pure answers.
+    """
+    part = settings.labels_share if labels_share is None else labels_share
+    members = [compact, *(Resized(net, MOBILE_SIZE) for net in mobiles)]
+    return Committee(members, shares_of(len(mobiles), settings), (part, 1 - part)).eval()
 
 
 def two_targets(faces: FaceImages) -> NDArray[np.float32]:
@@ -184,15 +239,22 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
     return np.stack([hard, votes], axis=1)
 
 
-def write(out: Path, data: Fer2013, compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings) -> None:
+def write(out: Path, data: Fer2013, compact: nn.Module, mobile: TwoOpinions, settings: DefaultSettings) -> None:
     """Put the trained nets together, measure them, and write the bundle."""
-    net = committee(compact, mobiles, settings, answer="labels")
+    net = committee(compact, [mobile], settings)
     parts = {name: data.part(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
-    calibration = best_calibration(logits["public-test"], parts["public-test"].labels)
+    calibration = best_calibration(logits["public-test"], parts["public-test"].labels, biased=False)
     figures = {name: asdict(figures_of(part, calibration(logits[name]))) for name, part in parts.items()}
     error = fit.export_onnx(net, fit.face_example(SIZE), out / NET, outputs=("embedding", OUTPUT))
     write_manifest(out, _manifest(settings, calibration, figures, error), files=(NET,))
+
+
+def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.Data:
+    """The clear faces with targets [n, 2, 7], and the public test part, which chooses the epoch."""
+    validation = data.part("public-test")
+    judged = fit.Examples(validation.faces, two_targets(validation))
+    return fit.Data(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
 
 
 def figures_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Figures:
@@ -217,7 +279,7 @@ def _manifest(
 ) -> dict[str, Any]:
     return {
         "name": "default-face",
-        "version": "3",
+        "version": "4",
         "labels": list(AFFWILD2.names),
         "face": {
             "net": NET,
@@ -229,7 +291,7 @@ def _manifest(
             "bias": list(calibration.bias),
         },
         "card": {
-            "what": "CompactFace and MobileFaceNets on single frames: grey 48x48 faces to seven displayed expressions",
+            "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
             "data": "FER-2013 training part, FER+ votes beside its labels",
             "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
             "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
