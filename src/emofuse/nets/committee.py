@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emofuse.errors import SettingsError
@@ -54,6 +56,16 @@ class Committee(nn.Module):
             if part
         ]
         return torch.cat([embedding for embedding, _ in said], dim=1), torch.stack(counted).logsumexp(dim=0)
+
+
+def together(said: Sequence[NDArray[np.float32]], shares: Sequence[Sequence[float]]) -> NDArray[np.float32]:
+    """What members with these shares say as one, by each set of labels: probabilities float32 [n, answers, classes].
+
+    said: logits of each, [n, classes] or [n, 2, classes].
+    """
+    tensors = [torch.from_numpy(logits) for logits in said]
+    answers = [pooled(tensors, each, which).exp() for which, each in enumerate(shares)]
+    return np.asarray(torch.stack(answers, dim=1).numpy(), np.float32)
 
 
 def pooled(said: Sequence[Tensor], shares: Sequence[float], which: int) -> Tensor:

@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
@@ -29,7 +27,7 @@ from emofuse.errors import SettingsError
 from emofuse.fit import FitSettings
 from emofuse.media.faces.crop import fer_crop
 from emofuse.nets import mobilefacenet, pretrained
-from emofuse.nets.committee import Committee, TwoOpinions, pooled
+from emofuse.nets.committee import Committee, TwoOpinions, together
 from emofuse.nets.compact import CompactFace
 from emofuse.nets.resized import Resized
 from emofuse.systems.bundle import write_manifest
@@ -113,7 +111,7 @@ class Training:
     out: Path
     report: Callable[[str, fit.Epoch], None]
 
-    def learn(self, name: str, net: nn.Module, examples: fit.Data, settings: FitSettings) -> None:
+    def learn(self, name: str, net: Any, examples: fit.Data, settings: FitSettings) -> None:
         """Train a net, going on from the folder of its name."""
         watch = fit.Watch(epoch=partial(self.report, name))
         fit.fit(net, examples, settings=settings, folder=self.out / name, watch=watch)
@@ -156,7 +154,7 @@ def train(data: Path, weights: Path, training: Training) -> None:
     write(training.out, faces, compact, taught, training.settings)
 
 
-def trained_compact(data: Fer2013, training: Training) -> nn.Module:
+def trained_compact(data: Fer2013, training: Training) -> Any:
     """CompactFace from nothing."""
     learnt, validation, settings = data.part("train"), data.part("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
@@ -198,7 +196,7 @@ def clear_faces(data: Fer2013) -> FaceImages:
 
 
 def taught_targets(
-    faces: FaceImages, compact: nn.Module, mobiles: Sequence[TwoOpinions], settings: DefaultSettings
+    faces: FaceImages, compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings
 ) -> NDArray[np.float32]:
     """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
 
@@ -206,9 +204,8 @@ def taught_targets(
     Source: Furlanello et al. 2018, Born-Again Neural Networks.
     """
     nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
-    said = [torch.from_numpy(fit.predict(net, faces.faces).logits) for net in nets]
-    together = [pooled(said, shares, which).exp() for which, shares in enumerate(shares_of(len(mobiles), settings))]
-    teacher, given = torch.stack(together, dim=1).numpy(), two_targets(faces)
+    said = [fit.predict(net, faces.faces).logits for net in nets]
+    teacher, given = together(said, shares_of(len(mobiles), settings)), two_targets(faces)
     known = given.any(axis=2, keepdims=True)
     return np.where(known, (1 - settings.teacher_share) * given + settings.teacher_share * teacher, teacher)
 
@@ -220,7 +217,7 @@ def shares_of(mobiles: int, settings: DefaultSettings) -> tuple[list[float], lis
 
 
 def committee(
-    compact: nn.Module, mobiles: Sequence[TwoOpinions], settings: DefaultSettings, *, labels_share: float | None = None
+    compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings, *, labels_share: float | None = None
 ) -> Committee:
     """All nets as one; the compact net comes first.
 
@@ -239,7 +236,7 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
     return np.stack([hard, votes], axis=1)
 
 
-def write(out: Path, data: Fer2013, compact: nn.Module, mobile: TwoOpinions, settings: DefaultSettings) -> None:
+def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
     """Put the trained nets together, measure them, and write the bundle."""
     net = committee(compact, [mobile], settings)
     parts = {name: data.part(name) for name in ("public-test", "private-test")}
