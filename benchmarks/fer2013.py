@@ -82,11 +82,11 @@ def members(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict[str
         compact = fit.fresh(pretrained.known("compact").build, seed=0)
         pretrained.load_pretrained(compact, load(bundle).face.net, name="compact")
     first = [default.trained_mobile(data, weights, training, seed=seed) for seed in settings.mobile_seeds]
-    targets = default.taught_targets(default.clear_faces(data), compact, first, settings)
+    targets = default.taught_targets(default.clear_faces(data), compact, first, training)
     taught = default.taught_mobile(data, targets, first[0], training)
     nets: dict[str, nn.Module] = {"CompactFace": compact}
     singles = {f"{default.MOBILE}-{seed}": net for seed, net in zip(settings.mobile_seeds, first, strict=True)}
-    for answer, share in (("labels", 1.0), ("votes", 0.0)):
+    for answer, share in zip(default.OPINIONS, (1.0, 0.0), strict=True):
         for name, net in (singles | {default.TAUGHT: taught}).items():
             alone = Committee([Resized(net, default.MOBILE_SIZE)], [[1.0]] * 2, (share, 1 - share))
             nets[f"{name} as {answer}"] = alone.eval()

@@ -90,11 +90,11 @@ def main() -> None:
     if given.plot:
         draw(clips, fits, given.plot)
     labels = predictor.bundle.label_set.names
-    said_of = counts(clips, np.array([best(s) for s in fused_of(clips, fits)]))
+    confusion = counts(clips, np.array([best(s) for s in fused_of(clips, fits)]))
     print(
         "fused, nothing missing; rows: labelled, columns: said\n" + " " * 10 + "".join(f"{n[:9]:>10}" for n in labels)
     )
-    for name, row in zip(labels, said_of.sum(axis=0), strict=True):
+    for name, row in zip(labels, confusion.sum(axis=0), strict=True):
         print(f"{name:<10}" + "".join(f"{c:>10}" for c in row))
 
 

@@ -74,19 +74,38 @@ def test_the_two_opinions_are_taught_the_label_and_the_shares_of_the_votes():
     assert targets[1, 1].sum() == 0
 
 
-def test_what_all_nets_say_is_half_of_what_teaches():
-    class Sure(torch.nn.Module):
-        """A net that says one class, by either set of labels."""
+class Sure(torch.nn.Module):
+    """A net that says one class, by either set of labels."""
 
-        def __init__(self, *classes: int) -> None:
-            super().__init__()
-            self.logits = 30 * torch.eye(7)[list(classes)].squeeze(0)
+    def __init__(self, *classes: int) -> None:
+        super().__init__()
+        self.logits = 30 * torch.eye(7)[list(classes)].squeeze(0)
 
-        def forward(self, faces):
-            return faces.new_zeros(len(faces), 1), self.logits.expand(len(faces), *self.logits.shape)
+    def forward(self, faces):
+        return faces.new_zeros(len(faces), 1), self.logits.expand(len(faces), *self.logits.shape)
 
-    votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)
-    faces = FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros(2, np.float32))
-    targets = default.taught_targets(faces, Sure(3), [Sure(3, 5)], default.DefaultSettings())
-    for row, answer, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):  # nobody voted on row 1
+
+def two_faces() -> FaceImages:
+    votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)  # nobody voted on the second one
+    return FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros(2, np.float32))
+
+
+def taught(folder: Path, compact: Sure, mobile: Sure, **changes: float) -> np.ndarray:
+    training = default.Training(default.DefaultSettings(**changes), folder, lambda *_: None)
+    return default.taught_targets(two_faces(), compact, [mobile], training)
+
+
+def test_what_all_nets_say_is_half_of_what_teaches(tmp_path):
+    targets = taught(tmp_path, Sure(3), Sure(3, 5))
+    for row, answer, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):
         assert targets[row, answer] == pytest.approx(np.eye(7)[wanted].mean(axis=0), abs=1e-6)
+
+
+def test_what_teaches_is_computed_once_and_anew_where_it_is_damaged_or_the_nets_are_others(tmp_path):
+    first = taught(tmp_path, Sure(3), Sure(3, 5))
+    assert (taught(tmp_path, Sure(6), Sure(6, 6)) == first).all()  # not asked: the last bit would be another
+    other = taught(tmp_path, Sure(6), Sure(6, 6), compact_share=0.5)
+    assert other[1, 1].argmax() == 6
+    for kept in tmp_path.glob("teacher-*"):
+        kept.write_bytes(kept.read_bytes()[:50])
+    assert (taught(tmp_path, Sure(3), Sure(3, 5)) == first).all()

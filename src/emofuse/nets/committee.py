@@ -74,5 +74,6 @@ def pooled(said: Sequence[Tensor], shares: Sequence[float], which: int) -> Tenso
     said: logits [n, classes], or [n, 2, classes], of which number `which` is taken.
     """
     answers = [logits if logits.ndim == 2 else logits[:, which] for logits in said]
-    weighted = [share * logits.log_softmax(dim=1) for share, logits in zip(shares, answers, strict=True) if share]
+    # What logits and log probabilities differ by is the same for all classes, and the last softmax takes it off.
+    weighted = [share * logits for share, logits in zip(shares, answers, strict=True) if share]
     return torch.stack(weighted).sum(dim=0).log_softmax(dim=1)

@@ -10,6 +10,7 @@ one again, and it alone is kept.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,10 +19,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
+from emofuse.core.store import array_bytes, digest, write_bytes
 from emofuse.data.fer2013 import SIZE, FaceImages, Fer2013
 from emofuse.errors import SettingsError
 from emofuse.fit import FitSettings
@@ -149,7 +153,7 @@ def train(data: Path, weights: Path, training: Training) -> None:
     faces, seeds = Fer2013(data), training.settings.mobile_seeds
     mobiles = [trained_mobile(faces, weights, training, seed=seed) for seed in seeds]  # first: weights may be wrong
     compact = trained_compact(faces, training)
-    targets = taught_targets(clear_faces(faces), compact, mobiles, training.settings)
+    targets = taught_targets(clear_faces(faces), compact, mobiles, training)
     taught = taught_mobile(faces, targets, mobiles[0], training)
     write(training.out, faces, compact, taught, training.settings)
 
@@ -196,16 +200,25 @@ def clear_faces(data: Fer2013) -> FaceImages:
 
 
 def taught_targets(
-    faces: FaceImages, compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings
+    faces: FaceImages, compact: Any, mobiles: Sequence[TwoOpinions], training: Training
 ) -> NDArray[np.float32]:
     """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
 
-    Labels of the faces are noisy, and nets that saw them once know which are unlikely.
+    Labels of the faces are noisy, and nets that saw them once know which are unlikely. What they say is kept in the
+    training's folder: a checkpoint belongs to its targets, which may differ in the last bit on another machine.
     Source: Furlanello et al. 2018, Born-Again Neural Networks.
     """
-    nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
-    said = [fit.predict(net, faces.faces).logits for net in nets]
-    teacher, given = together(said, shares_of(len(mobiles), settings)), two_targets(faces)
+    given, settings = two_targets(faces), training.settings
+    decides = {k: v for k, v in asdict(settings).items() if k not in ("taught", "teacher_share", "labels_share")}
+    of = digest(decides | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
+    path = training.out / f"teacher-{of[:16]}.safetensors"
+    try:
+        teacher = load_file(path)["said"]
+    except (OSError, SafetensorError, KeyError):  # not there, or not whole: it is made anew
+        nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
+        said = [fit.predict(net, faces.faces).logits for net in nets]
+        teacher = together(said, shares_of(len(mobiles), settings))
+        write_bytes(path, array_bytes({"said": teacher}))
     known = given.any(axis=2, keepdims=True)
     return np.where(known, (1 - settings.teacher_share) * given + settings.teacher_share * teacher, teacher)
 
