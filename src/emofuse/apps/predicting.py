@@ -94,9 +94,7 @@ def _show_segments(prediction: Prediction, console: Console) -> None:
     """The timeline as runs of one emotion: who, when, what, how sure."""
     seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
     people = "1 person" if len(prediction.persons) == 1 else f"{len(prediction.persons)} persons"
-    used = used_for(prediction)
-    alone = "voice" in used and bool((prediction.frames < 0).all())  # sound alone shows nobody
-    by = [f"{people}, faces by {used['face']}"] if "face" in used and not alone else []
+    by = [f"{people}, faces by {used['face']}"] if "face" in (used := used_for(prediction)) else []
     by += [f"{'voice' if by else 'the voice'} by {used['voice']}"] if "voice" in used else []
     console.print(f"{escape(prediction.file)}: {seconds:.1f} s, {', '.join(by)}")
     table = Table("person", "from", "to", "shows", "confidence", box=None, pad_edge=False)

@@ -59,13 +59,14 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
 
 
 def used_for(prediction: Prediction) -> dict[str, str]:
-    """What faces were found and the voice was heard by, in a word each.
+    """What faces were found and the voice was heard by, in a word each; no faces where there was sound alone.
 
     >>> from emofuse.run.prediction import Prediction
     >>> used_for(Prediction.empty("x.mp4", about={"detector": "yunet:0123", "hearing": "none, energy:4567"}))
     {'face': 'yunet', 'voice': 'energy'}
     """
-    names = {"face": prediction.about.get("detector"), "voice": prediction.about.get("hearing")}
+    detector = None if prediction.heard_alone else prediction.about.get("detector")
+    names = {"face": detector, "voice": prediction.about.get("hearing")}
     words = {part: [word.split(":")[0] for word in name.split(", ")] for part, name in names.items() if name}
     return {part: " and ".join([w for w in said if w != "none"]) or "all of it" for part, said in words.items()}
 

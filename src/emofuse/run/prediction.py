@@ -114,6 +114,11 @@ class Prediction:
                 return said[VOICE]
         return self.scores.get(EVERYBODY)
 
+    @property
+    def heard_alone(self) -> bool:
+        """Whether no faces were looked for: the bundle only listens, or there was sound alone."""
+        return EVERYBODY in self.scores and not set(self.parts.get(EVERYBODY, {})) - {VOICE}
+
     def face_found(self, person: int) -> Bools:
         """Where the person's face was found, bool [n]."""
         seen = [s.valid for name, s in self.parts.get(person, {}).items() if name != VOICE]
@@ -143,8 +148,7 @@ class Prediction:
 
     def _lacking(self) -> NDArray[np.str_]:
         """The status of each row if it is not valid."""
-        looked = set(self.parts.get(EVERYBODY, {})) - {VOICE}
-        if EVERYBODY in self.scores and not looked:
+        if self.heard_alone:
             return np.full(len(self.timeline), NO_VOICE)
         return np.where(self.frames >= 0, NO_FACE, NO_PICTURE)
 
