@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from emofuse.apps.report import draw_timeline
 from emofuse.run.predict import predict
@@ -58,6 +59,23 @@ def test_a_plot_of_nobody_is_drawn_with_and_without_a_voice(bundle, tmp_path, lo
     path = write(tmp_path / "a.mkv", moving_picture(60), sound=sound.astype(np.float32), sound_codec="pcm_s16le")
     draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("path", "lacks"), [("a.wav", "no voice found"), ("a.mp4", "no face found")])
+def test_a_plot_of_nothing_says_what_was_looked_for(bundle, tmp_path, monkeypatch, path, lacks):
+    drawn: list[str] = []
+
+    def noted(figure: Figure, path: Path, **_: object) -> None:
+        drawn.extend(text.get_text() for axes in figure.axes for text in axes.texts)
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", noted)
+    silent = {
+        "a.wav": lambda p: write_wave(p, 0 * tone(2, 2.0, 0)),
+        "a.mp4": lambda p: write(p, moving_picture(60)),
+    }
+    draw_timeline(predict(silent[path](tmp_path / path), bundle=bundle, detector="haar"), tmp_path / "a.png")
+    assert drawn == [lacks]
 
 
 def test_sound_alone_is_refused_by_a_bundle_that_only_looks(run, tmp_path):

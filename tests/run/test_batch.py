@@ -150,6 +150,13 @@ def test_a_folder_without_videos_says_so(tmp_path):
         find_files([tmp_path])
 
 
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.mp4").touch()
+    with pytest.raises(MediaError, match=r"^an empty path was given; give a file, a folder or a glob\.$"):
+        find_files([""])
+
+
 def test_equal_stems_get_names_of_their_own(tmp_path):
     def stems(*names: str) -> list[str]:
         files = [tmp_path / n for n in names]

@@ -37,7 +37,8 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
     for band, person in zip(bands, shown, strict=False):
         _band(band, prediction, person)
     if not shown:
-        bands[0].text(0.5, 0.5, "no face found", ha="center", va="center", transform=bands[0].transAxes)
+        lacks = "no voice found" if prediction.heard_alone else "no face found"
+        bands[0].text(0.5, 0.5, lacks, ha="center", va="center", transform=bands[0].transAxes)
         bands[0].set_yticks([])
     more = len(prediction.persons) - len([p for p in shown if p])
     title = prediction.file + (f"  ({more} more persons are in the table)" if more else "")

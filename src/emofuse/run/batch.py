@@ -170,11 +170,13 @@ def find_files(paths: Iterable[str | Path], *, sound: bool = False) -> list[Path
     A file that is named is kept whatever its ending or fate, so that its error can be told.
 
     Raises:
-        MediaError: a folder or glob holds no video at all.
+        MediaError: a folder or glob holds no video at all, or a path is empty.
     """
     found: dict[Path, None] = {}
     suffixes = SUFFIXES | SOUND_SUFFIXES if sound else SUFFIXES
     for given in paths:
+        if not str(given):  # as of a variable that is not set; Path("") would be the current folder
+            raise MediaError("an empty path was given; give a file, a folder or a glob.")
         path = Path(given)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if _has(p.relative_to(path), suffixes) and p.is_file())
