@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emofuse.core.time import TICKS_PER_SECOND, Timeline, from_pts, period, seconds, ticks
+from emofuse.core.time import TICKS_PER_SECOND, Timeline, from_pts, period, seconds, tick_of, ticks
 from emofuse.errors import ShapeError
 
 USUAL_RATES = [
@@ -82,7 +82,9 @@ def test_a_frame_number_over_its_rate_is_a_whole_number_of_periods(number, rate)
 
 @given(st.lists(st.integers(-(2**33), 2**33), min_size=1), st.sampled_from(TIME_BASES))
 def test_timestamps_are_converted_as_fractions_would_be(pts, base):
-    assert from_pts(pts, base).tolist() == [rounded(p * base * TICKS_PER_SECOND) for p in pts]
+    wanted = [rounded(p * base * TICKS_PER_SECOND) for p in pts]
+    assert from_pts(pts, base).tolist() == wanted
+    assert [tick_of(p, base) for p in pts] == wanted
 
 
 def test_huge_timestamps_of_a_transport_stream_do_not_overflow():

@@ -179,6 +179,15 @@ def test_an_empty_sound_file_is_one_line(trained, place, tmp_path):
         predict(write_wave(tmp_path / "a.wav", np.zeros(0, np.float32)), bundle=place.out)
 
 
+def test_a_video_whose_sound_cannot_be_read_is_one_line(trained, place, talk, monkeypatch):
+    def blocks(*_: object) -> None:
+        raise MediaError("talk.mp4: its sound is broken")
+
+    monkeypatch.setattr(AudioReader, "blocks", blocks)
+    with pytest.raises(MediaError, match=r"^talk\.mp4: its sound is broken$"):
+        predict(talk, bundle=place.out)
+
+
 def test_sequences_get_a_label_for_each_answer(data, tmp_path):
     """Two halves of a clip with other labels: the window's twenty answers are ten of each."""
     folder = tmp_path / "halves"

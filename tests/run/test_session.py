@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from itertools import count
+from time import sleep
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,6 +131,28 @@ def test_every_frame_has_one_row_with_its_own_times():
     prediction = run(frames, 0.6, None)
     assert prediction.frames.tolist() == [0, 1, 2, 3, 4]
     assert prediction.timeline == Timeline(np.array([f.start for f in frames]), np.array([f.end for f in frames]))
+
+
+class SlowToStart(SquareDetector):
+    """Takes the longer the earlier a picture is looked at."""
+
+    def __init__(self) -> None:
+        self.calls = count()
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        sleep(0.002 * max(4 - next(self.calls) % 6, 0))
+        return super().__call__(image)
+
+
+@pytest.mark.parametrize("levels", [[100, 110, 0, 130] * 7, [0] * 9 + [100] * 8, [140]])
+def test_pictures_that_threads_look_at_stay_in_order(levels):
+    frames, end = at_rate(5, levels), len(levels) / 5
+    alone, collector = run(frames, end, Fraction(5)), Collector(LABELS)
+    with ThreadPoolExecutor(3) as pool:
+        session = Session(Vision(crop, SlowToStart(), ColourScorer(), pool.map), sampling=Sampling(Fraction(5)))
+        collector.add(session.push(iter(frames)))
+        collector.add(session.close(ticks(Fraction(str(end)))))
+    pd.testing.assert_frame_equal(collector.prediction("clip.mp4", "fake", {}).table(), alone.table())
 
 
 def test_frames_out_of_order_are_refused():

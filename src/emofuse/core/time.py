@@ -78,6 +78,16 @@ def from_pts(pts: ArrayLike, time_base: Fraction) -> Ints:
     return whole * scale.numerator + broken
 
 
+def tick_of(pts: int, time_base: Fraction) -> int:
+    """One stream timestamp in ticks, many times faster than `from_pts`, with the same result.
+
+    >>> tick_of(1001, Fraction(1, 30000))
+    23543520
+    """
+    scale = time_base * TICKS_PER_SECOND
+    return (pts * scale.numerator + scale.denominator // 2) // scale.denominator
+
+
 @dataclass(frozen=True, eq=False)
 class Timeline:
     """Half-open intervals [start, end) in ticks, in the order of their time; they may overlap or leave gaps.

@@ -25,7 +25,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from emofuse.core.time import TICKS_PER_SECOND, from_pts, ticks
+from emofuse.core.time import TICKS_PER_SECOND, tick_of, ticks
 from emofuse.errors import MediaError, SettingsError
 from emofuse.media.container import clock_zero, media_streams, open_media, packets, shown, sound_stream, warn
 
@@ -142,7 +142,7 @@ class AudioReader:
                 if frame.sample_rate != rate:
                     reached, rate = reached * frame.sample_rate // (rate or 1), frame.sample_rate
                 if frame.pts is not None:
-                    late = int(from_pts(frame.pts, unit)) - zero + shift - _moment(reached, rate)
+                    late = tick_of(frame.pts, unit) - zero + shift - _moment(reached, rate)
                     if late < -RESTART:
                         shift, late = shift - late, 0
                     if first or abs(late) > slack:
@@ -174,7 +174,7 @@ class AudioReader:
 
 def _moment(samples: int, rate_hz: int) -> int:
     """Ticks from clip time 0 to this sample."""
-    return int(from_pts(samples, Fraction(1, rate_hz)))
+    return tick_of(samples, Fraction(1, rate_hz))
 
 
 def _fitting(samples: Floats) -> Floats:

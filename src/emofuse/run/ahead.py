@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,3 +29,13 @@ def ahead(items: Iterator[T], depth: int = 1) -> Iterator[T]:
         finally:
             for left in waiting:
                 left.cancel()
+
+
+def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """The same items, so many at a time; the last may be fewer.
+
+    >>> list(chunks(iter("abc"), 2))
+    [['a', 'b'], ['c']]
+    """
+    while chunk := list(islice(items, size)):
+        yield chunk

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from emofuse import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.media.audio import AudioReader
 from emofuse.media.container import media_streams, shown
-from emofuse.media.video import Frame, VideoReader
-from emofuse.run.ahead import ahead
+from emofuse.media.video import VideoReader
+from emofuse.run.ahead import ahead, chunks
 from emofuse.run.collect import Collector
 from emofuse.run.hearing import Hearing, choose_hearing
 from emofuse.run.prediction import Prediction
 from emofuse.run.sampling import Sampling
-from emofuse.run.session import Observation, Session, Timed, Vision
+from emofuse.run.session import AT_ONCE, Observation, Output, Session, Timed, Vision
 from emofuse.run.smoothing import Smoother
 from emofuse.run.windows import Windower
 from emofuse.systems import bundle as bundles
@@ -28,8 +29,6 @@ from emofuse.systems.engine import Engine
 from emofuse.systems.fusing import FACE, WINDOWS
 
 _BLOCK_SECONDS = 10.0
-_SEEING = 0.8  # the part of the work that looking is, where a file is listened to as well
-_CHUNK = 8  # frames pushed at once, so that the faces of several frames share a batch
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,20 @@ class _Fed:
     collector: Collector
     tell: Callable[[float], None]
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Heard:
+    """What was heard of a file, where its sound ends (None if it cannot be read to its end), and what is wrong with it.
+
+    given_up: set from elsewhere where nobody wants to know any more.
+    """
+
+    output: list[Output] = field(default_factory=list)
+    end: int | None = None
+    error: MediaError | None = None
+    warnings: list[str] = field(default_factory=list)
+    given_up: Event = field(default_factory=Event)
 
 
 class Predictor:
@@ -119,7 +132,7 @@ class Predictor:
         smoother: Smoother[Observation] | None = None
         face, parts = self.bundle.face, self.bundle.parts
         if face is not None and self.detector is not None and self.scorer is not None:
-            vision = Vision(face.crop, self.detector.detector, self.scorer)
+            vision = Vision(face.crop, self.detector.detector, self.scorer, self.detector.spread)
             if face.window is not None and self.head is not None and WINDOWS in parts:
                 windower = Windower(face.window, self.head.probabilities)
             if face.smoothing is not None and FACE in parts:
@@ -153,51 +166,68 @@ class Predictor:
 
     def _seen(self, fed: _Fed) -> tuple[int, int] | None:
         """Push all of a file that is judged; gives the size of the picture where faces are."""
-        listens, looks, size, end = self.bundle.voice is not None, self.bundle.face is not None, None, 0
+        listens, looks = self.bundle.voice is not None, self.bundle.face is not None
         picture, sound = media_streams(fed.path) if listens else (True, False)
-        if picture:
-            with VideoReader(fed.path, threads=self.options.engine.threads) as video:
-                if looks:
-                    size = self._watch(fed, video, share=_SEEING if sound else 1.0)
-                else:  # the times of its frames are read, not its pictures
-                    for n, (start, stop) in enumerate(video.timeline):
-                        fed.collector.add(fed.session.push([Timed(n, start, stop)]))
-                end = video.end
-                fed.warnings.extend(video.warnings)
-        elif self.sampling.rate_hz is None:
+        if not picture and self.sampling.rate_hz is None:
             raise SettingsError(
                 f"{shown(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
             )
+        heard, size, end = _Heard(), None, 0
+        with ThreadPoolExecutor(1, "emofuse-sound") as beside:
+            listening = beside.submit(self._listen, fed, heard) if sound else None
+            try:
+                if picture:
+                    size, end = self._watch(fed, looks=looks)
+                if listening is not None:
+                    listening.result()
+            except BaseException:
+                heard.given_up.set()
+                raise
         if sound:
-            end = self._listen(fed, end, done=_SEEING if size else 0.0)
+            end = self._take(heard, fed, end, looked=size is not None)
         elif listens:
             fed.warnings.append("has no sound, so nothing was heard")
         fed.collector.add(fed.session.close(end))
-        if listens:
-            fed.tell(1.0)
+        fed.tell(1.0)
         return size
 
-    def _watch(self, fed: _Fed, video: VideoReader, *, share: float) -> tuple[int, int]:
-        chunks = _chunks(video.frames(self.sampling.wanted(video.timeline)), _CHUNK)
-        for chunk in ahead(chunks):  # decoded while the last ones are judged
-            fed.collector.add(fed.session.push(chunk))
-            fed.tell(share * chunk[-1].end / max(video.end, 1))
-        return video.info.width, video.info.height
+    def _watch(self, fed: _Fed, *, looks: bool) -> tuple[tuple[int, int] | None, int]:
+        """Push the picture of a file; its size where faces are, and where it ends."""
+        with VideoReader(fed.path, threads=self.options.engine.threads) as video:
+            if looks:
+                frames = video.frames(self.sampling.wanted(video.timeline))
+                for chunk in ahead(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
+                    fed.collector.add(fed.session.push(chunk))
+                    fed.tell(chunk[-1].end / max(video.end, 1))
+            else:  # the times of its frames are read, not its pictures
+                for n, (start, stop) in enumerate(video.timeline):
+                    fed.collector.add(fed.session.push([Timed(n, start, stop)]))
+            fed.warnings.extend(video.warnings)
+            return (video.info.width, video.info.height) if looks else None, video.end
 
-    def _listen(self, fed: _Fed, end: int, *, done: float) -> int:
-        """Push the sound of a file whose picture ends at `end`, 0 where there is none; where the whole of it ends."""
+    def _listen(self, fed: _Fed, heard: _Heard) -> None:
+        """Push the sound of a file, in a thread of its own: the picture is looked at meanwhile."""
         assert self.bundle.voice is not None
         try:
             with AudioReader(fed.path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
-                    fed.collector.add(fed.session.hear(block))
-                    fed.tell(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
-                fed.warnings.extend(audio.warnings)
-                end = end or audio.end or 0
+                    if heard.given_up.is_set():
+                        return
+                    heard.output.append(fed.session.hear(block))
+                heard.warnings, heard.end = audio.warnings, audio.end
         except MediaError as error:
-            if not done:
-                raise
-            fed.warnings.append(f"its sound cannot be read to its end, only its faces are judged there: {error}")
+            heard.error = error
+
+    def _take(self, heard: _Heard, fed: _Fed, end: int, *, looked: bool) -> int:
+        """Collect what was heard of a file whose picture ends at `end`, 0 where there is none; where all of it ends."""
+        for output in heard.output:
+            fed.collector.add(output)
+        fed.warnings.extend(heard.warnings)
+        if heard.error is not None:
+            if not looked:
+                raise heard.error
+            fed.warnings.append(f"its sound cannot be read to its end, only its faces are judged there: {heard.error}")
+        end = end or heard.end or 0
         if not end:
             raise MediaError(f"{shown(fed.path)}: none of its sound can be decoded. Copy or record it again.")
         return end
@@ -246,8 +276,3 @@ def checked_rate(rate_hz: float | Fraction) -> Fraction:
     if not 0 < rate_hz <= 1000:
         raise SettingsError(f"--rate {rate_hz}: give a rate above 0 and up to 1000 rows a second.")
     return Fraction(rate_hz).limit_denominator(1001)
-
-
-def _chunks(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
-    while chunk := list(islice(frames, size)):
-        yield chunk

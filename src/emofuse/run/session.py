@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -25,7 +25,10 @@ from emofuse.run.listen import Listener, VoiceScore
 from emofuse.run.sampling import Sampling
 from emofuse.run.smoothing import Smoother
 from emofuse.run.windows import Windower, WindowScore
+from emofuse.systems.engine import Spread
 from emofuse.systems.face import Judged
+
+AT_ONCE = 8  # pictures of a push that threads share and whose faces share a batch; as many wait
 
 
 class Scorer(Protocol):
@@ -89,6 +92,13 @@ class _Look(NamedTuple):
     step: int
 
 
+class _Picture(NamedTuple):
+    """What is kept of a picture: its faces, each with what was cut out, and a thumbnail."""
+
+    faces: list[tuple[Face, NDArray[np.uint8]]]
+    thumbnail: NDArray[np.uint8]
+
+
 @dataclass(frozen=True)
 class Vision:
     """How faces are judged; may serve any number of sessions.
@@ -96,11 +106,24 @@ class Vision:
     crop: cuts a face out of a picture.
     detector: finds faces in an upright RGB picture.
     scorer: crops to probabilities or embeddings, such as the bundle's net.
+    spread: how the pictures of a push are shared out: `map` looks at one after the other.
     """
 
     crop: Crop
     detector: Detector
     scorer: Scorer
+    spread: Spread = map
+
+    def look(self, frame: Frame | Timed) -> _Picture:
+        """Find the faces of a frame and cut them out.
+
+        Raises:
+            ShapeError: the frame has no picture.
+        """
+        if isinstance(frame, Timed):
+            raise ShapeError(f"Session: frame {frame.index} has no picture, but faces are to be judged; push frames.")
+        image = frame.rgb()
+        return _Picture([(face, self.crop(image, face)) for face in self.detector(image)], _thumbnail(image))
 
 
 class Session:
@@ -132,7 +155,7 @@ class Session:
         self._crops: deque[list[tuple[Face, NDArray[np.uint8]]]] = deque()
         self._starts: deque[int] = deque()  # of the pictures in `_crops`
         self._unscored: list[tuple[Seen, int, NDArray[np.uint8]]] = []
-        self._pictures = 0
+        self._pictures = self._looked = 0  # shown, and of these looked at
         self._on_screen: _Look | None = None
         self._closed = False
 
@@ -161,7 +184,7 @@ class Session:
         """
         if self._closed:
             raise ShapeError("Session: frames pushed after close(); open a new session for a new video.")
-        output = Output()
+        output, waiting = Output(), list[Frame | Timed]()
         for frame in frames:
             if self._on_screen is not None and frame.start <= self._on_screen.start:
                 raise ShapeError(
@@ -173,9 +196,12 @@ class Session:
             output.steps += self._show(frame)
             if self._vision is None:
                 continue
-            self._look(frame, self._vision)
-            if len(self._unscored) >= self._vision.scorer.batch:
-                self._judge(output)
+            waiting.append(frame)
+            if len(waiting) == AT_ONCE:
+                self._look(waiting, self._vision, output)
+                waiting.clear()
+        if self._vision is not None:
+            self._look(waiting, self._vision, output)
         self._judge(output)
         return output
 
@@ -222,21 +248,22 @@ class Session:
             bounds[-1] = min(bounds[-1], cut)
         return [Step(start, end, frame, self._pictures - 1) for start, end in itertools.pairwise(bounds)]
 
-    def _look(self, frame: Frame | Timed, vision: Vision) -> None:
-        """Find the faces of a frame and cut them out; which person each is may be settled only later."""
-        if isinstance(frame, Timed):
-            raise ShapeError(f"Session: frame {frame.index} has no picture, but faces are to be judged; push frames.")
-        image = frame.rgb()
-        faces = vision.detector(image)
-        self._crops.append([(face, vision.crop(image, face)) for face in faces])
-        self._starts.append(frame.start)
-        if len(self._crops) > self.lookahead_pictures + 1:
-            self._crops.popleft()
-            self._starts.popleft()
-        self._settle(self._tracker.push(frame.start, faces, thumbnail=_thumbnail(image)))
+    def _look(self, frames: Sequence[Frame | Timed], vision: Vision, output: Output) -> None:
+        """Find the faces of frames, and judge them as they come; which person each is may be settled only later."""
+        for frame, picture in zip(frames, vision.spread(vision.look, frames), strict=True):
+            self._crops.append(picture.faces)
+            self._starts.append(frame.start)
+            self._looked += 1
+            if len(self._crops) > self.lookahead_pictures + 1:
+                self._crops.popleft()
+                self._starts.popleft()
+            faces = [face for face, _ in picture.faces]
+            self._settle(self._tracker.push(frame.start, faces, thumbnail=picture.thumbnail))
+            if len(self._unscored) >= vision.scorer.batch:
+                self._judge(output)
 
     def _settle(self, seen: list[Seen]) -> None:
-        first = self._pictures - len(self._crops)
+        first = self._looked - len(self._crops)
         for s in seen:
             crop = next(crop for face, crop in self._crops[s.frame - first] if face is s.face)
             self._unscored.append((s, self._starts[s.frame - first], crop))

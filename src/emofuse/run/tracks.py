@@ -24,8 +24,9 @@ from emofuse.errors import DataError
 from emofuse.media.container import shown
 from emofuse.media.faces.crop import Crop
 from emofuse.media.video import VideoReader
+from emofuse.run.ahead import ahead, chunks
 from emofuse.run.sampling import Sampling
-from emofuse.run.session import Output, Session, Vision
+from emofuse.run.session import AT_ONCE, Output, Session, Vision
 from emofuse.systems.detectors import Chosen
 from emofuse.systems.face import FaceScorer
 
@@ -125,7 +126,7 @@ def _seen(
     video: Path, crop: Crop, detector: Chosen, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
     """All crops of a video, one after the other into `crops`; their numbers by person and picture."""
-    session = Session(Vision(crop, detector.detector, _Crops()), sampling=sampling)
+    session = Session(Vision(crop, detector.detector, _Crops(), detector.spread), sampling=sampling)
     found: dict[int, dict[int, int]] = {}
     numbers = count()
 
@@ -137,8 +138,8 @@ def _seen(
     with VideoReader(video) as reader:
         wanted = sampling.wanted(reader.timeline)
         timeline = reader.timeline if wanted is None else reader.timeline[wanted]
-        for frame in reader.frames(wanted):
-            keep(session.push([frame]))
+        for chunk in ahead(chunks(reader.frames(wanted), AT_ONCE)):
+            keep(session.push(chunk))
         keep(session.close(reader.end))
     return timeline, found
 

@@ -9,18 +9,20 @@ from emofuse.core.store import file_digest
 from emofuse.errors import OutputError, SettingsError, WeightsError
 from emofuse.media.faces.detect import Detector, Haar, YuNet
 from emofuse.systems import weights
-from emofuse.systems.engine import Engine
+from emofuse.systems.engine import Engine, Spread
 
 DETECTORS = ("auto", "yunet", "haar")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A detector, what names it in results, and why it is not the one that was hoped for (or "")."""
+    """A detector, what names it in results, why it is not the one that was hoped for (or ""), and how several pictures
+    are shared out."""
 
     detector: Detector
     identity: str
     note: str = ""
+    spread: Spread = map
 
 
 def choose_detector(name: str, engine: Engine) -> Chosen:
@@ -33,7 +35,7 @@ def choose_detector(name: str, engine: Engine) -> Chosen:
     if name not in DETECTORS:
         raise SettingsError(f"--detector {name}: unknown{nearest(name, DETECTORS)}; choose {', '.join(DETECTORS)}.")
     if name == "haar":
-        return Chosen(Haar(), "haar")
+        return Chosen(Haar(), "haar")  # one after the other: it has threads of its own
     entry = weights.known("yunet")
     try:
         path = weights.fetch(entry, timeout_seconds=20 if name == "yunet" else 5)
@@ -44,4 +46,5 @@ def choose_detector(name: str, engine: Engine) -> Chosen:
         return Chosen(
             Haar(), "haar", f"faces are found by the simpler Haar cascade, since YuNet is not here: {reason}."
         )
-    return Chosen(YuNet(path, threads=engine.cores, providers=engine.providers), f"yunet:{file_digest(path)[:12]}")
+    yunet = YuNet(path, providers=engine.providers)
+    return Chosen(yunet, f"yunet:{file_digest(path)[:12]}", spread=engine.spread())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -16,6 +18,15 @@ from emofuse.errors import BundleError, SettingsError
 # Device name -> ONNX Runtime execution provider, best first; `auto` takes the first that is there.
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 DEVICES = ("auto", *PROVIDERS)
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Spread(Protocol):
+    """As `map`: what `work` makes of each item, in their order."""
+
+    def __call__(self, work: Callable[[A], B], items: Iterable[A], /) -> Iterable[B]: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,13 @@ class Engine:
     def cores(self) -> int:
         """Threads that a net may use."""
         return self.threads or os.cpu_count() or 1
+
+    def spread(self) -> Spread:
+        """A `map` whose work is done by as many threads as a net may use.
+
+        For small nets: threads of one inference wait for each other at every layer, and two take longer than one.
+        """
+        return ThreadPoolExecutor(self.cores, "emofuse").map if self.cores > 1 else map
 
     @property
     def providers(self) -> list[str]:
