@@ -42,6 +42,7 @@ from emofuse.media.audio import AudioReader
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm
 from emofuse.nets.compact_speech import CompactSpeech
 from emofuse.nets.logmel import LogMel
+from emofuse.nets.speech_towers import SpeechTowers
 from emofuse.systems.paper import system
 
 RATE_HZ = 16_000
@@ -78,8 +79,9 @@ class Trained:
     settings: fit.FitSettings
 
 
-_DEFINED = system("compact-speech")
-COMPACT = Trained(CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, _DEFINED.voice.augment, _DEFINED.fit)
+_COMPACT, _TOWERS = system("compact-speech"), system("speech-towers")
+COMPACT = Trained(CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, _COMPACT.voice.augment, _COMPACT.fit)
+TOWERS = Trained(SpeechTowers, RATE_HZ, 3 * RATE_HZ, RATE_HZ, _TOWERS.voice.augment, _TOWERS.fit)
 LSTM = Trained(
     Cnn1dLstm, 12_000, 48_000, 19_200, fit.Waveforms(),
     fit.FitSettings(epochs=2, batch=20, optimiser="nadam", lr=2.5e-4, weight_decay=0, schedule="constant",
@@ -272,6 +274,7 @@ SYSTEMS: dict[str, tuple[str, Run]] = {
     ),
     "egemaps": ("eGeMAPS functionals; SVM", fitted(egemaps, lambda: SVC(class_weight="balanced"))),
     "compact": (f"{COMPACT} {CompactSpeech()}", partial(trained_net, COMPACT)),
+    "towers": (f"{TOWERS} {SpeechTowers()}", partial(trained_net, TOWERS)),
     "cnn1d-lstm": (f"{LSTM} {Cnn1dLstm()}", partial(trained_net, LSTM)),
 }
 

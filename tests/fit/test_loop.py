@@ -23,6 +23,7 @@ from emofuse.fit import (  # noqa: E402
     Data,
     Epoch,
     Examples,
+    Faces,
     Machine,
     Precision,
     Progress,
@@ -250,6 +251,56 @@ def test_without_an_average_the_net_itself_is_kept(tmp_path):
     kept = checkpoint.safe_open(tmp_path / CHECKPOINT, "pt")
     assert not [k for k in kept.keys() if k.startswith("average.")]  # noqa: SIM118
     assert all(torch.equal(kept.get_tensor(f"net.{k}"), v) for k, v in net.state_dict().items())
+
+
+MEAN = replace(SETTINGS, average_decay=None, mean_from=1, lr=0.01)
+
+
+def test_the_mean_of_the_weights_is_that_of_all_steps_from_its_epoch_on(tmp_path):
+    from safetensors.torch import load_file
+
+    net, steps = fresh(compact, seed=9), []
+
+    def step(progress: Progress) -> None:
+        if progress.epoch >= 1:
+            steps.append({k: v.detach().clone() for k, v in net.named_parameters()})
+
+    fit(net, FACES, settings=MEAN, folder=tmp_path, watch=Watch(step=step, events=False))
+    kept = load_file(tmp_path / CHECKPOINT)
+    for name in steps[0]:
+        mean = torch.stack([s[name] for s in steps]).mean(dim=0)
+        torch.testing.assert_close(kept[f"average.module.{name}"], mean, atol=1e-6, rtol=1e-5)
+
+
+def test_batch_norms_of_a_mean_are_measured_with_it(tmp_path):
+    still = Data(TRAIN, VALIDATION, Faces(augment=None))
+    settings = replace(MEAN, epochs=3, batch=len(TRAIN), lr=0.3)
+    net = trained(tmp_path, build=compact, data=still, settings=settings)
+    seen: list[torch.Tensor] = []
+    net.stem[1].register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    evaluate(net, TRAIN, prepare=still.prepare)
+    torch.testing.assert_close(net.stem[1].running_mean, seen[0].mean(dim=(0, 2, 3)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(net.stem[1].running_var, seen[0].var(dim=(0, 2, 3)), atol=1e-5, rtol=1e-4)
+
+
+def test_frozen_layers_have_no_mean_statistics_either(tmp_path):
+    start = fresh(compact, seed=9).state_dict()
+    net = trained(tmp_path, build=compact, data=FACES, settings=replace(MEAN, frozen=("stem",)))
+    changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, start[k])}
+    assert changed == {"stages", "classify"}
+
+
+@pytest.mark.parametrize("at", [(0, 2), (1, 1), (2, 2)])
+def test_a_mean_goes_on_where_it_was(tmp_path, at):
+    whole = trained(tmp_path / "whole", build=compact, data=FACES, settings=MEAN)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN, machine=OFTEN, watch=stopping(at=at))
+    assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN), whole)
+
+
+def test_a_training_that_ends_before_its_mean_begins_keeps_the_net_itself(tmp_path):
+    plain = trained(tmp_path / "plain", settings=replace(SETTINGS, average_decay=None, epochs=1))
+    assert same_weights(trained(tmp_path / "mean", settings=replace(MEAN, lr=SETTINGS.lr, epochs=1)), plain)
 
 
 def test_frozen_layers_and_their_batch_norms_stay_as_they_were(tmp_path):

@@ -23,6 +23,8 @@ from emofuse.fit import Balance, Faces, FitSettings, Machine, PaperAugment, Prec
         ({"patience": 0}, "patience is 0; give at least 1"),
         ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0; give at least 0 and less than 1"),
         ({"average_decay": 1.0}, r"average_decay is 1\.0; give .* or none"),
+        ({"mean_from": -1, "average_decay": None}, "mean_from is -1; give at least 0"),
+        ({"mean_from": 2}, "mean_from and average_decay average in two ways; set average_decay to none"),
         ({"mixup": 0.2, "batch": 7}, "mixup takes examples in pairs, but batch is 7; give an even one"),
         ({"patience": 3, "polish_epochs": 2}, "patience would skip the polish epochs"),
     ],

@@ -30,6 +30,7 @@ from emofuse.fit.state import State
 from emofuse.metrics import MEASURES
 
 CHECKPOINT = "checkpoint.safetensors"
+_MEASURED = 640  # examples that the batch norms of a mean are measured on
 KEEP = ("loss", *MEASURES)
 
 
@@ -139,6 +140,8 @@ class _Run:
                     state.save(path)
                     self.saved = self.watch.clock()
         self._refuse_infinite(epoch, path)
+        if self.settings.mean_from is not None and state.judged is not state.net:
+            self._measure_norms(epoch, order[:_MEASURED])
         judged = evaluate(
             state.judged,
             self.data.validation,
@@ -153,6 +156,31 @@ class _Run:
         if self._value(state.done[-1]) >= max(self._value(e) for e in state.done):
             state.keep()
         state.step, state.loss, state.seconds = 0, 0.0, 0.0
+
+    def _measure_norms(self, epoch: int, rows: NDArray[np.int64]) -> None:
+        """Give the batch norms of a mean of weights the statistics that they see with it, which are no mean of those
+        seen before; from some training examples, the same ones for each process."""
+        net, data, strength = self.state.judged, self.data, self._strength(epoch)
+        net.train()
+        for module in frozen_modules(net, self.settings):
+            module.eval()
+        norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+        momentum = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the batches
+        generator = torch.Generator().manual_seed(self.settings.seed * 100_003 + epoch)
+        with torch.no_grad():
+            for first in range(0, len(rows) if norms else 0, self.settings.batch):
+                batch = torch.from_numpy(data.train.batch(rows[first : first + self.settings.batch]))
+                draws = data.prepare.draw(len(batch), generator)
+                net(data.prepare(batch.to(self.team.device), draws, strength=strength))
+        for norm, own in zip(norms, momentum, strict=True):
+            norm.momentum = own
+
+    def _strength(self, epoch: int) -> float:
+        """Of the random changes."""
+        return self.settings.polish_strength if epoch >= self.settings.epochs else 1.0
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         seed, state = self.settings.seed * 100_003 + epoch, self.state
@@ -188,7 +216,7 @@ class _Run:
         lr = self._lr(epoch, state.step)
         set_lr(state.optimiser, lr)
         state.optimiser.zero_grad()
-        loss = self._backward(epoch >= self.settings.epochs, rows, batches)
+        loss = self._backward(epoch, rows, batches)
         due = self.watch.clock() - self.saved >= 60 * self.machine.checkpoint_minutes
         shared = torch.tensor([loss, float(due and self.team.first)], dtype=torch.float64)
         self._sum_over_team(shared)
@@ -196,16 +224,15 @@ class _Run:
         if not math.isfinite(loss):
             raise self._diverged(epoch, state.step, "loss", loss)
         state.optimiser.step()
-        if state.averaged is not None:
-            state.averaged.update_parameters(state.net)
+        state.average(epoch)
         state.step, state.loss = state.step + 1, state.loss + loss
         if self.team.first:
             self._tell_step(epoch, loss, lr)
         return bool(shared[1])
 
-    def _backward(self, polish: bool, rows: NDArray[np.int64], batches: Iterator[Tensor]) -> float:
+    def _backward(self, epoch: int, rows: NDArray[np.int64], batches: Iterator[Tensor]) -> float:
         s, state, prepare = self.settings, self.state, self.data.prepare
-        targets: Targets = self.targets[polish][torch.from_numpy(rows)]
+        targets: Targets = self.targets[epoch >= s.epochs][torch.from_numpy(rows)]
         draws = prepare.draw(len(rows), state.generator)
         share = mix_shares(len(rows), s.mixup, state.generator) if s.mixup else None
         if share is not None:
@@ -214,7 +241,7 @@ class _Run:
         loss = 0.0
         for own in self._own():
             batch = next(batches).to(self.team.device)
-            prepared = prepare(batch, part(draws, own), strength=s.polish_strength if polish else 1.0)
+            prepared = prepare(batch, part(draws, own), strength=self._strength(epoch))
             if share is not None:
                 prepared = mixed(prepared, share[own])
             with autocast(self.team.device, self.machine.precision):

@@ -40,6 +40,9 @@ class FitSettings:
     keep: the epoch whose weights stay: of least `loss`, or of the largest of a measure, on the validation part.
     patience: stop after so many epochs without a better one.
     average_decay: of the running average of the weights, which is what is validated and kept; None for no average.
+    mean_from: from this epoch on, counted from 0, the plain mean of the weights after all steps since is what is
+        validated and kept, its batch norms measured anew; None for no such mean. It wants no `average_decay`.
+        Source: Izmailov et al. 2018 (SWA), and Cha et al. 2021 (SWAD), who average every step.
     frozen: layers whose names begin so are not trained, and their batch norms keep their statistics.
     lr_factors: by beginning of a layer's name, what its learning rate is multiplied by; the longest one counts.
     mixup: alpha of the Beta distribution that pairs of examples are mixed with; 0 for none.
@@ -62,6 +65,7 @@ class FitSettings:
     keep: str = "accuracy"
     patience: int | None = None
     average_decay: float | None = 0.998
+    mean_from: int | None = None
     frozen: tuple[str, ...] = ()
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -80,6 +84,10 @@ class FitSettings:
             raise SettingsError(
                 f"fit: average_decay is {self.average_decay}; give at least 0 and less than 1, or none."
             )
+        if self.mean_from is not None:
+            _at_least("mean_from", self.mean_from, 0)
+            if self.average_decay is not None:
+                raise SettingsError("fit: mean_from and average_decay average in two ways; set average_decay to none.")
         if self.mixup and self.batch % 2:
             raise SettingsError(f"fit: mixup takes examples in pairs, but batch is {self.batch}; give an even one.")
         if self.patience is not None and self.polish_epochs:

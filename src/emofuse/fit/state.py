@@ -27,7 +27,7 @@ from emofuse.fit.settings import FitSettings
 class State:
     """Live state of one training.
 
-    net: on the device of the team. averaged: the running average of its weights, or None.
+    net: on the device of the team. averaged: the average of its weights, or None.
     best: weights of the best epoch. done: finished epochs.
     step, loss, seconds: steps done in the epoch that has begun, the sum of their losses, the time they took.
     generator: gives the random numbers of the epoch, besides those of dropout.
@@ -43,20 +43,30 @@ class State:
         if settings.average_decay is not None:
             decay = torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
             self.averaged = torch.optim.swa_utils.AveragedModel(self.net, multi_avg_fn=decay, use_buffers=True)
+        elif settings.mean_from is not None:
+            self.averaged = torch.optim.swa_utils.AveragedModel(self.net)
+        self._mean_from = settings.mean_from or 0
         self.done: list[Epoch] = []
         self.step, self.loss, self.seconds = 0, 0.0, 0.0
         self.generator = torch.Generator()
         self.best: dict[str, Tensor] = {}
         self.keep()
 
+    def average(self, epoch: int) -> None:
+        """Take the weights after a step into the average."""
+        if self.averaged is not None and epoch >= self._mean_from:
+            self.averaged.update_parameters(self.net)
+
     @property
     def judged(self) -> nn.Module:
         """What is validated and kept: the average where there is one."""
-        return self.net if self.averaged is None else self.averaged
+        if self.averaged is None or (self._mean_from and not self.averaged.n_averaged):
+            return self.net
+        return self.averaged.module
 
     def keep(self) -> None:
         """Remember the weights as the best so far, away from the device's memory."""
-        held = self.net if self.averaged is None else self.averaged.module
+        held = self.judged
         self.best = {k: v.detach().to("cpu", copy=True) for k, v in held.state_dict().items()}
 
     def finite(self) -> bool:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from emofuse.nets.logmel import FLOOR, LogMel, LogMelSettings, at_least
 
-_SCALE_DB = 15.0
+SCALE_DB = 15.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class CompactSpeech(nn.Module):
         strides = [(1, 1), *[(2, 2)] * (len(widths) - 2), (1, 2)][: len(widths)]
         self.stages = nn.Sequential(
             *(
-                _Residual(before, width, stride)
+                Residual(before, width, stride)
                 for before, width, stride in zip((widths[0], *widths), widths, strides, strict=False)
             )
         )
@@ -80,7 +80,7 @@ class CompactSpeech(nn.Module):
 
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         own = self.settings
-        spectra = levelled(decibels(self.spectrum, waves), floor_db=own.floor_db).unsqueeze(1) / _SCALE_DB
+        spectra = levelled(decibels(self.spectrum, waves), floor_db=own.floor_db).unsqueeze(1) / SCALE_DB
         if self.training:
             spectra = warped(spectra, bands=own.warp, steps=own.stretch)
             spectra = masked(spectra, count=own.masks, share=own.mask_share)
@@ -165,7 +165,9 @@ def _stretch(n: int, size: int, share: float, device: torch.device) -> Tensor:
     return (place >= start) & (place < start + width)
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
+    """Two convolutions past which its input goes too; [n, before, steps, bands] -> [n, width, ...]."""
+
     def __init__(self, before: int, width: int, stride: tuple[int, int]) -> None:
         super().__init__()
         self.body = nn.Sequential(

@@ -15,6 +15,7 @@ from emofuse.nets.cnn1d_lstm import Cnn1dLstm, Cnn1dLstmSettings
 from emofuse.nets.cnn14 import LOGMEL_16K, LOGMEL_32K, Cnn14, Cnn14Settings
 from emofuse.nets.compact_speech import CompactSpeech, CompactSpeechSettings
 from emofuse.nets.logmel import LogMelSettings
+from emofuse.nets.speech_towers import SpeechTowers, SpeechTowersSettings
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,21 @@ def _cnn14(spectrum: LogMelSettings, shape: VoiceShape) -> nn.Module:
 
 def _compact(shape: VoiceShape) -> nn.Module:
     _one_answer("compact-speech", shape)
-    if shape.rate_hz != 16_000:
-        raise SettingsError(f"compact-speech: is for sound of 16000 Hz, found {shape.rate_hz} Hz; set voice.rate_hz.")
+    _at_16khz("compact-speech", shape)
     return (
         CompactSpeech.tiny(shape.classes) if shape.tiny else CompactSpeech(CompactSpeechSettings(classes=shape.classes))
     )
+
+
+def _towers(shape: VoiceShape) -> nn.Module:
+    _one_answer("speech-towers", shape)
+    _at_16khz("speech-towers", shape)
+    return SpeechTowers.tiny(shape.classes) if shape.tiny else SpeechTowers(SpeechTowersSettings(classes=shape.classes))
+
+
+def _at_16khz(name: str, shape: VoiceShape) -> None:
+    if shape.rate_hz != 16_000:
+        raise SettingsError(f"{name}: is for sound of 16000 Hz, found {shape.rate_hz} Hz; set voice.rate_hz.")
 
 
 def _one_answer(name: str, shape: VoiceShape) -> None:
@@ -93,5 +104,6 @@ VOICES: Mapping[str, Callable[[VoiceShape], nn.Module]] = MappingProxyType(
         "cnn14-16k": partial(_cnn14, LOGMEL_16K),
         "cnn14-32k": partial(_cnn14, LOGMEL_32K),
         "compact-speech": _compact,
+        "speech-towers": _towers,
     }
 )

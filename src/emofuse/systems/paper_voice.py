@@ -52,6 +52,9 @@ _COMPACT_FIT = FitSettings(
     keep="loss",
 )
 
+# Each of the three towers hears a third of each batch, so 72 epochs are 24 of each.
+_TOWERS_FIT = replace(_COMPACT_FIT, epochs=72, batch=48, lr=1e-3, schedule="constant", average_decay=None, mean_from=24)
+
 VOICE_SYSTEMS: Mapping[str, VoiceSystem] = MappingProxyType(
     {
         s.name: s
@@ -69,6 +72,12 @@ VOICE_SYSTEMS: Mapping[str, VoiceSystem] = MappingProxyType(
                 _PANN_FIT,
             ),
             VoiceSystem("compact-speech", "as Raw audio 5, with a small net from nothing", _COMPACT, _COMPACT_FIT),
+            VoiceSystem(
+                "speech-towers",
+                "as compact-speech, three smaller nets as one",
+                replace(_COMPACT, net="speech-towers"),
+                _TOWERS_FIT,
+            ),
         )
     }
 )
