@@ -29,6 +29,7 @@ from emofuse.systems.engine import Engine
 from emofuse.systems.fusing import FACE, WINDOWS
 
 _BLOCK_SECONDS = 10.0
+_SEEING = 0.8  # the part of the work that looking is, where a file is listened to as well
 
 
 @dataclass(frozen=True)
@@ -172,41 +173,50 @@ class Predictor:
             raise SettingsError(
                 f"{shown(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
             )
-        heard, size, end = _Heard(), None, 0
-        with ThreadPoolExecutor(1, "emofuse-sound") as beside:
-            listening = beside.submit(self._listen, fed, heard) if sound else None
-            try:
-                if picture:
-                    size, end = self._watch(fed, looks=looks)
-                if listening is not None:
-                    listening.result()
-            except BaseException:
-                heard.given_up.set()
-                raise
-        if sound:
-            end = self._take(heard, fed, end, looked=size is not None)
-        elif listens:
+        size, end = None, 0
+        if sound and picture and looks:
+            size, end = self._watch_and_listen(fed)
+        else:
+            if picture:
+                size, end = self._watch(fed, looks=looks)
+            if sound:
+                self._listen(fed, heard := _Heard(), tell_until=end)
+                end = self._take(heard, fed, end, looked=False)
+        if listens and not sound:
             fed.warnings.append("has no sound, so nothing was heard")
         fed.collector.add(fed.session.close(end))
         fed.tell(1.0)
         return size
 
-    def _watch(self, fed: _Fed, *, looks: bool) -> tuple[tuple[int, int] | None, int]:
-        """Push the picture of a file; its size where faces are, and where it ends."""
+    def _watch_and_listen(self, fed: _Fed) -> tuple[tuple[int, int] | None, int]:
+        """Push the picture of a file, and its sound in a thread beside it; the size of the picture, and its end."""
+        heard = _Heard()
+        with ThreadPoolExecutor(1, "emofuse-sound") as beside:
+            listening = beside.submit(self._listen, fed, heard)
+            try:
+                size, end = self._watch(fed, looks=True, share=_SEEING)
+                listening.result()
+            except BaseException:
+                heard.given_up.set()
+                raise
+        return size, self._take(heard, fed, end, looked=True)
+
+    def _watch(self, fed: _Fed, *, looks: bool, share: float = 1.0) -> tuple[tuple[int, int] | None, int]:
+        """Push the picture of a file; its size where faces are, and where it ends. `share` of the work is told."""
         with VideoReader(fed.path, threads=self.options.engine.threads) as video:
             if looks:
                 frames = video.frames(self.sampling.wanted(video.timeline))
                 for chunk in ahead(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
                     fed.collector.add(fed.session.push(chunk))
-                    fed.tell(chunk[-1].end / max(video.end, 1))
+                    fed.tell(share * chunk[-1].end / max(video.end, 1))
             else:  # the times of its frames are read, not its pictures
                 for n, (start, stop) in enumerate(video.timeline):
                     fed.collector.add(fed.session.push([Timed(n, start, stop)]))
             fed.warnings.extend(video.warnings)
             return (video.info.width, video.info.height) if looks else None, video.end
 
-    def _listen(self, fed: _Fed, heard: _Heard) -> None:
-        """Push the sound of a file, in a thread of its own: the picture is looked at meanwhile."""
+    def _listen(self, fed: _Fed, heard: _Heard, *, tell_until: int = 0) -> None:
+        """Push the sound of a file. How far it has come is told where a moment is given as its end."""
         assert self.bundle.voice is not None
         try:
             with AudioReader(fed.path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
@@ -214,6 +224,8 @@ class Predictor:
                     if heard.given_up.is_set():
                         return
                     heard.output.append(fed.session.hear(block))
+                    if tell_until:
+                        fed.tell(min(block.end / tell_until, 1.0))
                 heard.warnings, heard.end = audio.warnings, audio.end
         except MediaError as error:
             heard.error = error
