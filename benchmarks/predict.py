@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -93,9 +92,16 @@ def _predict(video: Path, detector: str, rate: Fraction | None = Fraction(5)) ->
     start = time.perf_counter()
     prediction = predictor.predict(video)
     elapsed = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = _peak_mb()
     length = prediction.timeline.end[-1] / 705_600_000
     return {"seconds": elapsed, "length": length, "rows": prediction.rows, "peak_mb": peak}
+
+
+def _peak_mb() -> float:
+    """Peak memory of this process since it began its program, on Linux; `ru_maxrss` would count its parent's, too."""
+    status = Path("/proc/self/status")
+    lines = status.read_text("ascii").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), float("nan"))
 
 
 def _every_frame(video: Path, detector: str) -> dict[str, float]:
