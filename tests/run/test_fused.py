@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from time import sleep
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ import pytest
 from scipy.special import softmax
 
 from emofuse.core.labels import AFFWILD2
-from emofuse.core.time import TICKS_PER_SECOND, Timeline, ticks
+from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Clip
 from emofuse.errors import MediaError, SettingsError
 from emofuse.media.audio import AudioReader, Sound
@@ -294,25 +292,6 @@ def test_sound_that_cannot_be_read_is_a_warning_where_faces_are(both, tmp_path, 
     prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(150,)] * 10, spoken(2)))
     assert prediction.table().status.tolist() == ["ok"] * 10
     assert "only its faces are judged there: a.mkv: its sound is broken" in prediction.about["warnings"][0]
-
-
-def test_where_the_picture_cannot_be_read_nobody_listens_to_the_end(both, tmp_path, monkeypatch):
-    heard: list[int] = []
-
-    def blocks(*_: object) -> Iterator[Sound]:
-        for n in range(200):
-            heard.append(n)
-            sleep(0.005)
-            yield Sound(np.zeros(RATE, np.float32), n * TICKS_PER_SECOND, RATE)
-
-    def frames(*_: object) -> None:
-        raise MediaError("a.mkv: its picture is broken")
-
-    monkeypatch.setattr(AudioReader, "blocks", blocks)
-    monkeypatch.setattr(VideoReader, "frames", frames)
-    with pytest.raises(MediaError, match=r"^a\.mkv: its picture is broken$"):
-        predictor(both).predict(film(tmp_path / "a.mkv", [(150,)] * 10, spoken(2)))
-    assert len(heard) < 100
 
 
 def test_progress_goes_on_and_ends_at_one(both, tmp_path):

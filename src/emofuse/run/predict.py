@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from emofuse import __version__
@@ -20,7 +18,7 @@ from emofuse.run.collect import Collector
 from emofuse.run.hearing import Hearing, choose_hearing
 from emofuse.run.prediction import Prediction
 from emofuse.run.sampling import Sampling
-from emofuse.run.session import AT_ONCE, Observation, Output, Session, Timed, Vision
+from emofuse.run.session import AT_ONCE, Observation, Session, Timed, Vision
 from emofuse.run.smoothing import Smoother
 from emofuse.run.windows import Windower
 from emofuse.systems import bundle as bundles
@@ -70,16 +68,11 @@ class _Fed:
 
 @dataclass
 class _Heard:
-    """What was heard of a file, where its sound ends (None if it cannot be read to its end), and what is wrong with it.
+    """Where the sound of a file ends (None if it cannot be read to its end), and what is wrong with it."""
 
-    given_up: set from elsewhere where nobody wants to know any more.
-    """
-
-    output: list[Output] = field(default_factory=list)
     end: int | None = None
     error: MediaError | None = None
     warnings: list[str] = field(default_factory=list)
-    given_up: Event = field(default_factory=Event)
 
 
 class Predictor:
@@ -174,34 +167,18 @@ class Predictor:
                 f"{shown(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
             )
         size, end = None, 0
-        if sound and picture and looks:
-            size, end = self._watch_and_listen(fed)
-        else:
-            if picture:
-                size, end = self._watch(fed, looks=looks)
-            if sound:
-                self._listen(fed, heard := _Heard(), tell_until=end)
-                end = self._take(heard, fed, end, looked=False)
+        if picture:
+            size, end = self._watch(fed, looks=looks, share=_SEEING if sound else 1.0)
+        if sound:
+            self._listen(fed, heard := _Heard(), done=_SEEING if size else 0.0, until=end)
+            end = self._take(heard, fed, end, looked=size is not None)
         if listens and not sound:
             fed.warnings.append("has no sound, so nothing was heard")
         fed.collector.add(fed.session.close(end))
         fed.tell(1.0)
         return size
 
-    def _watch_and_listen(self, fed: _Fed) -> tuple[tuple[int, int] | None, int]:
-        """Push the picture of a file, and its sound in a thread beside it; the size of the picture, and its end."""
-        heard = _Heard()
-        with ThreadPoolExecutor(1, "emofuse-sound") as beside:
-            listening = beside.submit(self._listen, fed, heard)
-            try:
-                size, end = self._watch(fed, looks=True, share=_SEEING)
-                listening.result()
-            except BaseException:
-                heard.given_up.set()
-                raise
-        return size, self._take(heard, fed, end, looked=True)
-
-    def _watch(self, fed: _Fed, *, looks: bool, share: float = 1.0) -> tuple[tuple[int, int] | None, int]:
+    def _watch(self, fed: _Fed, *, looks: bool, share: float) -> tuple[tuple[int, int] | None, int]:
         """Push the picture of a file; its size where faces are, and where it ends. `share` of the work is told."""
         with VideoReader(fed.path, threads=self.options.engine.threads) as video:
             if looks:
@@ -215,25 +192,21 @@ class Predictor:
             fed.warnings.extend(video.warnings)
             return (video.info.width, video.info.height) if looks else None, video.end
 
-    def _listen(self, fed: _Fed, heard: _Heard, *, tell_until: int = 0) -> None:
-        """Push the sound of a file. How far it has come is told where a moment is given as its end."""
+    def _listen(self, fed: _Fed, heard: _Heard, *, done: float, until: int) -> None:
+        """Push the sound of a file; `done` of the work was done before, it should end at `until` (ticks)."""
         assert self.bundle.voice is not None
         try:
             with AudioReader(fed.path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
-                    if heard.given_up.is_set():
-                        return
-                    heard.output.append(fed.session.hear(block))
-                    if tell_until:
-                        fed.tell(min(block.end / tell_until, 1.0))
+                    fed.collector.add(fed.session.hear(block))
+                    fed.tell(done + (1 - done) * (min(block.end / until, 1.0) if until else 0.0))
                 heard.warnings, heard.end = audio.warnings, audio.end
         except MediaError as error:
             heard.error = error
 
     def _take(self, heard: _Heard, fed: _Fed, end: int, *, looked: bool) -> int:
-        """Collect what was heard of a file whose picture ends at `end`, 0 where there is none; where all of it ends."""
-        for output in heard.output:
-            fed.collector.add(output)
+        """Where all of a file ends whose picture ends at `end`, 0 where there is none; what is wrong with its sound is
+        an error or a warning."""
         fed.warnings.extend(heard.warnings)
         if heard.error is not None:
             if not looked:
