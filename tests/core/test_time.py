@@ -107,6 +107,8 @@ def test_no_timestamps_give_no_ticks():
 def test_a_missing_timestamp_of_ffmpeg_is_refused():
     with pytest.raises(ShapeError, match=r"lie beyond the clock; leave out frames without a timestamp"):
         from_pts([0, -(2**63)], Fraction(1, 90_000))
+    with pytest.raises(ShapeError, match=r"lie beyond the clock; leave out frames without a timestamp"):
+        tick_of(-(2**63), Fraction(1, 90_000))
 
 
 def test_timestamps_that_are_floats_are_refused():

@@ -68,11 +68,8 @@ def from_pts(pts: ArrayLike, time_base: Fraction) -> Ints:
     stamps = np.asarray(pts)
     if stamps.size and stamps.dtype.kind not in "iu":
         raise ShapeError(f"from_pts: the timestamps have type {stamps.dtype}; give integers.")
-    if stamps.size and max(abs(int(stamps.min())), abs(int(stamps.max()))) * scale >= 2**63 - 1:
-        raise ShapeError(
-            f"from_pts: timestamps {stamps.min()} to {stamps.max()} of {time_base} s lie beyond the clock; "
-            "leave out frames without a timestamp."
-        )
+    if stamps.size:
+        _refuse_beyond(int(stamps.min()), int(stamps.max()), time_base)
     whole, rest = np.divmod(stamps.astype(np.int64), np.int64(scale.denominator))
     broken: Ints = (rest * scale.numerator + scale.denominator // 2) // scale.denominator
     return whole * scale.numerator + broken
@@ -81,11 +78,23 @@ def from_pts(pts: ArrayLike, time_base: Fraction) -> Ints:
 def tick_of(pts: int, time_base: Fraction) -> int:
     """One stream timestamp in ticks, many times faster than `from_pts`, with the same result.
 
+    Raises:
+        ShapeError: it lies beyond the clock.
+
     >>> tick_of(1001, Fraction(1, 30000))
     23543520
     """
+    _refuse_beyond(pts, pts, time_base)
     scale = time_base * TICKS_PER_SECOND
     return (pts * scale.numerator + scale.denominator // 2) // scale.denominator
+
+
+def _refuse_beyond(first: int, last: int, time_base: Fraction) -> None:
+    if max(abs(first), abs(last)) * TICKS_PER_SECOND * time_base.numerator >= (2**63 - 1) * time_base.denominator:
+        raise ShapeError(
+            f"from_pts: timestamps {first} to {last} of {time_base} s lie beyond the clock; "
+            "leave out frames without a timestamp."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
-from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, from_pts, period, seconds, ticks
+from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, from_pts, period, seconds, tick_of, ticks
 from emofuse.errors import MediaError
 
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -89,9 +89,7 @@ def clock_zero(container: InputContainer) -> int:
     streams: list[Stream] = [s for s in container.streams.video if not s.disposition & COVERS]
     streams += container.streams.audio
     starts = [
-        int(from_pts(s.start_time, s.time_base))
-        for s in streams
-        if s.start_time is not None and s.time_base is not None
+        tick_of(s.start_time, s.time_base) for s in streams if s.start_time is not None and s.time_base is not None
     ]
     return min(starts, default=0)
 
@@ -198,7 +196,7 @@ def _promised_end(container: InputContainer, stream: VideoStream) -> int | None:
         return None
     zero = clock_zero(container)
     if stream.duration is not None and stream.time_base is not None:
-        return int(from_pts((stream.start_time or 0) + stream.duration, stream.time_base)) - zero
+        return tick_of((stream.start_time or 0) + stream.duration, stream.time_base) - zero
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska
     return ticks(int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])) - zero if tag else None
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from emofuse.nets.logmel import FLOOR, LogMel, LogMelSettings, at_least
 
-SCALE_DB = 15.0
+_SCALE_DB = 15.0
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,7 @@ class CompactSpeech(nn.Module):
         self.settings = settings = settings or CompactSpeechSettings()
         widths = settings.widths
         self.spectrum = LogMel(settings.spectrum)
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, widths[0], 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-        )
-        # The last stage keeps the steps of time that attention chooses from: 256 ms each.
-        strides = [(1, 1), *[(2, 2)] * (len(widths) - 2), (1, 2)][: len(widths)]
-        self.stages = nn.Sequential(
-            *(
-                Residual(before, width, stride)
-                for before, width, stride in zip((widths[0], *widths), widths, strides, strict=False)
-            )
-        )
+        self.stem, self.stages = stem(widths[0]), stages(widths)
         self.attend = nn.Sequential(nn.Conv1d(widths[-1], 64, 1), nn.Tanh(), nn.Conv1d(64, widths[-1], 1))
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(2 * widths[-1], settings.classes)
@@ -79,17 +66,35 @@ class CompactSpeech(nn.Module):
         return str(self.settings)
 
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        own = self.settings
-        spectra = levelled(decibels(self.spectrum, waves), floor_db=own.floor_db).unsqueeze(1) / SCALE_DB
-        if self.training:
-            spectra = warped(spectra, bands=own.warp, steps=own.stretch)
-            spectra = masked(spectra, count=own.masks, share=own.mask_share)
-        found = self.stages(self.stem(spectra.contiguous(memory_format=torch.channels_last))).mean(dim=3)
+        spectra = heard(self.spectrum, waves, self.settings, changed=self.training)
+        found = self.stages(self.stem(spectra)).mean(dim=3)
         attention = self.attend(found).softmax(dim=2)
         mean = (attention * found).sum(dim=2)
         deviation = ((attention * found.square()).sum(dim=2) - mean.square()).clamp(min=1e-4).sqrt()
         embedding = torch.cat((mean, deviation), dim=1)
         return embedding, self.classify(self.dropout(embedding))
+
+
+def stem(width: int) -> nn.Sequential:
+    """Spectra [n, 1, steps, bands] -> [n, width, steps / 4, bands / 4]."""
+    convolution = nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2))
+
+
+def stages(widths: tuple[int, ...]) -> nn.Sequential:
+    """Residual stages after a stem of the first width; the last one keeps its steps of time, 256 ms each."""
+    strides = [(1, 1), *[(2, 2)] * (len(widths) - 2), (1, 2)][: len(widths)]
+    shapes = zip((widths[0], *widths), widths, strides, strict=False)
+    return nn.Sequential(*(_Residual(before, width, stride) for before, width, stride in shapes))
+
+
+def heard(spectrum: LogMel, waves: Tensor, settings: CompactSpeechSettings, *, changed: bool) -> Tensor:
+    """What a stem takes of waveforms [n, samples]: levelled spectra, changed at random as they are in training."""
+    spectra = levelled(decibels(spectrum, waves), floor_db=settings.floor_db).unsqueeze(1) / _SCALE_DB
+    if changed:
+        spectra = warped(spectra, bands=settings.warp, steps=settings.stretch)
+        spectra = masked(spectra, count=settings.masks, share=settings.mask_share)
+    return spectra.contiguous(memory_format=torch.channels_last)
 
 
 def decibels(spectrum: LogMel, waves: Tensor) -> Tensor:
@@ -165,9 +170,7 @@ def _stretch(n: int, size: int, share: float, device: torch.device) -> Tensor:
     return (place >= start) & (place < start + width)
 
 
-class Residual(nn.Module):
-    """Two convolutions past which its input goes too; [n, before, steps, bands] -> [n, width, ...]."""
-
+class _Residual(nn.Module):
     def __init__(self, before: int, width: int, stride: tuple[int, int]) -> None:
         super().__init__()
         self.body = nn.Sequential(

@@ -8,28 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from emofuse.nets.compact_speech import SCALE_DB, Residual, decibels, levelled, masked, warped
+from emofuse.nets.compact_speech import CompactSpeechSettings, heard, stages, stem
 from emofuse.nets.logmel import LogMel, LogMelSettings
 
 
 @dataclass(frozen=True)
-class SpeechTowersSettings:
-    """How many towers, the widths of their residual stages, the spectrum, and what makes training harder.
+class SpeechTowersSettings(CompactSpeechSettings):
+    """Those of the compact net, of each tower. towers: nets that hear the same spectrum and judge as one."""
 
-    towers: nets that hear the same spectrum and judge as one.
-    floor_db, warp, stretch, masks, mask_share, dropout: as of `CompactSpeechSettings`.
-    """
-
-    towers: int = 3
     widths: tuple[int, ...] = (20, 40, 72, 120)
-    spectrum: LogMelSettings = LogMelSettings(hop=256, fmax=7_600.0)  # noqa: RUF009 (frozen)
-    floor_db: float = 25.0
-    warp: float = 0.15
-    stretch: float = 0.2
-    masks: int = 1
-    mask_share: float = 0.15
     dropout: float = 0.4
-    classes: int = 7
+    towers: int = 3
 
 
 class SpeechTowers(nn.Module):
@@ -59,15 +48,12 @@ class SpeechTowers(nn.Module):
         return str(self.settings)
 
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        own = self.settings
-        spectra = levelled(decibels(self.spectrum, waves), floor_db=own.floor_db).unsqueeze(1) / SCALE_DB
+        spectra = heard(self.spectrum, waves, self.settings, changed=self.training)
         if not self.training:
             said = [tower(spectra) for tower in self.towers]
             logits = torch.stack([logits.log_softmax(dim=1) for _, logits in said]).logsumexp(dim=0)
             return torch.cat([embedding for embedding, _ in said], dim=1), logits - math.log(len(said))
-        spectra = warped(spectra, bands=own.warp, steps=own.stretch)
-        spectra = masked(spectra, count=own.masks, share=own.mask_share)
-        apart = [tower(some) for tower, some in zip(self.towers, spectra.chunk(own.towers), strict=False)]
+        apart = [tower(some) for tower, some in zip(self.towers, spectra.chunk(len(self.towers)), strict=False)]
         return torch.cat([embedding for embedding, _ in apart]), torch.cat([logits for _, logits in apart])
 
 
@@ -77,25 +63,12 @@ class _Tower(nn.Module):
     def __init__(self, settings: SpeechTowersSettings) -> None:
         super().__init__()
         widths = settings.widths
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, widths[0], 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-        )
-        # The last stage keeps its steps of time: 256 ms each.
-        strides = [(1, 1), *[(2, 2)] * (len(widths) - 2), (1, 2)][: len(widths)]
-        self.stages = nn.Sequential(
-            *(
-                Residual(before, width, stride)
-                for before, width, stride in zip((widths[0], *widths), widths, strides, strict=False)
-            )
-        )
+        self.stem, self.stages = stem(widths[0]), stages(widths)
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(2 * widths[-1], settings.classes)
 
     def forward(self, spectra: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.stages(self.stem(spectra.contiguous(memory_format=torch.channels_last))).mean(dim=3)
+        found = self.stages(self.stem(spectra)).mean(dim=3)
         mean = found.mean(dim=2)
         deviation = (found.square().mean(dim=2) - mean.square()).clamp(min=1e-4).sqrt()
         embedding = torch.cat((mean, deviation), dim=1)

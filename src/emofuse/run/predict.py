@@ -66,15 +66,6 @@ class _Fed:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Heard:
-    """Where the sound of a file ends (None if it cannot be read to its end), and what is wrong with it."""
-
-    end: int | None = None
-    error: MediaError | None = None
-    warnings: list[str] = field(default_factory=list)
-
-
 class Predictor:
     """Bundle, detector and engine, loaded once for any number of files.
 
@@ -160,59 +151,51 @@ class Predictor:
 
     def _seen(self, fed: _Fed) -> tuple[int, int] | None:
         """Push all of a file that is judged; gives the size of the picture where faces are."""
-        listens, looks = self.bundle.voice is not None, self.bundle.face is not None
+        listens, looks, size, end = self.bundle.voice is not None, self.bundle.face is not None, None, 0
         picture, sound = media_streams(fed.path) if listens else (True, False)
-        if not picture and self.sampling.rate_hz is None:
+        if picture:
+            with VideoReader(fed.path, threads=self.options.engine.threads) as video:
+                if looks:
+                    size = self._watch(fed, video, share=_SEEING if sound else 1.0)
+                else:  # the times of its frames are read, not its pictures
+                    for n, (start, stop) in enumerate(video.timeline):
+                        fed.collector.add(fed.session.push([Timed(n, start, stop)]))
+                end = video.end
+                fed.warnings.extend(video.warnings)
+        elif self.sampling.rate_hz is None:
             raise SettingsError(
                 f"{shown(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
             )
-        size, end = None, 0
-        if picture:
-            size, end = self._watch(fed, looks=looks, share=_SEEING if sound else 1.0)
         if sound:
-            self._listen(fed, heard := _Heard(), done=_SEEING if size else 0.0, until=end)
-            end = self._take(heard, fed, end, looked=size is not None)
-        if listens and not sound:
+            end = self._listen(fed, end, done=_SEEING if size else 0.0)
+        elif listens:
             fed.warnings.append("has no sound, so nothing was heard")
         fed.collector.add(fed.session.close(end))
-        fed.tell(1.0)
+        if listens:
+            fed.tell(1.0)
         return size
 
-    def _watch(self, fed: _Fed, *, looks: bool, share: float) -> tuple[tuple[int, int] | None, int]:
-        """Push the picture of a file; its size where faces are, and where it ends. `share` of the work is told."""
-        with VideoReader(fed.path, threads=self.options.engine.threads) as video:
-            if looks:
-                frames = video.frames(self.sampling.wanted(video.timeline))
-                for chunk in ahead(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
-                    fed.collector.add(fed.session.push(chunk))
-                    fed.tell(share * chunk[-1].end / max(video.end, 1))
-            else:  # the times of its frames are read, not its pictures
-                for n, (start, stop) in enumerate(video.timeline):
-                    fed.collector.add(fed.session.push([Timed(n, start, stop)]))
-            fed.warnings.extend(video.warnings)
-            return (video.info.width, video.info.height) if looks else None, video.end
+    def _watch(self, fed: _Fed, video: VideoReader, *, share: float) -> tuple[int, int]:
+        frames = video.frames(self.sampling.wanted(video.timeline))
+        for chunk in ahead(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
+            fed.collector.add(fed.session.push(chunk))
+            fed.tell(share * chunk[-1].end / max(video.end, 1))
+        return video.info.width, video.info.height
 
-    def _listen(self, fed: _Fed, heard: _Heard, *, done: float, until: int) -> None:
-        """Push the sound of a file; `done` of the work was done before, it should end at `until` (ticks)."""
+    def _listen(self, fed: _Fed, end: int, *, done: float) -> int:
+        """Push the sound of a file whose picture ends at `end`, 0 where there is none; where the whole of it ends."""
         assert self.bundle.voice is not None
         try:
             with AudioReader(fed.path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
                     fed.collector.add(fed.session.hear(block))
-                    fed.tell(done + (1 - done) * (min(block.end / until, 1.0) if until else 0.0))
-                heard.warnings, heard.end = audio.warnings, audio.end
+                    fed.tell(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
+                fed.warnings.extend(audio.warnings)
+                end = end or audio.end or 0
         except MediaError as error:
-            heard.error = error
-
-    def _take(self, heard: _Heard, fed: _Fed, end: int, *, looked: bool) -> int:
-        """Where all of a file ends whose picture ends at `end`, 0 where there is none; what is wrong with its sound is
-        an error or a warning."""
-        fed.warnings.extend(heard.warnings)
-        if heard.error is not None:
-            if not looked:
-                raise heard.error
-            fed.warnings.append(f"its sound cannot be read to its end, only its faces are judged there: {heard.error}")
-        end = end or heard.end or 0
+            if not done:
+                raise
+            fed.warnings.append(f"its sound cannot be read to its end, only its faces are judged there: {error}")
         if not end:
             raise MediaError(f"{shown(fed.path)}: none of its sound can be decoded. Copy or record it again.")
         return end

@@ -19,14 +19,14 @@ from emofuse.errors import BundleError, SettingsError
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 DEVICES = ("auto", *PROVIDERS)
 
-A = TypeVar("A")
-B = TypeVar("B")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 class Spread(Protocol):
     """As `map`: what `work` makes of each item, in their order."""
 
-    def __call__(self, work: Callable[[A], B], items: Iterable[A], /) -> Iterable[B]: ...
+    def __call__(self, work: Callable[[_In], _Out], items: Iterable[_In], /) -> Iterable[_Out]: ...
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,11 @@ def test_yunet_equals_opencv(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_yunet_gives_pixels_of_the_picture_whatever_its_size(name):
-    detect, image = YuNet(model(name)), frame(NAMES[0])
+    detect, image = YuNet(model(name), long_side=640), frame(NAMES[0])
     small, large = detect(image), detect(cv2.resize(image, None, fx=4, fy=4))
     assert len(small) == len(large) == 1
     assert box_iou(large[0].box / 4, small[0].box[None])[0] > 0.9
-    # At another scale of the same face a landmark moves by some hundredths of its height.
-    assert np.abs(large[0].landmarks / 4 - small[0].landmarks).max() < 0.035 * small[0].box[3]
+    assert np.abs(large[0].landmarks / 4 - small[0].landmarks).max() < 4
 
 
 def test_landmarks_begin_with_the_eye_on_the_left_of_the_picture():

@@ -100,7 +100,6 @@ class YuNet:
 
     Args:
         model: the ONNX file; outputs named as in OpenCV's model zoo.
-        threads: of one inference.
         long_side: at 608 faces of 8 % of the height of a 720p picture are found, at 416 of 12 %, in half the time.
         providers: of ONNX Runtime, the first that is there is used.
         min_score: faces below it are dropped.
@@ -117,13 +116,12 @@ class YuNet:
         self,
         model: Path,
         *,
-        threads: int = 1,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         long_side: int = 608,
         min_score: float = 0.6,
         iou: float = 0.3,
     ) -> None:
-        self._session = _open(Path(model), threads, providers)
+        self._session = _open(Path(model), providers)
         entry = self._session.get_inputs()[0]
         self._input = entry.name
         height, width = entry.shape[2:]
@@ -234,13 +232,11 @@ def _padded(side: int) -> int:
     return -(-side // PADDED_TO) * PADDED_TO
 
 
-def _open(model: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+def _open(model: Path, providers: Sequence[str]) -> ort.InferenceSession:
     if not model.is_file():
         raise WeightsError(f"YuNet: there is no file {model}; fetch it with `emofuse weights`, or use Haar().")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that spin between two pictures take the cores that decode the video.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 1  # threads of one inference wait for each other; several may call it at once
     try:
         session = ort.InferenceSession(str(model), options, providers=list(providers))
     except Exception as error:  # ONNX Runtime has a class of its own for each of its status codes
