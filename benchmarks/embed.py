@@ -220,7 +220,7 @@ def _preprocessing(build: Callable[[], nn.Module]):
 
 def some(part: FaceImages, count: int) -> FaceImages:
     rows = np.random.default_rng(0).permutation(len(part))[:count]
-    return FaceImages(part.faces[rows], part.labels[rows], part.votes[rows])
+    return part.some(rows)
 
 
 def batches(faces: np.ndarray, prepare: fit.Faces) -> Iterator[np.ndarray]:

@@ -72,7 +72,7 @@ def main() -> None:
 
 def some(part: FaceImages, count: int) -> FaceImages:
     rows = np.random.default_rng(0).permutation(len(part))[:count]
-    return FaceImages(part.faces[rows], part.labels[rows], part.votes[rows])
+    return part.some(rows)
 
 
 def examples(part: FaceImages) -> fit.Examples:

@@ -382,18 +382,19 @@ def test_faces_of_which_most_annotators_say_no_emotion_are_not_clear(fer2013):
     assert load_fer2013(fer2013, "private-test").clear.tolist() == [False, True]
 
 
-def test_the_majority_is_the_name_with_most_votes_and_none_where_two_have_as_many_or_nobody_knows(tmp_path):
-    rows = [
-        votes(anger=4, sadness=3, unknown=3),
-        votes(anger=5, sadness=5),
-        votes(anger=4, sadness=1, unknown=5),
-        votes(fear=10),
-        [-1] * 10,
-        votes(disgust=1),
-        votes(neutral=2, contempt=2),
+def test_plurality_is_most_votes_and_majority_more_than_half_of_them(tmp_path):
+    cases = [  # votes; plurality, majority, and majority where single votes count as none
+        (votes(anger=4, sadness=3, unknown=3), "anger", None, None),
+        (votes(anger=5, sadness=5), None, None, None),
+        (votes(anger=4, sadness=1, unknown=5), None, None, None),
+        (votes(anger=5, sadness=1, fear=1, unknown=1, contempt=2), "anger", None, "anger"),
+        (votes(anger=6, unknown=4), "anger", "anger", "anger"),
+        ([-1] * 10, None, None, None),
+        (votes(disgust=1), "disgust", "disgust", None),
     ]
-    path = write(
-        tmp_path / "f.npz", ferplus_votes=np.array(rows, np.int8), usage=np.full(7, 2), duplicate_group=np.arange(7)
-    )
-    names = [AFFWILD2.names[k] if k >= 0 else None for k in load_fer2013(path, "private-test").majority]
-    assert names == ["anger", None, None, "fear", None, "disgust", None]
+    counted = np.array([case[0] for case in cases], np.int8)
+    path = write(tmp_path / "f.npz", ferplus_votes=counted, usage=np.full(7, 2), duplicate_group=np.arange(7))
+    faces = load_fer2013(path, "private-test")
+    found = (faces.plurality, faces.majority, faces.without_single_votes().majority)
+    names = [tuple(AFFWILD2.names[k] if k >= 0 else None for k in row) for row in zip(*found, strict=True)]
+    assert names == [case[1:] for case in cases]

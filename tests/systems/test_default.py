@@ -62,12 +62,12 @@ def test_its_card_has_figures_of_both_test_parts(trained):
     figures = load(trained[0]).card["figures"]
     assert set(figures) == {"public-test", "private-test"}
     assert figures["private-test"]["images"] == 28
-    assert figures["private-test"]["majority_images"] == 0  # the table has no votes
+    assert figures["private-test"]["ferplus"]["majority"]["images"] == 0  # the table has no votes
 
 
 def test_the_two_opinions_are_taught_the_label_and_the_shares_of_the_votes():
     votes = np.array([[0, 3, 0, 0, 1, 0, 0], [0] * 7], np.float32)
-    faces = FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([4, 6]), votes, np.zeros(2, np.float32))
+    faces = FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([4, 6]), votes, np.zeros((2, 3), np.float32))
     targets = default.two_targets(faces)
     assert targets[:, 0].argmax(axis=1).tolist() == [4, 6]
     assert targets[0, 1].tolist() == [0, 0.75, 0, 0, 0.25, 0, 0]
@@ -87,7 +87,7 @@ class Sure(torch.nn.Module):
 
 def two_faces() -> FaceImages:
     votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)  # nobody voted on the second one
-    return FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros(2, np.float32))
+    return FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros((2, 3), np.float32))
 
 
 def taught(folder: Path, compact: Sure, mobile: Sure, **changes: float) -> np.ndarray:

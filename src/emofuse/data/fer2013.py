@@ -7,11 +7,12 @@ dropped, so that nothing that is judged on is ever trained on. The other parts a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from emofuse.data.fer2013_files import PARTS, SIZE, Rows, image_root, is_table, 
 from emofuse.errors import DataError
 from emofuse.media.container import shown
 
-__all__ = ["PARTS", "SIZE", "FaceImages", "Fer2013", "find_fer2013", "load_fer2013"]
+__all__ = ["FERPLUS_RULES", "PARTS", "SIZE", "FaceImages", "Fer2013", "find_fer2013", "load_fer2013"]
 
 _FILES = ("fer2013.npz", "fer2013.csv", "icml_face_data.csv")
 
@@ -33,7 +34,7 @@ class FaceImages:
 
     faces: uint8 [n, 48, 48]; labels: int64 [n], AFFWILD2 index (the original FER-2013 labels);
     votes: float32 [n, 7], FER+ votes for AFFWILD2 names (a row of zeros where FER+ has none).
-    others: float32 [n], FER+ votes for what is no such name: contempt, unknown, not a face.
+    others: float32 [n, 3], FER+ votes for what is no such name: contempt, unknown, not a face.
     """
 
     faces: NDArray[np.uint8]
@@ -47,14 +48,31 @@ class FaceImages:
     @property
     def clear(self) -> NDArray[np.bool_]:
         """Where at least half of the FER+ votes are for one of the seven names, or there are none, bool [n]."""
-        return np.asarray(self.votes.sum(axis=1) >= self.others, np.bool_)
+        return np.asarray(self.votes.sum(axis=1) >= self.others.sum(axis=1), np.bool_)
+
+    @property
+    def plurality(self) -> NDArray[np.int64]:
+        """The name that has more FER+ votes than any other and than all that is no such name, int64 [n]; else -1."""
+        ordered = np.sort(self.votes, axis=1)
+        decided = (ordered[:, -1] > ordered[:, -2]) & (ordered[:, -1] > self.others.sum(axis=1))
+        return np.where(decided, self.votes.argmax(axis=1), -1)
 
     @property
     def majority(self) -> NDArray[np.int64]:
-        """The name that has more FER+ votes than any other and than all that is no such name, int64 [n]; else -1."""
-        ordered = np.sort(self.votes, axis=1)
-        decided = (ordered[:, -1] > ordered[:, -2]) & (ordered[:, -1] > self.others)
-        return np.where(decided, self.votes.argmax(axis=1), -1)
+        """The name that has more than half of the FER+ votes, int64 [n]; else -1.
+
+        FER+'s authors drop single votes first: `faces.without_single_votes().majority`.
+        """
+        most, votes = self.votes.max(axis=1), self.votes.sum(axis=1) + self.others.sum(axis=1)
+        return np.where(2 * most > votes, self.votes.argmax(axis=1), -1)
+
+    def without_single_votes(self) -> FaceImages:
+        """The same faces, where what only one annotator saw in a face was seen by none.
+
+        Source: Barsoum et al. 2016, and their code (microsoft/FERPlus, src/ferplus.py).
+        """
+        votes, others = (np.where(counts > 1, counts, 0) for counts in (self.votes, self.others))
+        return replace(self, votes=votes, others=others)
 
     def some(self, rows: NDArray[Any]) -> FaceImages:
         """Some of them."""
@@ -69,6 +87,16 @@ class FaceImages:
         total = self.votes.sum(axis=1, keepdims=True)
         soft = np.where(total > 0, self.votes / np.maximum(total, 1), hard)
         return ((1 - votes_share) * hard + votes_share * soft).astype(np.float32)
+
+
+# When FER+'s votes decide, the widest rule first. Most published figures are by the last one.
+FERPLUS_RULES: Mapping[str, Callable[[FaceImages], NDArray[np.int64]]] = MappingProxyType(
+    {
+        "plurality": lambda faces: faces.plurality,
+        "majority": lambda faces: faces.majority,
+        "majority, single votes dropped": lambda faces: faces.without_single_votes().majority,
+    }
+)
 
 
 class Fer2013:
@@ -148,10 +176,10 @@ def _reader(path: Path) -> Callable[[Path], Rows]:
 
 
 def _seven(votes: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """FER+ votes for the seven names, and for all that is none of them."""
+    """FER+ votes for the seven names, and for each that is none of them."""
     table, counts = to_affwild2(FERPLUS), np.maximum(votes, 0).astype(np.float32)
     seven = np.zeros((len(votes), len(AFFWILD2)), np.float32)
     for column, target in enumerate(table):
         if target >= 0:
             seven[:, target] += counts[:, column]
-    return seven, counts[:, table < 0].sum(axis=1)
+    return seven, counts[:, table < 0]

@@ -26,7 +26,7 @@ from emofuse import __version__, fit, metrics
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.store import array_bytes, digest, write_bytes
-from emofuse.data.fer2013 import SIZE, FaceImages, Fer2013
+from emofuse.data.fer2013 import FERPLUS_RULES, SIZE, FaceImages, Fer2013
 from emofuse.errors import SettingsError
 from emofuse.fit import FitSettings
 from emofuse.media.faces.crop import fer_crop
@@ -123,8 +123,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured on one part of FER-2013, all fractions: by the original labels, and by the majority of FER+
-    where there is one.
+    """What was measured on one part of FER-2013, all fractions: by the original labels, and by FER+'s votes where they
+    decide, by each of FERPLUS_RULES: "images", "accuracy", "uar".
     """
 
     images: int
@@ -132,9 +132,7 @@ class Figures:
     uar: float
     calibration_error: float
     recall: dict[str, float]
-    majority_images: int
-    majority_accuracy: float
-    majority_uar: float
+    ferplus: dict[str, dict[str, float]]
 
 
 def train(data: Path, weights: Path, training: Training) -> None:
@@ -269,19 +267,22 @@ def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.Data:
 
 def figures_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Figures:
     """How right probabilities [n, 7] are of a part."""
-    guess, known = probabilities.argmax(axis=1), part.majority >= 0
+    guess = probabilities.argmax(axis=1)
     counts = metrics.confusion(part.labels, guess, classes=len(AFFWILD2))
-    majority = metrics.confusion(part.majority[known], guess[known], classes=len(AFFWILD2))
     return Figures(
-        images=len(part),
-        accuracy=round(float(metrics.accuracy_of(counts)), 4),
-        uar=round(float(metrics.uar_of(counts)), 4),
+        **_right(part.labels, guess),
         calibration_error=round(metrics.calibration_error(part.labels, probabilities), 4),
         recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
-        majority_images=int(known.sum()),
-        majority_accuracy=round(float(metrics.accuracy_of(majority)), 4) if known.any() else 0.0,
-        majority_uar=round(float(metrics.uar_of(majority)), 4) if known.any() else 0.0,
+        ferplus={name: _right(rule(part), guess) for name, rule in FERPLUS_RULES.items()},
     )
+
+
+def _right(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> dict[str, Any]:
+    """Of how many images the truth is known, and how right guesses are of these."""
+    known = truth >= 0
+    counts = metrics.confusion(truth[known], guess[known], classes=len(AFFWILD2))
+    measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if known.any() else {}
+    return {"images": int(known.sum())} | {name: round(float(value), 4) for name, value in measured.items()}
 
 
 def _manifest(
