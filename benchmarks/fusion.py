@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from peak import peak_mb
 
 SYSTEMS, CLASSES = 4, 7
 KINDS = ("swf", "mcwf")
@@ -128,7 +128,7 @@ def _search(engine_name: str) -> Callable[[argparse.Namespace, Path], dict[str, 
             result |= {kind: statistics.median(taken), f"{kind} spread": max(taken) / min(taken)}
             result[f"{kind} cpu"] = (time.process_time() - cpu) / rounds
         blocks = max(candidates._threads(), -(-arguments.candidates // candidates._MOST_IN_BLOCK))
-        return result | {"peak_mb": _peak_mb(), "bytes": float(stack.values.nbytes * blocks)}
+        return result | {"peak_mb": peak_mb(), "bytes": float(stack.values.nbytes * blocks)}
 
     return child
 
@@ -149,7 +149,7 @@ def _loop(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
             values.append(0.67 * f1_score(truth, guess, average="macro") + 0.33 * accuracy_score(truth, guess))
         result |= {kind: time.perf_counter() - start, f"{kind} spread": 1.0, f"{kind} cpu": time.process_time() - cpu}
         np.save(f"{path}-{kind}.npy", np.array(values))
-    return result | {"peak_mb": _peak_mb()}
+    return result | {"peak_mb": peak_mb()}
 
 
 def _start(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
@@ -229,10 +229,6 @@ def _made(frames: int) -> tuple[Any, NDArray[np.int64]]:
 def _tables(kind: str, candidates: int) -> Tables:
     shares = np.random.default_rng(1).dirichlet(np.ones(SYSTEMS), size=(candidates, CLASSES if kind == "mcwf" else 1))
     return np.repeat(shares.transpose(0, 2, 1), CLASSES // shares.shape[1], axis=2).astype(np.float32)
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

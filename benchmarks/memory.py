@@ -10,7 +10,6 @@ then 64 examples through ONNX Runtime. Printed is the peak of the resident memor
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from peak import peak_bytes
 
 from emofuse import fit
 from emofuse.core.settings import with_settings
@@ -57,7 +57,7 @@ def main() -> None:
 def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None:
     definition = system(name)
     settings = replace(definition.fit, epochs=1, batch=batch, accumulate=1)
-    rng, peaks = np.random.default_rng(0), [peak()]
+    rng, peaks = np.random.default_rng(0), [peak_bytes() / 1e9]
     targets = np.eye(7, dtype=np.float32)[rng.integers(7, size=3 * batch)]
     if isinstance(definition, VoiceSystem):
         changes = {"voice.seconds": str(seconds)} if seconds else {}
@@ -77,21 +77,16 @@ def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None
     train, validation = (fit.Examples(inputs[s], targets[s]) for s in (slice(2 * batch), slice(2 * batch, None)))
     with TemporaryDirectory() as folder:
         fit.fit(net, fit.Data(train, validation, prepare), settings=settings, folder=Path(folder))
-        peaks.append(peak())
+        peaks.append(peak_bytes() / 1e9)
         path = Path(folder) / "net.onnx"
         fit.export_onnx(net, example, path, outputs=OUTPUTS)
-        peaks.append(peak())
+        peaks.append(peak_bytes() / 1e9)
         scorer = Net(path, Engine(threads=1))
         for _ in range(4):
             scorer(np.repeat(np.asarray(example[:1]), 16, axis=0), OUTPUTS[0])
-        peaks.append(peak())
+        peaks.append(peak_bytes() / 1e9)
     imports, training, export, scoring = peaks
     print(f"{name:<22}{batch:>6}{imports:>9.2f}{training:>10.2f}{export:>8.2f}{scoring:>9.2f}", flush=True)
-
-
-def peak() -> float:
-    """GB that this process has had at most so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 if __name__ == "__main__":

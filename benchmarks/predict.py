@@ -23,6 +23,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from peak import peak_mb
 
 SAMPLE_SECONDS = 12
 
@@ -92,16 +93,9 @@ def _predict(video: Path, detector: str, rate: Fraction | None = Fraction(5)) ->
     start = time.perf_counter()
     prediction = predictor.predict(video)
     elapsed = time.perf_counter() - start
-    peak = _peak_mb()
+    peak = peak_mb()
     length = prediction.timeline.end[-1] / 705_600_000
     return {"seconds": elapsed, "length": length, "rows": prediction.rows, "peak_mb": peak}
-
-
-def _peak_mb() -> float:
-    """Peak memory of this process since it began its program, on Linux; `ru_maxrss` would count its parent's, too."""
-    status = Path("/proc/self/status")
-    lines = status.read_text("ascii").splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), float("nan"))
 
 
 def _every_frame(video: Path, detector: str) -> dict[str, float]:

@@ -106,6 +106,17 @@ def test_yunet_by_name_insists(monkeypatch):
         choose_detector("yunet", Engine(1))
 
 
+def test_results_know_how_large_the_pictures_were_that_faces_were_looked_for_in(monkeypatch):
+    class Sized:
+        def __init__(self, path, *, providers):
+            self.long_side = 416
+
+    monkeypatch.setattr("emofuse.systems.detectors.YuNet", Sized)
+    monkeypatch.setattr(weights, "fetch", lambda *_, **__: Path(__file__))
+    name, _, size = choose_detector("yunet", Engine(1)).identity.split(":")
+    assert (name, size) == ("yunet", "416")
+
+
 def test_an_unknown_detector_suggests_the_nearest():
     with pytest.raises(SettingsError, match="did you mean 'yunet'"):
         choose_detector("yunett", Engine(1))

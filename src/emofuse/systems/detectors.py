@@ -47,4 +47,4 @@ def choose_detector(name: str, engine: Engine) -> Chosen:
             Haar(), "haar", f"faces are found by the simpler Haar cascade, since YuNet is not here: {reason}."
         )
     yunet = YuNet(path, providers=engine.providers)
-    return Chosen(yunet, f"yunet:{file_digest(path)[:12]}", spread=engine.spread())
+    return Chosen(yunet, f"yunet:{file_digest(path)[:12]}:{yunet.long_side}", spread=engine.spread())

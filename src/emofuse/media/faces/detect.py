@@ -126,7 +126,7 @@ class YuNet:
         self._input = entry.name
         height, width = entry.shape[2:]
         self._fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
-        self._long_side, self._min_score, self._iou = long_side, min_score, iou
+        self.long_side, self._min_score, self._iou = long_side, min_score, iou
 
     def __call__(self, image: Image) -> list[Face]:
         """The faces of a picture, best first, with landmarks."""
@@ -144,7 +144,7 @@ class YuNet:
 
     def _fitted(self, image: Image) -> Image:
         height, width = image.shape[:2]
-        scale = min(1.0, self._long_side / max(height, width))
+        scale = min(1.0, self.long_side / max(height, width))
         if self._fixed is not None:
             scale = min(scale, self._fixed[0] / height, self._fixed[1] / width)
         return shrunk(image, max(1, round(height * scale)), max(1, round(width * scale)))
