@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 
 
-def walk(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
+def walk(command: Any, name: str) -> list[tuple[str, Any]]:
     found = [(name, command)]
     for sub, child in getattr(command, "commands", {}).items():
         found += walk(child, f"{name} {sub}")

@@ -30,6 +30,8 @@ from av.video.stream import VideoStream
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, from_pts, period, seconds, tick_of, ticks
 from emofuse.errors import MediaError
 
+# Tags in another encoding than they claim are no reason not to read a file; from PyAV 19 on they never are.
+_ANY_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 NO_TIME = int(np.iinfo(np.int64).min)
 H26X = {"h264", "hevc"}  # AVI does not tell the order of their frames; frames that none refers to can be skipped
 WITH_LENGTH = re.compile("mov|matroska|avi|asf")  # containers whose header says how long the picture is
@@ -60,8 +62,7 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
     check_readable(path)
     try:
         # Absolute, so that libav never takes the start of a name such as "talk:2.mp4" for a protocol.
-        # Tags in another encoding than they claim are no reason not to read a file.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container: InputContainer = av.open(str(path.absolute()), **_ANY_TAGS)
     except av.error.FFmpegError as error:
         raise _unreadable(path, error) from None
     if not (container.streams.video or container.streams.audio):
