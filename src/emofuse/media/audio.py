@@ -190,9 +190,11 @@ def _mean_of_channels(frame: av.AudioFrame) -> Floats:
     rows: NDArray[Any] = np.stack([np.frombuffer(memoryview(plane), kind, count) for plane in frame.planes])
     if not frame.format.is_planar:
         rows = rows.reshape(-1, channels).T
+    mean = rows[0] if channels == 1 else rows.mean(axis=0)
     if kind.kind == "f":
+        samples = np.asarray(mean, np.float32)
         # Damaged data can decode to numbers that are none; they would spread through the filter.
-        return np.nan_to_num(np.asarray(rows.mean(axis=0), np.float32), posinf=0, neginf=0)
+        return samples if np.isfinite(samples).all() else np.nan_to_num(samples, posinf=0, neginf=0)
     full = 2.0 ** (8 * kind.itemsize - 1)
     middle = full if kind.kind == "u" else 0
-    return np.asarray((rows.mean(axis=0) - middle) / full, np.float32)
+    return np.asarray((mean - middle) / full, np.float32)
