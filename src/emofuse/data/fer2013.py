@@ -89,7 +89,7 @@ class FaceImages:
         return ((1 - votes_share) * hard + votes_share * soft).astype(np.float32)
 
 
-# When FER+'s votes decide, the widest rule first. Most published figures are by the last one.
+# When FER+'s votes decide; the last rule is that of FER+'s authors.
 FERPLUS_RULES: Mapping[str, Callable[[FaceImages], NDArray[np.int64]]] = MappingProxyType(
     {
         "plurality": lambda faces: faces.plurality,
