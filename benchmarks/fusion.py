@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from peak import peak_mb
+from peak import peak_bytes
 
 SYSTEMS, CLASSES = 4, 7
 KINDS = ("swf", "mcwf")
@@ -128,7 +128,7 @@ def _search(engine_name: str) -> Callable[[argparse.Namespace, Path], dict[str, 
             result |= {kind: statistics.median(taken), f"{kind} spread": max(taken) / min(taken)}
             result[f"{kind} cpu"] = (time.process_time() - cpu) / rounds
         blocks = max(candidates._threads(), -(-arguments.candidates // candidates._MOST_IN_BLOCK))
-        return result | {"peak_mb": peak_mb(), "bytes": float(stack.values.nbytes * blocks)}
+        return result | {"peak_mb": peak_bytes() / 2**20, "bytes": float(stack.values.nbytes * blocks)}
 
     return child
 
@@ -149,7 +149,7 @@ def _loop(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
             values.append(0.67 * f1_score(truth, guess, average="macro") + 0.33 * accuracy_score(truth, guess))
         result |= {kind: time.perf_counter() - start, f"{kind} spread": 1.0, f"{kind} cpu": time.process_time() - cpu}
         np.save(f"{path}-{kind}.npy", np.array(values))
-    return result | {"peak_mb": peak_mb()}
+    return result | {"peak_mb": peak_bytes() / 2**20}
 
 
 def _start(arguments: argparse.Namespace, path: Path) -> dict[str, float]:

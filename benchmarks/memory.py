@@ -57,7 +57,7 @@ def main() -> None:
 def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None:
     definition = system(name)
     settings = replace(definition.fit, epochs=1, batch=batch, accumulate=1)
-    rng, peaks = np.random.default_rng(0), [peak_bytes() / 1e9]
+    rng, peaks = np.random.default_rng(0), [peak_bytes()]
     targets = np.eye(7, dtype=np.float32)[rng.integers(7, size=3 * batch)]
     if isinstance(definition, VoiceSystem):
         changes = {"voice.seconds": str(seconds)} if seconds else {}
@@ -77,15 +77,15 @@ def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None
     train, validation = (fit.Examples(inputs[s], targets[s]) for s in (slice(2 * batch), slice(2 * batch, None)))
     with TemporaryDirectory() as folder:
         fit.fit(net, fit.Data(train, validation, prepare), settings=settings, folder=Path(folder))
-        peaks.append(peak_bytes() / 1e9)
+        peaks.append(peak_bytes())
         path = Path(folder) / "net.onnx"
         fit.export_onnx(net, example, path, outputs=OUTPUTS)
-        peaks.append(peak_bytes() / 1e9)
+        peaks.append(peak_bytes())
         scorer = Net(path, Engine(threads=1))
         for _ in range(4):
             scorer(np.repeat(np.asarray(example[:1]), 16, axis=0), OUTPUTS[0])
-        peaks.append(peak_bytes() / 1e9)
-    imports, training, export, scoring = peaks
+        peaks.append(peak_bytes())
+    imports, training, export, scoring = (peak / 1e9 for peak in peaks)
     print(f"{name:<22}{batch:>6}{imports:>9.2f}{training:>10.2f}{export:>8.2f}{scoring:>9.2f}", flush=True)
 
 

@@ -13,8 +13,3 @@ def peak_bytes() -> float:
     status = Path("/proc/self/status")
     lines = status.read_text("ascii").splitlines() if status.exists() else []
     return next((int(line.split()[1]) * 1024.0 for line in lines if line.startswith("VmHWM:")), float("nan"))
-
-
-def peak_mb() -> float:
-    """The same in MB of 1024 * 1024 bytes."""
-    return peak_bytes() / 2**20

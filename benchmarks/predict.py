@@ -23,7 +23,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from peak import peak_mb
+from peak import peak_bytes
 
 SAMPLE_SECONDS = 12
 
@@ -93,7 +93,7 @@ def _predict(video: Path, detector: str, rate: Fraction | None = Fraction(5)) ->
     start = time.perf_counter()
     prediction = predictor.predict(video)
     elapsed = time.perf_counter() - start
-    peak = peak_mb()
+    peak = peak_bytes() / 2**20
     length = prediction.timeline.end[-1] / 705_600_000
     return {"seconds": elapsed, "length": length, "rows": prediction.rows, "peak_mb": peak}
 

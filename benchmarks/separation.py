@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from peak import peak_mb
+from peak import peak_bytes
 from scipy.signal import istft, stft
 
 from emofuse.core.time import ticks
@@ -152,7 +152,7 @@ def timed(vocals: str, accompaniment: str, seconds: str, *, threads: int) -> dic
     came += sum(len(block.samples) for block in stream.close())
     assert came == int(seconds) * RATE_HZ
     elapsed, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
-    return {"seconds": elapsed, "cpu": used.ru_utime + used.ru_stime, "peak_mb": peak_mb()}
+    return {"seconds": elapsed, "cpu": used.ru_utime + used.ru_stime, "peak_mb": peak_bytes() / 2**20}
 
 
 def nets(folder: Path) -> tuple[Path, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import pairwise
 
 import av
@@ -202,6 +203,17 @@ def test_damaged_packets_become_silence_of_the_same_length(tmp_path):
     quiet = slice(round(0.54 * RATE), round(0.71 * RATE))  # packets of 4608 samples at 44.1 kHz
     assert np.abs(hurt[quiet]).max() < 1e-5
     assert np.allclose(hurt[round(0.75 * RATE) :], whole[round(0.75 * RATE) :], atol=1e-4)
+
+
+def test_a_tag_in_another_encoding_than_it_claims_is_no_reason_not_to_read_a_file(tmp_path):
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack("<I", len(content)) + content
+
+    tag = chunk(b"LIST", b"INFO" + chunk(b"INAM", b"caf\xe9"))  # Latin-1
+    form = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16))
+    path = tmp_path / "a.wav"
+    path.write_bytes(chunk(b"RIFF", b"WAVE" + form + tag + chunk(b"data", bytes(32_000))))
+    assert len(waveform(path)) == 16_000
 
 
 def test_a_silent_video_says_that_it_has_no_sound(tmp_path):

@@ -270,19 +270,21 @@ def figures_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Figures:
     guess = probabilities.argmax(axis=1)
     counts = metrics.confusion(part.labels, guess, classes=len(AFFWILD2))
     return Figures(
-        **_right(part.labels, guess),
+        **_right(counts),
         calibration_error=round(metrics.calibration_error(part.labels, probabilities), 4),
         recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
-        ferplus={name: _right(rule(part), guess) for name, rule in FERPLUS_RULES.items()},
+        ferplus={
+            name: _right(metrics.confusion(rule(part), guess, classes=len(AFFWILD2)))
+            for name, rule in FERPLUS_RULES.items()
+        },
     )
 
 
-def _right(truth: NDArray[np.int64], guess: NDArray[np.int64]) -> dict[str, Any]:
-    """Of how many images the truth is known, and how right guesses are of these."""
-    known = truth >= 0
-    counts = metrics.confusion(truth[known], guess[known], classes=len(AFFWILD2))
-    measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if known.any() else {}
-    return {"images": int(known.sum())} | {name: round(float(value), 4) for name, value in measured.items()}
+def _right(counts: NDArray[np.int64]) -> dict[str, Any]:
+    """Of how many images the truth is known, and how right guesses are of these, if there are any."""
+    images = int(counts.sum())
+    measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if images else {}
+    return {"images": images} | {name: round(float(value), 4) for name, value in measured.items()}
 
 
 def _manifest(
