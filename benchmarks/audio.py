@@ -23,13 +23,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from turns import SIDE, Cost, Turn, in_turns, products
 
-from emofuse import fit
 from emofuse.media.audio import AudioReader
 from emofuse.nets import voices
 from emofuse.nets.cnn14 import LOGMEL_16K
 from emofuse.nets.logmel import LogMel
-from emofuse.systems.engine import Engine, Net
+from emofuse.runtime import Engine, Net
 from emofuse.systems.paper_voice import VOICE_SYSTEMS
+from emofuse.training import loop as fit
 
 SYSTEMS = ("cnn1d-lstm", "pann", "compact-speech")
 SECONDS = 60

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from emofuse import metrics
-from emofuse.run.predict import Options, Predictor
+from emofuse.inference.predictor import Options, Predictor
 
 
 def main() -> None:

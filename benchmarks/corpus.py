@@ -32,12 +32,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emofuse.core.labels import AFFWILD2
-from emofuse.data.synthetic import make_corpus
-from emofuse.data.synthetic.make import LABEL_FOLDERS
+from emofuse.faces.detector import Detector, Haar, YuNet
 from emofuse.media.audio import AudioReader
-from emofuse.media.faces.detect import Detector, Haar, YuNet
 from emofuse.media.images import read_image
 from emofuse.media.video import VideoReader
+from emofuse.synthetic import make_corpus
+from emofuse.synthetic.corpus import LABEL_FOLDERS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -28,17 +28,18 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from turns import SIDE, Turn, in_turns, products
 
-from emofuse import fit, metrics
+from emofuse import metrics
 from emofuse.core.colour import Colour
-from emofuse.data.fer2013 import FaceImages, load_fer2013
-from emofuse.fit.devices import keep_freed_memory, laid_out
+from emofuse.datasets.fer2013.dataset import FaceImages, load_fer2013
+from emofuse.models.bundle import MANIFEST, load
+from emofuse.models.face import OUTPUT
 from emofuse.nets.compact import CompactFace
 from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.nets.vggface import VGGFace
 from emofuse.nets.vggface2 import VGGFace2, VGGFace2Settings
-from emofuse.systems.bundle import MANIFEST, load
-from emofuse.systems.engine import Engine, Net
-from emofuse.systems.face import OUTPUT
+from emofuse.runtime import Engine, Net
+from emofuse.training import loop as fit
+from emofuse.training.loop.devices import keep_freed_memory, laid_out
 
 NETS: dict[str, Callable[[], nn.Module]] = {
     "vggface2": VGGFace2, "vggface": VGGFace, "mobilefacenet": MobileFaceNet, "compact": CompactFace

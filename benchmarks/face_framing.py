@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.media.faces.detect import Detector, Face, Haar, YuNet
+from emofuse.faces.detector import Detector, Face, Haar, YuNet
 
 SIDE, BORDER = 96, 48  # pixels of the enlarged face, and around it
 MIRRORED = [1, 0, 2, 4, 3]

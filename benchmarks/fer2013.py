@@ -19,15 +19,16 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 from torch import nn
 
-from emofuse import fit, metrics
-from emofuse.data.fer2013 import FERPLUS_RULES, FaceImages, Fer2013
+from emofuse import metrics
+from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, FaceImages, Fer2013
+from emofuse.models.bundle import load
+from emofuse.models.face import OUTPUT
 from emofuse.nets import pretrained
 from emofuse.nets.committee import Committee
 from emofuse.nets.resized import Resized
-from emofuse.systems import default
-from emofuse.systems.bundle import load
-from emofuse.systems.engine import Engine, Net
-from emofuse.systems.face import OUTPUT
+from emofuse.runtime import Engine, Net
+from emofuse.training import default
+from emofuse.training import loop as fit
 
 Judge = Callable[[np.ndarray], np.ndarray]  # faces uint8 [n, 48, 48] -> logits [n, 7]
 

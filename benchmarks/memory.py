@@ -1,4 +1,4 @@
-"""How much memory the training of a system needs, and what comes after it: what `emofuse.run.memory` counts with.
+"""How much memory the training of a system needs, and what comes after it (`emofuse.experiments.memory`).
 
     python benchmarks/memory.py                        # the systems of Table 1, each with its own and half its batch
     python benchmarks/memory.py pann --batch 8 --seconds 6
@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from peak import peak_bytes
 
-from emofuse import fit
 from emofuse.core.settings import with_settings
 from emofuse.nets import pretrained, voices
-from emofuse.systems.engine import Engine, Net
+from emofuse.runtime import Engine, Net
 from emofuse.systems.paper import system
 from emofuse.systems.spec import VoiceSystem
+from emofuse.training import loop as fit
 
 SYSTEMS = ("vggface2", "vggfer", "cnn1d-lstm", "cnn1d-lstm-sequence", "pann", "mobile", "compact-speech")
 OUTPUTS = ("embedding", "logits")

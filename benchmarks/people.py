@@ -29,10 +29,10 @@ from emofuse.core.time import Timeline
 from emofuse.core.types import Scores
 from emofuse.fusion.pool import LogPool, Pooled
 from emofuse.fusion.stack import Stack
+from emofuse.inference.prediction import EVERYBODY
+from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.audio import AudioReader
-from emofuse.run.predict import Options, Predictor
-from emofuse.run.prediction import EVERYBODY
-from emofuse.systems.fusing import FACE, VOICE
+from emofuse.models.fusion import FACE, VOICE
 
 RATE_HZ = 16_000
 PARTS = (FACE, VOICE)

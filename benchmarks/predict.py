@@ -87,7 +87,7 @@ def _decode(video: Path, _: str) -> dict[str, float]:
 
 
 def _predict(video: Path, detector: str, rate: Fraction | None = Fraction(5)) -> dict[str, float]:
-    from emofuse.run.predict import Options, Predictor
+    from emofuse.inference.predictor import Options, Predictor
 
     predictor = Predictor(Options(detector=detector, rate_hz=rate))
     start = time.perf_counter()
@@ -110,7 +110,7 @@ CHILDREN: dict[str, Callable[[Path, str], dict[str, float]]] = {
 
 
 def _sample(folder: Path) -> Path:
-    from emofuse.media.sample import make_sample
+    from emofuse.synthetic.sample import make_sample
 
     path = folder / "sample.mp4"
     make_sample(path, seconds=SAMPLE_SECONDS)

@@ -32,15 +32,15 @@ from peak import peak_bytes
 from scipy.signal import istft, stft
 
 from emofuse.core.time import ticks
-from emofuse.data.synthetic.plan import plan_corpus
-from emofuse.data.synthetic.sound import RATE_HZ, mixture, voices
 from emofuse.errors import EmofuseError, WeightsError
 from emofuse.media.audio import Sound
-from emofuse.media.voice import Separation
-from emofuse.media.voice.spleeter import Spleeter
-from emofuse.systems import weights
-from emofuse.systems.engine import Engine
-from emofuse.systems.voice_stages import choose_separation
+from emofuse.models import weights
+from emofuse.models.voice_stages import choose_separation
+from emofuse.runtime import Engine
+from emofuse.speech import Separation
+from emofuse.speech.spleeter import Spleeter
+from emofuse.synthetic.plan import plan_corpus
+from emofuse.synthetic.soundtrack import RATE_HZ, mixture, voices
 
 VIDEOS, SECONDS, SEED = 24, 20.0, 0
 

@@ -19,21 +19,22 @@ from pathlib import Path
 
 import numpy as np
 
-from emofuse import fit, metrics
-from emofuse.core.store import file_digest
+from emofuse import metrics
+from emofuse.core.calibration import Calibration
+from emofuse.core.files import file_digest
 from emofuse.core.types import Clip
-from emofuse.data.manifest import Manifest
-from emofuse.media.faces.crop import fer_crop, identity_crop
+from emofuse.datasets.clip_list import Manifest
+from emofuse.faces.crop import fer_crop, identity_crop
+from emofuse.models.detectors import choose_detector
+from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
 from emofuse.nets import pretrained
-from emofuse.run.heads import head_of, window_rows
-from emofuse.run.tracks import Embeddings, FaceSource
-from emofuse.run.visual import WEIGHTS
-from emofuse.systems.calibration import Calibration
-from emofuse.systems.detectors import choose_detector
-from emofuse.systems.engine import Engine
-from emofuse.systems.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
+from emofuse.runtime import Engine
 from emofuse.systems.paper import system
 from emofuse.systems.spec import Head, Window
+from emofuse.training import loop as fit
+from emofuse.training.face import WEIGHTS
+from emofuse.training.face_cache import Embeddings, FaceSource
+from emofuse.training.window_head import head_of, window_rows
 
 CROPS = {"identity": identity_crop, "fer": fer_crop}
 

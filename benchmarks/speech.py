@@ -7,7 +7,7 @@ SAVEE, which no setting was chosen on. A clip's answer is the class of highest m
 Features are z-normalised by mean and deviation of the training clips; nothing is known about a test speaker.
 Intervals are 95 % bootstrap, on RAVDESS over speakers, on SAVEE, which has four, over clips.
 
-Nets are trained by `emofuse.fit` for a fixed number of epochs; the weights kept are those of least loss on some of the
+Nets are trained for a fixed number of epochs; the weights kept are those of least loss on some of the
 training clips, in effect the last. What a system said of a fold is kept in --out under the digest of all that decides
 it, and a training that was killed goes on where it was. eGeMAPS needs `pip install opensmile`.
 """
@@ -35,15 +35,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import nn
 
-from emofuse import fit, metrics
+from emofuse import metrics
+from emofuse.core.files import atomic, digest, file_digest
 from emofuse.core.labels import AFFWILD2
-from emofuse.core.store import atomic, digest, file_digest
 from emofuse.media.audio import AudioReader
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm
 from emofuse.nets.compact_speech import CompactSpeech
 from emofuse.nets.logmel import LogMel
 from emofuse.nets.speech_towers import SpeechTowers
 from emofuse.systems.paper import system
+from emofuse.training import loop as fit
 
 RATE_HZ = 16_000
 FOLDS = 5

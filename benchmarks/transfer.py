@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from emofuse import fit, metrics
+from emofuse import metrics
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
-from emofuse.data.fer2013 import FaceImages, load_fer2013
+from emofuse.datasets.fer2013.dataset import FaceImages, load_fer2013
 from emofuse.nets import pretrained
 from emofuse.nets.mobilefacenet import PREPROCESSING
+from emofuse.training import loop as fit
 
 PREPARE = fit.Faces(Colour.RGB, PREPROCESSING.mean, PREPROCESSING.scale, PREPROCESSING.size, fit.PaperAugment())
 RATES = {"fine-tuned": (3e-4, 1e-3), "from scratch": (1e-3, 3e-3)}

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from emofuse import fit
-from emofuse.systems.engine import Engine, Net
+from emofuse.runtime import Engine, Net
+from emofuse.training import loop as fit
 
 SIDE = 2048  # of the matrices that say how fast a product can be
 

@@ -20,11 +20,11 @@ import pandas as pd
 from scipy.ndimage import binary_closing, maximum_filter1d, uniform_filter1d
 
 from emofuse.core.time import seconds
-from emofuse.data.synthetic.plan import plan_corpus
-from emofuse.data.synthetic.sound import _BACKGROUNDS, RATE_HZ, mixture, voices
 from emofuse.media.audio import AudioReader, Sound
-from emofuse.media.voice import ActivityDetector
-from emofuse.systems.voice_stages import choose_activity
+from emofuse.models.voice_stages import choose_activity
+from emofuse.speech import ActivityDetector
+from emofuse.synthetic.plan import plan_corpus
+from emofuse.synthetic.soundtrack import _BACKGROUNDS, RATE_HZ, mixture, voices
 
 STEP = 160  # 10 ms
 Case = tuple[str, np.ndarray, np.ndarray]  # name, sound, and whether there is voice in each step

@@ -30,7 +30,7 @@ def clips() -> Path:
 @pytest.fixture(scope="session")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The made sample, 6 s of 640x360."""
-    from emofuse.media.sample import make_sample
+    from emofuse.synthetic.sample import make_sample
 
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
     make_sample(path, seconds=6, size=(640, 360))
@@ -40,7 +40,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A made corpus of 12 videos of 4 s, and what its corpus.json says."""
-    from emofuse.data.synthetic import make_corpus
+    from emofuse.synthetic import make_corpus
 
     folder = tmp_path_factory.mktemp("synthetic") / "corpus"
     make_corpus(folder, videos=12, seconds=4, seed=4, processes=2)

@@ -9,16 +9,16 @@ import pytest
 import typer
 
 import emofuse
-from emofuse.apps.cli import app
-from emofuse.data.problems import KINDS
-from emofuse.data.submission import EDITIONS
+from emofuse.cli.main import app
+from emofuse.datasets.problems import KINDS
+from emofuse.evaluation.submission_formats import EDITIONS
 from emofuse.fusion import METHODS
+from emofuse.inference.prediction import FORMATS
 from emofuse.metrics import MEASURES
-from emofuse.run.prediction import FORMATS
-from emofuse.systems.bundle import shipped
-from emofuse.systems.detectors import DETECTORS
-from emofuse.systems.engine import DEVICES
-from emofuse.systems.weights import KNOWN
+from emofuse.models.bundle import shipped
+from emofuse.models.detectors import DETECTORS
+from emofuse.models.weights import KNOWN
+from emofuse.runtime import DEVICES
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")

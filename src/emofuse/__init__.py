@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from emofuse.core.time import Timeline
     from emofuse.core.types import Annotation, Clip, Scores, Track
     from emofuse.errors import EmofuseError
-    from emofuse.run.predict import predict
-    from emofuse.run.prediction import Prediction
-    from emofuse.systems.bundle import Bundle, load
+    from emofuse.inference.prediction import Prediction
+    from emofuse.inference.predictor import predict
+    from emofuse.models.bundle import Bundle, load
 
 __version__ = version("emofuse")
 
 _HOMES = {
     "Annotation": "emofuse.core.types",
-    "Bundle": "emofuse.systems.bundle",
+    "Bundle": "emofuse.models.bundle",
     "Clip": "emofuse.core.types",
     "EmofuseError": "emofuse.errors",
     "LabelSet": "emofuse.core.labels",
-    "Prediction": "emofuse.run.prediction",
+    "Prediction": "emofuse.inference.prediction",
     "Scores": "emofuse.core.types",
     "Timeline": "emofuse.core.time",
     "Track": "emofuse.core.types",
-    "load": "emofuse.systems.bundle",
-    "predict": "emofuse.run.predict",
+    "load": "emofuse.models.bundle",
+    "predict": "emofuse.inference.predictor",
 }
 
 __all__ = [

@@ -1,6 +1,6 @@
 """`python -m emofuse` is the command line."""
 
-from emofuse.apps.cli import main
+from emofuse.cli.main import main
 
 if __name__ == "__main__":
     main()

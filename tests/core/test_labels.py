@@ -5,16 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emofuse.core.labels import (
-    AFFWILD2,
-    AFFWILD2_8,
-    FER2013,
-    FERPLUS,
-    RAVDESS,
-    TO_AFFWILD2,
-    LabelSet,
-    to_affwild2,
-)
+from emofuse.core.labels import AFFWILD2, AFFWILD2_8, FER2013, FERPLUS, RAVDESS, TO_AFFWILD2, LabelSet, to_affwild2
 from emofuse.errors import LabelError
 
 label_sets = st.lists(st.text("abcxyzé-", min_size=1, max_size=4), min_size=1, max_size=6, unique=True).map(

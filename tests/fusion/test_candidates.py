@@ -12,7 +12,7 @@ from emofuse.errors import ShapeError
 from emofuse.fusion import confusions
 from emofuse.fusion.candidates import SortedFrames, with_numba, with_numpy
 from emofuse.fusion.weighted import fuse
-from fusion.made import seeds, stack, tables
+from support.fusion_scores import seeds, stack, tables
 
 with_or_without = st.sampled_from([1.0, 0.7, 0.3])
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs numba: pip install emofuse[train]")

@@ -9,7 +9,7 @@ from emofuse import metrics
 from emofuse.errors import SettingsError, ShapeError
 from emofuse.fusion import Stack, cross_fit, folds, groups, method
 from emofuse.fusion.search import DirichletSearch
-from fusion.made import clips, seeds, stack
+from support.fusion_scores import clips, seeds, stack
 
 SMALL = DirichletSearch("mcwf", per_class=True, draws=30)
 

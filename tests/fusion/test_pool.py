@@ -9,7 +9,7 @@ from emofuse.errors import SettingsError, ShapeError
 from emofuse.fusion import Stack
 from emofuse.fusion.pool import LogPool, Pooled
 from emofuse.fusion.weighted import Weights
-from fusion.made import ABC, labels, scores
+from support.fusion_scores import ABC, labels, scores
 
 CHANCE = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from emofuse.errors import SettingsError
 from emofuse.fusion.refine import Refinement
-from fusion.made import seeds
+from support.fusion_scores import seeds
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 7))

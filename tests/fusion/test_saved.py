@@ -11,7 +11,7 @@ from emofuse.errors import BundleError, SettingsError
 from emofuse.fusion import load, save
 from emofuse.fusion.saved import KIND, VERSION
 from emofuse.fusion.weighted import Weights
-from fusion.made import ABC
+from support.fusion_scores import ABC
 
 TABLE = np.array([[0.25, 0.5, 1.0], [0.75, 0.5, 0.0]], np.float32)
 ABOUT = {

@@ -12,7 +12,7 @@ from emofuse import metrics
 from emofuse.errors import SettingsError
 from emofuse.fusion import METHODS, Stack, method
 from emofuse.fusion.search import DirichletSearch
-from fusion.made import clips, seeds, stack
+from support.fusion_scores import clips, seeds, stack
 
 
 def fused_slowly(values, valid, weights):

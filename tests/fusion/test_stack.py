@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from emofuse.core.labels import LabelSet
 from emofuse.errors import LabelError, ShapeError
 from emofuse.fusion import Stack
-from fusion.made import ABC, scores, steps
+from support.fusion_scores import ABC, scores, steps
 
 FACE = scores("face", [[2, 1, 1], [0, 3, 0]])
 VOICE = scores("voice", [[1, 1, 2], [5, 5, 5]], [True, False])

@@ -11,7 +11,7 @@ from emofuse.errors import SettingsError, ShapeError
 from emofuse.fusion import Stack
 from emofuse.fusion.stacking import Stacked, Stacking, log_ratios
 from emofuse.testing import Clip, clip, fit
-from fusion.made import ABC, labels, scores
+from support.fusion_scores import ABC, labels, scores
 
 
 def confused(seed: int, classes: int = 3) -> Clip:

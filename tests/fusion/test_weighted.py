@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from emofuse.errors import LabelError, ShapeError
 from emofuse.fusion.weighted import Weights, fuse, renormalised
-from fusion.made import ABC, clips, labels, scores, seeds, stack, tables
+from support.fusion_scores import ABC, clips, labels, scores, seeds, stack, tables
 
 HALVES = np.full((2, 3), 0.5, np.float32)
 

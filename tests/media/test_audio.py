@@ -14,7 +14,7 @@ from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, SettingsError
 from emofuse.media.audio import AudioReader
 from emofuse.media.video import VideoReader
-from media.clips import burst, moving_picture, write, write_pcm
+from support.media_files import burst, moving_picture, write, write_pcm
 
 RATE = 16000
 

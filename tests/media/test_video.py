@@ -14,7 +14,7 @@ import pytest
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, ShapeError
 from emofuse.media.video import Frame, VideoReader, media_streams
-from media.clips import B_FRAMES, burst, decoded, moving_picture, turn, write
+from support.media_files import B_FRAMES, burst, decoded, moving_picture, turn, write
 
 SECOND = TICKS_PER_SECOND
 DATA = Path(os.environ.get("EMOFUSE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -11,11 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError, WeightsError  # noqa: E402
-from emofuse.fit import export_onnx, fresh  # noqa: E402
 from emofuse.nets.cnn14 import AUDIOSET_CLASSES, LOGMEL_16K, LOGMEL_32K, Cnn14, Cnn14Settings, load_torch  # noqa: E402
 from emofuse.nets.logmel import LogMel  # noqa: E402
-from nets.by_hand import cnn14, relative_error  # noqa: E402
-from nets.weightfiles import cut, pann_shapes, pann_state  # noqa: E402 (torch may be missing)
+from emofuse.training.loop import export_onnx, fresh  # noqa: E402
+from support.numpy_networks import cnn14, relative_error  # noqa: E402
+from support.weight_files import cut, pann_shapes, pann_state  # noqa: E402 (torch may be missing)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = Cnn14.tiny().settings

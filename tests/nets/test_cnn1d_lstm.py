@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
 from emofuse.errors import SettingsError  # noqa: E402
-from emofuse.fit import export_onnx, fresh  # noqa: E402
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm, Cnn1dLstmSettings  # noqa: E402
-from nets.by_hand import keras_conv_pool, keras_lstm, relative_error  # noqa: E402 (torch may be missing)
+from emofuse.training.loop import export_onnx, fresh  # noqa: E402
+from support.numpy_networks import keras_conv_pool, keras_lstm, relative_error  # noqa: E402 (torch may be missing)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = Cnn1dLstm.tiny().settings

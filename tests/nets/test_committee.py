@@ -8,12 +8,12 @@ import torch
 from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 
-from emofuse import fit
 from emofuse.errors import SettingsError
 from emofuse.nets.committee import Committee, TwoOpinions
 from emofuse.nets.compact import CompactFace
 from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.nets.resized import Resized
+from emofuse.training import loop as fit
 
 
 class Says(nn.Module):

@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emofuse.fit import export_onnx, face_example, fresh, halve_onnx  # noqa: E402 (torch may be missing)
+from emofuse.models.bundle import shipped  # noqa: E402
 from emofuse.nets.committee import Committee  # noqa: E402
 from emofuse.nets.compact import CompactFace, CompactFaceSettings  # noqa: E402
 from emofuse.nets.pretrained import known, load_pretrained  # noqa: E402
-from emofuse.systems.bundle import shipped  # noqa: E402
+from emofuse.training.loop import export_onnx, face_example, fresh, halve_onnx  # noqa: E402 (torch may be missing)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from emofuse.fit import export_onnx, fresh  # noqa: E402 (torch may be missing)
 from emofuse.nets.compact_speech import CompactSpeech, CompactSpeechSettings, decibels, levelled, masked, warped  # noqa: E402
 from emofuse.nets.logmel import LogMel, LogMelSettings  # noqa: E402
-from nets.spoken import voices  # noqa: E402
+from emofuse.training.loop import export_onnx, fresh  # noqa: E402 (torch may be missing)
+from support.speech_samples import voices  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

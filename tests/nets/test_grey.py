@@ -5,9 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emofuse.fit import Faces, fresh  # noqa: E402
 from emofuse.nets.grey import Evened, FromGrey, StandardisedGrey, standardised  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
+from emofuse.training.loop import Faces, fresh  # noqa: E402
 
 
 def test_a_net_behind_it_is_given_what_training_gives_it():

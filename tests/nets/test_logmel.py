@@ -7,10 +7,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError  # noqa: E402
-from emofuse.fit import export_onnx  # noqa: E402
 from emofuse.nets.cnn14 import LOGMEL_16K, LOGMEL_32K  # noqa: E402
 from emofuse.nets.logmel import LogMel, LogMelSettings, mel_bands  # noqa: E402
-from nets.by_hand import log_mel, relative_error, slaney_edges  # noqa: E402 (torch may be missing)
+from emofuse.training.loop import export_onnx  # noqa: E402
+from support.numpy_networks import log_mel, relative_error, slaney_edges  # noqa: E402 (torch may be missing)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = LogMelSettings(rate_hz=8_000, window=64, hop=24, mels=12, fmin=0.0, fmax=3_000.0)

@@ -6,11 +6,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError, WeightsError  # noqa: E402
-from emofuse.fit import export_onnx, fresh  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet, MobileFaceNetSettings, at_size, load_torch  # noqa: E402
 from emofuse.nets.pretrained import Head, load_pretrained  # noqa: E402
-from nets.by_hand import relative_error  # noqa: E402 (torch may be missing)
-from nets.weightfiles import shared_weights  # noqa: E402
+from emofuse.training.loop import export_onnx, fresh  # noqa: E402
+from support.numpy_networks import relative_error  # noqa: E402 (torch may be missing)
+from support.weight_files import shared_weights  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = MobileFaceNet.tiny().settings

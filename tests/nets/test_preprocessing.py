@@ -7,9 +7,9 @@ torch = pytest.importorskip("torch")
 
 from emofuse.core.colour import Colour  # noqa: E402
 from emofuse.errors import ShapeError  # noqa: E402 (torch may be missing)
+from emofuse.models import bundle  # noqa: E402
 from emofuse.nets import mobilefacenet, vggface, vggface2  # noqa: E402
 from emofuse.nets.preprocessing import Preprocessing  # noqa: E402
-from emofuse.systems import bundle  # noqa: E402
 
 ALL = {
     "vggface2": vggface2.PREPROCESSING,

@@ -13,24 +13,16 @@ torch = pytest.importorskip("torch")
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from emofuse.core.store import file_digest  # noqa: E402
+from emofuse.core.files import file_digest  # noqa: E402
 from emofuse.errors import OutputError, WeightsError  # noqa: E402
-from emofuse.fit import export_onnx, face_example, fresh  # noqa: E402
 from emofuse.nets import pretrained  # noqa: E402
 from emofuse.nets.compact import CompactFace  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
-from emofuse.nets.pretrained import (  # noqa: E402
-    Head,
-    convert,
-    import_weights,
-    known,
-    load_pretrained,
-    origin,
-    save_trained,
-)
+from emofuse.nets.pretrained import Head, convert, import_weights, known, load_pretrained, origin, save_trained  # noqa: E402
 from emofuse.nets.vggface import VGGFace  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
-from nets.weightfiles import (  # noqa: E402 (torch may be missing)
+from emofuse.training.loop import export_onnx, face_example, fresh  # noqa: E402
+from support.weight_files import (  # noqa: E402 (torch may be missing)
     average_image,
     cut,
     in_net,

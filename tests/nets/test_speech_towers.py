@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emofuse.fit import export_onnx, fresh  # noqa: E402 (torch may be missing)
 from emofuse.nets.speech_towers import SpeechTowers, SpeechTowersSettings  # noqa: E402
-from nets.spoken import voices  # noqa: E402
+from emofuse.training.loop import export_onnx, fresh  # noqa: E402 (torch may be missing)
+from support.speech_samples import voices  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

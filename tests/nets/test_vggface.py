@@ -9,11 +9,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError, WeightsError  # noqa: E402
-from emofuse.fit import export_onnx, fresh  # noqa: E402
 from emofuse.nets.pretrained import load_pretrained  # noqa: E402
 from emofuse.nets.vggface import AVERAGE_COLOUR, VGGFace, VGGFaceSettings, load_matconvnet  # noqa: E402
-from nets.by_hand import relative_error, simplenn  # noqa: E402 (torch may be missing)
-from nets.weightfiles import (  # noqa: E402
+from emofuse.training.loop import export_onnx, fresh  # noqa: E402
+from support.numpy_networks import relative_error, simplenn  # noqa: E402 (torch may be missing)
+from support.weight_files import (  # noqa: E402
     at_top,
     average_image,
     in_net,

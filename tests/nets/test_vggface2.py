@@ -6,11 +6,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError, WeightsError  # noqa: E402
-from emofuse.fit import export_onnx, fresh  # noqa: E402
 from emofuse.nets.pretrained import Head, load_pretrained  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2, VGGFace2Settings, load_keras  # noqa: E402
-from nets.by_hand import relative_error, resnet  # noqa: E402 (torch may be missing)
-from nets.weightfiles import resnet_layers, write_keras  # noqa: E402
+from emofuse.training.loop import export_onnx, fresh  # noqa: E402
+from support.numpy_networks import relative_error, resnet  # noqa: E402 (torch may be missing)
+from support.weight_files import resnet_layers, write_keras  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = VGGFace2.tiny().settings

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from emofuse.core.names import nearest
+from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
 
 T = TypeVar("T")

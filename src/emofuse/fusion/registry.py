@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
-from emofuse.core.names import nearest
+from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
 from emofuse.fusion.contract import Method
 from emofuse.fusion.pool import LogPool

@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from emofuse.core.files import array_bytes, write_bytes
 from emofuse.core.labels import LabelSet
-from emofuse.core.store import array_bytes, write_bytes
 from emofuse.errors import BundleError, LabelError, ShapeError
 from emofuse.fusion.contract import Fitted, Method
 from emofuse.fusion.registry import method as by_name

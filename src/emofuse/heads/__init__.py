@@ -6,7 +6,7 @@
 [0, 1]
 """
 
-from emofuse.core.weighting import log_weights
+from emofuse.core.class_weights import log_weights
 from emofuse.heads.folds import deal
 from emofuse.heads.kelm import KernelELM
 from emofuse.heads.saved import HEADS, Head, Saved, load, save

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.names import nearest
+from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError, ShapeError
 
 Array = NDArray[Any]

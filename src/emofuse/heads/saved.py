@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from emofuse.core.files import array_bytes, write_bytes
 from emofuse.core.labels import LabelSet
-from emofuse.core.store import array_bytes, write_bytes
 from emofuse.core.types import Floats
 from emofuse.errors import BundleError, LabelError, SettingsError, ShapeError
 from emofuse.heads.kelm import KernelELM

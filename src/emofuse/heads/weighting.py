@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emofuse.core.names import nearest
-from emofuse.core.weighting import checked_counts, log_weights
+from emofuse.core.class_weights import checked_counts, log_weights
+from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
 
 Doubles = NDArray[np.float64]

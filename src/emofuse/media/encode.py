@@ -17,7 +17,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.store import atomic
+from emofuse.core.files import atomic
 from emofuse.errors import MediaError, SettingsError, ShapeError
 
 _SOUND_BLOCK = 1024  # the frame of AAC

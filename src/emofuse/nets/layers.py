@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
-from emofuse.core.names import nearest
+from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
 
 

@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from emofuse.core.names import nearest
-from emofuse.core.store import file_digest, write_bytes
+from emofuse.core.files import file_digest, write_bytes
+from emofuse.core.registry import nearest
 from emofuse.errors import WeightsError
 from emofuse.nets import cnn14, compact, mobilefacenet, vggface, vggface2
 from emofuse.nets.formats import kinds

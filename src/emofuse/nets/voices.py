@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from emofuse.core.names import nearest
+from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm, Cnn1dLstmSettings
 from emofuse.nets.cnn14 import LOGMEL_16K, LOGMEL_32K, Cnn14, Cnn14Settings

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from emofuse.core.names import nearest
+from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
 from emofuse.systems.paper_face import FACE_SYSTEMS
 from emofuse.systems.paper_voice import VOICE_SYSTEMS

@@ -11,8 +11,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from emofuse.core.colour import Colour
-from emofuse.fit import Balance, FitSettings
 from emofuse.systems.spec import FaceNet, Head, System, Window
+from emofuse.training.loop import Balance, FitSettings
 
 # AdamW, 1e-5 and 1e-5; the epoch of least validation loss; up to 60 epochs of 32, stopped after 6 without a better one.
 _FINE_TUNING = FitSettings(

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from emofuse.fit import Balance, FitSettings, SpeechAugment, Waveforms
 from emofuse.systems.spec import VoiceNet, VoiceSystem
+from emofuse.training.loop import Balance, FitSettings, SpeechAugment, Waveforms
 
 # Neither text nor code says for how long; as for the faces, the epoch of least validation loss, at most 60.
 _ADAM = FitSettings(

@@ -11,10 +11,10 @@ from fractions import Fraction
 from typing import Any
 
 from emofuse.core.colour import Colour
-from emofuse.core.store import digest
+from emofuse.core.files import digest
 from emofuse.core.time import ticks
-from emofuse.fit import FitSettings, Waveforms
-from emofuse.systems.voice import Windowing
+from emofuse.models.voice import Windowing
+from emofuse.training.loop import FitSettings, Waveforms
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class FaceNet:
     weights: name in `emofuse.nets.pretrained`, which also says which net it is; scratch: start from random weights.
     tiny: the small version of the net, for trying the whole path; from random weights unless others are given.
     side: of the aligned faces that it is given, in pixels, before they are brought to the net's own size.
-    framing: how faces are cut from videos, a name in `emofuse.media.faces.crop.FRAMINGS`; faces that data bring stay.
+    framing: how faces are cut from videos, a name in `emofuse.faces.crop.FRAMINGS`; faces that data bring stay.
     colour, mean, scale: the net takes (pixel - mean) / scale.
     evened: faces are made grey, each with the same mean and deviation, first; small nets learn faster so.
     rate_hz: faces a second of a clip that are learned from; 0 for every frame.
@@ -105,7 +105,7 @@ class VoiceNet:
     net: name in `emofuse.nets.voices`. weights: name in `emofuse.nets.pretrained` that it starts from, or "".
     scratch: start from random weights all the same. tiny: the small version of the net, from random weights.
     seconds, step_seconds: windows of so much sound at rate_hz. answers: for how many equal parts of each it answers.
-    separation, activity: names in `emofuse.systems.voice_stages`: what takes the voice out of the sound, and what finds
+    separation, activity: names in `emofuse.models.voice_stages`: what takes the voice out of the sound, and what finds
         where there is voice; windows with less than least_voice_seconds of it are neither learned from nor judged.
     labels_hz: rate that labels are brought down to before the commonest of a window is taken.
     augment: random changes in training.

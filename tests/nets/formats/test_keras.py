@@ -8,7 +8,7 @@ from emofuse.errors import WeightsError
 h5py = pytest.importorskip("h5py")
 
 from emofuse.nets.formats import keras  # noqa: E402
-from nets.weightfiles import write_keras  # noqa: E402 (h5py may be missing)
+from support.weight_files import write_keras  # noqa: E402 (h5py may be missing)
 
 
 def layers() -> dict[str, dict[str, np.ndarray]]:

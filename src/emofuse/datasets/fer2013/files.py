@@ -1,0 +1,259 @@
+"""The forms that FER-2013 comes in: an npz file, Kaggle's table of pixels, Kaggle's folders of images."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.colour import LUMA
+from emofuse.core.labels import AFFWILD2, FER2013, FERPLUS, to_affwild2
+from emofuse.core.registry import nearest
+from emofuse.datasets.clip_list_rows import labels_by_name
+from emofuse.errors import DataError
+from emofuse.media.container import shown
+from emofuse.media.images import read_image
+
+PARTS = ("train", "public-test", "private-test")
+SIZE = 48
+
+_COLUMNS = ("emotion", "pixels", "usage")
+_USAGES = {"training": 0, "publictest": 1, "privatetest": 2}
+_FOLDERS = {
+    **dict.fromkeys(("train", "training"), 0),
+    **dict.fromkeys(("validation", "val", "valid", "dev", "publictest"), 1),
+    **dict.fromkeys(("test", "testing", "privatetest"), 2),
+}
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+_AGAIN = "get the file again"
+_CLASSES: Mapping[str, int] = {name: label for name, label in labels_by_name(AFFWILD2).items() if label >= 0}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """All rows of a file.
+
+    images: uint8 [n, 48, 48]; labels: int64 [n], AFFWILD2 index; parts: int64 [n], index into `PARTS`.
+    votes: [n, 10] in the order of FERPLUS, None where the file has none.
+    groups: int64 [n], equal for identical images, None where the file does not say.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    parts: NDArray[np.int64]
+    votes: NDArray[np.int8] | None = None
+    groups: NDArray[np.int64] | None = None
+
+
+# -- npz ------------------------------------------------------------------------------------------------------
+
+
+def read_npz(path: Path) -> Rows:
+    """The arrays images, emotion (Aff-Wild2 order), usage, and if there are any ferplus_votes and duplicate_group.
+
+    Raises:
+        DataError: the file is missing, lacks an array, or one is not as it should be.
+    """
+    try:
+        # Opened here, since np.load leaves a damaged file open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            images, emotion, usage = (file[name] for name in ("images", "emotion", "usage"))
+            votes, groups = (file[n] if n in file.files else None for n in ("ferplus_votes", "duplicate_group"))
+    except FileNotFoundError:
+        raise DataError(
+            f"{shown(path)}: no such file; give the path of fer2013.npz, fer2013.csv or the folders of images."
+        ) from None
+    except (KeyError, ValueError, TypeError, OSError, EOFError, BadZipFile, zlib.error) as error:
+        raise DataError(f"{shown(path)}: not a FER-2013 npz file ({error}).") from None
+    n = len(images) if images.ndim else 0
+    shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "images": (images, (n, SIZE, SIZE)),
+        "emotion": (emotion, (n,)),
+        "usage": (usage, (n,)),
+        "ferplus_votes": (votes, (n, len(FERPLUS))),
+        "duplicate_group": (groups, (n,)),
+    }
+    for name, (array, shape) in shapes.items():
+        if array is not None and (array.shape != shape or array.dtype.kind not in "iu" or not n):
+            raise DataError(
+                f"{shown(path)}: {name} is {array.dtype} {list(array.shape)}, expected whole numbers {list(shape)} for "
+                f"at least one image; {_AGAIN}."
+            )
+    for name, array, names in (("emotion", emotion, AFFWILD2.names), ("usage", usage, PARTS)):
+        if array.min() < 0 or array.max() >= len(names):
+            raise DataError(
+                f"{shown(path)}: {name} runs from {array.min()} to {array.max()}, expected 0 to {len(names) - 1} "
+                f"({', '.join(names)}); {_AGAIN}."
+            )
+    return Rows(images.astype(np.uint8), emotion.astype(np.int64), usage.astype(np.int64), votes, groups)
+
+
+# -- a table of pixels ----------------------------------------------------------------------------------------
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table of FER-2013 by its header: it has pixels, or parts but no paths."""
+    if path.suffix.lower() != ".csv":
+        return False
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            names = _names(next(csv.reader([file.readline(10_000)]), []))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return "pixels" in names or ("usage" in names and "path" not in names)
+
+
+def read_table(path: Path) -> Rows:
+    """Kaggle's table: emotion (0 angry to 6 neutral), pixels (2,304 numbers), Usage; read row by row.
+
+    Raises:
+        DataError: the file cannot be read, or a row is not as it should be; it is named by its line.
+    """
+    labels, parts, pixels = list[int](), list[int](), bytearray()
+    table = {str(n): int(label) for n, label in enumerate(to_affwild2(FER2013))}
+    records = _records(path)
+    columns = _columns(path, next(records, (1, []))[1])
+    for line, cells in records:
+        if not cells:
+            continue
+        if len(cells) <= max(columns.values()):
+            raise _wrong(path, line, f"{len(cells)} fields, the header has {', '.join(_COLUMNS)}")
+        emotion, numbers, usage = (cells[columns[name]].strip() for name in _COLUMNS)
+        if emotion not in table:
+            raise _wrong(path, line, f"emotion {emotion!r}, expected 0 to 6 ({', '.join(FER2013.names)})")
+        if usage.casefold() not in _USAGES:
+            raise _wrong(path, line, f"Usage {usage!r}, expected Training, PublicTest or PrivateTest")
+        labels.append(table[emotion])
+        parts.append(_USAGES[usage.casefold()])
+        pixels += _pixels(path, line, numbers)
+    if not labels:
+        raise DataError(f"{shown(path)}: a header without rows; {_AGAIN}.")
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, SIZE, SIZE)
+    return Rows(images, np.array(labels, np.int64), np.array(parts, np.int64))
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each record, one by one."""
+    line = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            for cells in reader:
+                line = reader.line_num
+                yield line, cells
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _wrong(path, line + 1, f"no text of a table ({error})") from None
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}); give Kaggle's fer2013.csv.") from None
+
+
+def _names(header: list[str]) -> list[str]:
+    return [name.strip().casefold() for name in header]
+
+
+def _columns(path: Path, header: list[str]) -> dict[str, int]:
+    names = _names(header)
+    for name in _COLUMNS:
+        if name not in names:
+            there = ", ".join(h.strip() for h in header) or "nothing"
+            raise DataError(
+                f"{shown(path)}:1: no column {name!r}, found {there}; give Kaggle's fer2013.csv (emotion,pixels,Usage)."
+            )
+    return {name: names.index(name) for name in _COLUMNS}
+
+
+def _pixels(path: Path, line: int, text: str) -> bytes:
+    digits = text.replace(" ", "")
+    if not (digits.isascii() and digits.isdecimal()):
+        odd = next((word for word in text.split() if not (word.isascii() and word.isdecimal())), "nothing")
+        raise _wrong(path, line, f"{odd[:20]!r} among the pixels, expected numbers from 0 to 255")
+    values = np.fromstring(text, np.int64, sep=" ")
+    if len(values) != SIZE * SIZE:
+        raise _wrong(path, line, f"{len(values)} pixels, expected {SIZE}x{SIZE} = {SIZE * SIZE}")
+    if values.max() > 255:
+        raise _wrong(path, line, f"a pixel of {values.max()}, expected 0 to 255")
+    return values.astype(np.uint8).tobytes()
+
+
+def _wrong(path: Path, line: int, found: str) -> DataError:
+    return DataError(f"{shown(path)}:{line}: {found}; {_AGAIN}, or delete the line.")
+
+
+# -- folders of images ----------------------------------------------------------------------------------------
+
+
+def image_root(path: Path) -> Path | None:
+    """The folder of `train/<emotion>/<image>` at a path or one level below it, None where there is none."""
+    for folder in (path, *_folders(path).values()):
+        trains = [p for p in _folders(folder).values() if _part_of(p) == 0]
+        emotions = [p for train in trains for name, p in _folders(train).items() if name.casefold() in _CLASSES]
+        if any(_is_image(p) for emotion in emotions for p in _inside(emotion)):
+            return folder
+    return None
+
+
+def read_images(path: Path) -> Rows:
+    """Kaggle's folders: train/, validation/ and test/ with a folder of images for each emotion.
+
+    What begins with PublicTest in test/ is of the public test part, as Kaggle's names tell.
+
+    Raises:
+        DataError: a folder is no emotion, an image cannot be read or has another size, or there is none.
+    """
+    images, labels, parts = list[bytes](), list[int](), list[int]()
+    for folder in _folders(path).values():
+        part = _part_of(folder)
+        if part is None:
+            continue
+        for name, emotions in _folders(folder).items():
+            label = _CLASSES.get(name.casefold())
+            if label is None:
+                raise DataError(
+                    f"{shown(emotions)}: {name!r} is no emotion of FER-2013{nearest(name, _CLASSES)}; name the folder "
+                    f"{', '.join(FER2013.names)}, or take it away."
+                )
+            for file in filter(_is_image, _inside(emotions)):
+                images.append(_grey(file).tobytes())
+                labels.append(label)
+                parts.append(1 if part == 2 and file.name.casefold().startswith("publictest") else part)
+    if not labels:
+        raise DataError(f"{shown(path)}: no images in train/<emotion>; unpack the images of FER-2013 there.")
+    faces = np.frombuffer(bytearray().join(images), np.uint8).reshape(-1, SIZE, SIZE)
+    return Rows(faces, np.array(labels, np.int64), np.array(parts, np.int64))
+
+
+def _folders(path: Path) -> dict[str, Path]:
+    return {p.name: p for p in _inside(path) if p.is_dir() and not p.name.startswith((".", "__"))}
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []  # what may not be read, such as lost+found, is no part of the data
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
+def _part_of(folder: Path) -> int | None:
+    return _FOLDERS.get("".join(c for c in folder.name.casefold() if c.isalpha()))
+
+
+def _grey(path: Path) -> NDArray[np.uint8]:
+    image = read_image(path)
+    if image.shape[:2] != (SIZE, SIZE):
+        raise DataError(
+            f"{shown(path)}: {image.shape[1]}x{image.shape[0]} pixels, FER-2013 has {SIZE}x{SIZE}; {_AGAIN}."
+        )
+    if (image == image[..., :1]).all():
+        return image[..., 0]
+    return np.asarray((image @ np.array(LUMA)).round(), np.uint8)

@@ -1,0 +1,86 @@
+"""From scores to a submission: every frame of every entry gets a class, and what is written has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emofuse.core.time import Ints
+from emofuse.core.types import Clip, Scores
+from emofuse.datasets.affwild2.label_files import rename
+from emofuse.datasets.dataset import DataSet
+from emofuse.errors import DataError, SettingsError
+from emofuse.evaluation.evaluate import decided
+from emofuse.evaluation.sources import Source
+from emofuse.evaluation.submission_formats import Edition, Row, Verdict, check_submission, write_submission
+from emofuse.fusion import Fitted
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What was written: entries, frames, frames that had no score and were filled, and notes of the check."""
+
+    entries: int
+    frames: int
+    filled: int
+    notes: list[str]
+
+
+def submit(
+    data: DataSet,
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    edition: Edition,
+    split: str = "test",
+    fitted: Fitted | None = None,
+    sample: Sequence[Row] | None = None,
+) -> Submitted:
+    """Write the classes of one system, or of the fusion of several, for every frame of a part.
+
+    Args:
+        fitted: fuses the sources; needed for more than one.
+        sample: rows of the organisers' sample file (2024 on).
+    Raises:
+        DataError: an entry has no scores, or the result would be invalid; nothing is written.
+        SettingsError: several sources without a fusion, or a sample for an edition without one.
+    """
+    if fitted is None and len(sources) != 1:
+        raise SettingsError(f"submit: {len(sources)} systems; give one, or --fusion with the weights to fuse them by.")
+    if sample is not None and not edition.single:
+        raise SettingsError(f"--sample: the {edition.name} edition has no sample file; leave it out.")
+    labels: dict[str, Ints] = {}
+    filled, notes = 0, list[str]()
+    for clip in data.part(split):
+        scores = _scores(data, sources, clip, fitted)
+        filled += int((~scores.valid).sum())
+        if not scores.valid.any():
+            notes.append(f"nothing is known of {clip.id}: all its frames are {data.label_set.names[0]}.")
+        labels[clip.id] = rename(decided(scores), data.label_set, edition.label_set)
+    verdict = write_submission(out, edition, labels, sample=sample)
+    unused = [n for n in edition.label_set.names if n not in data.label_set.names]
+    if unused:
+        notes.append(f"no frame can be {', '.join(unused)}: the data set and its systems do not have this class.")
+    return Submitted(len(labels), sum(map(len, labels.values())), filled, notes + verdict.notes)
+
+
+def _scores(data: DataSet, sources: Sequence[Source], clip: Clip, fitted: Fitted | None) -> Scores:
+    frames = data.timeline(clip)
+    found = []
+    for source in sources:
+        scores = source.scores(clip, frames, data.label_set)
+        if scores is None:
+            raise DataError(
+                f"{source.system} has no scores of {clip.id}; a submission needs every frame of every entry."
+            )
+        found.append(scores.onto(frames))
+    return fitted(found) if fitted is not None else found[0]
+
+
+def check(
+    data: DataSet, path: str | Path, *, edition: Edition, split: str = "test", sample: Sequence[Row] | None = None
+) -> Verdict:
+    """What is wrong with a submission on disk for a part of a data set."""
+    frames = {clip.id: len(data.timeline(clip)) for clip in data.part(split)}
+    return check_submission(path, edition, frames, sample=sample)

@@ -1,0 +1,132 @@
+"""The figures of Table 1: every row alone or fused, in-sample and held out, and what fusing gains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from emofuse import metrics
+from emofuse.core.time import Ints
+from emofuse.core.types import Scores
+from emofuse.datasets.dataset import DataSet
+from emofuse.evaluation.evaluate import Case, Settings, cases_of, confusions, fuse_cases, number, video_of
+from emofuse.evaluation.sources import Source
+from emofuse.fusion import Fitted
+from emofuse.fusion.heldout import groups
+from emofuse.metrics import MEASURES
+from emofuse.systems.paper import TableRow
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Figures by row as JSON values, the fitted fusions by row, and what a reader must know.
+
+    about: how much was scored, and how the intervals are made.
+    """
+
+    rows: Mapping[str, Mapping[str, Any]]
+    fitted: Mapping[str, Fitted]
+    about: Mapping[str, Any]
+    notes: Sequence[str]
+
+
+def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Source], settings: Settings) -> Compared:
+    """Figures of all rows on a labelled part of a data set.
+
+    Args:
+        sources: scores of each system that a row is made of.
+    Raises:
+        DataError: a clip has no scores, or nothing is labelled.
+    """
+    notes: list[str] = []
+    names = list(sources)
+    cases = cases_of(data, [sources[n] for n in names], settings, notes)
+    place = places(cases)
+    counts = {n: counted(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(names)}
+    figures, fitted = dict[str, Mapping[str, Any]](), dict[str, Fitted]()
+    for row in rows:
+        if not row.method:
+            figures[row.name] = _figures(counts[row.parts[0]], data, settings) | _nothing_fused()
+            continue
+        chosen = [replace(c, scores=[c.scores[names.index(p)] for p in row.parts]) for c in cases]
+        apart = groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
+        fit, fused, held_out = fuse_cases(row.method, chosen, apart, MEASURES[settings.measure], settings)
+        fitted[row.name] = fit
+        inside, outside = counted(cases, fused, place), counted(cases, held_out, place)
+        best = max(row.parts, key=lambda p: float(MEASURES[settings.measure](counts[p].sum(axis=0))))
+        figures[row.name] = {
+            **_figures(outside, data, settings),
+            "in_sample": estimates(inside, settings),
+            "cross_fitted": estimates(outside, settings),
+            "gain": gained(outside, counts[best], best, settings),
+            "weights": {"systems": list(fit.systems), "values": _weights(fit, len(data.label_set))},
+        }
+    return Compared(figures, fitted, about(cases, settings), notes)
+
+
+def places(cases: Sequence[Case]) -> Ints:
+    """The number of each case's video, int64 [cases]; left and right of one film share it."""
+    videos = groups([video_of(c.clip) for c in cases], [None] * len(cases))
+    return np.asarray(np.unique(videos, return_inverse=True)[1], np.int64)
+
+
+def counted(cases: Sequence[Case], scores: Sequence[Scores], place: Ints) -> Ints:
+    """Confusions of what is said of each case, int64 [videos, classes, classes]."""
+    return confusions([c.truth for c in cases], scores, place)
+
+
+def estimates(counts: Ints, settings: Settings) -> dict[str, Any]:
+    """Each measure with its interval as JSON values, by name."""
+    found = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
+    return {name: [number(v) for v in (e.value, e.low, e.high)] for name, e in found.items()}
+
+
+def gained(counts: Ints, over: Ints, name: str, settings: Settings) -> dict[str, Any]:
+    """By how much the CPM is above that of `name`, with its paired interval, as JSON values."""
+    gain = metrics.gain(counts, over, MEASURES["cpm"], resamples=settings.resamples, seed=settings.seed)
+    return {"over": name, "cpm": [number(v) for v in (gain.value, gain.low, gain.high)]}
+
+
+def about(cases: Sequence[Case], settings: Settings) -> dict[str, Any]:
+    """How much was scored, how the intervals are made, and what saying the commonest class all the time would reach."""
+    commonest, always = _always(cases)
+    names = cases[0].truth.label_set.names
+    return {
+        "clips": len(cases),
+        "videos": len(set(places(cases).tolist())),
+        "frames": sum(int((c.truth.labels >= 0).sum()) for c in cases),
+        "always": {"label": names[commonest], "cpm": estimates(always, settings)["cpm"]},
+        "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
+    }
+
+
+def _always(cases: Sequence[Case]) -> tuple[int, Ints]:
+    """The commonest class, and the confusions of who says nothing else, int64 [videos, classes, classes]."""
+    place, classes = places(cases), len(cases[0].truth.label_set)
+    said = np.zeros((int(place.max()) + 1, classes), np.int64)
+    for video, case in zip(place, cases, strict=True):
+        said[video] += np.bincount(case.truth.labels[case.truth.labels >= 0], minlength=classes)
+    commonest = int(said.sum(axis=0).argmax())
+    counts = np.zeros((*said.shape, classes), np.int64)
+    counts[:, :, commonest] = said
+    return commonest, counts
+
+
+def _figures(counts: Ints, data: DataSet, settings: Settings) -> dict[str, Any]:
+    total = counts.sum(axis=0)
+    f1 = dict(zip(data.label_set.names, map(number, metrics.f1_of(total)), strict=True))
+    return {"in_sample": estimates(counts, settings), "confusion": total.tolist(), "f1": f1}
+
+
+def _nothing_fused() -> dict[str, Any]:
+    return {"cross_fitted": None, "gain": None, "weights": None}
+
+
+def _weights(fitted: Fitted, classes: int) -> list[list[float]]:
+    """A weight for each system and class, whatever the method keeps."""
+    table = np.asarray(fitted.arrays()["weights"], np.float64).reshape(len(fitted.systems), -1)
+    rounded: list[list[float]] = np.round(np.broadcast_to(table, (len(table), classes)), 4).tolist()
+    return rounded

@@ -1,0 +1,193 @@
+"""Fusing trained bundles into one, with weights fitted on clips that none of them was trained on.
+
+The bundles are put together with equal weights, predict the clips, and what their parts say is scored and fused as
+`emofuse evaluate` does it. The tables stay in the folder, so that a killed run goes on and another method is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emofuse.core.files import digest
+from emofuse.core.labels import LabelSet
+from emofuse.core.parallel.jobs import Where
+from emofuse.core.smoothing import Triangle
+from emofuse.core.time import ticks
+from emofuse.datasets.dataset import DataSet, open_data
+from emofuse.errors import DataError, SettingsError
+from emofuse.evaluation.evaluate import Evaluation, Settings, evaluate, rounded
+from emofuse.evaluation.sources import TableFolder
+from emofuse.fusion.pool import Pooled
+from emofuse.fusion.weighted import Weights
+from emofuse.inference import batch
+from emofuse.inference.predictor import Options
+from emofuse.models.bundle import Bundle, load
+from emofuse.models.fused import Fused, write_fused
+from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
+
+DRAFT, TABLES, HALF = "unfused", "parts", "half"  # folders in the output
+
+Progress = Callable[[Path, float, int], None]
+"""Told which file is done to which part, 0 to 1, of how many files."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    bundles: names or folders; together they have at most one net on faces and one on voices.
+    data: clips with labels; weights are fitted on the part `settings.split`. settings.fuse: the one method.
+    smooth_seconds: how far single faces are smoothed to either side; 0 leaves each by itself.
+    half: weights of the nets lie on disk in half precision. licence: for the card; those of the parts unless said.
+    """
+
+    bundles: tuple[str, ...]
+    data: Path
+    out: Path
+    settings: Settings
+    name: str = "fused"
+    version: str = ""
+    smooth_seconds: float = 1.5
+    half: bool = False
+    licence: str = ""
+    detector: str = "auto"
+
+
+def fuse(request: Request, *, on: Where, note: Callable[[str], None], progress: Progress) -> tuple[Bundle, Evaluation]:
+    """Predict the clips with every part, fit the weights, and write the fused bundle to `out`.
+
+    Args:
+        note: told what is worth knowing on the way.
+    Raises:
+        SettingsError: the bundles do not go together, or the method has no weights for each part.
+        DataError: the data set cannot be read, or a clip cannot be predicted.
+    """
+    data = open_data(request.data)
+    bundles = [load(name) for name in request.bundles]
+    parts = _together(bundles, request)
+    if parts.fusion.label_set != data.label_set:
+        raise SettingsError(
+            f"the bundles are for {', '.join(parts.fusion.label_set.names)}, but {data.name} is labelled "
+            f"{', '.join(data.label_set.names)}."
+        )
+    (method,) = request.settings.fuse
+    about = _card(bundles, data, request.licence)
+    draft = write_fused(request.out / DRAFT, parts, card=about | {"figures": {}})
+    _predict(request, data, on=on, note=note, progress=progress)
+    folder = request.out / TABLES
+    tables = sorted(folder.glob("*.parquet"))
+    sources = [TableFolder(part, folder, tables, part=part) for part in draft.parts]
+    result = evaluate(data, sources, request.settings)
+    weights = result.fitted[method]
+    if not isinstance(weights, Weights | Pooled):
+        raise SettingsError(f"--method {method}: has no weights for each part; choose log-pool, mcwf, swf or mean.")
+    definition = {"draft": draft.identity, "data": data.name, "settings": asdict(request.settings)}
+    fused = Fused(
+        request.name, request.version or digest(definition)[:12], FusionPart(weights), draft.face, draft.voice
+    )
+    about |= {"settings": definition["settings"], "figures": _figures(result)}
+    return write_fused(request.out, fused, card=about), result
+
+
+def _together(bundles: list[Bundle], request: Request) -> Fused:
+    """The parts of some bundles, counting alike."""
+    faces, voices = [b.face for b in bundles if b.face], [b.voice for b in bundles if b.voice]
+    if len(faces) > 1 or len(voices) > 1:
+        what = "faces" if len(faces) > 1 else "voices"
+        raise SettingsError(f"{', '.join(request.bundles)}: more than one looks at {what}; give one net for each.")
+    face, voice = next(iter(faces), None), next(iter(voices), None)
+    here = {
+        FACE: face is not None and face.calibration is not None,
+        WINDOWS: face is not None and face.window is not None,
+        VOICE: voice is not None,
+    }
+    parts = tuple(p for p, there in here.items() if there)
+    if len(parts) < 2:
+        raise SettingsError(
+            f"{', '.join(request.bundles)}: {', '.join(parts)} alone cannot be fused; give a bundle that looks at "
+            "faces and one that listens."
+        )
+    labels = bundles[0].label_set
+    if other := next((b for b in bundles if b.label_set != labels), None):
+        raise SettingsError(
+            f"bundle {other.name}: its labels are not those of {bundles[0].name}; train both on one set."
+        )
+    if face is not None and face.calibration is not None and face.smoothing is None and request.smooth_seconds:
+        face = replace(face, smoothing=Triangle(ticks(request.smooth_seconds)))
+    if request.half:
+        face = face and replace(face, net=_halved(face.net, request.out / HALF))
+        voice = voice and replace(voice, net=_halved(voice.net, request.out / HALF))
+    return Fused(request.name, DRAFT, FusionPart(_even(parts, labels)), face, voice)
+
+
+def _halved(net: Path, folder: Path) -> Path:
+    try:
+        from emofuse.training.loop import halve_onnx
+    except ImportError as error:
+        raise SettingsError(
+            f"--half needs {error.name}, which is not installed; pip install 'emofuse[train]'."
+        ) from None
+    halve_onnx(net, folder / net.name)
+    return folder / net.name
+
+
+def _even(parts: tuple[str, ...], labels: LabelSet) -> Pooled:
+    return Pooled("log-pool", parts, labels, np.full((len(parts), len(labels)), 1 / len(parts)))
+
+
+def _predict(
+    request: Request,
+    data: DataSet,
+    *,
+    on: Where,
+    note: Callable[[str], None],
+    progress: Progress,
+) -> None:
+    """Tables of what each part says of every clip that is fitted on, each file predicted once."""
+    split = request.settings.split
+    clips = list(data.clips) if split is None else data.part(split)
+    files = list(dict.fromkeys(f for c in clips if (f := c.video or c.audio)))
+    if not files:
+        raise DataError(
+            f"{data.root}: the clips have neither pictures nor sound; give the files that they were cut from."
+        )
+    options = Options(str(request.out / DRAFT), request.detector, per_system=True)
+    jobs = batch.plan(files, out=request.out / TABLES, options=options, form="parquet", plot=False)
+
+    def step(job: batch.Job, share: float) -> None:
+        progress(job.path, share, len(jobs))
+
+    outcomes = batch.run_jobs(jobs, on=on, draw=None, progress=step, note=note)
+    done = {o.job.path: replace(o, prediction=None) for o in outcomes}
+    batch.write_summary([done[job.path] for job in jobs])
+
+
+def _card(bundles: list[Bundle], data: DataSet, licence: str) -> dict[str, Any]:
+    """What the fused bundle says of itself before there are figures; the cards of its parts are in it."""
+    parts = {b.name: dict(b.card) for b in bundles}
+    licences = dict.fromkeys(str(card.get("licence", "unknown")) for card in parts.values())
+    return {
+        "what": f"{' and '.join(parts)}, fused for each person and moment",
+        "data": f"{'; '.join(str(card['data']) for card in parts.values())}; weights of the parts: {data.name}",
+        "licence": licence or "; ".join(licences),
+        "parts": parts,
+    }
+
+
+def _figures(result: Evaluation) -> dict[str, Any]:
+    """Each part alone, and the fusion by weights that were fitted on other people."""
+    return {
+        f"{row.system}, {row.fitted}".removesuffix(", "): {
+            "clips": result.clips,
+            **rounded(row.estimates),
+            "calibration_error": round(row.calibration_error, 4),
+            "confusion": row.counts.tolist(),
+        }
+        for row in result.rows
+        if row.fitted != "in-sample"
+    }

@@ -1,0 +1,173 @@
+"""Bundles with nets in int8: smaller and faster, and written only if they are still as right.
+
+The ranges of the activations are taken from the train part of a data set, and what int8 costs is measured on its
+validation part, on the same examples before and after.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse import metrics
+from emofuse.core.calibration import Calibration
+from emofuse.core.files import atomic
+from emofuse.datasets.dataset import Fer2013, open_training_data
+from emofuse.errors import SettingsError
+from emofuse.inference.voice_setup import choose_hearing
+from emofuse.metrics import Estimate
+from emofuse.models.bundle import MANIFEST, Bundle, load, write_manifest
+from emofuse.models.detectors import choose_detector
+from emofuse.models.face import OUTPUT, FacePart
+from emofuse.models.voice import VoicePart
+from emofuse.runtime import Engine, Net
+from emofuse.training import loop as fit
+from emofuse.training.audio_cache import Sounds
+from emofuse.training.face_cache import FaceSource
+from emofuse.training.face_examples import FacesOfClips, FacesOfFer2013
+from emofuse.training.loop.quantise import FIRST, LAST
+from emofuse.training.voice import window_examples
+
+_SPECTRUM = "/spectrum"  # layers of a log-mel front end: in whole numbers what is soft would be nothing
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    data: what the bundle was trained on, with its train and validation parts.
+    most_loss: accuracy that may be lost on the validation part, as a fraction.
+    ranges: examples that the ranges of the activations are taken from.
+    keep: layers that stay in float32, as `fit.Int8` has them; those of a log-mel front end always do.
+    """
+
+    bundle: str
+    data: Path
+    out: Path
+    most_loss: float = 0.003
+    ranges: int = 512
+    keep: tuple[str, ...] = (FIRST, LAST)
+    detector: str = "auto"
+    rate_hz: float = 5.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What int8 did: accuracy before, its change with a paired interval, and the sizes of the nets in bytes."""
+
+    examples: int
+    accuracy: float
+    change: Estimate
+    before: int
+    after: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "examples": self.examples,
+            "float32": round(self.accuracy, 4),
+            "change": round(self.change.value, 4),
+            "interval": [round(self.change.low, 4), round(self.change.high, 4)],
+        }
+
+
+def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost]:
+    """Write the bundle with its net in int8 to `out`.
+
+    Raises:
+        SettingsError: the bundle is fused or judges windows of faces, or more accuracy is lost than is allowed; then
+            nothing is written.
+        DataError: the data set lacks a part, or has nothing labelled in it.
+    """
+    bundle = load(request.bundle)
+    part = _only(bundle)
+    learnt, judged = (_examples(request, part, split, say) for split in ("train", "validation"))
+    prepare, rows = _prepare(part), np.linspace(0, len(learnt) - 1, min(request.ranges, len(learnt))).astype(np.int64)
+    with atomic(request.out / part.net.name) as partial:
+        fit.quantise_onnx(
+            part.net,
+            partial,
+            calibration=fit.prepared(learnt.inputs, rows, prepare),
+            held_back=fit.prepared(judged.inputs, np.arange(len(judged)), prepare),
+            settings=fit.Int8(keep=(*request.keep, *_front(part.net))),
+        )
+        truth = fit.labels(judged.targets).reshape(-1)
+        guesses = [_guess(net, judged, prepare, part.calibration, len(bundle.label_set)) for net in (part.net, partial)]
+        cost = _cost(truth, guesses, len(bundle.label_set), (part.net.stat().st_size, partial.stat().st_size))
+        if -cost.change.value > request.most_loss:
+            share = f"{request.most_loss:.2%}"
+            raise SettingsError(
+                f"{request.bundle}: int8 costs {-cost.change.value:.2%} of accuracy on {cost.examples} examples, "
+                f"more than {share}; keep more layers in float32 with --keep, or allow more with --most-loss."
+            )
+    content = json.loads((part.net.parent / MANIFEST).read_text("utf-8"))
+    for stale in ("sha256", "files", "format"):
+        content.pop(stale)
+    content["card"]["int8"] = cost.to_json()
+    write_manifest(request.out, content, files=(part.net.name,))
+    return load(request.out), cost
+
+
+def _only(bundle: Bundle) -> FacePart | VoicePart:
+    if bundle.fusion is not None:
+        raise SettingsError(f"bundle {bundle.name}: is fused; quantise the bundles that it was made of, and fuse them.")
+    part = bundle.face or bundle.voice
+    if part is None or part.calibration is None or (bundle.face is not None and bundle.face.window is not None):
+        raise SettingsError(
+            f"bundle {bundle.name}: a head judges windows of its faces, which is not measured here; give a bundle that "
+            "judges single faces or voices."
+        )
+    return part
+
+
+def _front(net: Path) -> tuple[str, ...]:
+    import onnx
+
+    nodes = onnx.load(net).graph.node
+    return (_SPECTRUM,) if any(node.name.startswith(_SPECTRUM) for node in nodes) else ()
+
+
+def _examples(request: Request, part: FacePart | VoicePart, split: str, say: Callable[[str], None]) -> fit.Examples:
+    data = open_training_data(request.data)
+    if isinstance(part, VoicePart):
+        if isinstance(data, Fer2013):
+            raise SettingsError(
+                f"{request.bundle}: listens, but {request.data} has faces alone; give clips with sound."
+            )
+        hearing = choose_hearing(part.separation, part.activity, Engine())
+        sounds = Sounds(part.windows, hearing, request.out / "sounds")
+        return window_examples(sounds, data, data.part(split), labels_hz=request.rate_hz)
+    if isinstance(data, Fer2013):
+        return FacesOfFer2013(data).examples(split, say)
+    rate = Fraction(request.rate_hz).limit_denominator(1001)
+    detector = choose_detector(request.detector, Engine())
+    return FacesOfClips(FaceSource(data, part.crop, detector, request.out / "faces", rate)).examples(split, say)
+
+
+def _prepare(part: FacePart | VoicePart) -> fit.Prepare:
+    if isinstance(part, VoicePart):
+        return fit.Waveforms()
+    return fit.Faces(part.input.colour, part.input.mean, part.input.scale, part.crop.size, None)
+
+
+def _guess(
+    path: Path, examples: fit.Examples, prepare: fit.Prepare, calibration: Calibration | None, classes: int
+) -> NDArray[np.int64]:
+    net, said = Net(path, Engine(device="cpu")), []
+    for batch in fit.prepared(examples.inputs, np.arange(len(examples)), prepare):
+        logits = net(batch, OUTPUT).reshape(-1, classes)
+        said.append((calibration(logits) if calibration else logits).argmax(axis=1))
+    return np.concatenate(said)
+
+
+def _cost(truth: NDArray[np.int64], guesses: list[NDArray[np.int64]], classes: int, sizes: tuple[int, int]) -> Cost:
+    known = truth >= 0
+    before, after = (metrics.confusion_of_each(truth[known], guess[known], classes=classes) for guess in guesses)
+    change = metrics.gain(after, before, metrics.accuracy_of)
+    return Cost(int(known.sum()), float(metrics.accuracy_of(before.sum(axis=0))), change, *sizes)

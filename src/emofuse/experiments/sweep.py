@@ -1,0 +1,173 @@
+"""One system with some of its settings varied: every variant trained and scored once, all in one table.
+
+The paper's side experiments are such tables: lengths of windows, kernels of the SVM, one answer a window or many.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emofuse import __version__
+from emofuse.core.files import write_json
+from emofuse.core.parallel.jobs import Here, Where
+from emofuse.core.registry import nearest
+from emofuse.core.settings import settings_names, with_settings
+from emofuse.errors import SettingsError
+from emofuse.evaluation.evaluate import Settings, cases_of
+from emofuse.experiments.comparison import about, counted, estimates, gained, places
+from emofuse.experiments.jobs import Definition, Parts, from_nothing, parts_of
+from emofuse.experiments.provenance import Bundles, machine, sources_of, system_of
+from emofuse.experiments.runner import Watch, claim, make, opened
+from emofuse.experiments.trial import Trial, check_scale, scale_notes, scaled
+from emofuse.systems.paper import system
+from emofuse.systems.spec import VoiceSystem
+
+FORMAT = 1
+LARGEST = 64
+_STEP_OF_VOICE = 0.4  # of the window, in the paper
+_SHORT = ("window", "kernel", "C", "gamma", "degree", "g", "answers", "lr", "epochs", "seed")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for.
+
+    over: values to try, as text, by the name of a setting or by one of the short names: `window` (seconds, with its
+        step), `kernel`, `C`, `gamma`, `degree`, `g` of the head, `answers` of a window of sound, `lr`, `epochs`,
+        `seed`. Of several settings all combinations are tried.
+    changes: other settings, for all variants.
+    """
+
+    system: str
+    over: Mapping[str, tuple[str, ...]]
+    trial: Trial
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+def sweep(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+    """Train and score all variants, and compare them on the validation part; sweep.json holds what comes back.
+
+    Raises:
+        SettingsError: an unknown system, setting or scale, values that do not fit, or missing pretrained weights.
+        DataError: the data set has no train or validation part, or nothing in it is labelled.
+        OutputError: the folder cannot be written, or holds something else.
+    """
+    began = time.monotonic()
+    definitions = variants(request)
+    trial = request.trial
+    parts = parts_of(trial.site, definitions, trial.weights, scale=trial.scale, folder=request.system)
+    data = opened(trial.data)
+    for part in ("train", "validation"):
+        data.part(part)
+    claim(trial.out, data, what="a sweep", version=FORMAT)
+    bundles = make(parts, ["validation"], on=on, watch=watch)
+    watch.progress("comparing", 1.0)
+    result = {
+        "format": FORMAT,
+        "emofuse": __version__,
+        "data": data.name,
+        "split": "validation",
+        "labels": list(data.label_set.names),
+        "system": request.system,
+        "over": {name: list(values) for name, values in request.over.items()},
+        "scale": trial.scale,
+        "seed": trial.seed,
+        **_compared(parts, bundles, Settings(seed=trial.seed)),
+        "machine": machine(),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    result["notes"] = [*scale_notes(trial.scale), *result["notes"]]
+    write_json(trial.out / "sweep.json", result)
+    plain: dict[str, Any] = json.loads(json.dumps(result))
+    return plain
+
+
+def variants(request: Request) -> dict[str, Definition]:
+    """All combinations of the values, by what is special about each.
+
+    Raises:
+        SettingsError: an unknown system, setting or scale, no values, or more than 64 variants.
+    """
+    check_scale(request.trial.scale)
+    if not request.over:
+        raise SettingsError(f"sweep {request.system}: nothing to vary; give --over NAME=VALUE,VALUE.")
+    for name, values in request.over.items():
+        if not all(values) or len(set(values)) < len(values):
+            raise SettingsError(f"--over {name}={','.join(values)}: give different values, parted by commas.")
+    combinations = list(itertools.product(*request.over.values()))
+    if len(combinations) > LARGEST:
+        raise SettingsError(f"sweep: {len(combinations)} variants are more than {LARGEST}; give fewer values.")
+    base = with_settings(scaled(system(request.system), request.trial.scale), dict(request.changes))
+    base = with_settings(base, {"fit.seed": str(request.trial.seed)})
+    found = {}
+    for values in combinations:
+        chosen = dict(zip(request.over, values, strict=True))
+        changed = with_settings(base, _settings(chosen, base))
+        name = ", ".join(f"{k}={v}" for k, v in chosen.items())
+        found[name] = from_nothing(changed) if request.trial.from_scratch else changed
+    return found
+
+
+def _settings(chosen: Mapping[str, str], base: Definition) -> dict[str, str]:
+    """Short names as the settings that they stand for."""
+    changes: dict[str, str] = {}
+    for name, value in chosen.items():
+        changes |= _long(name, value, base) if name in _SHORT else {_known(name, base): value}
+    return changes
+
+
+def _long(name: str, value: str, base: Definition) -> dict[str, str]:
+    if name in ("lr", "epochs", "seed"):
+        return {f"fit.{name}": value}
+    if isinstance(base, VoiceSystem):
+        if name == "answers":
+            return {"voice.answers": value}
+        if name == "window":
+            return {"voice.seconds": value, "voice.step_seconds": f"{_seconds(value) * _STEP_OF_VOICE:g}"}
+    elif base.window is not None and name != "answers":
+        if name != "window":
+            return {f"window.head.{name}": value}
+        step = base.window.step_seconds / base.window.seconds
+        return {"window.seconds": value, "window.step_seconds": f"{_seconds(value) * step:g}"}
+    raise SettingsError(f"--over {name}: {base.name} has no such setting.")
+
+
+def _seconds(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise SettingsError(f"--over window={value}: give seconds, such as 2,4,6.") from None
+
+
+def _known(name: str, base: Definition) -> str:
+    names = settings_names(base)
+    if name not in names:
+        raise SettingsError(
+            f"--over {name}: {base.name} has no such setting{nearest(name, [*names, *_SHORT])}; short names are "
+            f"{', '.join(_SHORT)}."
+        )
+    return name
+
+
+def _compared(parts: Parts, bundles: Bundles, settings: Settings) -> dict[str, Any]:
+    data, notes = opened(parts.site.data), list[str]()
+    sources = sources_of(parts, bundles, "validation")
+    cases = cases_of(data, list(sources.values()), settings, notes)
+    place = places(cases)
+    counts = {n: counted(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(bundles)}
+    first = next(iter(counts))
+    rows = [
+        {
+            "name": name,
+            "figures": estimates(counts[name], settings),
+            "gain": gained(counts[name], counts[first], first, settings) if name != first else None,
+            **system_of(parts, name, bundle),
+        }
+        for name, bundle in bundles.items()
+    ]
+    return {**about(cases, settings), "rows": rows, "notes": notes}

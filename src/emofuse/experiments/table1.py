@@ -1,0 +1,102 @@
+"""All systems of Table 1 by one call: what the rows need is trained once, scored, fused, compared and submitted.
+
+Everything is kept in one folder under the digests of what it depends on, so that a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from emofuse import __version__
+from emofuse.core.files import write_json
+from emofuse.core.parallel.jobs import Here, Where
+from emofuse.datasets.dataset import DataSet
+from emofuse.errors import DataError
+from emofuse.evaluation.evaluate import Settings
+from emofuse.evaluation.submission import submit
+from emofuse.evaluation.submission_formats import EDITIONS
+from emofuse.experiments.comparison import Compared, compare
+from emofuse.experiments.plan import Plan, Request, plan
+from emofuse.experiments.provenance import Bundles, machine, sources_of, system_of
+from emofuse.experiments.runner import Watch, claim, make, opened, present
+from emofuse.fusion import save as save_fusion
+from emofuse.systems.paper import BASELINE_VALIDATION, TableRow
+
+FORMAT = 2
+
+
+def table1(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+    """Train, score, fuse, compare and submit; table1.json in the folder holds what comes back.
+
+    Args:
+        on: where trainings and scorings are done; the outcome is the same.
+    Raises:
+        SettingsError: an unknown row, scale or setting, or pretrained weights are missing.
+        DataError: the data set has no train or validation part, or nothing in it is labelled.
+        OutputError: the folder cannot be written, or holds the result of another version or of other data.
+    """
+    began = time.monotonic()
+    data = opened(request.trial.data)
+    for part in ("train", "validation"):
+        data.part(part)
+    planned = plan(request, data)
+    claim(request.trial.out, data, what="a table 1", version=FORMAT)
+    bundles = make(planned.systems, present(data), on=on, watch=watch)
+    watch.progress("comparing", 1.0)
+    sources = sources_of(planned.systems, bundles, "validation")
+    compared = compare(planned.rows, data, sources, Settings(seed=request.trial.seed))
+    for row, fitted in compared.fitted.items():
+        save_fusion(request.trial.out / "fusions" / f"{row}.safetensors", fitted)
+    submissions, notes = _submit(planned, bundles, data, compared)
+    result = _result(planned, bundles, data, compared) | {"seconds": round(time.monotonic() - began, 1)}
+    for row in result["rows"]:
+        row["submission"] = submissions.get(row["name"])
+    result["notes"] += notes
+    write_json(request.trial.out / "table1.json", result)
+    plain: dict[str, Any] = json.loads(json.dumps(result))  # as the file has it: lists, no tuples
+    return plain
+
+
+def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) -> tuple[dict[str, str], list[str]]:
+    """A submission of each row for the test part, where there is one."""
+    if "test" not in present(data):
+        return {}, [f"{data.name} has no test part, so there are no submissions."]
+    written, notes, all_sources = {}, list[str](), sources_of(planned.systems, bundles, "test")
+    for row in planned.rows:
+        sources = [all_sources[name] for name in row.parts]
+        folder = planned.request.trial.out / "submissions" / row.name
+        try:
+            done = submit(data, sources, folder, edition=EDITIONS["2020"], fitted=compared.fitted.get(row.name))
+        except DataError as error:
+            notes.append(f"{row.name}: no submission: {error}")
+            continue
+        written[row.name] = str(folder.relative_to(planned.request.trial.out))
+        notes += [f"{row.name}, submission: {note}" for note in done.notes]
+    return written, notes
+
+
+def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) -> dict[str, Any]:
+    request = planned.request
+    return {
+        "format": FORMAT,
+        "emofuse": __version__,
+        "data": data.name,
+        "split": "validation",
+        "labels": list(data.label_set.names),
+        **compared.about,
+        "scale": request.trial.scale,
+        "seed": request.trial.seed,
+        "rows": [_row(row, compared.rows[row.name]) for row in planned.rows],
+        "baseline_quoted": BASELINE_VALIDATION,
+        "systems": {name: system_of(planned.systems, name, bundles[name]) for name in planned.parts},
+        "notes": [*planned.notes, *compared.notes],
+        "machine": machine(),
+    }
+
+
+def _row(row: TableRow, figures: Mapping[str, Any]) -> dict[str, Any]:
+    about = {"name": row.name, "row": row.row, "parts": list(row.parts), "method": row.method}
+    return about | dict(figures) | {"quoted": {"validation": row.quoted_validation, "test": row.quoted_test}}

@@ -1,0 +1,301 @@
+"""Many files to a folder of tables: one bad file stops no other, and what is done is not done again.
+
+A file's outputs are written first and its record last. A record names the digest of all that decided
+the result (content of the file, bundle, detector, rate, version) and the SHA-256 of each output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from emofuse import __version__
+from emofuse.core.files import digest, file_digest, write_json
+from emofuse.core.parallel.jobs import Fate, Here, Processes, Result, Step, Task, Where, run
+from emofuse.core.registry import nearest
+from emofuse.core.time import seconds
+from emofuse.core.types import Bools, Scores
+from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
+from emofuse.export.tables import FORMATS
+from emofuse.inference.prediction import VOICE_ONLY, Prediction
+from emofuse.inference.predictor import Options, Predictor
+from emofuse.media.container import SOUND_SUFFIXES, check_readable
+
+SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}
+    | {".ts", ".wmv", ".flv", ".3gp", ".ogv", ".mxf", ".vob", ".gif"}
+)
+RECORDS = ".emofuse"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file of a batch, and where its results go; small and picklable, so it can run anywhere."""
+
+    path: Path
+    stem: str
+    out: Path
+    options: Options
+    form: str = "csv"
+    plot: bool = False
+
+    @property
+    def table(self) -> Path:
+        return self.out / f"{self.stem}.{self.form}"
+
+    @property
+    def picture(self) -> Path:
+        return self.out / f"{self.stem}.png"
+
+    @property
+    def record(self) -> Path:
+        return self.out / RECORDS / f"{self.stem}.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. `entry` is its part of the summary and the same in every run."""
+
+    job: Job
+    entry: dict[str, Any]
+    skipped: bool = False
+    prediction: Prediction | None = None  # where it was made here, in this run
+
+    @property
+    def error(self) -> str | None:
+        message: str | None = self.entry.get("error")
+        return message
+
+
+Draw = Callable[[Prediction, Path], None]
+
+
+def run_job(predictor: Predictor, job: Job, draw: Draw | None, progress: Callable[[float], None]) -> Outcome:
+    """Predict one file, or find that it is done. Errors of the file become part of the outcome.
+
+    Raises:
+        OutputError: the results cannot be written; no other file would fare better.
+    """
+    try:
+        name = digest(
+            {
+                **predictor.identity,
+                "file": job.path.name,
+                "content": _content_digest(job.path),
+                "form": job.form,
+                "plot": job.plot,
+            }
+        )
+        if (entry := _done(job, name)) is not None:
+            return Outcome(job, entry, skipped=True)
+        prediction = predictor.predict(job.path, progress=progress)
+    except OutputError:
+        raise
+    except EmofuseError as error:
+        return Outcome(job, {"file": str(job.path), "status": "failed", "error": str(error)})
+    outputs = [prediction.save(job.table)]
+    if job.plot and draw is not None:
+        draw(prediction, job.picture)
+        outputs.append(job.picture)
+    entry = {"file": str(job.path), "status": "done", **_figures(prediction), "outputs": [p.name for p in outputs]}
+    write_json(job.record, {"digest": name, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
+    return Outcome(job, entry, prediction=prediction)
+
+
+def _content_digest(path: Path) -> str:
+    check_readable(path)
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read to its end ({error.strerror}); copy it to another disk.") from None
+
+
+def _done(job: Job, name: str) -> dict[str, Any] | None:
+    """The entry of an earlier run with the same digest whose outputs are still what it wrote."""
+    try:
+        record = json.loads(job.record.read_text("utf-8"))
+        same = record["digest"] == name and all(
+            file_digest(job.out / file) == expected for file, expected in record["sha256"].items()
+        )
+        return {**record["entry"], "file": str(job.path)} if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _figures(prediction: Prediction) -> dict[str, Any]:
+    steps, voice = len(prediction.timeline), prediction.heard
+    return {
+        "seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
+        "steps": steps,
+        "rows": prediction.rows,
+        "persons": [
+            {
+                "person": p,
+                "face_found": _share(prediction.face_found(p)),
+                **({"voice_only": _share(prediction.statuses(p) == VOICE_ONLY)} if voice is not None else {}),
+                "centre": [round(c, 4) for c in prediction.centres[p]],
+                "mean": _mean(prediction.scores[p]),
+            }
+            for p in prediction.persons
+        ],
+        **({"voice": {"found": _share(voice.valid), "mean": _mean(voice)}} if voice is not None else {}),
+        **prediction.about,
+    }
+
+
+def _share(rows: Bools) -> float:
+    """The share of the rows of which it is true."""
+    return round(float(rows.mean()), 4) if len(rows) else 0.0
+
+
+def _mean(scores: Scores) -> dict[str, float] | None:
+    """The mean probabilities over the rows that say something."""
+    if not scores.valid.any():
+        return None
+    mean = scores.probabilities()[scores.valid].mean(axis=0)
+    return {n: round(float(v), 4) for n, v in zip(scores.label_set.names, mean, strict=True)}
+
+
+def find_files(paths: Iterable[str | Path], *, sound: bool = False) -> list[Path]:
+    """Files named, video files in folders named (and below), and what globs match; each once, in order.
+
+    Args:
+        sound: files of sound alone count in folders, too.
+
+    A file that is named is kept whatever its ending or fate, so that its error can be told.
+
+    Raises:
+        MediaError: a folder or glob holds no video at all, or a path is empty.
+    """
+    found: dict[Path, None] = {}
+    suffixes = SUFFIXES | SOUND_SUFFIXES if sound else SUFFIXES
+    for given in paths:
+        if not str(given):  # as of a variable that is not set; Path("") would be the current folder
+            raise MediaError("an empty path was given; give a file, a folder or a glob.")
+        path = Path(given)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if _has(p.relative_to(path), suffixes) and p.is_file())
+        elif not path.exists() and any(c in str(given) for c in "*?["):
+            base = Path(path.anchor) if path.is_absolute() else Path()
+            inside = sorted(p for p in base.glob(str(path.relative_to(path.anchor))) if p.is_file())
+        else:
+            inside = [path]
+        if not inside:
+            raise MediaError(
+                f"{given}: no {'recording' if sound else 'video'} in there; looked for {' '.join(sorted(suffixes))}."
+            )
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _has(path: Path, suffixes: frozenset[str]) -> bool:
+    return path.suffix.lower() in suffixes and not any(part.startswith(".") for part in path.parts)
+
+
+def plan(files: Sequence[Path], *, out: Path, options: Options, form: str, plot: bool) -> list[Job]:
+    """One job for each file, with names that do not clash: the stem, or more of the path where stems repeat.
+
+    Raises:
+        SettingsError: unknown format.
+        OutputError: `out` cannot be written.
+    """
+    if form not in FORMATS:
+        raise SettingsError(f"--format {form}: unknown{nearest(form, FORMATS)}; choose {', '.join(FORMATS)}.")
+    write_json(out / RECORDS / "format.json", {"format": 1})  # also shows at once whether the folder can be written
+    stems = _stems(files)
+    return [Job(f, s, out, options, form, plot) for f, s in zip(files, stems, strict=True)]
+
+
+def _stems(files: Sequence[Path]) -> list[str]:
+    """The stem of each file; files that would share one get longer names, down to a number."""
+    names = [
+        (f.stem, f.name, "__".join((*f.parts[-2:-1], f.name)), f"{n:04d}-{f.name}") for n, f in enumerate(files, 1)
+    ]
+    level = [0] * len(files)
+    while True:
+        stems = [choice[k] for choice, k in zip(names, level, strict=True)]
+        count = Counter(s.lower() for s in stems)  # some file systems ignore case
+        shared = [n for n, s in enumerate(stems) if count[s.lower()] > 1 and level[n] < 3]
+        if not shared:
+            return stems
+        for n in shared:
+            level[n] += 1
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    on: Where,
+    draw: Draw | None,
+    progress: Callable[[Job, float], None],
+    note: Callable[[str], None],
+) -> Iterator[Outcome]:
+    """Outcomes as they come; the same files wherever the work is done.
+
+    A file whose process or machine died is predicted again, and has failed if that happens again and again.
+
+    Args:
+        draw: makes the plot of a prediction; a module's function, so that processes can be sent it.
+        progress: told which part of which file is done.
+        note: told what is worth knowing about the whole run.
+
+    Raises:
+        EmofuseError: an option is wrong or the results cannot be written: nothing to do with one file.
+    """
+    predictor = Predictor(jobs[0].options)
+    for chosen in (predictor.detector, predictor.hearing):
+        if chosen is not None and chosen.note:
+            note(chosen.note)
+
+    def told(task: Task[Job], step: Step) -> None:
+        progress(task.given, 0.0)
+        if step is Step.LOST:
+            note(f"{task.name}: the process at work on it died; it is predicted again.")
+
+    def work_here(job: Job) -> Outcome:
+        return run_job(predictor, job, draw, partial(progress, job))
+
+    work: Callable[[Job], Outcome] = work_here
+    if isinstance(on, Processes) and len(jobs) == 1:
+        on = Here()
+    if not isinstance(on, Here):
+        work = partial(_run_alone, draw=draw, threads=on.threads)
+    for result in run([Task(str(job.path), job) for job in jobs], work, on=on, progress=told):
+        progress(result.task.given, 1.0)
+        yield _outcome(result)
+
+
+def _outcome(result: Result[Job, Outcome]) -> Outcome:
+    job, outcome = result.task.given, result.outcome
+    if result.fate is Fate.LOST:
+        return Outcome(job, {"file": str(job.path), "status": "failed", "error": str(result.error)})
+    if outcome is None:
+        assert result.error is not None
+        raise result.error
+    if outcome.error is None and not job.table.is_file():
+        raise OutputError(f"{job.table}: was written, but on another machine; choose --out on a disk that all share.")
+    return outcome
+
+
+_predictors: dict[Options, Predictor] = {}
+
+
+def _run_alone(job: Job, draw: Draw | None, threads: int) -> Outcome:
+    """Predict one file in a process that does the same for others."""
+    options = replace(job.options, engine=replace(job.options.engine, threads=threads))
+    predictor = _predictors.get(options) or _predictors.setdefault(options, Predictor(options))
+    return replace(run_job(predictor, job, draw, lambda _: None), prediction=None)
+
+
+def write_summary(outcomes: Sequence[Outcome]) -> Path:
+    """`summary.json`: what became of each file, in the order given; no times, so that runs can be compared."""
+    path = outcomes[0].job.out / "summary.json"
+    failed = sum(o.error is not None for o in outcomes)
+    entries = [o.entry for o in outcomes]
+    write_json(path, {"emofuse": __version__, "done": len(outcomes) - failed, "failed": failed, "files": entries})
+    return path

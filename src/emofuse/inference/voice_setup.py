@@ -1,0 +1,42 @@
+"""What a bundle listens with: separation of the voice and voice activity, chosen once for any number of recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from emofuse.inference.voice_windows import Floats, Listener
+from emofuse.models.voice import Windowing
+from emofuse.models.voice_stages import choose_activity, choose_separation
+from emofuse.runtime import Engine
+from emofuse.speech import ActivityDetector, Separation
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How sound is listened to. note: what a user should know of what was chosen, or ""."""
+
+    separation: Separation
+    activity: ActivityDetector
+    note: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Names what was chosen in results."""
+        return f"{self.separation.identity}, {self.activity.identity}"
+
+    def listener(self, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Listener:
+        """A new listener for one recording."""
+        rate = windows.rate_hz
+        return Listener(windows, scorer, voice=self.separation.stream(rate), activity=self.activity.stream(rate))
+
+
+def choose_hearing(separation: str, activity: str, engine: Engine) -> Hearing:
+    """The stages of these names.
+
+    Raises:
+        SettingsError: there is no stage of a name.
+        WeightsError: the weights of one are not here, or are not what they should be.
+    """
+    chosen = choose_activity(activity)
+    return Hearing(choose_separation(separation, engine), chosen.detector, chosen.note)

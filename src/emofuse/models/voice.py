@@ -1,0 +1,106 @@
+"""The part of a bundle that listens: which windows of sound a net judges, and the net ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.calibration import Calibration
+from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.errors import BundleError, SettingsError
+from emofuse.runtime import Engine, Net
+
+OUTPUT = "logits"
+
+
+@dataclass(frozen=True)
+class Windowing:
+    """Windows of sound: `width` ticks every `step` ticks at `rate_hz`, each judged for `answers` equal stretches.
+
+    least_voice: ticks of voice that make a window worth judging.
+
+    Raises:
+        SettingsError: a length is no whole number of samples.
+
+    >>> from emofuse.core.time import ticks
+    >>> Windowing(12000, ticks(4), ticks(1.6)).samples
+    (48000, 19200)
+    """
+
+    rate_hz: int
+    width: int
+    step: int
+    answers: int = 1
+    least_voice: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rate_hz < 1 or self.answers < 1 or self.least_voice < 0:
+            raise SettingsError(
+                f"windows of sound: a rate of {self.rate_hz} Hz, {self.answers} answers and {self.least_voice} ticks "
+                "of voice make no sense."
+            )
+        for name in ("width", "step"):
+            length = getattr(self, name)
+            if length < 1 or length * self.rate_hz % TICKS_PER_SECOND:
+                raise SettingsError(
+                    f"windows of sound: a {name} of {length / TICKS_PER_SECOND:g} s is no whole number of samples at "
+                    f"{self.rate_hz} Hz; choose another."
+                )
+        if self.samples[0] % self.answers:
+            raise SettingsError(f"windows of sound: {self.samples[0]} samples cannot be parted into {self.answers}.")
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """Width and step in samples."""
+        return self.width * self.rate_hz // TICKS_PER_SECOND, self.step * self.rate_hz // TICKS_PER_SECOND
+
+
+@dataclass(frozen=True)
+class VoicePart:
+    """How a system judges sound: a net on windows of the waveform, each valid where somebody speaks.
+
+    separation: a name in `emofuse.speech`, of what takes the voice out of the sound.
+    activity: a name there, of what finds where there is voice.
+    """
+
+    net: Path
+    windows: Windowing
+    calibration: Calibration
+    separation: str = "none"
+    activity: str = "none"
+
+
+class VoiceScorer:
+    """Windows of sound to calibrated probabilities.
+
+    Raises:
+        BundleError: the net does not fit the windows and the labels.
+    """
+
+    batch = 8
+
+    def __init__(self, part: VoicePart, engine: Engine, *, classes: int) -> None:
+        self._part, self._net = part, Net(part.net, engine)
+        answers, width = part.windows.answers, part.windows.samples[0]
+        if OUTPUT not in self._net.outputs:
+            raise BundleError(f"{part.net}: the net has no output {OUTPUT!r}; get the bundle again.")
+        found = self._net(np.zeros((1, width), np.float32), OUTPUT).shape[1:]
+        self._shape = (classes,) if answers == 1 else (answers, classes)
+        if found != self._shape:
+            raise BundleError(
+                f"{part.net}: gives {list(found)} numbers for a window, but {list(self._shape)} are needed for its "
+                "answers and labels; the bundle is mislabelled, get it again."
+            )
+        self._classes = classes
+
+    def __call__(self, waves: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Waveforms float32 [n, samples] -> probabilities float32 [n, answers, classes]."""
+        rows = [self._net(waves[n : n + self.batch], OUTPUT) for n in range(0, len(waves), self.batch)]
+        if not rows:
+            return np.zeros((0, self._part.windows.answers, self._classes), np.float32)
+        logits = np.concatenate(rows)
+        judged = self._part.calibration(logits.reshape(-1, self._classes))
+        return judged.reshape(len(waves), -1, self._classes)

@@ -1,0 +1,69 @@
+"""What is done to sound before it is judged, by name: taking the voice out of it, and finding where there is voice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emofuse.core.registry import nearest
+from emofuse.errors import SettingsError, WeightsError
+from emofuse.models import weights
+from emofuse.runtime import Engine
+from emofuse.speech import ActivityDetector, EnergyDetector, Everywhere, Separation, Unseparated
+
+SEPARATIONS = ("none", "spleeter")
+ACTIVITIES = ("auto", "silero", "energy", "none")
+
+
+@dataclass(frozen=True)
+class ChosenActivity:
+    """A detector of voice, and why it is not the one that was hoped for (or "")."""
+
+    detector: ActivityDetector
+    note: str = ""
+
+
+def choose_separation(name: str, engine: Engine) -> Separation:
+    """The separation of a name.
+
+    Raises:
+        SettingsError: no such separation.
+        WeightsError: its weights are not here, or are not what they should be.
+
+    >>> choose_separation("none", Engine(1)).identity
+    'none'
+    """
+    if name not in SEPARATIONS:
+        raise SettingsError(f"separation {name!r}: unknown{nearest(name, SEPARATIONS)}; choose {_all(SEPARATIONS)}.")
+    if name == "none":
+        return Unseparated()
+    from emofuse.speech.spleeter import Spleeter
+
+    vocals, accompaniment = weights.fetch_set(weights.known("spleeter"))
+    return Spleeter(vocals, accompaniment, threads=engine.cores, providers=engine.providers)
+
+
+def choose_activity(name: str) -> ChosenActivity:
+    """The voice activity detector of a name; `auto` takes Silero where its net is, and energy otherwise.
+
+    Raises:
+        SettingsError: no such detector.
+        WeightsError: "silero" is wanted, but its net is not here, or what is here is another.
+    """
+    if name not in ACTIVITIES:
+        raise SettingsError(f"voice activity {name!r}: unknown{nearest(name, ACTIVITIES)}; choose {_all(ACTIVITIES)}.")
+    if name == "none":
+        return ChosenActivity(Everywhere())
+    if name == "energy":
+        return ChosenActivity(EnergyDetector())
+    from emofuse.speech.silero import SileroDetector
+
+    try:
+        return ChosenActivity(SileroDetector(weights.fetch(weights.known("silero"))))
+    except WeightsError as error:
+        if name == "silero":
+            raise
+        return ChosenActivity(EnergyDetector(), f"voice is found by its energy, since Silero is not here: {error}")
+
+
+def _all(names: tuple[str, ...]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,251 @@
+"""Weights that are not in the package: where they come from, and fetching them once, checked by SHA-256.
+
+Looked for in the folders of EMOFUSE_WEIGHTS (several are divided as in PATH), then in the user's cache. Those whose
+checksum is not known here are never downloaded: a user brings them, and who loads them checks that they fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from emofuse.core.files import atomic, file_digest
+from emofuse.core.registry import nearest
+from emofuse.errors import WeightsError
+
+VARIABLE = "EMOFUSE_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights, or some that belong together: what they are and how to know them.
+
+    sha256: None where a user has to bring them; `bring` then says how.
+    sets: names of files that belong together, the best set first; empty for `file` alone.
+    packed: folders that their archives unpack to. package: an installed one that may have them, and the folder in it.
+    """
+
+    name: str
+    file: str
+    url: str
+    sha256: str | None
+    licence: str
+    what: str
+    bring: str = ""
+    sets: tuple[tuple[str, ...], ...] = ()
+    packed: tuple[str, ...] = ()
+    package: tuple[str, str] | None = None
+
+
+_YUNET = (
+    "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/02246e79b1e976c83d1e135a85e0628120c93769/onnx"
+)
+_SEPARATION = "https://github.com/k2-fsa/sherpa-onnx/releases/download/source-separation-models"
+_STEMS = "sherpa-onnx-spleeter-2stems"
+KNOWN = {
+    w.name: w
+    for w in (
+        Weights(
+            name="yunet",
+            file="yunet_n_dynamic.onnx",
+            url=f"{_YUNET}/yunet_n_dynamic.onnx",
+            sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
+            licence="Apache-2.0",
+            what="YuNet face detector with 5 landmarks",
+        ),
+        Weights(
+            name="spleeter",
+            file="vocals.fp32.onnx",
+            url=f"{_SEPARATION}/{_STEMS}.tar.bz2",
+            sha256=None,
+            licence="MIT",
+            what="Spleeter, 2 stems: voice and accompaniment",
+            bring=f"download and unpack {_SEPARATION}/{_STEMS}.tar.bz2",
+            sets=tuple((f"vocals{form}.onnx", f"accompaniment{form}.onnx") for form in (".fp32", "", ".int8", ".fp16")),
+            packed=(_STEMS, f"{_STEMS}-int8", f"{_STEMS}-fp16"),
+        ),
+        Weights(
+            name="silero",
+            file="silero_vad.onnx",
+            url="https://pypi.org/project/silero-vad/",
+            sha256=None,
+            licence="MIT",
+            what="Silero voice activity detector",
+            bring="pip install --no-deps silero-vad",
+            package=("silero_vad", "data"),
+        ),
+    )
+}
+
+
+def known(name: str) -> Weights:
+    """The entry of a name.
+
+    Raises:
+        WeightsError: there is no such name; the nearest is suggested.
+    """
+    if name not in KNOWN:
+        raise WeightsError(f"weights {name!r}: unknown{nearest(name, KNOWN)}; `emofuse weights list` shows all.")
+    return KNOWN[name]
+
+
+def cache() -> Path:
+    """Folder that fetched weights are kept in."""
+    return Path(platformdirs.user_cache_dir("emofuse")) / "weights"
+
+
+def folders() -> list[Path]:
+    """Folders that are searched, in order."""
+    named = [Path(p).expanduser() for p in os.environ.get(VARIABLE, "").split(os.pathsep) if p]
+    return [*named, cache()]
+
+
+def locate(weights: Weights) -> Path | None:
+    """The file, or the first of a set, if one of the folders has it.
+
+    Raises:
+        WeightsError: a file of this name is there, but its content is another, or others of its set are missing.
+    """
+    found = locate_set(weights)
+    return found[0] if found else None
+
+
+def locate_set(weights: Weights) -> tuple[Path, ...]:
+    """The files that belong together, in the order of `sets`, from the first folder that has them; none if none has.
+
+    Raises:
+        WeightsError: as `locate`.
+    """
+    lone = None
+    for folder in _places(weights):
+        for names in weights.sets or ((weights.file,),):
+            paths = tuple(folder / name for name in names)
+            there = [path.is_file() for path in paths]
+            if all(there):
+                _check(weights, paths)
+                return paths
+            if any(there):
+                lone = lone or (paths[there.index(True)], names[there.index(False)])
+    if lone:
+        raise WeightsError(f"{lone[0]}: {lone[1]} belongs beside it, but is not there; {weights.bring}.")
+    return ()
+
+
+def fetch(weights: Weights, *, timeout_seconds: float = 20) -> Path:
+    """The file, or the first of a set, from one of the folders, or else downloaded into the cache.
+
+    Raises:
+        WeightsError: it cannot be downloaded, or what came is something else; or it is for the user to bring.
+    """
+    if weights.sha256 is None:
+        return fetch_set(weights)[0]
+    if (found := locate(weights)) is not None:
+        return found
+    path = cache() / weights.file
+    with atomic(path) as partial:
+        _download(weights, partial, timeout_seconds)
+    return path
+
+
+def fetch_set(weights: Weights) -> tuple[Path, ...]:
+    """The files that belong together, which a user has to bring.
+
+    Raises:
+        WeightsError: they are not here; the message says how to get them and where to put them.
+    """
+    found = locate_set(weights)
+    if not found:
+        names = " and ".join((weights.sets or ((weights.file,),))[0])
+        where = f"put {names} into a folder of `emofuse weights path`, or set {VARIABLE} to a folder that has them"
+        how = f"{weights.bring}, or {where}" if weights.package else f"{weights.bring}, then {where}"
+        raise WeightsError(f"weights {weights.name}: not on this machine; {how}.")
+    return found
+
+
+def convert(path: Path, name: str, *, out: Path | None = None) -> Path:
+    """Published weights of a net for training as safetensors, in the cache unless `out` says where.
+
+    Raises:
+        WeightsError: the file is missing or not that of `name`, or torch is not installed.
+        OutputError: the file cannot be written.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file; give the weights as they were published.")
+    try:
+        from emofuse.nets.pretrained import import_weights
+    except ImportError as error:
+        raise WeightsError(f"reading them needs {error.name}; pip install 'emofuse[train]'.") from None
+    return import_weights(path, name, out=out or cache() / f"{name}.safetensors")
+
+
+def _places(weights: Weights) -> list[Path]:
+    """Folders in which these weights may be."""
+    places = [place for folder in folders() for place in (folder, *(folder / name for name in weights.packed))]
+    if weights.package is not None:
+        name, inside = weights.package
+        found = importlib.util.find_spec(name)  # finds a package without importing it
+        places += [Path(path) / inside for path in (found and found.submodule_search_locations) or ()]
+    return places
+
+
+def _check(weights: Weights, paths: tuple[Path, ...]) -> None:
+    if weights.sha256 is None:
+        return
+    found = file_digest(paths[0])
+    if found != weights.sha256:
+        raise WeightsError(
+            f"{paths[0]}: SHA-256 is {found[:12]}..., {weights.name} has {weights.sha256[:12]}...; "
+            f"delete the file and run `emofuse weights fetch {weights.name}`."
+        )
+
+
+def _download(weights: Weights, partial: Path, timeout_seconds: float) -> None:
+    try:
+        with urllib.request.urlopen(weights.url, timeout=timeout_seconds) as answer:
+            content = _Hashed(partial)
+            with content:
+                shutil.copyfileobj(answer, content, 1 << 20)
+    except OSError as error:
+        if error.filename == str(partial):
+            raise
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        reason = getattr(error, "reason", error)
+        raise WeightsError(
+            f"weights {weights.name}: cannot be fetched from {weights.url} ({reason}). Are you offline? "
+            f"Put {weights.file} into a folder and set {VARIABLE} to that folder."
+        ) from None
+    if content.hexdigest() != weights.sha256:
+        raise WeightsError(
+            f"weights {weights.name}: what {weights.url} sent has SHA-256 {content.hexdigest()[:12]}..., "
+            f"expected {str(weights.sha256)[:12]}...; nothing was kept. Try again, or get the file elsewhere."
+        )
+
+
+class _Hashed:
+    """A file being written whose hash is known at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._sha = hashlib.sha256()
+
+    def write(self, block: bytes) -> int:
+        self._sha.update(block)
+        return self._file.write(block)
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+    def __enter__(self) -> _Hashed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()

@@ -1,0 +1,96 @@
+"""Pictures of a prediction. Draws what it is given; computes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emofuse.core.files import atomic
+from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.inference.prediction import EVERYBODY, VOICE_ONLY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from emofuse.inference.prediction import Prediction
+
+# Okabe and Ito's palette: told apart by colour-blind readers too, and in print.
+COLOURS = ("#8c8c8c", "#d55e00", "#009e73", "#7b4ea3", "#e69f00", "#0072b2", "#cc79a7", "#56b4e9")
+_PERSONS_SHOWN = 8
+_NAMED_SHARE = 0.05  # segments shorter than this share of the video get no name
+
+
+def draw_timeline(prediction: Prediction, path: Path) -> None:
+    """A PNG with one band per person, or one for the voice: probabilities stacked over time, blank where there is none.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    shown = [p for p in sorted(prediction.scores) if p or not _nobody(prediction)][:_PERSONS_SHOWN]
+    figure = Figure(figsize=(11, 1.3 + 1.9 * max(len(shown), 1)), layout="constrained")
+    bands = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
+    for band, person in zip(bands, shown, strict=False):
+        _band(band, prediction, person)
+    if not shown:
+        lacks = "no voice found" if prediction.heard_alone else "no face found"
+        bands[0].text(0.5, 0.5, lacks, ha="center", va="center", transform=bands[0].transAxes)
+        bands[0].set_yticks([])
+    more = len(prediction.persons) - len([p for p in shown if p])
+    title = prediction.file + (f"  ({more} more persons are in the table)" if more else "")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    used = ", ".join(f"{part}: {by}" for part, by in used_for(prediction).items())
+    bands[0].set_title(used, loc="right", fontsize=8, color="#707070", pad=16)
+    if shown:
+        handles, labels = bands[0].get_legend_handles_labels()
+        if any(VOICE_ONLY in prediction.statuses(p) for p in shown):
+            handles.append(Patch(facecolor="#e8e8e8", edgecolor="#c0c0c0"))
+            labels.append("pale: voice alone")
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    bands[-1].set_xlabel("time (s)")
+    if len(prediction.timeline):
+        bands[-1].set_xlim(0, prediction.timeline.end[-1] / TICKS_PER_SECOND)
+    with atomic(path) as partial:
+        # No creation date or version in the file: equal results give equal bytes.
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+
+
+def used_for(prediction: Prediction) -> dict[str, str]:
+    """What faces were found and the voice was heard by, in a word each; no faces where there was sound alone.
+
+    >>> from emofuse.inference.prediction import Prediction
+    >>> used_for(Prediction.empty("x.mp4", about={"detector": "yunet:0123", "hearing": "none, energy:4567"}))
+    {'face': 'yunet', 'voice': 'energy'}
+    """
+    detector = None if prediction.heard_alone else prediction.about.get("detector")
+    names = {"face": detector, "voice": prediction.about.get("hearing")}
+    words = {part: [word.split(":")[0] for word in name.split(", ")] for part, name in names.items() if name}
+    return {part: " and ".join([w for w in said if w != "none"]) or "all of it" for part, said in words.items()}
+
+
+def _nobody(prediction: Prediction) -> bool:
+    """Whether there is nothing to draw of those who are not told apart."""
+    scores = prediction.scores.get(EVERYBODY)
+    return scores is not None and len(prediction.part_names) > 1 and not scores.valid.any()
+
+
+def _band(axes: Axes, prediction: Prediction, person: int) -> None:
+    scores = prediction.scores[person]
+    edges = np.repeat(np.append(scores.timeline.start, scores.timeline.end[-1:]), 2)[1:-1] / TICKS_PER_SECOND
+    shares = np.repeat(scores.probabilities(), 2, axis=0).T
+    axes.stackplot(edges, shares, labels=scores.label_set.names, colors=COLOURS[: len(scores.label_set)], linewidth=0)
+    length = prediction.timeline.end[-1] / TICKS_PER_SECOND
+    for s in (s for s in prediction.segments() if s.person == (person or None)):
+        if s.status == VOICE_ONLY:
+            axes.axvspan(s.start, s.end, facecolor="white", alpha=0.55, linewidth=0)
+        if s.end - s.start >= _NAMED_SHARE * length:
+            name = s.emotion or s.status.replace("_", " ")
+            axes.text((s.start + s.end) / 2, 1.03, name, ha="center", va="bottom", fontsize=8, color="#404040")
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_ylabel(f"person {person}" if person else "voice")
+    axes.spines[["top", "right"]].set_visible(False)

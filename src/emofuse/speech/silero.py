@@ -1,0 +1,72 @@
+"""Voice activity by the Silero net: speech in many languages, told from noise and, less surely, from music.
+
+Its package brings the net as ONNX; only that file is read, so neither the package nor torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from emofuse.core.files import digest, file_digest
+from emofuse.errors import WeightsError
+from emofuse.speech.activity import RATE_HZ, Around, Bools, FrameActivity
+from emofuse.speech.onnx_nets import CPU, open_net
+from emofuse.speech.stream import Floats
+
+CONTEXT = 64  # samples before each frame that the net is given too
+STATE = (2, 1, 128)
+THRESHOLD = 0.5
+
+
+class SileroDetector:
+    """Voice is what the Silero net says with a probability of a half or more, 0.2 s after it and 0.1 s before it.
+
+    model: `silero_vad.onnx` of version 5 or 6.
+
+    Raises:
+        WeightsError: the file is missing, damaged or another network.
+    """
+
+    AROUND = Around(before=6, after=3)
+
+    def __init__(self, model: Path, *, providers: Sequence[str] = CPU) -> None:
+        # The net is so small that a second thread costs more than it gains.
+        self._net = open_net(model, "Silero", threads=1, providers=providers)
+        names = {value.name for value in (*self._net.get_inputs(), *self._net.get_outputs())}
+        if names != {"input", "state", "sr", "output", "stateN"}:
+            raise WeightsError(
+                f"Silero: {model} is another network ({', '.join(sorted(names))}); "
+                "give silero_vad.onnx of silero-vad 5 or 6."
+            )
+        settings = {"model": file_digest(model), "threshold": THRESHOLD, **asdict(self.AROUND)}
+        self.identity = f"silero:{digest(settings)[:12]}"
+
+    def stream(self, rate_hz: int) -> FrameActivity:
+        """A fresh stream."""
+        return FrameActivity(SileroFrames(self._net), self.AROUND, rate_hz)
+
+
+class SileroFrames:
+    """Judges frames of 32 ms; the net remembers what it heard before."""
+
+    frame = 512
+
+    def __init__(self, net: ort.InferenceSession) -> None:
+        self._net = net
+        self._state = np.zeros(STATE, np.float32)
+        self._context = np.zeros(CONTEXT, np.float32)
+
+    def __call__(self, frames: Floats) -> Bools:
+        said = np.zeros(len(frames), np.float32)
+        for n, frame in enumerate(frames):
+            heard = np.append(self._context, frame)[None]
+            given = {"input": heard, "state": self._state, "sr": np.array(RATE_HZ)}
+            probability, self._state = self._net.run(["output", "stateN"], given)
+            said[n] = probability[0, 0]
+            self._context = frame[-CONTEXT:]
+        return np.asarray(said >= THRESHOLD)

@@ -1,0 +1,82 @@
+"""Sound of clips for training: decoded and separated once, kept by digest, its windows found as in prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.files import atomic, digest, file_digest
+from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.core.types import Clip
+from emofuse.errors import DataError
+from emofuse.inference.voice_setup import Hearing
+from emofuse.inference.voice_windows import Floats, VoiceScore
+from emofuse.media.audio import AudioReader, Sound
+from emofuse.media.container import media_streams
+from emofuse.models.voice import Windowing
+from emofuse.speech import Unseparated
+
+_BLOCK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """The sound of clips at the rate of some windows, each file read once and kept in `folder` under its digest."""
+
+    windows: Windowing
+    hearing: Hearing
+    folder: Path
+
+    def path(self, clip: Clip) -> Path | None:
+        """Where the samples of a clip are: float32, one after the other, from clip time 0. None where it has no sound.
+
+        Raises:
+            DataError: the clip has no file.
+            MediaError: its sound cannot be read.
+        """
+        file = clip.audio or clip.video
+        if file is None:
+            raise DataError(f"{clip.id}: has neither a video nor a sound file.")
+        if not media_streams(file)[1]:
+            return None
+        rate = self.windows.rate_hz
+        name = {"sound": file_digest(file), "rate_hz": rate, "separation": self.hearing.separation.identity}
+        path = self.folder / f"{digest(name)}.f32"
+        if not path.exists():
+            with atomic(path) as partial, partial.open("wb") as out, AudioReader(file, rate_hz=rate) as reader:
+                voice = self.hearing.separation.stream(rate)
+                for block in reader.blocks(_BLOCK_SECONDS):
+                    for clean in voice.push(block):
+                        out.write(clean.samples.tobytes())
+                for clean in voice.close():
+                    out.write(clean.samples.tobytes())
+        return path
+
+    def heard(self, path: Path, scorer: Callable[[Floats], Floats]) -> Iterator[VoiceScore]:
+        """What a listener says of kept samples."""
+        return self._heard(path, self.windows, scorer)
+
+    def spans(self, path: Path) -> list[tuple[int, int]]:
+        """Start and end, in ticks, of the windows of kept samples that have voice enough."""
+        whole = replace(self.windows, answers=1)
+        found = self._heard(path, whole, lambda waves: np.zeros((len(waves), 1, 1), np.float32))
+        return [(s.start, s.end) for s in found if s.probabilities is not None]
+
+    def _heard(self, path: Path, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Iterator[VoiceScore]:
+        rate = windows.rate_hz
+        separated = replace(self.hearing, separation=Unseparated())
+        listener = separated.listener(windows, scorer)
+        samples, size = mapped(path), round(_BLOCK_SECONDS * rate)
+        for first in range(0, len(samples), size):
+            block = np.array(samples[first : first + size])
+            yield from listener.push(Sound(block, first * TICKS_PER_SECOND // rate, rate))
+        yield from listener.close()
+
+
+def mapped(path: Path) -> NDArray[np.float32]:
+    """Kept samples, read from the disk as they are needed."""
+    return np.memmap(path, np.float32, "r") if path.stat().st_size else np.zeros(0, np.float32)

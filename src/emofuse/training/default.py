@@ -1,0 +1,318 @@
+"""The net on faces of the default bundle: what it is trained on, how, and how it is written down.
+
+Nets that err differently judge as one: a compact net that knows nothing but FER-2013, and MobileFaceNet, which starts
+from identities and answers twice, as FER-2013's labels say it and as FER+'s annotators do. MobileFaceNet is trained
+once with each of two seeds; what these and the compact net say together of the training faces then teaches the first
+one again, and it alone is kept.
+`emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR` makes them again.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from emofuse import __version__, metrics
+from emofuse.core.calibration import Calibration, best_calibration
+from emofuse.core.colour import Colour
+from emofuse.core.files import array_bytes, digest, write_bytes
+from emofuse.core.labels import AFFWILD2
+from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, SIZE, FaceImages, Fer2013
+from emofuse.errors import SettingsError
+from emofuse.faces.crop import fer_crop
+from emofuse.models.bundle import write_manifest
+from emofuse.models.face import OUTPUT
+from emofuse.nets import mobilefacenet, pretrained
+from emofuse.nets.committee import Committee, TwoOpinions, together
+from emofuse.nets.compact import CompactFace
+from emofuse.nets.resized import Resized
+from emofuse.training import loop as fit
+from emofuse.training.loop import FitSettings
+
+NET = "face.onnx"
+START = "mobilefacenet"  # pretrained weights that some of the nets start from
+COMPACT, MOBILE, TAUGHT = "compact", "mobile", "taught"  # trainings: folders, and where progress is told
+MOBILE_SIZE = 64
+OPINIONS = ("labels", "votes")
+PREPARE_MOBILE = fit.Faces(
+    size=MOBILE_SIZE,
+    augment=fit.VideoAugment(
+        turn_degrees=12,
+        scale=1.15,
+        shift=0.05,
+        blur=0.014,
+        side_light=0.35,
+        contrast=0.25,
+        noise=0.02,
+        compression=1.2,
+    ),
+)
+
+
+_COMPACT = FitSettings(epochs=28, polish_epochs=5)
+_MOBILE = FitSettings(
+    epochs=17,
+    polish_epochs=2,
+    batch=64,
+    optimiser="adamw",
+    lr=1e-3,
+    polish_lr=1e-4,
+    weight_decay=1e-2,
+    warmup_epochs=0.5,
+    label_smoothing=0.05,
+    average_decay=0.998,
+)
+_TAUGHT = replace(_MOBILE, epochs=15, lr=6e-4, polish_lr=6e-5, label_smoothing=0.0, seed=10)
+
+
+@dataclass(frozen=True)
+class DefaultSettings:
+    """How the nets are trained, and how much each counts.
+
+    mobile_seeds: MobileFaceNet is trained once with each; the first one is taught again.
+    votes_share: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
+        alone. teacher_share: the part of what all nets say in the targets of the net that is taught.
+    compact_share: how much the compact net counts in the answer as the labels, 0 to 1; MobileFaceNets share the rest.
+    labels_share: how much the answer as the labels counts beside that as FER+, 0 to 1; chosen, as is
+        `compact_share`, on the public test part.
+
+    Raises:
+        SettingsError: there is no seed, or a share is not in 0 to 1.
+    """
+
+    compact: FitSettings = _COMPACT
+    mobile: FitSettings = _MOBILE
+    taught: FitSettings = _TAUGHT
+    mobile_seeds: tuple[int, ...] = (0, 1)
+    votes_share: float = 0.4
+    teacher_share: float = 0.5
+    compact_share: float = 0.3
+    labels_share: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not self.mobile_seeds:
+            raise SettingsError("default: mobile_seeds is empty; give one seed for each MobileFaceNet, as 0,1.")
+        for name in ("votes_share", "teacher_share", "compact_share", "labels_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"default: {name} is {getattr(self, name)}; give 0 to 1.")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How everything is trained, the folder from whose checkpoints it goes on, and who is told of each epoch of the net
+    of a name."""
+
+    settings: DefaultSettings
+    out: Path
+    report: Callable[[str, fit.Epoch], None]
+
+    def learn(self, name: str, net: Any, examples: fit.Data, settings: FitSettings) -> None:
+        """Train a net, going on from the folder of its name."""
+        watch = fit.Watch(epoch=partial(self.report, name))
+        fit.fit(net, examples, settings=settings, folder=self.out / name, watch=watch)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured on one part of FER-2013, all fractions: by the original labels, and by FER+'s votes where they
+    decide, by each of FERPLUS_RULES: "images", "accuracy", "uar".
+    """
+
+    images: int
+    accuracy: float
+    uar: float
+    calibration_error: float
+    recall: dict[str, float]
+    ferplus: dict[str, dict[str, float]]
+
+
+def train(data: Path, weights: Path, training: Training) -> None:
+    """Train all nets on FER-2013, going on from checkpoints, and write the bundle beside them.
+
+    The public test part chooses the epochs and the calibration; the private test part is measured once, on the
+    exported net's torch original, and changes nothing.
+
+    Args:
+        weights: MobileFaceNet as it knows identities.
+    Raises:
+        DataError: the data set cannot be read.
+        WeightsError: the weights are others.
+        OutputError: the folder cannot be written.
+    """
+    faces, seeds = Fer2013(data), training.settings.mobile_seeds
+    mobiles = [trained_mobile(faces, weights, training, seed=seed) for seed in seeds]  # first: weights may be wrong
+    compact = trained_compact(faces, training)
+    targets = taught_targets(clear_faces(faces), compact, mobiles, training)
+    taught = taught_mobile(faces, targets, mobiles[0], training)
+    write(training.out, faces, compact, taught, training.settings)
+
+
+def trained_compact(data: Fer2013, training: Training) -> Any:
+    """CompactFace from nothing."""
+    learnt, validation, settings = data.part("train"), data.part("public-test"), training.settings
+    net = fit.fresh(CompactFace, seed=settings.compact.seed)
+    examples = fit.Data(
+        fit.Examples(
+            learnt.faces,
+            learnt.targets(votes_share=settings.votes_share),
+            polish_targets=learnt.targets(votes_share=0),
+        ),
+        fit.Examples(validation.faces, validation.targets(votes_share=0)),
+    )
+    training.learn(COMPACT, net, examples, settings.compact)
+    return net
+
+
+def trained_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoOpinions:
+    """MobileFaceNet from identities, on the clear faces."""
+    identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
+    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
+    pretrained.load_pretrained(start, weights, name=START, head=pretrained.Head.FRESH)
+    assert isinstance(start, mobilefacenet.MobileFaceNet)
+    net = TwoOpinions(mobilefacenet.at_size(start, MOBILE_SIZE))
+    settings = replace(training.settings.mobile, seed=seed)
+    training.learn(f"{MOBILE}-{seed}", net, _clear_examples(data, two_targets(clear_faces(data))), settings)
+    return net
+
+
+def taught_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoOpinions, training: Training) -> TwoOpinions:
+    """A trained MobileFaceNet that has learnt the same faces again, by `taught_targets`."""
+    net = copy.deepcopy(start)
+    training.learn(TAUGHT, net, _clear_examples(data, targets), training.settings.taught)
+    return net
+
+
+def clear_faces(data: Fer2013) -> FaceImages:
+    """The training faces of which most annotators see one of the seven emotions."""
+    learnt = data.part("train")
+    return learnt.some(learnt.clear)
+
+
+def taught_targets(
+    faces: FaceImages, compact: Any, mobiles: Sequence[TwoOpinions], training: Training
+) -> NDArray[np.float32]:
+    """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
+
+    Labels of the faces are noisy, and nets that saw them once know which are unlikely. What they say is kept in the
+    training's folder: a checkpoint belongs to its targets, which may differ in the last bit on another machine.
+    Source: Furlanello et al. 2018, Born-Again Neural Networks.
+    """
+    given, settings = two_targets(faces), training.settings
+    decides = {k: v for k, v in asdict(settings).items() if k not in ("taught", "teacher_share", "labels_share")}
+    of = digest(decides | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
+    path = training.out / f"teacher-{of[:16]}.safetensors"
+    try:
+        teacher = load_file(path)["said"]
+    except (OSError, SafetensorError, KeyError):  # not there, or not whole: it is made anew
+        nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
+        said = [fit.predict(net, faces.faces).logits for net in nets]
+        teacher = together(said, shares_of(len(mobiles), settings))
+        write_bytes(path, array_bytes({"said": teacher}))
+    known = given.any(axis=2, keepdims=True)
+    return np.where(known, (1 - settings.teacher_share) * given + settings.teacher_share * teacher, teacher)
+
+
+def shares_of(mobiles: int, settings: DefaultSettings) -> tuple[list[float], list[float]]:
+    """How much the compact net and each MobileFaceNet count, by each of OPINIONS; the compact net has but one."""
+    share = settings.compact_share
+    return [share, *[(1 - share) / mobiles] * mobiles], [0.0, *[1 / mobiles] * mobiles]
+
+
+def committee(
+    compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings, *, labels_share: float | None = None
+) -> Committee:
+    """All nets as one; the compact net comes first.
+
+    Args:
+        labels_share: that of the settings unless said; 1 and 0 are pure answers.
+    """
+    part = settings.labels_share if labels_share is None else labels_share
+    members = [compact, *(Resized(net, MOBILE_SIZE) for net in mobiles)]
+    return Committee(members, shares_of(len(mobiles), settings), (part, 1 - part)).eval()
+
+
+def two_targets(faces: FaceImages) -> NDArray[np.float32]:
+    """What both opinions should be, float32 [n, 2, 7]; that of FER+ is all zero where nobody voted for a name."""
+    hard = np.eye(len(AFFWILD2), dtype=np.float32)[faces.labels]
+    votes = faces.votes / np.maximum(faces.votes.sum(axis=1, keepdims=True), 1)
+    return np.stack([hard, votes], axis=1)
+
+
+def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
+    """Put the trained nets together, measure them, and write the bundle."""
+    net = committee(compact, [mobile], settings)
+    parts = {name: data.part(name) for name in ("public-test", "private-test")}
+    logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
+    calibration = best_calibration(logits["public-test"], parts["public-test"].labels, biased=False)
+    figures = {name: asdict(figures_of(part, calibration(logits[name]))) for name, part in parts.items()}
+    error = fit.export_onnx(net, fit.face_example(SIZE), out / NET, outputs=("embedding", OUTPUT))
+    write_manifest(out, _manifest(settings, calibration, figures, error), files=(NET,))
+
+
+def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.Data:
+    """The clear faces with targets [n, 2, 7], and the public test part, which chooses the epoch."""
+    validation = data.part("public-test")
+    judged = fit.Examples(validation.faces, two_targets(validation))
+    return fit.Data(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
+
+
+def figures_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Figures:
+    """How right probabilities [n, 7] are of a part."""
+    guess = probabilities.argmax(axis=1)
+    counts = metrics.confusion(part.labels, guess, classes=len(AFFWILD2))
+    return Figures(
+        **_right(counts),
+        calibration_error=round(metrics.calibration_error(part.labels, probabilities), 4),
+        recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
+        ferplus={
+            name: _right(metrics.confusion(rule(part), guess, classes=len(AFFWILD2)))
+            for name, rule in FERPLUS_RULES.items()
+        },
+    )
+
+
+def _right(counts: NDArray[np.int64]) -> dict[str, Any]:
+    """Of how many images the truth is known, and how right guesses are of these, if there are any."""
+    images = int(counts.sum())
+    measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if images else {}
+    return {"images": images} | {name: round(float(value), 4) for name, value in measured.items()}
+
+
+def _manifest(
+    settings: DefaultSettings, calibration: Calibration, figures: dict[str, Any], error: float
+) -> dict[str, Any]:
+    return {
+        "name": "default-face",
+        "version": "4",
+        "labels": list(AFFWILD2.names),
+        "face": {
+            "net": NET,
+            "colour": Colour.GREY.value,
+            "mean": [0.0],
+            "scale": [255.0],
+            "crop": fer_crop(SIZE).to_json(),
+            "temperature": calibration.temperature,
+            "bias": list(calibration.bias),
+        },
+        "card": {
+            "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
+            "data": "FER-2013 training part, FER+ votes beside its labels",
+            "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
+            "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
+            "start": pretrained.known(START).source,
+            "settings": asdict(settings),
+            "emofuse": __version__,
+            "onnx_largest_error": error,
+            "figures": figures,
+        },
+    }

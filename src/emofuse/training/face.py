@@ -1,0 +1,265 @@
+"""Training a visual system: fine-tune its net on faces, embed all faces once, fit a head on windows, write a bundle.
+
+Every stage leaves its result in the folder (checkpoint, net, faces, embeddings), so that a killed training goes on.
+Processes that torchrun started share the training of the net; all the rest is done by the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emofuse import __version__, heads, metrics
+from emofuse.core.align import pool
+from emofuse.core.calibration import Calibration, best_calibration
+from emofuse.core.colour import Colour
+from emofuse.core.files import file_digest
+from emofuse.core.time import Ints
+from emofuse.core.types import Clip, Scores
+from emofuse.datasets.dataset import DataSet, Fer2013
+from emofuse.errors import SettingsError
+from emofuse.evaluation.evaluate import aligned, confusions
+from emofuse.faces.crop import FRAMINGS, identity_crop
+from emofuse.models.bundle import Bundle, load, write_manifest
+from emofuse.models.detectors import Chosen
+from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
+from emofuse.nets import pretrained
+from emofuse.nets.grey import Evened, FromGrey
+from emofuse.nets.resized import Resized
+from emofuse.runtime import Engine
+from emofuse.systems.spec import FaceNet, System
+from emofuse.training import loop as fit
+from emofuse.training.face_cache import Embeddings, FaceSource
+from emofuse.training.face_examples import FacesOfClips, FacesOfFer2013
+from emofuse.training.loop.distributed import team
+from emofuse.training.training_run import WEIGHTS, Learned, Place, figures, learn, shipped, start, without_weights
+from emofuse.training.window_head import fit_head
+
+NET, HEAD = "face.onnx", "head.safetensors"
+
+
+def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detector: Chosen) -> Bundle | None:
+    """Train a visual system on the train part of a data set, choosing on its validation part; the bundle is in `out`.
+
+    A net that was trained is there too, as weights that other systems can start from.
+
+    Args:
+        detector: finds faces where the data set brings none.
+    Returns:
+        The bundle; None in all processes of torchrun but the first.
+    Raises:
+        DataError: a part is missing, or has no labelled face.
+        WeightsError: the pretrained weights are missing or others.
+        SettingsError: a setting does not fit the data.
+    """
+    if not system.fit.epochs and system.window is None:
+        raise SettingsError(
+            f"{system.name}: fit.epochs is 0 and there is no head, so nothing is learned; set fit.epochs."
+        )
+    faces = _faces(system, data, place, detector)
+    net, begun = _net(system, place, classes=len(data.label_set))
+    with team(fit.device(place.machine.device)) as members:
+        if not members.first:
+            place = replace(place, say=lambda _: None)
+        learned = None
+        if system.fit.epochs:
+            both = _prepare(system), _prepare(system, augment=False)
+            parts = partial(faces.examples, say=place.say)
+            learned = learn(_seeing(net, system.face), parts, both, system.fit, place=place, members=members)
+        if not members.first:
+            return None
+    card: dict[str, Any] = {"data": data.name, **begun}
+    if isinstance(data, Fer2013):
+        card["licence"] = f"{card['licence']}; {data.terms}"
+    if learned:
+        about = {"licence": card["licence"], "data": data.name, "start": system.face.weights}
+        pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
+    even = Calibration.none(len(data.label_set))
+    part = _part(system, faces, best_calibration(learned.logits, learned.truth) if learned else even, place.out)
+    card["onnx_largest_error"] = _export(net, system, part)
+    if isinstance(faces, FacesOfClips):
+        said, windows = _figures_of_clips(system, part, faces.source, place)
+        card["examples"] = learned.examples if learned else windows
+    else:
+        assert learned is not None
+        card["examples"] = learned.examples
+        said = {"images": len(learned.truth)} | figures(_one_by_one(learned, part.calibration))
+    _write(system, part, data, card | {"figures": {"validation": said}})
+    return load(place.out)
+
+
+def _faces(system: System, data: DataSet | Fer2013, place: Place, detector: Chosen) -> FacesOfClips | FacesOfFer2013:
+    face = system.face
+    if isinstance(data, Fer2013):
+        if system.window is not None:
+            raise SettingsError(
+                f"{system.name}: judges windows of clips, but FER-2013 has single faces; train a net without windows "
+                "on it, such as mobile-fer, or give clips."
+            )
+        return FacesOfFer2013(data, face.votes_share)
+    return FacesOfClips(_source(system, data, place.out, detector))
+
+
+# -- the net --------------------------------------------------------------------------------------------------
+
+
+def _net(system: System, place: Place, *, classes: int) -> tuple[Any, dict[str, Any]]:
+    """The net with its first weights, and what the card says of these."""
+    face, entry = system.face, pretrained.known(system.face.weights)
+    net = fit.fresh(lambda: entry.small(classes) if face.tiny else entry.build(classes), seed=system.fit.seed)
+    weights = place.weights or (None if face.scratch or face.tiny else shipped(entry.name))
+    if weights is None:
+        if not (face.scratch or face.tiny):
+            raise without_weights(system.name, entry.name, scratch="face.scratch")
+        return net, {"licence": entry.licence}
+    if face.scratch:
+        raise SettingsError(
+            f"{system.name}: face.scratch starts from random weights, --weights from {weights}; leave one out."
+        )
+    return net, start(net, entry.name, weights)
+
+
+def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
+    face = system.face
+    if face.augment not in fit.AUGMENTS:
+        raise SettingsError(f"face.augment {face.augment}: unknown; choose {', '.join(fit.AUGMENTS)}.")
+    changes = fit.AUGMENTS[face.augment]() if augment else None
+    if face.evened:
+        return fit.Faces(Colour.GREY, (0.0,), (1.0,), _size(system), changes)
+    return fit.Faces(face.colour, face.mean, face.scale, _size(system), changes)
+
+
+def _size(system: System) -> int:
+    face = system.face
+    return int(pretrained.known(face.weights).small(7).settings.size) if face.tiny else face.size
+
+
+def _seeing(net: Any, face: FaceNet) -> Any:
+    """The net behind what is done to faces in it, not before."""
+    return Evened(FromGrey(net, face.mean, face.scale)) if face.evened else net
+
+
+def _export(net: Any, system: System, part: FacePart) -> float:
+    side, size, face = part.crop.size, _size(system), system.face
+    example = fit.face_example(side, n=2, channels=part.input.colour.channels)
+    whole = _seeing(net, face)
+    whole = whole if size == side else Resized(whole, size)
+    if part.input.colour is Colour.GREY:
+        example = 255 * example
+        whole = whole if face.evened else FromGrey(whole, face.mean, face.scale)
+    return fit.export_onnx(whole, example, part.net, outputs=(EMBEDDING, OUTPUT))
+
+
+# -- the bundle -----------------------------------------------------------------------------------------------
+
+
+def _part(system: System, faces: FacesOfClips | FacesOfFer2013, calibration: Calibration, out: Path) -> FacePart:
+    face, window = system.face, None
+    if system.window is not None:
+        width, step = system.window.ticks
+        window = WindowPart(width, step, out / HEAD)
+    inputs = FaceInput(face.colour, face.mean, face.scale)
+    if faces.grey or face.evened or face.colour is Colour.GREY:
+        inputs = FaceInput(Colour.GREY, (0.0,), (1.0,))  # the exported net does the rest
+    return FacePart(out / NET, faces.crop, inputs, calibration, window)
+
+
+def _write(system: System, part: FacePart, data: DataSet | Fer2013, card: dict[str, Any]) -> None:
+    calibration = part.calibration
+    assert calibration is not None
+    judged = f", windows judged by {system.window.head.kind}" if system.window else ""
+    content: dict[str, Any] = {
+        "name": system.name,
+        "version": system.digest[:12],
+        "labels": list(data.label_set.names),
+        "face": {
+            "net": NET,
+            "colour": part.input.colour.value,
+            "mean": list(part.input.mean),
+            "scale": list(part.input.scale),
+            "crop": part.crop.to_json(),
+            "temperature": calibration.temperature,
+            "bias": list(calibration.bias),
+        },
+        "card": {
+            "what": f"{system.row}: {system.face.weights} on faces{judged}",
+            "emofuse": __version__,
+            "definition": system.to_json(),
+            **card,
+        },
+    }
+    files: tuple[str, ...] = (NET,)
+    if system.window is not None:
+        content["window"] = {"seconds": str(system.window.seconds), "step_seconds": str(system.window.step_seconds)}
+        content["window"]["head"] = HEAD
+        files = (NET, HEAD)
+    write_manifest(part.net.parent, content, files=files)
+
+
+# -- how well it does -----------------------------------------------------------------------------------------
+
+
+def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place: Place) -> tuple[dict[str, Any], int]:
+    """Fits the head, if there is one; then figures of the validation part, which nothing else was fitted on.
+
+    Also gives how many windows the head was fitted on.
+    """
+    data, outputs = source.data, _outputs(part, source, place.out)
+    head, windows = None, 0
+    if system.window is not None and part.window is not None:
+        head, windows = fit_head(system.window, outputs, data.part("train"), part.window.head, say=place.say)
+    clips = data.part("validation")
+    truths = [data.annotation(clip) for clip in clips]
+    said = [aligned(_scores(part, head, outputs, clip), t) for clip, t in zip(clips, truths, strict=True)]
+    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips)))), windows
+
+
+def face_scores(
+    system: System, bundle: Bundle, data: DataSet, folder: Path, *, detector: Chosen
+) -> Callable[[Clip], Scores]:
+    """What a trained system says of the clips of a data set, from the faces that it is trained on.
+
+    Args:
+        folder: where the training was, or another; faces and embeddings are kept there and not made twice.
+    """
+    part, head = bundle.face, bundle.window_head()
+    assert part is not None
+    outputs = _outputs(part, _source(system, data, folder, detector), folder)
+    return lambda clip: replace(_scores(part, head, outputs, clip), system=system.name)
+
+
+def _source(system: System, data: DataSet, folder: Path, detector: Chosen) -> FaceSource:
+    rate = Fraction(system.face.rate_hz).limit_denominator(1001) if system.face.rate_hz else None
+    if system.face.framing not in FRAMINGS:
+        raise SettingsError(f"face.framing {system.face.framing}: unknown; choose {', '.join(FRAMINGS)}.")
+    own = callable(getattr(data, "faces", None))
+    crop = identity_crop() if own else FRAMINGS[system.face.framing](system.face.side)
+    return FaceSource(data, crop, detector, folder / "faces", rate)
+
+
+def _outputs(part: FacePart, source: FaceSource, folder: Path) -> Embeddings:
+    output = EMBEDDING if part.window else OUTPUT
+    scorer = FaceScorer(part, Engine(), classes=len(source.data.label_set), output=output)
+    return Embeddings(source, scorer, file_digest(part.net), folder / "embeddings")
+
+
+def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip: Clip) -> Scores:
+    data, track = outputs.faces.data, outputs(clip)
+    values, timeline, valid = track.values, track.timeline, track.valid
+    if part.window is not None and head is not None:
+        timeline = part.window.timeline(int(data.timeline(clip).end[-1]))
+        pooled = pool(values, track.timeline, timeline, valid=valid)
+        values, valid = head.probabilities(pooled.functionals()), pooled.valid
+    return Scores(values, timeline, data.label_set, valid, data.name)
+
+
+def _one_by_one(learned: Learned, calibrate: Calibration | None) -> Ints:
+    """A confusion matrix for each face, int64 [faces, classes, classes]."""
+    guess = (calibrate(learned.logits) if calibrate else learned.logits).argmax(axis=1)
+    return metrics.confusion_of_each(learned.truth, guess, classes=learned.logits.shape[1])

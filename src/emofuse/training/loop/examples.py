@@ -1,0 +1,145 @@
+"""What is learned from: inputs that are read as they are needed, and soft targets that are kept in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.errors import ShapeError
+from emofuse.training.loop.prepare import Faces, Prepare
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Inputs(Protocol):
+    """Rows that are read when they are asked for: an array, a memory-mapped one, or files behind numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """An array [len(rows), ...] for rows int64 [n]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Inputs with soft targets.
+
+    inputs: as many rows as there are targets, of whatever the `Prepare` of the training takes.
+    targets: float32 [n, classes], or [n, steps, classes] for a net that answers for every step; each row sums to 1,
+        or is all zero where nobody has labelled: it counts nothing.
+    weights: float32 [n], how much each example counts in training; None for all the same.
+    polish_targets: those of the polish epochs, if they are others.
+    Raises:
+        ShapeError: lengths or shapes differ, or the targets are no shares.
+
+    >>> examples = Examples(np.zeros((3, 48, 48), np.uint8), np.eye(3, 7, dtype=np.float32))
+    >>> len(examples), examples.batch(np.array([2, 0])).shape
+    (3, (2, 48, 48))
+    """
+
+    inputs: Inputs
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
+    polish_targets: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets):
+            raise ShapeError(
+                f"examples: {len(self.inputs)} inputs, but {len(self.targets)} targets; give one target for each input."
+            )
+        _check_targets("targets", self.targets)
+        if self.polish_targets is not None:
+            _check_targets("polish_targets", self.polish_targets)
+            if self.polish_targets.shape != self.targets.shape:
+                raise ShapeError(
+                    f"examples: polish_targets have the shape {self.polish_targets.shape}, targets "
+                    f"{self.targets.shape}; give the same shape."
+                )
+        if self.weights is not None and not (
+            self.weights.shape == (len(self),) and np.isfinite(self.weights).all() and (self.weights >= 0).all()
+        ):
+            raise ShapeError(f"examples: weights must be {len(self)} numbers of at least 0, one for each input.")
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def classes(self) -> int:
+        """Columns of the targets."""
+        return int(self.targets.shape[-1])
+
+    def batch(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The inputs of some rows, in their order."""
+        return read(self.inputs, rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a training needs: examples to learn from, others to choose the epoch on, and how both are prepared."""
+
+    train: Examples
+    validation: Examples
+    prepare: Prepare = Faces()  # noqa: RUF009 (frozen)
+
+
+def read(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Some rows as a plain array in memory, as torch wants it: not memory-mapped, and free to be written to."""
+    return np.require(np.asarray(inputs[rows]), requirements=["C", "W"])
+
+
+def labels(targets: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The largest target of each row, int64 [...], or -1 where nobody has labelled.
+
+    >>> labels(np.array([[0.2, 0.8], [0, 0]], np.float32)).tolist()
+    [1, -1]
+    """
+    return np.where(targets.any(axis=-1), targets.argmax(axis=-1), -1)
+
+
+def _check_targets(name: str, targets: NDArray[np.float32]) -> None:
+    if targets.ndim not in (2, 3) or targets.dtype.kind != "f":
+        raise ShapeError(
+            f"examples: {name} are {targets.dtype} {targets.shape}; give float32 [n, classes] or [n, steps, classes]. "
+            "Class indices become targets by np.eye(classes, dtype=np.float32)[indices]."
+        )
+    sums = targets.sum(axis=-1)
+    wrong = ~((np.abs(sums - 1) < 1e-3) | ~targets.any(axis=-1)) | (targets.min(axis=-1, initial=0) < 0)
+    if wrong.any():
+        row = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise ShapeError(
+            f"examples: row {', '.join(map(str, row))} of {name} is no distribution over the classes (sum "
+            f"{sums[row]:.3g}); rows are at least 0 and sum to 1, or to 0 where nobody has labelled."
+        )
+
+
+def prefetched(load: Callable[[K], V], keys: Iterable[K], *, ahead: int) -> Generator[V, None, None]:
+    """`load` of each key in order, up to `ahead` of them early, in one background thread.
+
+    What `load` raises is raised here, at the place of its key.
+
+    >>> list(prefetched(lambda n: n * n, range(4), ahead=2))
+    [0, 1, 4, 9]
+    """
+    if ahead < 1:
+        yield from map(load, keys)
+        return
+    waiting: deque[Future[V]] = deque()
+    left = iter(keys)
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emofuse-read")
+    try:
+        waiting.extend(pool.submit(load, key) for key in islice(left, ahead))
+        while waiting:
+            value = waiting.popleft().result()
+            waiting.extend(pool.submit(load, key) for key in islice(left, 1))
+            yield value
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

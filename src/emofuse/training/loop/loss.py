@@ -1,0 +1,166 @@
+"""The loss: cross-entropy with soft targets, where classes, examples and steps can count differently.
+
+The loss of a step is the sum over its rows of weight times cross-entropy, divided by the sum of the weights. A row is
+an example, or a step of one in sequence-to-sequence training; a row of zeros is not labelled and weighs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from emofuse.core.class_weights import log_weights
+from emofuse.errors import SettingsError
+from emofuse.systems.training_settings import Balance, FitSettings, chosen
+from emofuse.training.loop.examples import Examples, labels
+
+Doubles = NDArray[np.float64]
+
+
+def inverse_weights(counts: NDArray[Any]) -> Doubles:
+    """Weight of each class: max(n) / n_c, as the authors train PANN; 1 for a class that does not occur.
+
+    >>> inverse_weights(np.array([80, 20, 0]))
+    array([1., 4., 1.])
+    """
+    return np.asarray(np.divide(counts.max(), counts, out=np.ones(len(counts)), where=counts > 0), np.float64)
+
+
+BALANCES: Mapping[str, Callable[[NDArray[Any], Balance], Doubles | None]] = MappingProxyType(
+    {
+        "equal": lambda counts, balance: None,
+        "log": lambda counts, balance: log_weights(counts, balance.mu),
+        "inverse": lambda counts, balance: inverse_weights(counts),
+    }
+)
+
+
+def class_weights(counts: NDArray[Any], balance: Balance) -> Doubles | None:
+    """Weights by the rule of a `Balance`, or None where all classes count the same.
+
+    Args:
+        counts: rows of each class in the training part (sums of the targets).
+    Raises:
+        SettingsError: an unknown rule, or weights that do not fit the classes.
+    """
+    if not balance.weights:
+        return chosen(BALANCES, balance.rule, "rule for class weights")(counts, balance)
+    weights = np.asarray(balance.weights, np.float64)
+    if len(weights) != len(counts) or not (weights > 0).all():
+        raise SettingsError(
+            f"fit: balance.weights are {len(weights)} for {len(counts)} classes; give one above 0 for each class."
+        )
+    return weights
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the loss needs of some rows.
+
+    values: [n, ..., classes], targets times their weights; weights: [n, ...], the weight of each row.
+    """
+
+    values: Tensor
+    weights: Tensor
+
+    def __getitem__(self, rows: Any) -> Targets:
+        return Targets(self.values[rows], self.weights[rows])
+
+    def mixed(self, share: Tensor) -> Targets:
+        """These targets for inputs that are `mixed` by the same shares."""
+        return Targets(mixed(self.values, share), mixed(self.weights, share))
+
+    def total(self) -> float:
+        """Sum of the weights; without weights exactly the number of labelled rows."""
+        return float(self.weights.sum(dtype=torch.float64))
+
+
+def targets_of(examples: Examples, settings: FitSettings, *, polish: bool = False) -> Targets:
+    """Smoothed and weighted targets of all training examples; class weights come from the main targets."""
+    main = tensor(examples.targets)
+    counts = main.reshape(-1, examples.classes).sum(dim=0, dtype=torch.float64).numpy()
+    balance = class_weights(counts, settings.balance)
+    values = main
+    if polish and examples.polish_targets is not None:
+        values = tensor(examples.polish_targets)
+    weights = values.any(dim=-1).float()
+    if settings.label_smoothing:
+        even = settings.label_smoothing / examples.classes
+        values = (values * (1 - settings.label_smoothing) + even) * weights.unsqueeze(-1)
+    if balance is not None:
+        values = values * torch.from_numpy(balance).float()
+        weights = values.sum(dim=-1)
+    if examples.weights is not None:
+        own = tensor(examples.weights).view(-1, *[1] * (weights.ndim - 1))
+        values, weights = values * own.unsqueeze(-1), weights * own
+    return Targets(values, weights)
+
+
+def tensor(values: NDArray[np.float32]) -> Tensor:
+    """An array as a tensor, also one that is read-only or memory-mapped."""
+    return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
+
+
+def cross_entropy(logits: Tensor, values: Tensor, total: float) -> Tensor:
+    """Cross-entropy of logits [n, ..., classes] against (weighted) targets of that shape, divided by `total`.
+
+    >>> cross_entropy(torch.zeros(2, 4), torch.eye(2, 4), 2.0).item() == torch.tensor(4.0).log().item()
+    True
+    """
+    # The order of these operations is that of torch's own cross_entropy, whose bits it gives without weights.
+    return -(logits.float().log_softmax(dim=-1) * values).sum() / total
+
+
+def mixed(values: Tensor, share: Tensor) -> Tensor:
+    """Each row mixed with its neighbour, 0 with 1, 2 with 3 and so on; an odd last one stays as it is.
+
+    The rows of a step are in random order, so a neighbour is any example; and neighbours are in one batch, however the
+    step is divided among processes.
+
+    Args:
+        share: float [n], how much of a row is its own.
+    Source: Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization; pairs of neighbours as in PANN.
+
+    >>> mixed(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 1.0, 0.5])).tolist()
+    [1.5, 2.0, 3.0]
+    """
+    other = torch.arange(len(values), device=values.device) ^ 1
+    other = torch.where(other < len(values), other, other - 1)
+    own = share.to(values.device).view(-1, *[1] * (values.ndim - 1))
+    return own * values + (1 - own) * values[other]
+
+
+def mix_shares(n: int, alpha: float, generator: torch.Generator) -> Tensor:
+    """Beta(alpha, alpha) draws, float32 [n]."""
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n).astype(np.float32))
+
+
+def check_classes(train: Examples, validation: Examples) -> None:
+    """Refuse what cannot be learned or judged.
+
+    Raises:
+        SettingsError: an empty validation part, other classes there, or a single class in training.
+    """
+    if len(validation) == 0:
+        raise SettingsError("fit: the validation part is empty; the best epoch is chosen on it, give some examples.")
+    if validation.targets.shape[1:] != train.targets.shape[1:]:
+        raise SettingsError(
+            f"fit: targets of training have the shape {train.targets.shape[1:]}, those of validation "
+            f"{validation.targets.shape[1:]} for each example; give both the same."
+        )
+    for name, examples in (("training", train), ("validation", validation)):
+        if not examples.targets.any():
+            raise SettingsError(f"fit: no example of the {name} part is labelled; there is nothing to go by.")
+    found = np.setdiff1d(labels(train.targets), [-1])
+    if len(found) == 1:
+        raise SettingsError(
+            f"fit: all training examples are of class {found[0]}, so there is nothing to tell apart; give more classes."
+        )

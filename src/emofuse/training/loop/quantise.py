@@ -1,0 +1,284 @@
+"""From an exported ONNX net to one that computes in int8, calibrated on real inputs and checked against the first.
+
+Activations become uint8, one range for each tensor; weights become int8, one scale for each output channel.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from emofuse.core.files import atomic
+from emofuse.core.registry import nearest
+from emofuse.errors import SettingsError, ShapeError, WeightsError
+
+Array = NDArray[np.float32]
+Feed = dict[str, Array]
+
+FIRST, LAST = "first", "last"
+_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+# These pass int8 on; a net that left them in float32 would go there and back at every one of them.
+_PASSING = frozenset({"Add", "AveragePool", "Clip", "GlobalAveragePool", "MaxPool", "Relu"})
+_INT8 = ("Quantize", "Dequantize", "DynamicQuantize", "QLinear", "ConvInteger", "MatMulInteger", "QGemm")
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How a net is quantised.
+
+    keep: layers that stay in float32: `first`, `last` (convolution or matrix product), or how their names begin.
+    weight_bits: 8, or 7 for a net that is right on every machine. x86 without VNNI adds two products of u8 and s8 in
+        16 bits and cuts off what is beyond: with 8 bits the net is silently wrong there.
+    """
+
+    keep: tuple[str, ...] = (LAST,)
+    weight_bits: int = 7
+
+    def __post_init__(self) -> None:
+        if self.weight_bits not in (7, 8):
+            raise SettingsError(f"quantise: weight_bits is {self.weight_bits}; give 7 or 8.")
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What int8 changed on inputs that were held back from calibration.
+
+    errors: by output, the root mean square of the difference relative to that of the float32 output.
+    agreement: share of the inputs for which the last output is largest in the same place.
+    layers: convolutions and matrix products in int8; kept: those that stayed in float32.
+    """
+
+    errors: Mapping[str, float]
+    agreement: float
+    inputs: int
+    layers: int
+    kept: int
+
+
+def quantise_onnx(
+    net: Path,
+    path: Path,
+    *,
+    calibration: Iterable[Array],
+    held_back: Iterable[Array],
+    settings: Int8 = Int8(),
+) -> Quantised:
+    """Write the int8 form of an ONNX net of one input, and compare the two.
+
+    Equal nets, calibration and settings give equal bytes. Arrays are taken one at a time, so batches bound the memory.
+
+    Args:
+        net: a float32 net, as `export_onnx` writes it.
+        path: the new file.
+        calibration: batches float32 [n, ...] that the ranges of the activations are taken from.
+        held_back: other batches, that the result is judged on.
+    Raises:
+        WeightsError: `net` is no ONNX file.
+        SettingsError: it is quantised already, has several inputs, or has no layer to quantise.
+        ShapeError: a batch does not fit the net, is not finite, or there is none.
+        OutputError: `path` cannot be written; no file is left behind.
+    """
+    if path.resolve() == net.resolve():
+        raise SettingsError(f"{path}: the int8 net would take the place of the float32 net; give another path.")
+    model, before = _read(net), _session(net)
+    given = _Input.of(before, net)
+    chosen = _chosen(model.graph, settings, net)
+    with atomic(path) as partial:
+        with _beside(partial) as folder:
+            _write(model, folder / "net.onnx")
+            _quantise(folder / "net.onnx", partial, chosen, settings, given.checked(calibration, "calibration"))
+        errors, agreement, inputs = _compare(before, _session(partial), given.checked(held_back, "held_back"))
+    weighted = [node.name in chosen for node in model.graph.node if node.op_type in _WEIGHTED]
+    return Quantised(errors, agreement, inputs, layers=sum(weighted), kept=len(weighted) - sum(weighted))
+
+
+# -- the net --------------------------------------------------------------------------------------------------
+
+
+def _read(net: Path) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(net)
+    except (OSError, DecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it does not parse"
+        raise WeightsError(f"{net}: not an ONNX net that can be read ({reason}); give a file of export_onnx.") from None
+    found = next((node.op_type for node in model.graph.node if node.op_type.startswith(_INT8)), None)
+    if found is not None:
+        raise SettingsError(f"{net}: is quantised already (it has a {found}); give the float32 net.")
+    for number, node in enumerate(model.graph.node):  # layers are chosen by name, and not every exporter gives one
+        node.name = node.name or f"{node.op_type}_{number}"
+    _without_aliases(model.graph)
+    return model
+
+
+def _without_aliases(graph: Any) -> None:
+    # The exporter keeps equal weights once and gives them further names; the quantiser looks for weights by name.
+    alias = {tensor.name: tensor.name for tensor in graph.initializer}
+    outputs = {output.name for output in graph.output}
+    for node in list(graph.node):
+        if node.op_type == "Identity" and node.input[0] in alias and node.output[0] not in outputs:
+            alias[node.output[0]] = alias[node.input[0]]
+            graph.node.remove(node)
+        else:
+            node.input[:] = [alias.get(name, name) for name in node.input]
+
+
+def _write(model: Any, path: Path) -> None:
+    import onnx
+
+    # Says that the exporter has folded what can be, so that ONNX Runtime does not warn on the root logger.
+    onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    onnx.save(model, path)
+
+
+def _session(net: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(net), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions have no common base
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{net}: not an ONNX net that can be run ({reason}).") from None
+
+
+def _chosen(graph: Any, settings: Int8, net: Path) -> set[str]:
+    """Names of the nodes that will compute in int8: layers with weights, and what lies between them."""
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    weighted = [n.name for n in graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]
+    kept = _kept([node.name for node in graph.node], weighted, settings.keep, net)
+    chosen: set[str] = set()
+    held: set[str] = set()
+    for node in graph.node:
+        moving = [name for name in node.input if name and name not in constants]
+        between = node.op_type in _PASSING and bool(held.intersection(moving))
+        # The sum of a tensor and a constant is no sum of two branches, and its constant has no range.
+        between &= node.op_type != "Add" or len(moving) == 2
+        if node.name not in kept and (node.name in weighted or between):
+            chosen.add(node.name)
+            held.update(node.output)
+    if not chosen:
+        raise SettingsError(
+            f"{net}: no convolution or matrix product is left to quantise; give a larger net or less keep."
+        )
+    return chosen
+
+
+def _kept(names: Sequence[str], weighted: Sequence[str], keep: Sequence[str], net: Path) -> set[str]:
+    kept: set[str] = set()
+    ends = {FIRST: weighted[:1], LAST: weighted[-1:]}
+    for name in keep:
+        found = ends[name] if name in ends else [n for n in names if n.startswith(name)]
+        if not found and name not in ends:
+            raise SettingsError(
+                f"{net}: no layer begins with {name!r}{nearest(name, weighted)}; give {FIRST}, {LAST}, or names as "
+                f"they are in the file, such as {', '.join(weighted[:2])}."
+            )
+        kept.update(found)
+    return kept
+
+
+@contextmanager
+def _beside(partial: Path) -> Iterator[Path]:
+    # Calibration writes a changed copy of the net; under this name, what a killed run left is removed by the next.
+    folder = partial.with_name(f"{partial.name}-work")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _quantise(net: Path, path: Path, chosen: set[str], settings: Int8, batches: Iterator[Feed]) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    quantize_static(
+        net,
+        path,
+        _Reader(batches),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=sorted(_WEIGHTED | _PASSING),
+        nodes_to_quantize=sorted(chosen),
+        per_channel=True,
+        reduce_range=settings.weight_bits == 7,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+
+
+class _Reader:
+    """Batches as ONNX Runtime asks for them."""
+
+    def __init__(self, batches: Iterator[Feed]) -> None:
+        self._batches = batches
+
+    def get_next(self) -> Feed | None:
+        return next(self._batches, None)
+
+
+# -- inputs and outputs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Input:
+    """The one input of a net; a size that is free is a name or None."""
+
+    name: str
+    shape: tuple[int | str | None, ...]
+
+    @classmethod
+    def of(cls, session: onnxruntime.InferenceSession, net: Path) -> _Input:
+        inputs = session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            found = ", ".join(f"{i.name} {i.type}" for i in inputs)
+            raise SettingsError(f"{net}: takes {found}; only nets of one float32 input can be quantised.")
+        return cls(inputs[0].name, tuple(inputs[0].shape))
+
+    def checked(self, batches: Iterable[Array], what: str) -> Iterator[Feed]:
+        batch, empty = None, True
+        for number, batch in enumerate(batches):
+            if batch.dtype != np.float32 or not self._takes(batch.shape):
+                wanted = ", ".join(str(size) for size in self.shape)
+                raise ShapeError(
+                    f"quantise: batch {number} of {what} is {batch.dtype} {batch.shape}; the net takes "
+                    f"float32 [{wanted}]."
+                )
+            if not np.isfinite(batch).all():
+                raise ShapeError(f"quantise: batch {number} of {what} holds values that are no finite numbers.")
+            empty &= len(batch) == 0
+            if len(batch):
+                yield {self.name: batch}
+        if empty:
+            raise ShapeError(f"quantise: {what} is empty; give at least one batch.")
+
+    def _takes(self, shape: tuple[int, ...]) -> bool:
+        return len(shape) == len(self.shape) and all(
+            not isinstance(wanted, int) or size == wanted for size, wanted in zip(shape, self.shape, strict=True)
+        )
+
+
+def _compare(
+    before: onnxruntime.InferenceSession, after: onnxruntime.InferenceSession, batches: Iterator[Feed]
+) -> tuple[dict[str, float], float, int]:
+    names = [output.name for output in before.get_outputs()]
+    off, size = np.zeros(len(names)), np.zeros(len(names))
+    same = answers = inputs = 0
+    for feed in batches:
+        expected, found = before.run(names, feed), after.run(names, feed)
+        off += [np.square(a - b, dtype=np.float64).sum() for a, b in zip(expected, found, strict=True)]
+        size += [np.square(a, dtype=np.float64).sum() for a in expected]
+        agree = expected[-1].argmax(axis=-1) == found[-1].argmax(axis=-1)
+        same, answers, inputs = same + int(agree.sum()), answers + agree.size, inputs + len(expected[-1])
+    errors = np.sqrt(off / np.maximum(size, np.finfo(np.float64).tiny))
+    return dict(zip(names, errors.tolist(), strict=True)), same / answers, inputs

@@ -1,0 +1,196 @@
+"""Random changes of speech: another voice, microphone, room and background, the emotion staying what it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from emofuse.errors import SettingsError
+from emofuse.training.loop.face_augment import Draws, uniform
+
+_COSINES = 6  # that a random frequency response is made of
+_POINTS = 1025  # frequencies at which gains are computed; between them they are lines
+_ROOM_SECONDS = 0.5
+_SOUND = 0.02  # of the loudest sample, from where on there is sound
+_VOICES = 6  # that babble is made of
+_LEAST_SECONDS = 0.1  # of sound, below which it is not repeated
+
+
+@dataclass(frozen=True)
+class SpeechAugment:
+    """Waveforms float32 [n, samples], changed by what is above zero.
+
+    rate_hz: sample rate of the waveforms.
+    speed: faster and higher, or slower and lower, by up to this share.
+    colour_db: deviation of each of the six cosines that make a smooth random frequency response: a microphone.
+    narrow: share of the examples that lose what is above 3.4 to 8 kHz and below 20 to 300 Hz: telephones, lossy files.
+    echo: share of the examples in a room, whose sound decays by 60 dB within 0.1 to 0.8 s, 0 to 20 dB below the voice.
+    noise: share of the examples with noise, white to brown, 5 to 35 dB below the whole example.
+    babble: share of the examples behind which others talk: six voices, made of the example's own sound from elsewhere
+        and half of them backwards, 0 to 25 dB below the whole example.
+    fill: share of the examples whose voice is repeated until it fills them, from anywhere on, with pauses of up to
+        0.25 s, so that how long somebody spoke, and silence around it, tell nothing.
+    Raises:
+        SettingsError: a number is below 0, or a share above 1.
+    """
+
+    rate_hz: int = 16_000
+    speed: float = 0.0
+    colour_db: float = 0.0
+    narrow: float = 0.0
+    echo: float = 0.0
+    noise: float = 0.0
+    babble: float = 0.0
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        most_of = {"speed": 1, "colour_db": 60, "narrow": 1, "echo": 1, "noise": 1, "babble": 1, "fill": 1}
+        for name, most in most_of.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise SettingsError(f"speech augment: {name} is {getattr(self, name)}; give 0 to {most}.")
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        # The order of the draws decides the weights of every net that was trained with them.
+        return {
+            "speed": uniform(n, -math.log1p(self.speed), math.log1p(self.speed), generator),
+            "colour_db": self.colour_db * torch.randn(n, _COSINES, generator=generator),
+            "narrow": uniform(n, 0, 1, generator),
+            "low_hz": uniform(n, 20, 300, generator),
+            "high_hz": torch.exp(uniform(n, math.log(3400), math.log(8000), generator)),
+            "echo": uniform(n, 0, 1, generator),
+            "decay_seconds": torch.exp(uniform(n, math.log(0.1), math.log(0.8), generator)),
+            "echo_db": uniform(n, -20, 0, generator),
+            "noise": uniform(n, 0, 1, generator),
+            "noise_slope": uniform(n, 0, 2, generator),
+            "noise_db": uniform(n, -35, -5, generator),
+            # Rooms and noise are drawn from a seed of each example, so that a process draws only those of its own.
+            "speech_seed": torch.randint(2**62, (n,), generator=generator),
+            "fill": uniform(n, 0, 1, generator),
+            "begin": uniform(n, 0, 1, generator),
+            "pause_seconds": uniform(n, 0, 0.25, generator),
+            "babble": uniform(n, 0, 1, generator),
+            "babble_db": uniform(n, -25, 0, generator),
+            "voices": uniform(n * _VOICES, 0, 1, generator).view(n, _VOICES),
+        }
+
+    def __call__(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
+        there = {
+            name: draws[name] < strength * getattr(self, name) for name in ("narrow", "echo", "noise", "babble", "fill")
+        }
+        waves = _changed(waves, draws, there["fill"], self._repeated)
+        waves = _changed(waves, draws, there["babble"], _babbled)
+        if self.speed:
+            waves = _resampled(waves, torch.exp(strength * draws["speed"]))
+        filtered = there["narrow"] | there["echo"] | (strength * self.colour_db > 0)
+        waves = _changed(waves, draws, filtered, partial(self._filtered, strength=strength))
+        return _changed(waves, draws, there["noise"], self._noisy)
+
+    def _repeated(self, waves: Tensor, draws: Draws) -> Tensor:
+        """The sound of each wave again and again, from anywhere in it; a wave with next to no sound as it is."""
+        repeated = waves.clone()
+        for row, wave in enumerate(waves):
+            loud = (wave.abs() > _SOUND * wave.abs().max()).nonzero().flatten()
+            if len(loud) < 2 or int(loud[-1] - loud[0]) < _LEAST_SECONDS * self.rate_hz:
+                continue
+            pause = wave.new_zeros(round(float(draws["pause_seconds"][row]) * self.rate_hz))
+            sound = torch.cat([wave[int(loud[0]) : int(loud[-1]) + 1], pause])
+            begin = int(float(draws["begin"][row]) * len(sound))
+            repeated[row] = sound.repeat(2 + len(wave) // len(sound))[begin : begin + len(wave)]
+        return repeated
+
+    def _noisy(self, waves: Tensor, draws: Draws) -> Tensor:
+        noisy = waves.clone()
+        for row, wave in enumerate(waves):
+            noise = self._background(len(wave), draws, row).to(waves.device)
+            noisy[row] += noise * wave.square().mean().sqrt()
+        return noisy
+
+    def _filtered(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
+        narrow, echo = (draws[name] < strength * getattr(self, name) for name in ("narrow", "echo"))
+        size = _fast_size(waves.shape[1] + round(_ROOM_SECONDS * self.rate_hz))
+        spectrum = torch.fft.rfft(waves, size)
+        gains = self._gains(strength * draws["colour_db"], narrow, draws)
+        spectrum *= functional.interpolate(gains[:, None], spectrum.shape[1], mode="linear", align_corners=True)[:, 0]
+        for row in echo.nonzero().flatten().tolist():
+            spectrum[row] *= torch.fft.rfft(self._room(draws, row), size).to(waves.device)
+        heard: Tensor = torch.fft.irfft(spectrum, size)[:, : waves.shape[1]]
+        return heard
+
+    def _gains(self, colour_db: Tensor, narrow: Tensor, draws: Draws) -> Tensor:
+        """Factors [n, points] at frequencies from 0 to half the rate."""
+        hz = torch.linspace(0, self.rate_hz / 2, _POINTS, device=narrow.device)
+        place = torch.log1p(hz / 700) / math.log1p(self.rate_hz / 1400)  # on the mel scale
+        cosines = torch.cos(math.pi * place * torch.arange(1, _COSINES + 1, device=narrow.device)[:, None])
+        low, high = draws["low_hz"][:, None], draws["high_hz"][:, None]
+        inside = ((1 + (low / hz.clamp(min=1)) ** 8) * (1 + (hz / high) ** 16)).rsqrt()  # Butterworth
+        return torch.exp(colour_db @ cosines * (math.log(10) / 20)) * torch.where(narrow[:, None], inside, 1.0)
+
+    def _room(self, draws: Draws, row: int) -> Tensor:
+        """The impulse response of a room: the voice itself, then noise that dies away."""
+        seconds = torch.arange(round(_ROOM_SECONDS * self.rate_hz)) / self.rate_hz
+        tail = _normal(len(seconds), draws, row) * torch.exp(
+            -math.log(1000) * seconds / float(draws["decay_seconds"][row])
+        )
+        response: Tensor = tail * (_ratio(draws["echo_db"][row]) / tail.norm())
+        response[0] = 1
+        return response
+
+    def _background(self, samples: int, draws: Draws, row: int) -> Tensor:
+        """Noise [samples] of root mean square `noise_db`, its power falling with frequency to the `noise_slope`."""
+        spectrum = torch.fft.rfft(_normal(_fast_size(samples), draws, row))
+        hz = torch.linspace(0, self.rate_hz / 2, len(spectrum)).clamp(min=50)
+        noise: Tensor = torch.fft.irfft(spectrum * hz.pow(-float(draws["noise_slope"][row]) / 2))[:samples]
+        return noise * (_ratio(draws["noise_db"][row]) / noise.square().mean().sqrt())
+
+
+def _changed(waves: Tensor, draws: Draws, rows: Tensor, change: Callable[[Tensor, Draws], Tensor]) -> Tensor:
+    """A copy of the waves of which some have been changed, or the waves themselves if none is to be."""
+    if not bool(rows.any()):
+        return waves
+    waves = waves.clone()
+    waves[rows] = change(waves[rows], {name: values[rows] for name, values in draws.items()})
+    return waves
+
+
+def _babbled(waves: Tensor, draws: Draws) -> Tensor:
+    """Waves [n, samples] over the sum of their own sound turned round to the places that were drawn for each voice."""
+    samples = waves.shape[1]
+    at = torch.arange(samples, device=waves.device)
+    starts = (draws["voices"] * samples).long()
+    behind = torch.zeros_like(waves)
+    for k in range(_VOICES):
+        turned = (at * (1 - 2 * (k % 2)) + starts[:, k, None]) % samples
+        behind = behind + waves.gather(1, turned)
+    own, others = (w.square().mean(dim=1, keepdim=True).sqrt() for w in (waves, behind))
+    return waves + behind * own / others.clamp(min=1e-9) * (10 ** (draws["babble_db"][:, None] / 20))
+
+
+def _ratio(decibels: Tensor) -> float:
+    return float(10 ** (decibels / 20))
+
+
+def _normal(count: int, draws: Draws, row: int) -> Tensor:
+    return torch.randn(count, generator=torch.Generator().manual_seed(int(draws["speech_seed"][row])))
+
+
+def _fast_size(samples: int) -> int:
+    """An even size of at least so many samples without large prime factors."""
+    step = 1 << max(samples.bit_length() - 4, 1)
+    return -(-samples // step) * step
+
+
+def _resampled(waves: Tensor, factor: Tensor) -> Tensor:
+    """Each wave `factor` times as fast about its middle; silence comes in at both ends."""
+    samples = waves.shape[1]
+    middle = (samples - 1) / 2
+    at = middle + (torch.arange(samples, device=waves.device) - middle) * factor[:, None]
+    left = at.clamp(0, samples - 2).long()
+    share = at - left
+    between = waves.gather(1, left) * (1 - share) + waves.gather(1, left + 1) * share
+    return torch.where((share >= 0) & (share <= 1), between, 0.0)

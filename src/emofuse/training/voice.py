@@ -1,0 +1,229 @@
+"""Training a system that listens: separate and keep the sound once, learn from its windows, write a bundle.
+
+Every stage leaves its result in the folder (sound, checkpoint, net), so that a killed training goes on.
+Processes that torchrun started share the training of the net; all the rest is done by the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse import __version__
+from emofuse.core.calibration import best_calibration
+from emofuse.core.time import TICKS_PER_SECOND, Timeline
+from emofuse.core.types import Clip, Scores
+from emofuse.datasets.dataset import DataSet
+from emofuse.errors import DataError, SettingsError
+from emofuse.evaluation.evaluate import aligned, confusions
+from emofuse.inference.collect import voice_scores
+from emofuse.inference.voice_setup import choose_hearing
+from emofuse.models.bundle import Bundle, load, write_manifest
+from emofuse.models.voice import OUTPUT, VoicePart, VoiceScorer
+from emofuse.nets import pretrained, voices
+from emofuse.runtime import Engine
+from emofuse.systems.spec import VoiceSystem
+from emofuse.training import loop as fit
+from emofuse.training.audio_cache import Sounds, mapped
+from emofuse.training.loop.distributed import team
+from emofuse.training.training_run import WEIGHTS, Place, figures, learn, start, without_weights
+
+NET = "voice.onnx"
+
+
+def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | None:
+    """Train a system on the sound of the train part of a data set, choosing on its validation part.
+
+    The net is in `out` too, as weights that other systems can start from.
+
+    Returns:
+        The bundle; None in all processes of torchrun but the first.
+    Raises:
+        DataError: a part is missing, or none of its clips has a labelled window with voice.
+        WeightsError: the pretrained weights are missing or others, or those of a stage of the sound are not here.
+        SettingsError: a setting does not fit the data.
+    """
+    voice = system.voice
+    if not system.fit.epochs:
+        raise SettingsError(f"{system.name}: fit.epochs is 0, so nothing is learned; set fit.epochs.")
+    hearing = choose_hearing(voice.separation, voice.activity, Engine())
+    if hearing.note:
+        place.say(f"note: {hearing.note}")
+    sounds = Sounds(voice.windows, hearing, place.out / "sounds")
+    net, begun = _net(system, len(data.label_set), place)
+
+    def examples(part: str) -> fit.Examples:
+        found = window_examples(sounds, data, data.part(part), labels_hz=voice.labels_hz)
+        place.say(f"{part}: {len(found)} windows of {len(data.part(part))} clips")
+        return found
+
+    with team(fit.device(place.machine.device)) as members:
+        if not members.first:
+            place = replace(place, say=lambda _: None)
+        both = voice.augment, fit.Waveforms()
+        learned = learn(net, examples, both, system.fit, place=place, members=members)
+        if learned is None:
+            return None
+    about = {"licence": begun["licence"], "data": data.name, "start": voice.weights or "nothing"}
+    pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
+    truth = learned.truth.reshape(-1)
+    logits = learned.logits.reshape(len(truth), -1)
+    calibration = best_calibration(logits[truth >= 0], truth[truth >= 0])
+    part = VoicePart(place.out / NET, voice.windows, calibration, voice.separation, voice.activity)
+    example = fit.wave_example(voice.windows.samples[0])
+    error = fit.export_onnx(net, example, part.net, outputs=("embedding", OUTPUT))
+    card = {
+        "data": data.name,
+        "examples": learned.examples,
+        **begun,
+        "onnx_largest_error": error,
+        "figures": {"validation": _figures_of_clips(part, sounds, data, data.part("validation"))},
+    }
+    _write(system, part, data, card)
+    return load(place.out)
+
+
+# -- the net --------------------------------------------------------------------------------------------------
+
+
+def _net(system: VoiceSystem, classes: int, place: Place) -> tuple[Any, dict[str, Any]]:
+    """The net with its first weights, and what the card says of these."""
+    voice = system.voice
+    shape = voices.VoiceShape(voice.rate_hz, voice.windows.samples[0], voice.answers, classes, voice.tiny)
+    net = fit.fresh(lambda: voices.build(voice.net, shape), seed=system.fit.seed)
+    if not voice.weights and place.weights is not None:
+        raise SettingsError(f"{system.name}: starts from nothing; leave out --weights {place.weights}.")
+    if place.weights is not None and not voice.scratch:
+        return net, start(net, voice.weights, place.weights)
+    if voice.weights and not (voice.scratch or voice.tiny):
+        raise without_weights(system.name, voice.weights, scratch="voice.scratch")
+    return net, {"licence": "that of the data it was trained on"}
+
+
+# -- examples -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Waves:
+    """Windows of many sounds as rows float32 [samples], read from the disk as they are needed.
+
+    places: int64 [n, 2]: number of the file, and the first sample.
+    """
+
+    files: Sequence[Path]
+    places: NDArray[np.int64]
+    samples: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+        waves = np.zeros((len(rows), self.samples), np.float32)
+        for wave, (file, first) in zip(waves, self.places[rows], strict=True):
+            found = mapped(self.files[file])[first : first + self.samples]
+            wave[: len(found)] = found
+        return waves
+
+
+def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, labels_hz: float) -> fit.Examples:
+    """The windows with voice of some clips, each with the commonest of its labels, or with one for each answer.
+
+    Raises:
+        DataError: there is none.
+    """
+    files, places, labels = list[Path](), list[tuple[int, int]](), list[NDArray[np.int64]]()
+    windows = sounds.windows
+    for clip in clips:
+        path = sounds.path(clip)
+        spans = sounds.spans(path) if path is not None else []
+        if path is None or not spans:
+            continue
+        end = max(span[1] for span in spans)
+        truth = data.annotation(clip).onto(Timeline.steps(Fraction(labels_hz).limit_denominator(1001), end=end))
+        parts = windows.width // windows.answers
+        bounds = [(s + k * parts, s + (k + 1) * parts) for s, _ in spans for k in range(windows.answers)]
+        order = sorted(range(len(bounds)), key=bounds.__getitem__)
+        start, stop = np.array([bounds[k] for k in order], np.int64).T
+        commonest = np.empty(len(bounds), np.int64)
+        commonest[order] = truth.over(Timeline(start, stop)).labels
+        found = commonest.reshape(len(spans), windows.answers)
+        use = np.flatnonzero((found >= 0).any(axis=1))
+        places += [(len(files), spans[k][0] * windows.rate_hz // TICKS_PER_SECOND) for k in use]
+        labels += list(found[use])
+        files.append(path)
+    if not places:
+        raise DataError(f"{data.root}: none of {len(clips)} clips has a labelled window with voice.")
+    rows = np.array(labels)
+    targets = np.zeros((*rows.shape, len(data.label_set)), np.float32)
+    np.put_along_axis(targets, np.maximum(rows, 0)[..., None], (rows >= 0).astype(np.float32)[..., None], axis=-1)
+    if windows.answers == 1:
+        targets = targets[:, 0]
+    return fit.Examples(Waves(files, np.array(places), windows.samples[0]), targets)
+
+
+# -- the bundle -----------------------------------------------------------------------------------------------
+
+
+def _write(system: VoiceSystem, part: VoicePart, data: DataSet, card: dict[str, Any]) -> None:
+    voice = system.voice
+    content = {
+        "name": system.name,
+        "version": system.digest[:12],
+        "labels": list(data.label_set.names),
+        "voice": {
+            "net": NET,
+            "rate_hz": voice.rate_hz,
+            "seconds": str(voice.seconds),
+            "step_seconds": str(voice.step_seconds),
+            "answers": voice.answers,
+            "least_voice_seconds": str(voice.least_voice_seconds),
+            "separation": voice.separation,
+            "activity": voice.activity,
+            "temperature": part.calibration.temperature,
+            "bias": list(part.calibration.bias),
+        },
+        "card": {
+            "what": f"{system.row}: {voice.net} on windows of {voice.seconds:g} s of sound",
+            "emofuse": __version__,
+            "definition": system.to_json(),
+            **card,
+        },
+    }
+    write_manifest(part.net.parent, content, files=(NET,))
+
+
+def _figures_of_clips(part: VoicePart, sounds: Sounds, data: DataSet, clips: Sequence[Clip]) -> dict[str, Any]:
+    """How well the system does on clips that nothing was fitted on but its calibration."""
+    truths, scores = [data.annotation(clip) for clip in clips], _scores(part, sounds, data)
+    said = [aligned(scores(clip), truth) for clip, truth in zip(clips, truths, strict=True)]
+    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
+
+
+def voice_scores_of(system: VoiceSystem, bundle: Bundle, data: DataSet, folder: Path) -> Callable[[Clip], Scores]:
+    """What a trained system says of the clips of a data set.
+
+    Args:
+        folder: where the training was, or another; sound is kept there and not read twice.
+    """
+    part = bundle.voice
+    assert part is not None
+    hearing = choose_hearing(part.separation, part.activity, Engine())
+    scores = _scores(part, Sounds(part.windows, hearing, folder / "sounds"), data)
+    return lambda clip: replace(scores(clip), system=system.name)
+
+
+def _scores(part: VoicePart, sounds: Sounds, data: DataSet) -> Callable[[Clip], Scores]:
+    scorer = VoiceScorer(part, Engine(), classes=len(data.label_set))
+
+    def scores(clip: Clip) -> Scores:
+        path = sounds.path(clip)
+        heard = list(sounds.heard(path, scorer)) if path is not None else []
+        return voice_scores(heard, data.label_set, data.name)
+
+    return scores

@@ -1,0 +1,85 @@
+"""Heads on windows of embeddings: their features and labels, the estimator of a definition, and its fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse import heads
+from emofuse.core.align import pool
+from emofuse.core.time import Ints, Timeline
+from emofuse.core.types import Clip, Track
+from emofuse.datasets.dataset import DataSet
+from emofuse.errors import DataError, SettingsError
+from emofuse.systems.spec import Head, Window
+from emofuse.training.face_cache import Embeddings
+
+
+def window_rows(
+    window: Window, embeddings: Callable[[Clip], Track], data: DataSet, clips: Sequence[Clip]
+) -> tuple[NDArray[np.float32], Ints, Ints]:
+    """Features, labels and groups (number of the clip) of all labelled windows of some clips.
+
+    Raises:
+        DataError: there is none.
+    """
+    features, labels, groups = [], [], []
+    for n, clip in enumerate(clips):
+        truth, track = data.annotation(clip), embeddings(clip)
+        windows = Timeline.windows(*window.ticks, end=int(data.timeline(clip).end[-1]))
+        pooled = pool(track.values, track.timeline, windows, valid=track.valid)
+        # At the faces, so that a label for a whole clip counts too.
+        label = truth.onto(track.timeline).over(windows).labels
+        use = pooled.valid & (label >= 0)
+        features.append(pooled.functionals()[use])
+        labels.append(label[use])
+        groups.append(np.full(int(use.sum()), n))
+    if not sum(map(len, labels)):
+        raise DataError(f"{data.root}: none of {len(clips)} clips has a labelled window with a face.")
+    return np.concatenate(features), np.concatenate(labels), np.concatenate(groups)
+
+
+def head_of(head: Head) -> Any:
+    """The estimator of a definition, with probabilities.
+
+    Raises:
+        SettingsError: another kind.
+    """
+    weighting: dict[str, Any] = {"class_weight": "log", "mu": head.mu} if head.mu else {}
+    if head.kind == "svm":
+        return heads.SVM(
+            kernel=head.kernel, degree=head.degree, gamma=head.gamma, C=head.C, probability=True, **weighting
+        )
+    if head.kind == "kelm":
+        return heads.KernelELM(
+            kernel=head.kernel,
+            g=head.g or None,
+            C=head.C,
+            normalisation=head.normalisation,
+            probability=True,
+            **weighting,
+        )
+    raise SettingsError(f"head {head.kind!r}: unknown; choose svm or kelm.")
+
+
+def fit_head(
+    window: Window, embeddings: Embeddings, clips: Sequence[Clip], path: Path, *, say: Callable[[str], None]
+) -> tuple[heads.Saved, int]:
+    """Fit the head of some windows on clips, and write it to `path`; also gives how many windows it was fitted on.
+
+    Raises:
+        DataError: no clip has a labelled window with a face.
+        SettingsError: the head is of another kind, or does not fit the data.
+    """
+    data = embeddings.faces.data
+    features, labels, groups = window_rows(window, embeddings, data, clips)
+    say(f"{len(labels)} windows of {features.shape[1]} features to fit the head on")
+    without = len(clips) - len(np.unique(groups))
+    if without:
+        say(f"{without} of {len(clips)} clips have no labelled window with a face and are left out")
+    heads.save(path, head_of(window.head).fit(features, labels, groups), label_set=data.label_set)
+    return heads.load(path), len(labels)

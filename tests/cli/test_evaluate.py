@@ -1,0 +1,132 @@
+"""The researcher's commands on the made corpus: check, evaluate, fuse, submit, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emofuse.core.types import Scores
+from emofuse.datasets.dataset import open_data
+from emofuse.evaluation.score_tables import write_scores
+
+HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
+
+
+@pytest.fixture(scope="module")
+def said(corpus, tmp_path_factory) -> Path:
+    """Tables of two systems that know a part of the truth; of the test part they know what chance knows."""
+    data, folder = open_data(corpus[0]), tmp_path_factory.mktemp("said")
+    for seed, system in enumerate(("face", "voice")):
+        rng, clips = np.random.default_rng(seed), {}
+        for clip in data.clips:
+            frames = data.timeline(clip)
+            values = rng.exponential(1, (len(frames), 7))
+            if clip.split != "test":
+                truth = data.annotation(clip).labels
+                values[np.arange(len(truth)), truth] += 2 * (truth >= 0)
+            clips[clip.id] = Scores(values, frames, data.label_set, rng.random(len(frames)) < 0.9, system)
+        write_scores(folder / f"{system}.parquet", clips)
+    return folder
+
+
+def test_check_lists_the_planted_warts_and_only_those(run, corpus):
+    folder, record = corpus
+    code, out, _ = run("data", "check", folder, "--json")
+    found = {(p["kind"], p["where"]) for p in json.loads(out)["problems"]}
+    assert code == 0
+    assert found == {(w["kind"], w["where"]) for w in record["warts"]}
+
+
+def test_check_tells_figures_and_meanings(run, corpus):
+    code, out, _ = run("data", "check", corpus[0])
+    assert code == 0
+    assert "Share of each class among the labels" in out
+    assert "the last label is dropped" in out
+
+
+def test_check_of_a_broken_set_tells_everything_and_fails(run, corpus, tmp_path):
+    folder = tmp_path / "aw"
+    shutil.copytree(corpus[0], folder, ignore=shutil.ignore_patterns("cropped_aligned"))
+    files = sorted((folder / "annotations/EXPR_Set/Training_Set").iterdir())
+    first, second, third = [f for f in files if not f.stem.endswith(("_left", "_right"))][:3]
+    first.write_text(first.read_text().replace(HEADER, "Calm,Anger,Disgust,Fear,Happiness,Sadness,Surprise"))
+    second.write_text(second.read_text().replace("\n0\n", "\nzero\n", 1))
+    next((folder / "videos").rglob(f"{third.stem}.mp4")).unlink()
+    code, out, _ = run("data", "check", folder)
+    assert code == 2
+    for part in (
+        f"{first.name}:1: the first line names an unknown class 'calm'",
+        f"{second.name}:",
+        "'zero' is no whole",
+        f"{third.stem} (no-video)",
+    ):
+        assert part in out
+
+
+def test_evaluate_prints_every_system_and_fusion_with_intervals(run, corpus, said):
+    code, out, _ = run(
+        "evaluate", said / "face.parquet", said / "voice.parquet", "--data", corpus[0], "--fuse", "swf,mcwf"
+    )
+    assert code == 0
+    for line in ("face", "voice", "swf     in-sample", "swf     cross-fitted", "mcwf    cross-fitted"):
+        assert line in out, out
+    assert "quote these" in out
+
+
+def test_the_way_of_a_researcher_ends_in_a_valid_submission_that_scores_the_same(run, corpus, said, tmp_path):
+    sources = (said / "face.parquet", said / "voice.parquet")
+    code, out, _ = run("evaluate", *sources, "--data", corpus[0], "--fuse", "mcwf", "--out", tmp_path / "out", "--json")
+    assert code == 0
+    fused = next(s for s in json.loads(out)["systems"] if s["weights"] == "in-sample")
+    fusion = ("--fusion", tmp_path / "out" / "mcwf.safetensors", "--data", corpus[0], "--edition", "2020")
+    code, out, _ = run("submit", *sources, *fusion, "--out", tmp_path / "test")
+    assert (code, "valid for the 2020 edition" in out) == (0, True)
+    assert run("submit", "--check", tmp_path / "test", "--data", corpus[0], "--edition", "2020")[0] == 0
+    assert run("submit", *sources, *fusion, "--split", "validation", "--out", tmp_path / "validation")[0] == 0
+    again = json.loads(run("evaluate", tmp_path / "validation", "--data", corpus[0], "--json")[1])
+    assert again["systems"][0]["cpm"] == fused["cpm"]
+
+
+def test_an_invalid_submission_is_told_and_fails(run, corpus, said, tmp_path):
+    words = ("--data", corpus[0], "--edition", "2020")
+    run("submit", said / "face.parquet", *words, "--out", tmp_path / "s")
+    next((tmp_path / "s").iterdir()).write_text("nothing\n")
+    code, out, _ = run("submit", "--check", tmp_path / "s", *words)
+    assert code == 2
+    assert ".txt:1: the header is 'nothing'" in out
+    assert "invalid for the 2020 edition" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("evaluate", "nothing.parquet", "--data", "DATA"), ("there is no such file or folder",)),
+        (("evaluate", "FACE", "--data", "nowhere"), ("nowhere: there is no such file or folder",)),
+        (("evaluate", "FACE", "--data", "DATA", "--split", "valdation"), ("did you mean 'validation'",)),
+        (("evaluate", "FACE", "--data", "DATA", "--fuse", "swf"), ("one system alone cannot be fused",)),
+        (("evaluate", "FACE", "a=FACE", "--data", "DATA", "--fuse", "sfw"), ("did you mean 'swf'",)),
+        (("evaluate", "FACE", "--data", "DATA", "--split", "test"), ("",)),
+        (("submit", "FACE", "--data", "DATA", "--edition", "2021"), ("--edition 2021: unknown",)),
+        (("submit", "--data", "DATA", "--edition", "2020"), ("give scores and --out",)),
+        (("submit", "FACE", "b=FACE", "--data", "DATA", "--edition", "2020", "--out", "s"), ("2 systems; give one",)),
+        (
+            ("submit", "FACE", "--data", "DATA", "--edition", "2024", "--out", "s", "--sample", "x"),
+            ("x: cannot be read",),
+        ),
+        (("data", "check", "nowhere"), ("nowhere: there is no such file or folder",)),
+        (("data", "make", "aw", "--videos", "2"), ("give at least 3",)),
+        (("data", "make", "DATA"), ("holds a corpus made with",)),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_nothing_is_written(run, corpus, said, words, parts):
+    places = {"DATA": str(corpus[0]), "FACE": str(said / "face.parquet")}
+    code, _, err = run(*(places.get(w, w.replace("FACE", places["FACE"])) for w in words))
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1, err
+    for part in parts:
+        assert part in err
+    assert not list(Path().iterdir())

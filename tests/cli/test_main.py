@@ -1,0 +1,218 @@
+"""The commands as a user types them: what is printed, what is written, how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from support.media_files import moving_picture, turn, write
+
+
+def one_line(message: str, *parts: str) -> None:
+    assert len(message.strip().splitlines()) == 1, message
+    for part in parts:
+        assert part in message
+
+
+def test_predict_prints_the_timeline_and_where_the_results_are(run, talk):
+    code, out, _ = run("predict", talk, "--detector", "haar", "--plot")
+    assert code == 0
+    assert re.search(r"talk\.mp4: 6\.0 s, 1 person, faces by haar", out)
+    assert "table  emofuse-results/talk.csv" in out
+    assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
+    assert len(pd.read_csv("emofuse-results/talk.csv")) == 30
+
+
+def test_predicting_again_says_that_it_is_done(run, talk):
+    run("predict", talk, "--detector", "haar")
+    code, out, _ = run("predict", talk, "--detector", "haar")
+    assert code == 0
+    assert "was done already; nothing to do" in out
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "json"])
+def test_every_format_has_a_row_for_every_frame_when_asked(run, talk, form):
+    code, out, _ = run("predict", talk, "--detector", "haar", "--every-frame", "--format", form, "--json")
+    assert code == 0
+    entry = json.loads(out)["files"][0]
+    assert entry["rows"] == entry["steps"] == 180
+    assert Path(f"emofuse-results/talk.{form}").is_file()
+
+
+def cut_off(folder: Path, talk: Path) -> Path:
+    path = folder / "cut.mp4"
+    path.write_bytes(talk.read_bytes()[: talk.stat().st_size // 2])
+    return path
+
+
+def empty(folder: Path, _: Path) -> Path:
+    path = folder / "empty.mp4"
+    path.touch()
+    return path
+
+
+def text(folder: Path, _: Path) -> Path:
+    path = folder / "text.mp4"
+    path.write_text("dear diary\n" * 100)
+    return path
+
+
+def missing(folder: Path, _: Path) -> Path:
+    return folder / "missing.mp4"
+
+
+BAD = [
+    (missing, ["missing.mp4: ", "no such file"]),
+    (empty, ["empty.mp4: ", "empty"]),
+    (text, ["text.mp4: "]),
+    (cut_off, ["cut.mp4: ", "cut off"]),
+]
+
+
+@pytest.mark.parametrize(("make", "parts"), BAD, ids=lambda v: getattr(v, "__name__", ""))
+def test_a_bad_file_is_one_line_and_exit_code_2(run, talk, tmp_path, make, parts):
+    code, out, err = run("predict", make(tmp_path, talk), "--detector", "haar")
+    assert code == 2
+    assert out == ""
+    one_line(err, *parts)
+
+
+def test_each_bad_file_has_a_message_of_its_own_and_the_good_one_is_predicted(run, talk, tmp_path):
+    bad = [make(tmp_path, talk) for make, _ in BAD]
+    code, out, err = run("predict", *bad, talk, "--detector", "haar")
+    assert code == 2
+    assert f"1 of {len(bad) + 1} files predicted, {len(bad)} failed" in out
+    reasons = {line.split(": ", 1)[1] for line in err.split("These files failed:")[1].strip().splitlines()}
+    assert len(reasons) == len(bad)
+    assert Path("emofuse-results/talk.csv").is_file()
+
+
+def no_face(folder: Path) -> Path:
+    return write(folder / "odd one.mkv", moving_picture(30, 160, 120), sound=np.zeros(44100, np.float32))
+
+
+def no_sound(folder: Path) -> Path:
+    return write(folder / "silent.mp4", moving_picture(10))
+
+
+def one_frame(folder: Path) -> Path:
+    return write(folder / "one.mp4", moving_picture(1))
+
+
+def tiny(folder: Path) -> Path:
+    return write(folder / "tiny.mp4", moving_picture(10, 16, 16))
+
+
+def odd_sizes(folder: Path) -> Path:
+    return write(folder / "odd.mkv", moving_picture(10, 33, 17), codec="ffv1", pix_fmt="bgr0")
+
+
+def variable_rate(folder: Path) -> Path:
+    return write(folder / "vfr.mp4", moving_picture(6), times=[0, 1, 2, 30, 31, 60])
+
+
+def turned(folder: Path) -> Path:
+    path = write(folder / "turned.mp4", moving_picture(10))
+    turn(path, (0, 1, -1, 0))
+    return path
+
+
+@pytest.mark.parametrize("make", [no_face, no_sound, one_frame, tiny, odd_sizes, variable_rate, turned])
+def test_an_unusual_video_gives_a_table_without_faces_and_no_error(run, tmp_path, make):
+    path = make(tmp_path)
+    code, _, err = run("predict", path, "--detector", "haar")
+    assert (code, err) == (0, "")
+    table = pd.read_csv(Path("emofuse-results") / f"{path.stem}.csv")
+    assert set(table.status) == {"no_face"}
+    assert table.start.iloc[0] == 0
+    assert (table.start.to_numpy()[1:] == table.end.to_numpy()[:-1]).all()
+
+
+def test_an_output_folder_that_cannot_be_written_is_one_line(run, talk, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, _, err = run("predict", talk, "--out", tmp_path / "taken", "--detector", "haar")
+    assert code == 2
+    one_line(err, "taken", "choose another")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("--bundle", "defualt"), "did you mean 'default'"),
+        (("--detector", "yunett"), "did you mean 'yunet'"),
+        (("--format", "parqet"), "did you mean 'parquet'"),
+        (("--rate", "0"), "above 0"),
+        (("--device", "tpu"), "choose one of"),
+    ],
+)
+def test_a_mistyped_option_is_one_line_with_the_remedy(run, talk, words, part):
+    code, _, err = run("predict", talk, *words)
+    assert code == 2
+    one_line(err, part)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("pedict", "x.mp4"), "Did you mean 'predict'"),
+        (("weights", "fetsh"), "Did you mean 'fetch'"),
+        (("predict",), "Missing argument"),
+        (("predict", "x.mp4", "--jobs", "many"), "--jobs"),
+        (("predict", "x.mp4", "--plto"), "--plto"),
+    ],
+)
+def test_words_that_are_no_command_are_one_line(run, words, part):
+    code, _, err = run(*words)
+    assert code == 2
+    one_line(err, part, "See `emofuse", "--help`")
+
+
+def test_systems_lists_the_default_bundle_with_its_figures(run):
+    code, out, _ = run("systems")
+    assert code == 0
+    assert "default" in out
+    assert "cross-fitted: accuracy 0." in out
+    assert json.loads(run("systems", "--json")[1])["default"]["labels"][0] == "neutral"
+
+
+def test_doctor_finds_everything_that_predict_needs(run):
+    code, out, _ = run("doctor")
+    assert code == 0, out
+    assert "default bundle" in out
+
+
+def test_weights_list_names_yunet_and_path_names_the_folders(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
+    rows = json.loads(run("weights", "list", "--json")[1])
+    assert (rows[0]["name"], len(rows[0]["sha256"])) == ("yunet", 64)
+    assert run("weights", "path")[1].splitlines()[0] == str(tmp_path)
+
+
+def test_weights_fetch_of_an_unknown_name_is_one_line(run):
+    code, _, err = run("weights", "fetch", "yunit")
+    assert code == 2
+    one_line(err, "did you mean 'yunet'")
+
+
+def _python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("module", ["emofuse", "emofuse.cli.main"])
+def test_importing_loads_none_of_the_heavy_packages(module):
+    loaded = _python(f"import sys, {module}; print(*sys.modules)").split()
+    heavy = {"torch", "cv2", "av", "onnxruntime", "pandas", "scipy", "matplotlib", "numpy"}
+    assert heavy & set(loaded) == set()
+
+
+def test_predicting_loads_no_torch(talk):
+    code = f"import sys, emofuse; emofuse.predict({os.fspath(talk)!r}, detector='haar'); print('torch' in sys.modules)"
+    assert _python(code).strip() == "False"

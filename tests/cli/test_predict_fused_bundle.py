@@ -1,0 +1,86 @@
+"""`emofuse predict` with a bundle that looks and listens, as a user sees it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from emofuse.inference.predictor import predict
+from emofuse.report.timeline import draw_timeline
+from support.fused_bundles import made
+from support.media_files import moving_picture, write
+from support.speech_bundles import tone, write_wave
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("both"), {"face": 0.6, "voice": 0.4})
+
+
+def test_what_was_used_and_where_the_voice_stood_alone_is_shown(run, bundle, talk):
+    code, out, err = run("predict", talk, "--bundle", bundle, "--detector", "haar", "--plot")
+    assert (code, err) == (0, "")
+    assert "talk.mp4: 6.0 s, 1 person, faces by haar, voice by energy" in out
+    assert re.search(r" s  +\w+ voice only", out)
+    assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_options_of_what_is_shown_reach_the_table_and_the_summary(run, bundle, talk):
+    words = ("--bundle", bundle, "--detector", "haar", "--min-confidence", 1, "--per-system", "--json")
+    entry = json.loads(run("predict", talk, *words)[1])["files"][0]
+    table = pd.read_csv("emofuse-results/talk.csv")
+    assert set(table.emotion) == {"uncertain"}
+    assert {"face_fear", "voice_fear"} <= set(table.columns)
+    assert (entry["fused"], entry["min_confidence"], entry["per_system"]) == (["face", "voice"], 1.0, True)
+
+
+def test_a_least_confidence_beyond_one_is_one_line(run, talk):
+    code, out, err = run("predict", talk, "--min-confidence", 1.4)
+    assert (code, out) == (2, "")
+    assert err == "emofuse: --min-confidence 1.4: give a number from 0 to 1.\n"
+
+
+def test_folders_are_searched_for_sound_too(run, bundle, tmp_path):
+    write_wave(tmp_path / "in" / "a.wav", tone(2, 2.0, 0))
+    code, out, _ = run("predict", tmp_path / "in", "--bundle", bundle, "--detector", "haar")
+    assert code == 0
+    assert "a.wav: 2.0 s, the voice by energy\n" in out
+
+
+@pytest.mark.parametrize("loud", [0.0, 1.0])
+def test_a_plot_of_nobody_is_drawn_with_and_without_a_voice(bundle, tmp_path, loud):
+    sound = loud * tone(2, 2.0, 0, rate=44_100)
+    path = write(tmp_path / "a.mkv", moving_picture(60), sound=sound.astype(np.float32), sound_codec="pcm_s16le")
+    draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("path", "lacks"), [("a.wav", "no voice found"), ("a.mp4", "no face found")])
+def test_a_plot_of_nothing_says_what_was_looked_for(bundle, tmp_path, monkeypatch, path, lacks):
+    drawn: list[str] = []
+
+    def noted(figure: Figure, path: Path, **_: object) -> None:
+        drawn.extend(text.get_text() for axes in figure.axes for text in axes.texts)
+        path.touch()
+
+    monkeypatch.setattr(Figure, "savefig", noted)
+    silent = {
+        "a.wav": lambda p: write_wave(p, 0 * tone(2, 2.0, 0)),
+        "a.mp4": lambda p: write(p, moving_picture(60)),
+    }
+    draw_timeline(predict(silent[path](tmp_path / path), bundle=bundle, detector="haar"), tmp_path / "a.png")
+    assert drawn == [lacks]
+
+
+def test_sound_alone_is_refused_by_a_bundle_that_only_looks(run, tmp_path):
+    bundle = made(tmp_path, {"face": 1.0})
+    code, out, err = run("predict", write_wave(tmp_path / "a.wav", tone(2, 2.0, 0)), "--bundle", bundle)
+    assert (code, out) == (2, "")
+    assert err.startswith("emofuse: a.wav: ") or "a.wav: " in err
+    assert "only sound" in err

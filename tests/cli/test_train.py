@@ -1,0 +1,123 @@
+"""`emofuse train` as a user types it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emofuse.models.bundle import load
+from support.fer2013_files import fer_table
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = ("--set", "face.tiny=true", "--set", "fit.batch=14", "--epochs", "1")
+
+
+def one_line(message: str, *parts: str) -> None:
+    assert len(message.strip().splitlines()) == 1, message
+    for part in parts:
+        assert part in message
+
+
+def test_a_net_learns_from_fer2013_and_says_where_its_bundle_is(run, tmp_path):
+    table = fer_table(tmp_path / "fer2013.csv")
+    code, out, _ = run("train", "mobile-fer", "--data", table, "--out", "stage", *TINY)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[:2] == ["train: 70 faces of FER-2013", "validation: 28 faces of FER-2013"]
+    assert "accuracy" in lines[-2]
+    assert "bundle written to stage" in lines[-1]
+    assert load("stage").name == "mobile-fer"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("mobile-fer", "--set", "fit.lrr=1"), ["setting fit.lrr", "did you mean 'lr'"]),
+        (("mobile-fer", "--set", "face.tinny=true"), ["setting face.tinny", "did you mean 'tiny'"]),
+        (("mobile-fer", "--set", "lr=1"), ["setting lr", "fit.lr"]),
+        (("mobile-fer", "--set", "fit.lr=fast"), ["fit.lr", "'fast' is not a number"]),
+        (("mobile-fer", "--set", "fit.lr"), ["--set fit.lr", "NAME=VALUE"]),
+        (("mobile-fer", "--set", "face.augment=papre", *TINY), ["face.augment papre", "paper"]),
+        (("mobilefer",), ["'mobilefer'", "did you mean 'mobile-fer'"]),
+        (("mobile-fer",), ["starts from the weights 'mobilefacenet'", "--weights"]),
+        (("mobile-fer", "--weights", "no.pt"), ["no.pt: cannot be read"]),
+        (("mobile-kelm", *TINY), ["FER-2013 has single faces"]),
+        (("default",), ["default: starts from the weights 'mobilefacenet'", "--weights (from https://"]),
+        (("default", "--weights", "no.pt"), ["no.pt: cannot be read"]),
+    ],
+)
+def test_a_mistyped_word_is_one_line_and_exit_code_2(run, tmp_path, words, parts):
+    table = fer_table(tmp_path / "fer2013.csv")
+    code, _, err = run("train", *words, "--data", table, "--out", "out")
+    assert code == 2
+    one_line(err, *parts)
+    assert not Path("out/bundle.json").exists()
+
+
+def test_a_faulty_row_is_told_with_its_line(run, tmp_path):
+    table = fer_table(tmp_path / "fer2013.csv")
+    lines = table.read_text().splitlines()
+    lines[41] = lines[41].replace(" ", " x", 1)
+    table.write_text("\n".join(lines))
+    code, _, err = run("train", "mobile-fer", "--data", table, "--out", "out", *TINY)
+    assert code == 2
+    one_line(err, "fer2013.csv:42: ", "among the pixels")
+
+
+def test_the_default_system_takes_the_table_too(run, tmp_path, monkeypatch):
+    # What is tested is the way of the data; the net itself is tested where it is defined.
+    seen = {}
+
+    def train(data, weights, training):
+        from emofuse.datasets.fer2013.dataset import load_fer2013
+
+        seen["faces"] = len(load_fer2013(data, "train"))
+
+    monkeypatch.setattr("emofuse.training.default.train", train)
+    code, _, _ = run(
+        "train", "default", "--data", fer_table(tmp_path / "fer2013.csv"), "--weights", "face.pt", "--out", "out"
+    )
+    assert (code, seen) == (0, {"faces": 70})
+
+
+def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "emofuse"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, *map(str, words)], capture_output=True, text=True, env=environment, timeout=300, check=False
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_one_system_and_one_of_them_tells(talk, tmp_path):
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        shutil.copy(talk, tmp_path / name)
+    rows = [f"{n}.mp4,{e},{t},{t + 2},{part}"
+            for n, part in (("a", "train"), ("b", "train"), ("c", "validation"))
+            for t, e in ((0, "neutral"), (2, "fear"), (4, "anger"))]  # fmt: skip
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,start,end,split", *rows]))
+    out = tmp_path / "out"
+    words = ("--set", "face.tiny=true", "--set", "fit.batch=8", "--set", "window.seconds=1", "--epochs", "2")
+    done = torchrun("train", "mobile-svm", "--data", tmp_path / "list.csv", "--out", out, "--detector", "haar", *words)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(set(lines))
+    assert sum(line.startswith("epoch ") for line in lines) == 2
+    assert lines[-1].startswith("bundle written to")
+    assert load(out).window_head() is not None
+    assert not list(tmp_path.rglob(".partial-*"))
+    assert len(list((out / "faces").glob("*.npy"))) == 1  # the three are the same film
+
+
+@pytest.mark.slow
+def test_torchrun_is_refused_where_one_process_is_needed(tmp_path):
+    done = torchrun("train", "default", "--data", fer_table(tmp_path / "f.csv"), "--out", tmp_path / "out")
+    assert done.returncode != 0
+    assert "emofuse: default: is trained by one process; start it without torchrun." in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,452 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emofuse.core.labels import AFFWILD2, AFFWILD2_8, RAVDESS
+from emofuse.core.time import ticks
+from emofuse.core.types import Clip
+from emofuse.datasets.affwild2.dataset import AffWild2
+from emofuse.errors import DataError, LabelError
+from emofuse.media import images
+from support.affwild2_trees import ALL, HEADER, TRAIN, VALIDATION, Tree, picture
+
+LATER = "annotations/EXPR_Recognition_Challenge"
+
+
+def ids(data: AffWild2, split: str) -> list[str]:
+    return [clip.id for clip in data.part(split)]
+
+
+def clip_of(data: AffWild2, entry: str) -> Clip:
+    return next(clip for clip in data.clips if clip.id == entry)
+
+
+def refused(data: AffWild2, entry: str) -> str:
+    with pytest.raises(DataError) as error:
+        data.annotation(clip_of(data, entry))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# -- finding things -------------------------------------------------------------------------------------------
+
+
+def test_the_layout_of_2020_has_seven_classes(tree: Tree):
+    tree.entry("v1")
+    tree.entry("v2", folder=VALIDATION)
+    data = AffWild2(tree.root)
+    assert (data.name, data.label_set) == ("affwild2-2020", AFFWILD2)
+    assert (ids(data, "train"), ids(data, "validation")) == (["v1"], ["v2"])
+
+
+@pytest.mark.parametrize("folder", ["EXPR_Recognition_Challenge", "EXPR_Classification_Challenge"])
+def test_the_layout_from_2022_on_has_eight_classes(tree: Tree, folder):
+    tree.entry("v1", [*ALL, 7, -1, *ALL[:5]], folder=f"6th ABAW Annotations/{folder}/Train_Set")
+    data = AffWild2(tree.root)
+    assert (data.name, data.label_set) == ("affwild2-2022", AFFWILD2_8)
+    assert data.annotation(data.clips[0]).labels.tolist() == [*ALL, 7, -1, *ALL[:5]]
+
+
+def test_eight_classes_can_be_used_as_seven(tree: Tree):
+    tree.entry("v1", [*ALL, 7, -1, *ALL[:5]], folder=f"{LATER}/Train_Set")
+    data = AffWild2(tree.root, label_set=AFFWILD2)
+    annotation = data.annotation(data.clips[0])
+    assert annotation.label_set == AFFWILD2
+    assert annotation.labels.tolist() == [*ALL, -1, -1, *ALL[:5]]
+
+
+def test_other_classes_than_those_of_aff_wild2_are_refused(tree: Tree):
+    with pytest.raises(LabelError, match="AFFWILD2 or AFFWILD2_8"):
+        AffWild2(tree.root, label_set=RAVDESS)
+
+
+def test_the_data_may_lie_three_levels_below(tree: Tree):
+    below = Tree(tree.root / "a" / "b", tree.film)
+    below.entry("v1")
+    assert ids(AffWild2(tree.root), "train") == ["v1"]
+
+
+@pytest.mark.parametrize("folder", ["videos", "videos/batch1", "videos/a/b/c", "batch2"])
+def test_videos_are_found_in_batches_and_without(tree: Tree, folder):
+    tree.labels("v1")
+    path = tree.video("v1", folder=folder)
+    assert AffWild2(tree.root).clips[0].video == path
+
+
+def test_avi_files_are_videos_too(tree: Tree):
+    tree.labels("v1")
+    path = tree.video("v1", suffix=".avi")
+    data = AffWild2(tree.root)
+    assert data.clips[0].video == path
+    assert len(data.annotation(data.clips[0])) == 14
+
+
+def test_hidden_files_are_none_of_the_data(tree: Tree):
+    tree.entry("v1")
+    tree.text("._v1", ["x"])
+    (tree.root / "videos" / "._v1.mp4").write_bytes(b"x")
+    (tree.root / "cropped_aligned" / ".cache").mkdir()
+    assert [clip.id for clip in AffWild2(tree.root).clips] == ["v1"]
+
+
+def test_two_editions_ask_for_a_choice(tree: Tree):
+    tree.entry("v1")
+    tree.labels("v1", folder=f"{LATER}/Validation_Set")
+    with pytest.raises(DataError, match=r"several editions, 2022 .*2020 .*; choose with edition='2020' or '2022'"):
+        AffWild2(tree.root)
+    assert ids(AffWild2(tree.root, edition="2022"), "validation") == ["v1"]
+    assert ids(AffWild2(tree.root, edition="2020"), "train") == ["v1"]
+
+
+def test_an_edition_that_is_not_there_is_told(tree: Tree):
+    tree.entry("v1")
+    with pytest.raises(DataError, match=r"no annotations of edition 2022; found 2020 \(.*EXPR_Set\)"):
+        AffWild2(tree.root, edition="2022")
+
+
+def test_an_unknown_edition_is_told(tree: Tree):
+    with pytest.raises(DataError, match="edition '2019': there are '2020'"):
+        AffWild2(tree.root, edition="2019")
+
+
+def test_two_copies_of_the_annotations_are_refused(tree: Tree):
+    tree.entry("v1")
+    tree.labels("v1", folder="copy/EXPR_Set/Training_Set")
+    with pytest.raises(DataError, match=r"several folders of annotations, .*; keep one"):
+        AffWild2(tree.root)
+
+
+def test_annotations_without_parts_are_refused(tree: Tree):
+    tree.labels("v1", folder="annotations/EXPR_Set")
+    with pytest.raises(DataError, match="EXPR_Set: neither a folder Training_Set"):
+        AffWild2(tree.root)
+
+
+def test_annotations_without_any_video_are_refused(tree: Tree):
+    tree.labels("v1")
+    tree.images("v1")
+    with pytest.raises(DataError, match=r"annotations, but no videos; .* Put the folder videos beside the annotations"):
+        AffWild2(tree.root)
+
+
+def test_an_empty_folder_is_no_aff_wild2(tree: Tree):
+    with pytest.raises(DataError, match="no Aff-Wild2"):
+        AffWild2(tree.root)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(DataError, match="there is no such folder"):
+        AffWild2(tmp_path / "x")
+
+
+def test_a_folder_that_may_not_be_listed_does_not_stop_the_search(tree: Tree, monkeypatch):
+    import os
+
+    tree.entry("v1")
+    locked, scandir = tree.root / "lost+found", os.scandir
+    locked.mkdir()
+
+    def guarded(folder: Path) -> object:
+        if Path(folder) == locked:
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert ids(AffWild2(tree.root), "train") == ["v1"]
+
+
+# -- entries and their videos ---------------------------------------------------------------------------------
+
+
+def test_left_and_right_are_two_persons_of_one_video(tree: Tree):
+    path = tree.video("v1")
+    for entry in ("v1_left", "v1_right"):
+        tree.labels(entry)
+        tree.images(entry)
+    data = AffWild2(tree.root)
+    assert [(clip.id, clip.video) for clip in data.clips] == [("v1_left", path), ("v1_right", path)]
+    assert [data.faces(clip).person for clip in data.clips] == [1, 2]
+
+
+def test_the_video_of_an_entry_is_read_once_for_both_persons(tree: Tree, monkeypatch):
+    tree.video("v1")
+    tree.labels("v1_left")
+    tree.labels("v1_right")
+    data = AffWild2(tree.root)
+    assert data.timeline(data.clips[0]) is data.timeline(data.clips[1])
+
+
+def test_a_video_with_the_whole_name_comes_before_one_without_the_side(tree: Tree):
+    tree.labels("v1_left")
+    tree.video("v1")
+    path = tree.video("v1_left")
+    assert AffWild2(tree.root).clips[0].video == path
+
+
+def test_a_name_that_begins_like_another_is_another_entry(tree: Tree):
+    tree.labels("102")
+    tree.labels("102-30-640x360")
+    paths = [tree.video("102", suffix=".avi"), tree.video("102-30-640x360")]
+    assert [clip.video for clip in AffWild2(tree.root).clips] == paths
+
+
+def test_of_two_videos_with_one_name_the_one_whose_frames_fit_the_labels_is_taken(tree: Tree):
+    tree.labels("v1")
+    tree.video("v1", 21, folder="videos/batch1")
+    path = tree.video("v1", 14, folder="videos/batch2", suffix=".avi")
+    data = AffWild2(tree.root)
+    assert data.clips[0].video == path
+    assert len(data.annotation(data.clips[0])) == 14
+
+
+def test_for_want_of_labels_the_images_tell_two_videos_apart(tree: Tree):
+    tree.entry("v2")
+    tree.images("v1", [1, 20])
+    tree.video("v1", 14, folder="videos/batch1")
+    path = tree.video("v1", 21, folder="videos/batch2")
+    data = AffWild2(tree.root)
+    assert clip_of(data, "v1").video == path
+
+
+def test_two_videos_that_both_fit_are_refused_by_name(tree: Tree):
+    tree.labels("v1")
+    one, two = tree.video("v1", folder="videos/batch1"), tree.video("v1", folder="videos/batch2")
+    assert refused(AffWild2(tree.root), "v1") == (
+        f"{tree.root / TRAIN / 'v1.txt'}: 2 videos have the name v1: {one} (14 frames), {two} (14 frames); the entry "
+        "is left out, since its labels and images do not tell them apart; keep one of them. "
+        f"Run `emofuse data check {tree.root}`."
+    )
+
+
+def test_an_entry_without_a_video_is_refused(tree: Tree):
+    tree.entry("v2")
+    tree.labels("v1")
+    assert refused(AffWild2(tree.root), "v1").startswith(
+        f"{tree.root / TRAIN / 'v1.txt'}: there is no video v1 (.mp4, .avi or the like); the entry is left out"
+    )
+
+
+def test_an_unreadable_video_is_refused_with_the_words_of_the_reader(tree: Tree):
+    tree.labels("v1")
+    tree.video("v1").write_bytes(b"no video")
+    assert "v1.mp4: is no video or sound file" in refused(AffWild2(tree.root), "v1")
+
+
+def test_an_unknown_clip_is_answered_with_the_nearest(tree: Tree):
+    tree.entry("v1")
+    with pytest.raises(DataError, match=r"no entry 'v2' \(did you mean 'v1'\?\)"):
+        AffWild2(tree.root).annotation(Clip("v2"))
+
+
+def test_a_part_that_is_not_there_is_answered_with_those_that_are(tree: Tree):
+    tree.entry("v1")
+    with pytest.raises(DataError, match="no part 'test'; there are train"):
+        AffWild2(tree.root).part("test")
+
+
+# -- the test part --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        ("annotations/EXPR_Set/Test_Set.txt", "t1\nt2\n"),
+        ("annotations/EXPR_test_set_release.txt", "\ufefft1\r\nt2\r\n\r\n"),
+        ("TEST_SET.txt", "video name\nt1.mp4\nt2.txt\nt1\n"),
+        ("EXPR_test_set_sample.txt", "image_location,Neutral,Anger\nt1/00001.jpg,\nt1/00002.jpg,\nt2/00001.jpg,\n"),
+    ],
+)
+def test_a_list_names_the_test_part(tree: Tree, place, content):
+    for entry in ("v1", "t1", "t2", "t3"):
+        tree.video(entry)
+    tree.labels("v1")
+    (tree.root / place).write_bytes(content.encode())
+    assert ids(AffWild2(tree.root), "test") == ["t1", "t2"]
+
+
+def test_a_list_of_the_expressions_comes_before_those_of_other_challenges(tree: Tree):
+    tree.entry("v1")
+    (tree.root / "VA_test_set.txt").write_text("x\n")
+    (tree.root / "EXPR_test_set.txt").write_text("v2\n")
+    assert ids(AffWild2(tree.root), "test") == ["v2"]
+
+
+def test_a_list_that_is_no_text_is_told(tree: Tree):
+    tree.entry("v1")
+    (tree.root / "Test_Set.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"Test_Set\.txt: the test list cannot be read as UTF-8"):
+        AffWild2(tree.root)
+
+
+def test_without_a_list_what_has_no_annotation_is_the_test_part(tree: Tree):
+    tree.entry("v1")
+    tree.video("v2")
+    tree.video("v3")
+    tree.images("v3_left")
+    tree.images("v4")
+    assert ids(AffWild2(tree.root), "test") == ["v2", "v3_left", "v4"]
+
+
+def test_videos_and_images_alone_are_a_test_part(tree: Tree):
+    tree.video("v1")
+    tree.images("v1")
+    data = AffWild2(tree.root)
+    assert (data.name, ids(data, "test")) == ("affwild2", ["v1"])
+
+
+def test_a_test_entry_has_a_timeline_but_no_annotation(tree: Tree):
+    tree.video("v1")
+    tree.images("v1")
+    data = AffWild2(tree.root)
+    assert len(data.timeline(data.clips[0])) == 14
+    assert refused(data, "v1") == "v1: a test entry, it has no annotation; take a clip of another part."
+
+
+def test_an_entry_of_two_parts_counts_as_the_one_held_out(tree: Tree):
+    tree.entry("v1")
+    tree.labels("v1", folder=VALIDATION)
+    data = AffWild2(tree.root)
+    assert [(clip.id, clip.split) for clip in data.clips] == [("v1", "validation")]
+
+
+# -- labels ---------------------------------------------------------------------------------------------------
+
+
+def test_label_i_belongs_to_frame_i_with_the_time_of_its_stamp(tree: Tree):
+    tree.labels("v1")
+    tree.video("v1", times="uneven")
+    data = AffWild2(tree.root)
+    annotation = data.annotation(data.clips[0])
+    assert annotation.labels.tolist() == [*ALL, *ALL]
+    assert annotation.timeline.start.tolist() == [ticks(Fraction(n * n, 30)) for n in range(14)]
+
+
+def test_a_label_too_many_is_dropped(tree: Tree):
+    tree.entry("v1", [*ALL, *ALL, 3])
+    data = AffWild2(tree.root)
+    assert data.annotation(data.clips[0]).labels.tolist() == [*ALL, *ALL]
+
+
+def test_a_label_too_few_leaves_the_last_frame_unlabelled(tree: Tree):
+    tree.entry("v1", [*ALL, *ALL[:6]])
+    data = AffWild2(tree.root)
+    assert data.annotation(data.clips[0]).labels.tolist() == [*ALL, *ALL[:6], -1]
+
+
+@pytest.mark.parametrize("count", [9, 12, 16, 19])
+def test_more_than_one_label_too_many_or_too_few_is_refused(tree: Tree, count):
+    tree.entry("v1", [0] * count)
+    assert refused(AffWild2(tree.root), "v1") == (
+        f"{tree.root / TRAIN / 'v1.txt'}: {count} labels, but the video has 14 frames; it cannot be told which frame a "
+        f"label belongs to; the entry is left out. Run `emofuse data check {tree.root}`."
+    )
+
+
+def test_a_faulty_label_file_is_refused_with_its_line(tree: Tree):
+    tree.entry("v1", [*ALL, *ALL[:5], 9, "x"])
+    assert refused(AffWild2(tree.root), "v1").startswith(
+        f"{tree.root / TRAIN / 'v1.txt'}:14: label 9 is outside the set (0 to 6, or -1); "
+        "the entry is left out until it is corrected (and 1 more). Run"
+    )
+
+
+def test_a_header_in_another_order_is_bound_by_name(tree: Tree):
+    tree.video("v1")
+    tree.text("v1", [",".join(reversed(HEADER.split(","))), *ALL, *ALL])
+    data = AffWild2(tree.root)
+    assert data.annotation(data.clips[0]).labels.tolist() == ALL[::-1] * 2
+
+
+# -- faces ----------------------------------------------------------------------------------------------------
+
+
+def test_faces_lie_at_the_frames_of_their_numbers(tree: Tree):
+    tree.video("v1")
+    tree.labels("v1")
+    tree.images("v1", [2, 3, 14])
+    data = AffWild2(tree.root)
+    track = data.faces(data.clips[0])
+    assert np.flatnonzero(track.valid).tolist() == [1, 2, 13]
+    assert track.values.shape == (14, 8, 8, 3)
+    assert track.timeline == data.timeline(data.clips[0])
+    np.testing.assert_allclose(track.values[[0, 1, 2, 13]].mean(axis=(1, 2, 3)), [0, 16, 24, 112], atol=2)
+
+
+def test_images_are_read_when_they_are_asked_for_alone(tree: Tree, monkeypatch):
+    tree.entry("v1")
+    data, read = AffWild2(tree.root), []
+    monkeypatch.setattr(images, "read_image", lambda path: read.append(path.name) or np.zeros((8, 8, 3), np.uint8))
+    track = data.faces(data.clips[0])
+    assert read == []
+    _ = track.values[4]
+    assert read == ["00005.jpg"]
+
+
+@pytest.mark.parametrize("folder", ["cropped_aligned/batch1", "cropped", "cropped/batch2", "batch1/cropped"])
+def test_both_folders_of_faces_may_hold_batches(tree: Tree, folder):
+    tree.video("v1")
+    tree.labels("v1")
+    tree.images("v1", folder=folder)
+    data = AffWild2(tree.root)
+    kind = "cropped_aligned" if "aligned" in folder else "cropped"
+    assert data.faces(data.clips[0], kind).valid.all()
+
+
+def test_of_two_batches_with_one_entry_the_one_of_the_video_is_taken(tree: Tree):
+    tree.video("v1", folder="videos/batch2")
+    tree.labels("v1")
+    tree.images("v1", [1], folder="cropped_aligned/batch1")
+    tree.images("v1", [2], folder="cropped_aligned/batch2")
+    data = AffWild2(tree.root)
+    assert np.flatnonzero(data.faces(data.clips[0]).valid).tolist() == [1]
+
+
+def test_numbers_may_have_any_count_of_digits_and_other_files_are_passed_over(tree: Tree):
+    tree.video("v1")
+    tree.labels("v1")
+    folder = tree.images("v1", [2])
+    for name in ("3.png", "0000000004.JPG", "Thumbs.db", "00005.txt", "face.jpg", "-6.jpg"):
+        (folder / name).write_bytes(picture(1))
+    data = AffWild2(tree.root)
+    assert np.flatnonzero(data.faces(data.clips[0]).valid).tolist() == [1, 2, 3]
+
+
+def test_an_image_too_many_is_dropped(tree: Tree):
+    tree.entry("v1")
+    tree.images("v1", [15])
+    data = AffWild2(tree.root)
+    assert len(data.faces(data.clips[0]).valid) == 14
+
+
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [(16, "images up to number 16, but the video has 14 frames"), (0, "an image 00000.jpg, but the first frame is")],
+)
+def test_images_that_belong_to_no_frame_are_refused(tree: Tree, number, found):
+    tree.entry("v1")
+    tree.images("v1", [number])
+    data = AffWild2(tree.root)
+    with pytest.raises(DataError, match=found):
+        data.faces(data.clips[0])
+
+
+def test_missing_images_are_answered_with_the_folder_that_has_some(tree: Tree):
+    tree.video("v1")
+    tree.labels("v1")
+    tree.images("v1", folder="cropped")
+    data = AffWild2(tree.root)
+    with pytest.raises(DataError, match=r"v1: no images of it in .*, folder cropped_aligned; there are some"):
+        data.faces(data.clips[0])
+
+
+def test_without_any_images_the_error_says_what_to_do(tree: Tree):
+    tree.video("v1")
+    tree.labels("v1")
+    (tree.root / "cropped_aligned" / "v1").mkdir(parents=True)
+    data = AffWild2(tree.root)
+    with pytest.raises(DataError, match=r"v1: no images of it in .*; cut its faces from the video"):
+        data.faces(data.clips[0])

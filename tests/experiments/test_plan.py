@@ -1,0 +1,96 @@
+"""What a table 1 trains: each net once, in its folder, from weights that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emofuse.errors import SettingsError
+from emofuse.experiments.plan import Plan, Request, plan
+from emofuse.experiments.trial import Trial
+from emofuse.systems.paper import TABLE1
+from support.small_datasets import MadeData
+
+DATA = MadeData({"a": [0, 1]})
+
+
+def planned(*, rows=(), changes=None, **asked) -> Plan:
+    return plan(Request(Trial(Path("aw"), Path("out"), **asked), rows, changes or {}), DATA)
+
+
+def test_all_ten_rows_need_five_systems_and_one_net_serves_two():
+    found = planned()
+    assert [row.name for row in found.rows] == list(TABLE1)
+    assert list(found.parts) == ["vggface2", "vggface2-svm", "vggfer-kelm", "cnn1d-lstm", "pann"]
+    assert {n: p.parent for n, p in found.parts.items() if p.parent} == {"vggface2-svm": "vggface2"}
+    assert found.parts["vggface2-svm"].definition.fit.epochs == 0
+
+
+def test_a_row_needs_its_parts_alone_and_a_net_without_its_parent_trains_itself():
+    found = planned(rows=("mcwf-best",))
+    assert list(found.parts) == ["vggface2-svm", "cnn1d-lstm"]
+    assert found.parts["vggface2-svm"].parent is None
+    assert found.parts["vggface2-svm"].definition.fit.epochs > 0
+
+
+def test_a_mistyped_row_suggests_the_nearest():
+    with pytest.raises(SettingsError, match="did you mean 'mcwf-best'"):
+        planned(rows=("mcfw-best",))
+
+
+def test_an_unknown_scale_is_refused():
+    with pytest.raises(SettingsError, match="choose tiny, paper"):
+        planned(scale="huge")
+
+
+def test_at_paper_scale_all_missing_weights_are_listed_at_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(SettingsError) as refused:
+        planned(scale="paper")
+    message = str(refused.value)
+    for name in ("vggface2:", "vggfer:", "pann-16k:", "--weights NAME=FILE", "--from-scratch"):
+        assert name in message
+    assert message.count("vggface2: ") == 1  # two rows need it
+
+
+def test_weights_that_were_imported_are_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
+    (tmp_path / "vggface2.safetensors").write_bytes(b"weights")
+    assert planned(scale="paper", rows=("vggface2",)).parts["vggface2"].weights == tmp_path / "vggface2.safetensors"
+
+
+def test_from_scratch_does_without_weights_and_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
+    found = planned(scale="paper", from_scratch=True)
+    assert all(p.weights is None for p in found.parts.values())
+    assert any(note.startswith("pann: from random weights") for note in found.notes)
+    assert found.parts["vggfer-kelm"].definition.fit.epochs > 0
+
+
+def test_another_system_can_stand_in_and_single_settings_change():
+    found = planned(rows=("vggface2",), changes={"vggface2": "mobile", "vggface2.face.tiny": "true"})
+    definition = found.parts["vggface2"].definition
+    assert (definition.name, definition.face.tiny) == ("mobile", True)
+    assert "vggface2: mobile stands in its place." in found.notes
+
+
+def test_a_change_of_a_system_that_no_row_has_is_refused():
+    with pytest.raises(SettingsError, match=r"--set pan\.fit\.lr: no system of these rows .did you mean 'pann'"):
+        planned(changes={"pan.fit.lr": "1"})
+
+
+def test_folders_are_named_by_all_that_decides_what_is_in_them(tmp_path):
+    one, two = (tmp_path / name for name in ("one", "two"))
+    one.write_bytes(b"1")
+    two.write_bytes(b"2")
+
+    def folder(**asked) -> Path:
+        return planned(scale="paper", rows=("vggface2", "vggface2-svm"), **asked).systems.folder("vggface2-svm")
+
+    first = folder(weights={"vggface2": one})
+    assert first == folder(weights={"vggface2": one})
+    assert first != folder(weights={"vggface2": two})
+    assert first != folder(weights={"vggface2": one}, changes={"vggface2-svm.window.head.C": "1"})
+    assert first != folder(weights={"vggface2": one}, seed=1)

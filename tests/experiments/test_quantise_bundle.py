@@ -1,0 +1,72 @@
+"""Bundles in int8: a small net on made faces, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from emofuse.core.labels import AFFWILD2
+from emofuse.errors import SettingsError
+from emofuse.experiments.quantise_bundle import Request, quantise
+from emofuse.experiments.quantise_bundle import _cost as cost_of
+from emofuse.faces.crop import fer_crop
+from emofuse.models.bundle import load, write_manifest
+from emofuse.nets.compact import CompactFace
+from emofuse.training import loop as fit
+from support.fer2013_files import fer_table
+from support.fused_bundles import CARD, made
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory) -> Path:
+    """A bundle of a small net with random weights."""
+    folder = tmp_path_factory.mktemp("face")
+    fit.export_onnx(
+        fit.fresh(CompactFace.tiny, seed=0), fit.face_example(48), folder / "face.onnx", outputs=("embedding", "logits")
+    )
+    face = {"net": "face.onnx", "colour": "grey", "mean": [0.0], "scale": [255.0], "crop": fer_crop(48).to_json()}
+    content = {"name": "small", "version": "1", "labels": list(AFFWILD2.names), "card": dict(CARD)}
+    write_manifest(
+        folder, content | {"face": face | {"temperature": 1.5, "bias": [0.1, *[0.0] * 6]}}, files=("face.onnx",)
+    )
+    return folder
+
+
+def made_of(bundle: object, data: Path, out: Path, **more: object):
+    return quantise(Request(str(bundle), data, out, **more), say=lambda _: None)
+
+
+def operators(path: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(path).graph.node}
+
+
+def test_a_bundle_comes_out_whose_net_computes_in_int8_and_says_nearly_the_same(face, tmp_path):
+    bundle, cost = made_of(face, fer_table(tmp_path / "fer.csv"), tmp_path / "out", most_loss=1.0)
+    assert bundle.face.calibration == load(face).face.calibration
+    assert bundle.card["int8"]["examples"] == cost.examples == 28
+    assert operators(bundle.face.net) & {"QLinearConv", "QuantizeLinear"}
+    assert bundle.face.net.stat().st_size == cost.after < cost.before
+
+
+def test_a_net_that_loses_too_much_is_not_written(face, tmp_path):
+    with pytest.raises(
+        SettingsError, match=r"int8 costs .* of accuracy on 28 examples, more than -100\.00%; keep more"
+    ):
+        made_of(face, fer_table(tmp_path / "fer.csv"), tmp_path / "out", most_loss=-1.0)
+    assert not [p for p in (tmp_path / "out").glob("*") if p.is_file()]
+
+
+def test_the_cost_is_the_paired_change_of_the_accuracy_where_there_is_a_label():
+    truth = np.array([0, 1, 1, 0, -1])
+    before, after = np.array([0, 1, 1, 1, 0]), np.array([0, 1, 0, 1, 1])
+    cost = cost_of(truth, [before, after], 2, (10, 5))
+    assert (cost.examples, cost.accuracy, cost.change.value) == (4, 0.75, -0.25)
+    assert cost.to_json()["change"] == -0.25
+
+
+def test_a_fused_bundle_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="is fused; quantise the bundles that it was made of"):
+        made_of(made(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")

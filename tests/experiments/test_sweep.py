@@ -1,0 +1,121 @@
+"""Sweeps: which variants there are, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emofuse.cli.sweep import markdown
+from emofuse.errors import OutputError, SettingsError
+from emofuse.experiments.plan import Request as Table1Request
+from emofuse.experiments.runner import Watch
+from emofuse.experiments.sweep import Request, sweep, variants
+from emofuse.experiments.table1 import table1
+from emofuse.experiments.trial import Trial
+
+QUICK = {"fit.epochs": "1", "fit.batch": "4"}
+
+
+def asked(system: str, over: dict[str, str], **more) -> Request:
+    return Request(system, {k: tuple(v.split(",")) for k, v in over.items()}, Trial(Path("aw"), Path("out"), **more))
+
+
+def test_of_several_settings_all_combinations_are_variants():
+    found = variants(asked("vggface2-svm", {"kernel": "poly,rbf", "C": "1,3"}))
+    assert list(found) == ["kernel=poly, C=1", "kernel=poly, C=3", "kernel=rbf, C=1", "kernel=rbf, C=3"]
+    assert [d.window.head.C for d in found.values()] == [1, 3, 1, 3]
+
+
+@pytest.mark.parametrize(("system", "steps"), [("cnn1d-lstm", [0.8, 1.6, 4.8]), ("vggface2-svm", [1.0, 2.0, 6.0])])
+def test_windows_of_other_lengths_keep_their_overlap(system, steps):
+    found = variants(asked(system, {"window": "2,4,12"}, scale="paper")).values()
+    parts = [d.voice if system == "cnn1d-lstm" else d.window for d in found]
+    assert [p.seconds for p in parts] == [2, 4, 12]
+    assert [p.step_seconds for p in parts] == pytest.approx(steps)
+
+
+def test_one_answer_a_window_and_many_are_variants_of_one_system():
+    found = variants(asked("cnn1d-lstm", {"answers": "1,20"}))
+    assert [d.voice.windows.answers for d in found.values()] == [1, 20]
+
+
+@pytest.mark.parametrize(
+    ("system", "over", "line"),
+    [
+        ("cnn1d-lstm", {}, "nothing to vary; give --over NAME=VALUE,VALUE"),
+        ("cnn1d-lstm", {"windw": "2"}, "cnn1d-lstm has no such setting .did you mean 'window'"),
+        ("cnn1d-lstm", {"kernel": "rbf"}, "--over kernel: cnn1d-lstm has no such setting"),
+        ("vggface2", {"C": "1"}, "--over C: vggface2 has no such setting"),
+        ("cnn1d-lstm", {"window": "2,2"}, "--over window=2,2: give different values"),
+        ("cnn1d-lstm", {"window": "long"}, "--over window=long: give seconds"),
+        ("cnn1d-lst", {"window": "2"}, "did you mean 'cnn1d-lstm'"),
+        ("cnn1d-lstm", {"seed": ",".join(map(str, range(65)))}, "65 variants are more than 64"),
+    ],
+)
+def test_what_cannot_be_varied_is_one_line(system, over, line):
+    with pytest.raises(SettingsError, match=line):
+        variants(asked(system, over))
+
+
+@pytest.fixture(scope="module")
+def request_(corpus, tmp_path_factory) -> Request:
+    changes = QUICK | {"face.rate_hz": "1"}
+    over = {"kernel": ("poly", "linear"), "C": ("1", "3")}
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    return Request("vggface2-svm", over, Trial(corpus[0], out, detector="haar"), changes)
+
+
+@pytest.fixture(scope="module")
+def told(request_) -> tuple[dict, list[str]]:
+    said: list[str] = []
+    return sweep(request_, Watch(say=said.append)), said
+
+
+def test_variants_of_a_head_share_one_training_of_the_net(told):
+    result, said = told
+    assert [line for line in said if "epoch" in line] == [
+        line for line in said if line.startswith("kernel=poly, C=1: e")
+    ]
+    assert [row["name"] for row in result["rows"]] == list(
+        variants(asked("vggface2-svm", result["over"] and {"kernel": "poly,linear", "C": "1,3"}))
+    )
+
+
+def test_every_variant_but_the_first_is_compared_with_it(told):
+    rows = told[0]["rows"]
+    assert rows[0]["gain"] is None
+    for row in rows[1:]:
+        difference = row["figures"]["cpm"][0] - rows[0]["figures"]["cpm"][0]
+        assert row["gain"]["cpm"][0] == pytest.approx(difference)
+        assert row["gain"]["over"] == "kernel=poly, C=1"
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(told, request_):
+    said: list[str] = []
+    again = sweep(request_, Watch(say=said.append))
+    assert said == []
+    assert again["rows"] == told[0]["rows"]
+    assert json.loads((request_.trial.out / "sweep.json").read_text())["rows"] == again["rows"]
+
+
+def test_more_values_train_only_what_is_new(told, request_):
+    said: list[str] = []
+    more = replace(request_, over=request_.over | {"C": ("1", "3", "10")})
+    sweep(more, Watch(say=said.append))
+    trained = [line for line in said if line.endswith(": training")]
+    assert trained == ["kernel=poly, C=10: training", "kernel=linear, C=10: training"]
+
+
+def test_the_table_has_a_row_for_each_variant_and_warns_of_choosing_the_best(told):
+    text = markdown(told[0])
+    for row in told[0]["rows"]:
+        assert f"| {row['name']} |" in text
+    assert "The best of 4 variants is chosen on the part that it is scored on" in text
+
+
+def test_a_sweep_is_not_written_over_a_table_1(told, request_):
+    with pytest.raises(OutputError, match="holds a sweep, not a table 1"):
+        table1(Table1Request(request_.trial, ("vggface2",)))

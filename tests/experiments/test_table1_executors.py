@@ -1,0 +1,140 @@
+"""A table 1 and a sweep are the same wherever they are made, and however often what makes them is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emofuse.core.parallel.jobs import Processes, Ray
+from emofuse.experiments import sweep as sweeps
+from emofuse.experiments.plan import Request
+from emofuse.experiments.runner import Watch
+from emofuse.experiments.table1 import table1
+from emofuse.experiments.trial import Trial
+
+pytestmark = pytest.mark.slow
+
+ROWS = ("vggface2", "vggface2-svm", "mcwf-best")
+CHANGES = {f"{name}.fit.epochs": "2" for name in ("vggface2", "vggface2-svm", "cnn1d-lstm")} | {
+    "cnn1d-lstm.fit.batch": "4"
+}
+TIMES = {"training.json", "history.csv"}  # how long it took is told in these
+
+
+@pytest.fixture(scope="module")
+def asked(corpus, tmp_path_factory) -> Request:
+    return Request(Trial(corpus[0], tmp_path_factory.mktemp("here") / "out", detector="haar"), ROWS, CHANGES)
+
+
+@pytest.fixture(scope="module")
+def whole(asked) -> dict[str, bytes]:
+    table1(asked)
+    return files(asked.trial.out)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in a folder and must not depend on how it came about."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and path.name not in TIMES and "checkpoint" not in name:
+            content = path.read_bytes()
+            found[name] = _untimed(content) if path.name in ("table1.json", "sweep.json") else content
+    return found
+
+
+def elsewhere(asked: Any, out: Path) -> Any:
+    """The same request for another folder."""
+    return replace(asked, trial=replace(asked.trial, out=out))
+
+
+def _untimed(content: bytes) -> bytes:
+    result = json.loads(content)
+    for values in (result, *(result["systems"].values() if "systems" in result else result["rows"])):
+        values.pop("seconds")
+    return json.dumps(result).encode()
+
+
+def same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def test_processes_make_the_same_files(asked, whole, tmp_path):
+    table1(elsewhere(asked, tmp_path / "out"), on=Processes(2))
+    same(files(tmp_path / "out"), whole)
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_files(asked, whole, tmp_path):
+    rng, out = random.Random(0), tmp_path / "out"
+    words = ["table1", "--data", str(asked.trial.data), "--out", str(out), "--detector", "haar", "--jobs", "2"]
+    words += [word for row in ROWS for word in ("--rows", row)]
+    words += [word for change in CHANGES.items() for word in ("--set", "=".join(change))]
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen([sys.executable, "-m", "emofuse", *words], start_new_session=True)
+        try:
+            process.wait(rng.uniform(3, 6))
+            break  # it was done before it could be killed
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+    print(f"killed {kills} times")
+    assert kills >= 3
+    assert subprocess.run([sys.executable, "-m", "emofuse", *words], check=False).returncode == 0
+    made = files(out)
+    same({k: v for k, v in made.items() if k not in ("table1.md", "table1.html")}, whole)
+
+
+def test_two_machines_of_a_ray_cluster_make_the_same_files_though_a_worker_dies(asked, whole, tmp_path):
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs ray: pip install 'emofuse[ray]'")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    said: list[str] = []
+    killed = threading.Event()
+    try:
+        cluster.add_node(num_cpus=1)
+        threading.Thread(target=_kill_one, args=(killed,), daemon=True).start()
+        place: Any = Ray(cluster.address)
+        table1(elsewhere(asked, tmp_path / "out"), Watch(say=said.append), on=place)
+    finally:
+        cluster.shutdown()
+    assert killed.is_set()
+    assert any("the process at work on it died; it is done again" in line for line in said)
+    same(files(tmp_path / "out"), whole)
+
+
+def test_a_sweep_on_ray_makes_the_same_files(corpus, tmp_path):
+    pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
+    changes = {"fit.epochs": "2", "fit.batch": "4"}
+    asked = sweeps.Request("cnn1d-lstm", {"window": ("1", "2")}, Trial(corpus[0], tmp_path / "here"), changes)
+    sweeps.sweep(asked)
+    sweeps.sweep(elsewhere(asked, tmp_path / "ray"), on=Ray())
+    same(files(tmp_path / "ray"), files(tmp_path / "here"))
+
+
+def _kill_one(killed: threading.Event) -> None:
+    """Ends the first process of a cluster that has been at a training for a few seconds."""
+    while not killed.is_set():
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                title = path.read_bytes().replace(b"\0", b" ")
+            except OSError:
+                continue
+            if title.startswith(b"ray::") and b"train" in title:
+                time.sleep(4)
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                killed.set()
+                return
+        time.sleep(0.2)

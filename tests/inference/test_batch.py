@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from emofuse.core.parallel.jobs import Fate, Here, Processes, Result, Task, Where
+from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
+from emofuse.inference import batch
+from emofuse.inference.batch import Job, find_files, plan, run_jobs, write_summary
+from emofuse.inference.predictor import Options
+from emofuse.synthetic.sample import make_sample
+
+HERE = Here()
+HAAR = Options(detector="haar")
+
+
+def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[Job]:
+    return plan(files, out=out, options=options, form="csv", plot=False)
+
+
+def run(files: list[Path], out: Path, *, on: Where = HERE, options: Options = HAAR) -> list[batch.Outcome]:
+    jobs = planned(files, out, options)
+    ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None}
+    outcomes = {o.job.path: o for o in run_jobs(jobs, on=on, **ignore)}
+    ordered = [outcomes[f] for f in files]
+    write_summary(ordered)
+    return ordered
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made sample, 6 s of 320x180."""
+    path = tmp_path_factory.mktemp("small") / "talk.mp4"
+    make_sample(path, seconds=6, size=(320, 180))
+    return path
+
+
+@pytest.fixture
+def videos(small: Path, tmp_path: Path) -> list[Path]:
+    """Three videos of different content: bytes after the end of an mp4 change nothing that is seen."""
+    made = []
+    for n in range(3):
+        path = tmp_path / "in" / f"v{n}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(small.read_bytes() + bytes([0, 0, 0, 9]) + b"free" + bytes([n]))
+        made.append(path)
+    return made
+
+
+def test_a_second_run_does_nothing_and_changes_nothing(videos, tmp_path):
+    first = run(videos, tmp_path / "out")
+    before = content(tmp_path / "out")
+    second = run(videos, tmp_path / "out")
+    assert [o.skipped for o in first] == [False] * 3
+    assert [o.skipped for o in second] == [True] * 3
+    assert content(tmp_path / "out") == before
+
+
+def test_changed_content_or_options_are_predicted_anew(videos, tmp_path):
+    run(videos[:1], tmp_path / "out")
+    videos[0].write_bytes(videos[1].read_bytes())
+    assert not run(videos[:1], tmp_path / "out")[0].skipped
+    assert not run(videos[:1], tmp_path / "out", options=Options(detector="haar", rate_hz=None))[0].skipped
+
+
+def test_a_table_that_was_changed_is_made_again(videos, tmp_path):
+    run(videos[:1], tmp_path / "out")
+    table = tmp_path / "out" / "v0.csv"
+    whole = table.read_bytes()
+    table.write_bytes(whole[:100])
+    assert not run(videos[:1], tmp_path / "out")[0].skipped
+    assert table.read_bytes() == whole
+
+
+def test_several_processes_give_the_same_bytes(videos, tmp_path):
+    run(videos, tmp_path / "one")
+    run(videos, tmp_path / "two", on=Processes(2))
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_processes_killed_in_the_middle_change_no_byte(videos, tmp_path):
+    run(videos, tmp_path / "whole")
+    outcomes, notes, jobs = list[batch.Outcome](), list[str](), planned(videos, tmp_path / "killed")
+    for outcome in run_jobs(jobs, on=Processes(2), draw=None, progress=lambda *_: None, note=notes.append):
+        if not outcomes:  # one is at the second file, the other has yet to be given the third
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)
+        outcomes.append(outcome)
+    write_summary(sorted(outcomes, key=lambda o: o.job.path))
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    assert f"{videos[2]}: the process at work on it died; it is predicted again." in notes
+
+
+def test_a_file_that_was_given_up_is_a_failed_file(videos, tmp_path, monkeypatch):
+    lost = [Result(Task("v0", job), Fate.LOST, error=EmofuseError("v0: given up")) for job in planned(videos, tmp_path)]
+    monkeypatch.setattr(batch, "run", lambda *_, **__: iter(lost))
+    outcomes = run(videos, tmp_path / "out")
+    assert [(o.entry["status"], o.error) for o in outcomes] == [("failed", "v0: given up")] * 3
+
+
+def test_results_that_are_not_here_are_one_line(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Job, "table", tmp_path / "elsewhere" / "v0.csv")
+    monkeypatch.setattr(batch, "run_job", lambda _, job, *__: batch.Outcome(job, {"status": "done"}))
+    with pytest.raises(OutputError, match="choose --out on a disk that all share"):
+        run(videos[:1], tmp_path / "out")
+
+
+def test_a_bad_file_never_stops_the_others(videos, tmp_path):
+    bad = tmp_path / "in" / "bad.mp4"
+    bad.write_text("this is no video")
+    outcomes = run([videos[0], bad, videos[1]], tmp_path / "out")
+    assert [o.error is None for o in outcomes] == [True, False, True]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["done"], summary["failed"]) == (2, 1)
+    assert summary["files"][1]["status"] == "failed"
+
+
+def test_folders_are_searched_below_and_hidden_files_left_out(tmp_path):
+    for name in ("a/b/x.mp4", "a/y.MKV", "a/.hidden.mp4", "a/.git/z.mp4", "a/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert [p.name for p in find_files([tmp_path / "a"])] == ["x.mp4", "y.MKV"]
+
+
+def test_globs_and_files_named_twice_give_each_file_once(tmp_path):
+    for name in ("x1.mp4", "x2.mp4", "y.mp4"):
+        (tmp_path / name).touch()
+    found = find_files([str(tmp_path / "x*.mp4"), tmp_path / "x1.mp4"])
+    assert [p.name for p in found] == ["x1.mp4", "x2.mp4"]
+
+
+def test_a_folder_without_videos_says_so(tmp_path):
+    with pytest.raises(MediaError, match="no video in there"):
+        find_files([tmp_path])
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.mp4").touch()
+    with pytest.raises(MediaError, match=r"^an empty path was given; give a file, a folder or a glob\.$"):
+        find_files([""])
+
+
+def test_equal_stems_get_names_of_their_own(tmp_path):
+    def stems(*names: str) -> list[str]:
+        files = [tmp_path / n for n in names]
+        return [j.stem for j in plan(files, out=tmp_path / "out", options=HAAR, form="csv", plot=False)]
+
+    assert stems("a.mp4", "b.mp4") == ["a", "b"]
+    assert stems("a.mp4", "a.avi") == ["a.mp4", "a.avi"]
+    assert stems("p/a.mp4", "q/a.mp4") == ["p__a.mp4", "q__a.mp4"]
+    assert stems("A.mp4", "a.MP4", "b.mp4") == ["0001-A.mp4", "0002-a.MP4", "b"]
+
+
+def test_an_unknown_format_suggests_the_nearest(tmp_path):
+    with pytest.raises(SettingsError, match="did you mean 'parquet'"):
+        plan([tmp_path / "x.mp4"], out=tmp_path, options=HAAR, form="parkuet", plot=False)
+
+
+def test_an_output_folder_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError, match="choose another"):
+        plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=HAAR, form="csv", plot=False)
+
+
+def _predict(
+    videos: list[Path], out: Path, *more: str, file_size: int | None = None, errors: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    """The command in a process of its own; `file_size` is the largest file it can write, like a full disk."""
+    code = "import sys; from emofuse.cli.main import main; main(sys.argv[1:])"
+    if file_size is not None:
+        code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_size},) * 2); {code}"
+    words = ["predict", *map(str, videos), "--out", str(out), "--detector", "haar", "--plot", *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(videos, tmp_path):
+    start = time.monotonic()
+    assert _predict(videos, tmp_path / "whole").wait() == 0
+    whole = time.monotonic() - start
+    rng = random.Random(1)
+    for _ in range(12):
+        process = _predict(videos, tmp_path / "killed")
+        time.sleep(rng.uniform(0, whole))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert _predict(videos, tmp_path / "killed").wait() == 0
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_bytes(videos, tmp_path):
+    assert _predict(videos, tmp_path / "whole").wait() == 0
+    process = _predict(videos, tmp_path / "killed")
+    while not (tmp_path / "killed" / "v0.csv").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert _predict(videos, tmp_path / "killed").wait() == 0
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs file size limits")
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(videos, tmp_path):
+    process = _predict(videos[:1], tmp_path / "out", file_size=600, errors=subprocess.PIPE)
+    message = process.communicate()[1]
+    assert process.returncode == 2
+    assert len(message.strip().splitlines()) == 1
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith((".partial", "v0"))]
+    shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.slow  # now and then the line is missing on a busy machine; why is not known yet
+def test_an_interrupted_run_is_one_line_and_leaves_nothing_half_written(videos, tmp_path):
+    process = _predict(videos, tmp_path / "out", "--jobs", "2", errors=subprocess.PIPE)
+    while not list((tmp_path / "out").glob("*.csv")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == "emofuse: stopped; run the same command again to go on.\n"
+    assert process.returncode == 130
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".partial")]

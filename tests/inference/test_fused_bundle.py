@@ -1,0 +1,301 @@
+"""Predicting with bundles that look and listen: films of squares that are more or less light, with tones."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+
+from emofuse.core.calibration import Calibration
+from emofuse.core.labels import AFFWILD2
+from emofuse.core.time import Timeline, ticks
+from emofuse.core.types import Clip
+from emofuse.errors import MediaError, SettingsError
+from emofuse.evaluation.sources import open_source
+from emofuse.inference.batch import plan, run_job
+from emofuse.inference.prediction import Prediction
+from emofuse.inference.predictor import Options, Predictor, predict
+from emofuse.media.audio import AudioReader, Sound
+from emofuse.media.video import VideoReader
+from support.fused_bundles import RATE, film, made, predictor
+from support.speech_bundles import tone, write_wave
+
+NAMES = list(AFFWILD2.names)
+BOTH = {"face": 0.6, "voice": 0.4}
+ALL = {"face": [0.5, 0.1, 0.3, 0.3, 0.2, 0.6, 0.3], "face-windows": 0.2, "voice": 0.0}
+ALL["voice"] = [0.8 - w for w in ALL["face"]]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("both"), BOTH)
+
+
+@pytest.fixture(scope="module")
+def all_three(tmp_path_factory) -> Path:
+    hot = Calibration(0.7, (0.3, 0, 0, 0, -0.2, 0, 0))
+    return made(tmp_path_factory.mktemp("three"), ALL, calibrations={"any": hot, "voice": Calibration.none(7)})
+
+
+def spoken(seconds: float) -> np.ndarray:
+    return tone(2, seconds, 0, rate=44_100)
+
+
+def half_seen(folder: Path) -> Path:
+    """10 s with a voice; for 1 s and 1 s there is a face and none, in turn."""
+    levels = [(120 + 2 * n if n // 5 % 2 == 0 else 0,) for n in range(50)]
+    return film(folder / "half.mkv", levels, spoken(10))
+
+
+def by_hand(prediction: Prediction, weights: dict[str, object], person: int = 1) -> np.ndarray:
+    """The parts of one person fused row by row; NaN where none is there. Nobody else is in the picture."""
+    rows = []
+    for n in range(len(prediction.timeline)):
+        there = {p: s.values[n] for p, s in prediction.parts[person].items() if s.valid[n]}
+        total = sum(np.broadcast_to(weights[p], 7) for p in there)
+        fused = sum(np.broadcast_to(weights[p], 7) / total * row for p, row in there.items())
+        rows.append(fused / fused.sum() if there else np.full(7, np.nan))
+    return np.array(rows)
+
+
+def test_half_of_the_time_the_voice_alone_is_judged(both, tmp_path):
+    prediction = predictor(both).predict(half_seen(tmp_path))
+    table = prediction.table()
+    assert table.person.tolist() == [1] * 50
+    assert table.status.tolist() == (["ok"] * 5 + ["voice_only"] * 5) * 5
+    assert table[NAMES].to_numpy() == pytest.approx(by_hand(prediction, BOTH), abs=2e-6)
+    voice = prediction.parts[1]["voice"]
+    alone = (table.status == "voice_only").to_numpy()
+    assert table[NAMES].to_numpy()[alone] == pytest.approx(voice.values[alone], abs=2e-6)
+
+
+def test_single_faces_are_smoothed_over_the_faces_that_are_there(both, tmp_path):
+    path = half_seen(tmp_path)
+    found = predictor(both).predict(path).parts[1]["face"]
+    raw = predictor(made(tmp_path / "raw", BOTH, smoothing=None)).predict(path).parts[1]["face"]
+    seen = np.flatnonzero(np.arange(50) // 5 % 2 == 0)
+    assert np.flatnonzero(found.valid).tolist() == np.flatnonzero(raw.valid).tolist() == seen.tolist()
+    for n in seen:
+        weights = np.maximum(1 - np.abs(seen - n) / 7.5, 0)  # 1.5 s are seven and a half pictures
+        assert found.values[n] == pytest.approx(weights @ raw.values[seen] / weights.sum(), abs=1e-5)
+
+
+def test_without_a_face_and_without_a_voice_there_is_no_score(both, tmp_path):
+    levels = [(150 if n < 20 else 0,) for n in range(50)]
+    sound = np.concatenate([spoken(2), np.zeros(8 * 44_100, np.float32)])
+    table = predictor(both).predict(film(tmp_path / "a.mkv", levels, sound)).table()
+    assert table.status.tolist() == ["ok"] * 20 + ["no_face"] * 30
+    assert table.loc[table.status == "no_face", [*NAMES, "emotion", "confidence"]].isna().all(axis=None)
+
+
+def test_digital_silence_and_no_sound_at_all_leave_the_face_alone(both, tmp_path):
+    levels = [(150,)] * 20
+    mute = predictor(both).predict(film(tmp_path / "mute.mkv", levels))
+    silent = predictor(both).predict(film(tmp_path / "silent.mkv", levels, np.zeros(4 * 44_100, np.float32)))
+    assert mute.about["warnings"] == ["has no sound, so nothing was heard"]
+    assert silent.about["warnings"] == []
+    for prediction in (mute, silent):
+        assert prediction.table().status.tolist() == ["ok"] * 20
+        assert prediction.scores[1].values == pytest.approx(prediction.parts[1]["face"].values, abs=1e-6)
+        assert not prediction.heard.valid.any()
+
+
+def test_of_sound_alone_the_voice_is_judged(both, tmp_path):
+    sound = np.concatenate([tone(2, 4.0, 0), np.zeros(6 * RATE, np.float32)])
+    prediction = predict(write_wave(tmp_path / "a.wav", sound), bundle=both, detector="haar")
+    table = prediction.table()
+    assert prediction.timeline == Timeline.steps(5, end=ticks(10))
+    assert table.person.isna().all()
+    assert table.frame.isna().all()
+    assert set(table.status[:20]) == {"voice_only"}
+    assert set(table.status[-20:]) == {"no_voice"}
+    assert prediction.at(1.0)[0].status == "voice_only"
+
+
+def test_every_frame_of_sound_alone_is_refused(both, tmp_path):
+    with pytest.raises(SettingsError, match="give --rate instead of --every-frame"):
+        predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=both, detector="haar", every_frame=True)
+
+
+def test_a_film_of_nobody_is_judged_by_its_voice_with_no_person(both, tmp_path):
+    sound = np.concatenate([spoken(4), np.zeros(4 * 44_100, np.float32)])
+    prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(0,)] * 40, sound))
+    table = prediction.table()
+    assert prediction.persons == []
+    assert table.person.isna().all()
+    assert set(table.status[:20]) == {"voice_only"}
+    assert set(table.status[-10:]) == {"no_face"}
+    assert table.frame.tolist() == list(range(40))
+
+
+def test_two_in_the_picture_share_the_voice(both, tmp_path):
+    """Both are there for 4 s, then the first alone, then nobody; each row by hand."""
+    levels = [(150, 220)] * 20 + [(150, 0)] * 20 + [(0, 0)] * 10
+    prediction = predictor(both).predict(film(tmp_path / "two.mkv", levels, spoken(10)))
+    voice = prediction.parts[1]["voice"].values
+    assert np.array_equal(voice, prediction.parts[2]["voice"].values)
+    faces = {p: prediction.parts[p]["face"].values for p in (1, 2)}
+    for person in (1, 2):
+        shared = (0.6 * faces[person] + 0.2 * voice) / 0.8
+        assert prediction.scores[person].values[:20] == pytest.approx(shared[:20], abs=1e-6)
+    assert prediction.scores[1].values[20:40] == pytest.approx((0.6 * faces[1] + 0.4 * voice)[20:40], abs=1e-6)
+    assert prediction.statuses(2).tolist() == ["ok"] * 20 + ["no_face"] * 20 + ["voice_only"] * 10
+    assert prediction.scores[2].values[40:] == pytest.approx(voice[40:], abs=1e-6)
+
+
+def test_windows_and_single_faces_and_the_voice_are_fused_and_calibrated(all_three, tmp_path):
+    prediction = predictor(all_three).predict(half_seen(tmp_path))
+    expected = by_hand(prediction, ALL)
+    faced = prediction.face_found(1)
+    hot = np.log(expected) / 0.7 + np.array([0.3, 0, 0, 0, -0.2, 0, 0])
+    expected = np.where(faced[:, None], softmax(hot, axis=1), expected)
+    assert prediction.scores[1].values == pytest.approx(expected, abs=1e-5)
+    assert prediction.parts[1]["face-windows"].valid.tolist() == faced.tolist()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_chunks_of_pictures_and_sound_give_what_predicting_at_once_gives(all_three, tmp_path, seed):
+    path, rng = half_seen(tmp_path), np.random.default_rng(seed)
+    judging = predictor(all_three)
+    whole = judging.predict(path)
+    session, collector = judging.session(), judging.collector()
+    with VideoReader(path) as video:
+        frames, end = list(video.frames()), video.end
+    with AudioReader(path, rate_hz=RATE) as audio:
+        samples = np.concatenate([block.samples for block in audio.blocks()])
+    shown = said = 0
+    while shown < len(frames) or said < len(samples):
+        if rng.random() < 0.5:
+            size = int(rng.integers(1, 15))
+            collector.add(session.push(frames[shown : shown + size]))
+            shown += size
+        elif said < len(samples):
+            size = int(rng.integers(1, 6000))
+            collector.add(session.hear(Sound(samples[said : said + size], said * ticks(1) // RATE, RATE)))
+            said += size
+    collector.add(session.close(end))
+    pushed = collector.prediction(path.name, "x", {})
+    assert pushed.timeline == whole.timeline
+    assert pushed.statuses(1).tolist() == whole.statuses(1).tolist()
+    assert np.abs(pushed.scores[1].values - whole.scores[1].values).max() < 1e-4
+
+
+def test_a_face_is_given_exactly_when_its_future_is_known(both, tmp_path):
+    """1.5 s are the first 8 pictures; then it is known that nobody joins them after the tracker's lookahead."""
+    session = predictor(both).session()
+    assert session.lookahead == ticks(Fraction(3, 2))
+    path, late = film(tmp_path / "a.mkv", [(150,)] * 40), []
+    with VideoReader(path) as video:
+        for frame in video.frames():
+            late += [frame.index - o.picture for o in session.push([frame]).observations]
+    assert set(late) == {8 + session.lookahead_pictures}
+    assert len(session.close(ticks(8)).observations) == 40 - len(late)
+
+
+def test_what_a_session_keeps_does_not_grow(all_three, tmp_path):
+    session = predictor(all_three).session()
+    with VideoReader(film(tmp_path / "a.mkv", [(150,)] * 300, spoken(1))) as video:
+        for frame in video.frames():
+            session.push([frame])
+            assert sum(len(p.times) for p in session._smoother._persons.values()) <= 2 * 8 + 6
+            assert sum(map(len, session._windower._open.values())) <= 10 + 5 + 6
+
+
+def test_less_sure_rows_are_uncertain_and_keep_their_probabilities(both, tmp_path):
+    path = half_seen(tmp_path)
+    plain, strict = (predictor(both, min_confidence=c).predict(path).table() for c in (0, 0.3))
+    low = plain.confidence < 0.3
+    assert 0 < low.sum() < 50
+    assert set(strict.emotion[low]) == {"uncertain"}
+    assert (strict.emotion[~low] == plain.emotion[~low]).all()
+    pd.testing.assert_frame_equal(strict.drop(columns="emotion"), plain.drop(columns="emotion"))
+
+
+def test_segments_and_moments_say_uncertain_too(both, tmp_path):
+    prediction = predictor(both, min_confidence=1.0).predict(half_seen(tmp_path))
+    assert {s.emotion for s in prediction.segments()} == {"uncertain"}
+    assert [s.status for s in prediction.segments()[:3]] == ["ok", "voice_only", "ok"]
+    moment = prediction.at(1.5)[0]
+    assert (moment.status, moment.emotion) == ("voice_only", "uncertain")
+    assert moment.confidence == max(moment.probabilities.values())
+
+
+@pytest.mark.parametrize("least", [-0.1, 1.01, float("nan")])
+def test_a_least_confidence_that_makes_no_sense_is_one_line(least):
+    with pytest.raises(SettingsError, match=r"--min-confidence .*: give a number from 0 to 1"):
+        Options(min_confidence=least)
+
+
+def test_columns_of_each_part_come_on_request(all_three, tmp_path):
+    path = half_seen(tmp_path)
+    plain = predictor(all_three).predict(path)
+    prediction = predictor(all_three, per_system=True).predict(path)
+    columns = [f"{part}_{name}" for part in ("face", "face_windows", "voice") for name in NAMES]
+    table = prediction.table()
+    assert table.columns.tolist() == [*plain.table().columns, *columns]
+    for part, scores in prediction.parts[1].items():
+        said = table[[f"{part.replace('-', '_')}_{name}" for name in NAMES]].to_numpy()
+        assert np.isnan(said).all(axis=1).tolist() == (~scores.valid).tolist()
+        assert said[scores.valid] == pytest.approx(scores.values[scores.valid], abs=1e-5)
+    read = pd.read_csv(prediction.save(tmp_path / "t.csv"), dtype={"person": "Int64", "frame": "Int64"})
+    pd.testing.assert_frame_equal(read, table, check_dtype=False)
+
+
+def test_a_bundle_of_one_part_has_its_columns_too_though_nobody_is_seen(tmp_path):
+    bundle = made(tmp_path, {"face": 1.0}, smoothing=None)
+    table = predictor(bundle, per_system=True).predict(film(tmp_path / "a.mkv", [(0,)] * 5)).table()
+    assert table[[f"face_{name}" for name in NAMES]].isna().all(axis=None)
+    assert set(table.status) == {"no_face"}
+
+
+def job(path: Path, out: Path, bundle: Path, **options: object):
+    (planned,) = plan([path], out=out, options=Options(str(bundle), "haar", **options), form="csv", plot=False)
+    return run_job(predictor(bundle, **options), planned, None, lambda _: None)
+
+
+def test_another_least_confidence_or_other_columns_are_made_anew(both, tmp_path):
+    path, out = half_seen(tmp_path), tmp_path / "out"
+    again = [({}, False), ({}, True), ({"min_confidence": 0.3}, False), ({"min_confidence": 0.3}, True)]
+    again += [({"min_confidence": 0.4}, False), ({"per_system": True}, False), ({"per_system": True}, True)]
+    for options, skipped in again:
+        assert job(path, out, both, **options).skipped == skipped
+
+
+def test_the_summary_tells_what_was_used_and_how_often_the_voice_stood_alone(both, tmp_path):
+    entry = job(half_seen(tmp_path), tmp_path / "out", both, min_confidence=0.3).entry
+    assert (entry["detector"], entry["fused"], entry["min_confidence"]) == ("squares", ["face", "voice"], 0.3)
+    assert entry["hearing"].startswith("none, energy")
+    assert (entry["persons"][0]["face_found"], entry["persons"][0]["voice_only"]) == (0.5, 0.5)
+    assert entry["voice"]["found"] == 1.0
+    json.dumps(entry)
+
+
+def test_rows_of_the_voice_alone_count_in_an_evaluation(both, tmp_path):
+    path = half_seen(tmp_path)
+    prediction = predictor(both).predict(path)
+    table = prediction.save(tmp_path / "half.csv")
+    scores = open_source(table).scores(Clip("half", path), prediction.timeline, AFFWILD2)
+    assert scores.valid.all()
+    assert scores.values == pytest.approx(prediction.scores[1].values, abs=1e-5)
+
+
+def test_sound_that_cannot_be_read_is_a_warning_where_faces_are(both, tmp_path, monkeypatch):
+    def blocks(*_: object) -> None:
+        raise MediaError("a.mkv: its sound is broken")
+
+    monkeypatch.setattr(AudioReader, "blocks", blocks)
+    prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(150,)] * 10, spoken(2)))
+    assert prediction.table().status.tolist() == ["ok"] * 10
+    assert "only its faces are judged there: a.mkv: its sound is broken" in prediction.about["warnings"][0]
+
+
+def test_progress_goes_on_and_ends_at_one(both, tmp_path):
+    told: list[float] = []
+    Predictor(Options(str(both), "haar")).predict(half_seen(tmp_path), progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0

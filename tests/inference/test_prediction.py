@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emofuse.core.labels import AFFWILD2, LabelSet
+from emofuse.core.time import Timeline, ticks
+from emofuse.core.types import Scores
+from emofuse.errors import OutputError, SettingsError
+from emofuse.inference.prediction import Prediction
+
+LABELS = LabelSet(("calm", "cross"))
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    """Two persons, four steps of 0.5 s; the second is seen in the last two only."""
+    timeline = Timeline.steps(2, end=ticks(2))
+    both = np.array([[3, 1], [3, 1], [1, 4], [0, 0]], np.float32)
+    first = Scores(both, timeline, LABELS, np.array([True, True, True, False]), "x")
+    second = Scores(both[::-1].copy(), timeline, LABELS, np.array([False, False, True, True]), "x")
+    about = {"bundle": "b 1", "detector": "haar", "warnings": []}
+    return Prediction("two, people.mp4", timeline, np.array([-1, 0, 7, 15]), LABELS, {1: first, 2: second}, about)
+
+
+def test_the_table_has_every_person_at_every_step_in_order(prediction):
+    table = prediction.table()
+    assert table.columns.tolist() == [
+        *("file", "person", "start", "end", "frame", "status", "calm", "cross", "emotion", "confidence")
+    ]
+    assert table.person.tolist() == [1] * 4 + [2] * 4
+    assert table.start.tolist() == [0, 0.5, 1, 1.5] * 2
+    assert table.end.tolist() == [0.5, 1, 1.5, 2] * 2
+    assert prediction.rows == len(table) == 8
+
+
+def test_probabilities_sum_to_one_where_there_is_a_face(prediction):
+    table = prediction.table()
+    assert table.loc[table.status == "ok", ["calm", "cross"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-6)
+
+
+def test_at_tells_what_each_person_shows_at_a_time(prediction):
+    first, second = prediction.at(1.25)
+    assert (first.person, first.status, first.emotion) == (1, "ok", "cross")
+    assert first.confidence == pytest.approx(0.8)
+    assert (second.person, second.emotion) == (2, "calm")
+
+
+def test_at_is_empty_outside_the_video(prediction):
+    assert prediction.at(2.0) == []
+    assert prediction.at(-0.1) == []
+
+
+def test_at_tells_a_face_that_was_not_found_from_a_picture_that_was_not_there(prediction):
+    assert prediction.at(0.1)[1].status == "no_picture"
+    assert prediction.at(0.6)[1].status == "no_face"
+
+
+def test_segments_draw_equal_neighbours_together(prediction):
+    assert [(s.person, s.start, s.end, s.status, s.emotion) for s in prediction.segments()] == [
+        (1, 0.0, 1.0, "ok", "calm"),
+        (1, 1.0, 1.5, "ok", "cross"),
+        (1, 1.5, 2.0, "no_face", None),
+        (2, 0.0, 0.5, "no_picture", None),
+        (2, 0.5, 1.0, "no_face", None),
+        (2, 1.0, 2.0, "ok", "calm"),
+    ]
+
+
+def test_csv_reads_back_as_the_table(prediction, tmp_path):
+    read = pd.read_csv(prediction.save(tmp_path / "t.csv"), dtype={"person": "Int64", "frame": "Int64"})
+    pd.testing.assert_frame_equal(read, prediction.table(), check_dtype=False)
+
+
+def test_parquet_reads_back_as_the_table(prediction, tmp_path):
+    pd.testing.assert_frame_equal(pd.read_parquet(prediction.save(tmp_path / "t.parquet")), prediction.table())
+
+
+def test_json_holds_the_same_rows_and_what_was_used(prediction, tmp_path):
+    content = json.loads(prediction.save(tmp_path / "t.json").read_text())
+    assert content["detector"] == "haar"
+    assert [r["emotion"] for r in content["rows"]] == ["calm", "calm", "cross", None, None, None, "calm", "calm"]
+
+
+def test_another_ending_is_refused_with_the_nearest(prediction, tmp_path):
+    with pytest.raises(SettingsError, match="did you mean 'parquet'"):
+        prediction.save(tmp_path / "t.parqet")
+
+
+def test_an_unwritable_place_is_one_line(prediction, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="choose another"):
+        prediction.save(tmp_path / "file" / "t.csv")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_an_empty_prediction_is_written_too(ending, tmp_path):
+    empty = Prediction.empty("x.mp4")
+    assert empty.save(tmp_path / f"t.{ending}").stat().st_size > 0
+    assert empty.table().columns.tolist()[6:13] == list(AFFWILD2.names)
+    assert empty.segments() == []

@@ -1,0 +1,157 @@
+"""A bundle that looks and listens with nets of one number: how light a face is, and how loud a voice is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from emofuse.core.calibration import Calibration
+from emofuse.core.colour import Colour
+from emofuse.core.labels import AFFWILD2
+from emofuse.core.smoothing import Triangle
+from emofuse.core.time import ticks
+from emofuse.faces.crop import BoxCrop
+from emofuse.faces.detector import Face
+from emofuse.fusion.weighted import Weights
+from emofuse.heads import KernelELM
+from emofuse.heads import save as save_head
+from emofuse.inference.predictor import Options, Predictor
+from emofuse.models.detectors import Chosen
+from emofuse.models.face import FaceInput, FacePart, WindowPart
+from emofuse.models.fused import Fused, write_fused
+from emofuse.models.fusion import FusionPart
+from emofuse.models.voice import VoicePart, Windowing
+from support.media_files import write
+from support.speech_bundles import tone
+
+SIDE, CROP, RATE = 32, 8, 4_000
+SEEN = np.array([[0, 3, 0, 0, -2, 1, 0]], np.float32)  # logits for a face of light 1
+HEARD = np.array([[0, 0, 5, 0, 20, 0, -5]], np.float32)  # logits for a voice of loudness 1
+CARD = {"what": "x", "data": "x", "licence": "x", "figures": {}}
+
+
+def net(path: Path, shape: tuple[int, ...], weights: np.ndarray, *, embedding: bool = False) -> Path:
+    """Mean size of the input, times the weights; the embedding is the mean and a constant, as [n, 2]."""
+    axes = list(range(1, len(shape) + 1))
+    nodes = [
+        helper.make_node("Abs", ["input"], ["size"]),
+        helper.make_node("ReduceMean", ["size"], ["mean"], axes=axes, keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["column"]),
+        helper.make_node("MatMul", ["column", "weights"], ["logits"]),
+    ]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", weights.shape[1]])]
+    constants = {"one": np.array([1], np.int64), "weights": weights}
+    if embedding:
+        constants |= {"two": np.array([[1, 0]], np.float32), "rest": np.array([[0, 1]], np.float32)}
+        nodes += [
+            helper.make_node("MatMul", ["column", "two"], ["first"]),
+            helper.make_node("Add", ["first", "rest"], ["embedding"]),
+        ]
+        outputs.append(helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 2]))
+    graph = helper.make_graph(
+        nodes,
+        "one number",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", *shape])],
+        outputs,
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+def table(*rows: float | list[float]) -> np.ndarray:
+    """Weights of some parts, each one number or one for each class."""
+    return np.stack([np.broadcast_to(np.array(r, np.float32), len(AFFWILD2)) for r in rows])
+
+
+def made(
+    folder: Path,
+    parts: Mapping[str, float | list[float]],
+    *,
+    smoothing: Fraction | None = Fraction(3, 2),
+    calibrations: Mapping[str, Calibration] | None = None,
+) -> Path:
+    """A bundle of the parts named, with these weights, in `folder / "bundle"`."""
+    even = Calibration.none(len(AFFWILD2))
+    face = voice = window = None
+    if "face-windows" in parts:
+        window = WindowPart(ticks(2), ticks(1), folder / "parts" / "head.safetensors")
+        rng = np.random.default_rng(0)
+        features = np.concatenate([rng.uniform(0, 1, (70, 1)), np.zeros((70, 3))], axis=1).astype(np.float32)
+        head = KernelELM("linear", probability=True).fit(features, (features[:, 0] * 7).astype(int))
+        window.head.parent.mkdir(parents=True, exist_ok=True)
+        save_head(window.head, head, label_set=AFFWILD2)
+    if {"face", "face-windows"} & set(parts):
+        face = FacePart(
+            net(folder / "parts" / "f.onnx", (1, CROP, CROP), SEEN, embedding=True),
+            BoxCrop(CROP),
+            FaceInput(Colour.GREY, (0.0,), (255.0,)),
+            even if "face" in parts else None,
+            window,
+            Triangle(ticks(smoothing)) if smoothing else None,
+        )
+    if "voice" in parts:
+        windows = Windowing(RATE, ticks(2), ticks(1), least_voice=ticks(0.3))
+        voice = VoicePart(net(folder / "parts" / "v.onnx", (8_000,), HEARD), windows, even, activity="energy")
+    weights = Weights("mcwf", tuple(parts), AFFWILD2, table(*parts.values()))
+    fused = Fused("both", "1", FusionPart(weights, dict(calibrations or {})), face, voice)
+    write_fused(folder / "bundle", fused, card=CARD)
+    return folder / "bundle"
+
+
+class Squares:
+    """Finds light squares before a dark wall, from left to right."""
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        light = (image[:, :, 0] > 100).any(axis=0)
+        starts = np.flatnonzero(np.diff(light.astype(int), prepend=0) == 1)
+        top = np.argmax((image[:, :, 0] > 100).any(axis=1))
+        return [Face(np.array([x, top, SIDE, SIDE], np.float32), 0.9, None) for x in starts]
+
+
+def predictor(bundle: Path, **options: object) -> Predictor:
+    found = Predictor(Options(str(bundle), "haar", **options))
+    found.detector = Chosen(Squares(), "squares")
+    return found
+
+
+def picture(*levels: int) -> np.ndarray:
+    """Faces of these levels side by side, 0 for none."""
+    image = np.full((96, 64 * max(len(levels), 2), 3), 60, np.uint8)
+    for n, level in enumerate(levels):
+        if level:
+            image[24 : 24 + SIDE, 64 * n + 16 : 64 * n + 16 + SIDE] = level
+    return image
+
+
+def film(path: Path, levels: list[tuple[int, ...]], sound: np.ndarray | None = None) -> Path:
+    """A video of 5 pictures a second, without losses."""
+    pictures = [picture(*row) for row in levels]
+    five = {"rate": Fraction(5), "time_base": Fraction(1, 5)}
+    return write(path, pictures, codec="ffv1", pix_fmt="bgr0", sound=sound, sound_codec="pcm_s16le", **five)
+
+
+def cross_and_happy(folder: Path) -> Path:
+    """A manifest of three people who are cross with a light face and a low voice, or happy the other way round."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["path,label,subject"]
+    for n, who in enumerate(("ann", "ben", "eve")):
+        for label, light, loud in (("anger", 230 + 5 * n, 0.02), ("happiness", 110 + 5 * n, 0.5)):
+            name = f"{who}-{label}.mkv"
+            film(folder / name, [(light,)] * 15, (loud * tone(2, 3.0, 0, rate=44_100)).astype(np.float32))
+            lines.append(f"{name},{label},{who}")
+    (folder / "people.csv").write_text("\n".join(lines) + "\n")
+    return folder / "people.csv"
+
+
+def find_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictors find squares, whatever detector is asked for."""
+    monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_: Chosen(Squares(), "squares"))

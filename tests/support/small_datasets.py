@@ -1,0 +1,80 @@
+"""A data set in memory, and scores that know the truth more or less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from emofuse.core.labels import AFFWILD2, LabelSet
+from emofuse.core.time import Timeline, ticks
+from emofuse.core.types import Annotation, Clip, Scores
+from emofuse.errors import DataError
+
+
+@dataclass
+class MadeData:
+    """Clips of a few seconds with labels, as `emofuse.datasets.dataset.DataSet` wants them."""
+
+    labels: Mapping[str, Sequence[int]]
+    rate_hz: Fraction = Fraction(30000, 1001)
+    label_set: LabelSet = AFFWILD2
+    videos: Mapping[str, str] = field(default_factory=dict)
+    name: str = "made"
+    root: Path = Path("made")
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        return tuple(Clip(n, Path(f"videos/{self.videos.get(n, n)}.mp4"), split="validation") for n in self.labels)
+
+    def part(self, split: str | None) -> list[Clip]:
+        if split not in (None, "validation"):
+            raise DataError(f"made: no part {split}; there is validation.")
+        return list(self.clips)
+
+    def timeline(self, clip: Clip) -> Timeline:
+        return Timeline.steps(self.rate_hz, end=ticks(len(self.labels[clip.id]) / self.rate_hz))
+
+    def annotation(self, clip: Clip) -> Annotation:
+        return Annotation(np.array(self.labels[clip.id], np.int64), self.timeline(clip), self.label_set)
+
+
+@dataclass
+class Said:
+    """A source of scores at hand."""
+
+    system: str
+    by_clip: Mapping[str, Scores]
+
+    def scores(self, clip: Clip, frames: Timeline, label_set: LabelSet) -> Scores | None:
+        return self.by_clip.get(clip.id)
+
+
+def random_labels(rng: np.random.Generator, frames: int) -> list[int]:
+    """Classes that change slowly, neutral half of the time, and some frames without a label."""
+    runs = [np.full(10, c) for c in rng.choice(7, frames // 10 + 1, p=[0.5, 0.1, 0.08, 0.07, 0.1, 0.08, 0.07])]
+    labels = np.concatenate(runs)[:frames]
+    labels[rng.random(frames) < 0.05] = -1
+    return labels.tolist()
+
+
+def made_data(clips: int = 8, frames: int = 120, seed: int = 0) -> MadeData:
+    rng = np.random.default_rng(seed)
+    return MadeData({f"v{n}": random_labels(rng, frames) for n in range(clips)})
+
+
+def knowing(data: MadeData, system: str, *, skill: float, seed: int, valid: float = 1.0) -> Said:
+    """Scores for every frame of every clip; the higher the skill, the more often the truth is on top."""
+    rng = np.random.default_rng(seed)
+    said = {}
+    for clip in data.clips:
+        truth = np.maximum(np.array(data.labels[clip.id]), 0)
+        logits = rng.normal(0, 1, (len(truth), len(data.label_set)))
+        logits[np.arange(len(truth)), truth] += skill
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        here = rng.random(len(truth)) < valid
+        said[clip.id] = Scores(shares, data.timeline(clip), data.label_set, here, system)
+    return Said(system, said)

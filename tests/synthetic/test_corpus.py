@@ -1,0 +1,300 @@
+"""A synthetic corpus on disk: layout, bytes, warts, and that a killed run goes on."""
+
+import hashlib
+import os
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from emofuse.core.labels import AFFWILD2
+from emofuse.core.time import Timeline, ticks
+from emofuse.errors import DataError, SettingsError
+from emofuse.faces.detector import Haar, YuNet
+from emofuse.media.audio import AudioReader
+from emofuse.media.images import read_image
+from emofuse.media.video import VideoReader
+from emofuse.synthetic import make_corpus
+from emofuse.synthetic.plan import RATES_HZ, plan_corpus
+
+FOLDERS = {
+    "train": "annotations/EXPR_Set/Training_Set",
+    "validation": "annotations/EXPR_Set/Validation_Set",
+    "test": "truth/labels",
+}
+HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
+SMALL = {"videos": 3, "seconds": 4, "seed": 57}  # slow rates: few frames
+
+
+def tree(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def entries(content):
+    return [(name, video, entry) for name, video in content["videos"].items() for entry in video["entries"]]
+
+
+def spoilt(content, kind):
+    return {wart["where"] for wart in content["warts"] if wart["kind"] == kind}
+
+
+def lines(folder, video, entry):
+    return (folder / FOLDERS[video["split"]] / f"{entry['name']}.txt").read_text().splitlines()
+
+
+def crops(folder, entry):
+    return sorted(path.name for path in (folder / "cropped_aligned" / entry["name"]).iterdir())
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small") / "corpus"
+    make_corpus(folder, **SMALL, processes=2)
+    return folder
+
+
+def test_one_process_makes_the_same_bytes_after_a_kill_as_two_without(small, tmp_path):
+    def kill(line):
+        raise KeyboardInterrupt(line)
+
+    folder = tmp_path / "corpus"
+    with pytest.raises(KeyboardInterrupt, match="1 of 3"):
+        make_corpus(folder, **SMALL, processes=1, progress=kill)
+    assert not (folder / "corpus.json").exists()
+    # What a killed process leaves of the next video.
+    video = plan_corpus(**SMALL)[1]
+    (folder / "cropped_aligned" / video.entries[0].name).mkdir()
+    (folder / "cropped_aligned" / video.entries[0].name / "00001.jpg").write_bytes(b"half a pict")
+    (folder / "videos" / video.batch).mkdir(exist_ok=True)
+    (folder / "videos" / video.batch / f".partial-{video.name}.mp4").write_bytes(b"half a film")
+    assert make_corpus(folder, **SMALL, processes=1).made == 2
+    assert tree(folder) == tree(small)
+
+
+def test_a_finished_corpus_is_left_as_it_is(small):
+    before = {path: path.stat().st_mtime_ns for path in small.rglob("*")}
+    assert make_corpus(small, **SMALL).made == 0
+    assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
+
+
+def test_a_corpus_of_other_arguments_is_refused_in_one_line(small):
+    with pytest.raises(
+        DataError, match=r"made with videos 3, seconds 4.0, seed 57 .* asked for is videos 3, seconds 5.0"
+    ) as refusal:
+        make_corpus(small, videos=3, seconds=5, seed=57)
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(DataError, match=r"seed 57 \(format 1\), asked for is .* seed 57, easy True"):
+        make_corpus(small, **SMALL, easy=True)
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.doc").write_text("")
+    with pytest.raises(DataError, match="choose an empty folder"):
+        make_corpus(tmp_path, **SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.doc"]
+
+
+def test_arguments_without_sense_are_refused_before_anything_is_written(tmp_path):
+    for wrong in ({"videos": 1}, {"seconds": 1.0}, {"processes": 0}, {"seed": -1}):
+        with pytest.raises(SettingsError, match="give at least"):
+            make_corpus(tmp_path / "corpus", **{**SMALL, **wrong})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_but_the_described_files_is_there(corpus):
+    folder, content = corpus
+    tops = {Path(name).parts[0] for name in tree(folder)}
+    assert tops == {"videos", "cropped_aligned", "annotations", "truth", "corpus.json"}
+    assert {path.name for path in folder.iterdir()} == tops
+    names = {entry["name"] for _, _, entry in entries(content)}
+    assert {path.name for path in (folder / "cropped_aligned").iterdir()} == names
+    found = {path.stem for place in FOLDERS.values() for path in (folder / place).iterdir()}
+    assert found == names
+
+
+def test_the_test_set_is_listed_and_its_labels_are_only_in_truth(corpus):
+    folder, content = corpus
+    listed = (folder / "annotations" / "EXPR_Set" / "Test_Set.txt").read_text().splitlines()
+    assert listed == [entry["name"] for _, video, entry in entries(content) if video["split"] == "test"]
+    assert not any((folder / FOLDERS[s] / f"{name}.txt").exists() for s in ("train", "validation") for name in listed)
+
+
+def test_every_rate_occurs_and_frames_are_exactly_on_time(corpus):
+    folder, content = corpus
+    rates = set()
+    for video in content["videos"].values():
+        rate = Fraction(video["rate"])
+        rates.add(rate)
+        timeline = VideoReader(folder / video["file"]).timeline
+        assert timeline == Timeline.steps(rate, end=ticks(video["frames"] / rate))
+        assert video["seconds"] == pytest.approx(4, abs=0.5 / rate)
+    assert rates == set(RATES_HZ)
+
+
+def test_each_entry_has_a_label_for_each_frame_unless_planted(corpus):
+    folder, content = corpus
+    wrong = set()
+    for _, video, entry in entries(content):
+        header, *labels = lines(folder, video, entry)
+        assert header == HEADER
+        assert abs(len(labels) - video["frames"]) <= 1
+        wrong |= {entry["name"]} if len(labels) != video["frames"] else set()
+    assert wrong == spoilt(content, "off-by-one")
+    assert len(wrong) == 2
+
+
+def test_labels_are_missing_only_where_planted(corpus):
+    folder, content = corpus
+    values = {e["name"]: [int(line) for line in lines(folder, video, e)[1:]] for _, video, e in entries(content)}
+    assert all(min(labels) >= -1 and max(labels) < 7 for labels in values.values())
+    assert {name for name, labels in values.items() if -1 in labels} == spoilt(content, "unlabelled")
+    assert all(max(labels) >= 0 for labels in values.values())
+
+
+def test_images_are_numbered_from_one_and_missing_only_where_planted(corpus):
+    folder, content = corpus
+    gaps = set()
+    for _, video, entry in entries(content):
+        found = crops(folder, entry)
+        assert len(found) == entry["images"] > 0
+        assert set(found) <= {f"{n:05d}.jpg" for n in range(1, video["frames"] + 1)}
+        gaps |= {entry["name"]} if len(found) < video["frames"] else set()
+    assert gaps == spoilt(content, "no-face")
+
+
+def test_images_are_missing_while_the_person_is_away(corpus):
+    folder, content = corpus
+    for _, video, entry in entries(content):
+        if entry["away"]:
+            times = (np.arange(video["frames"]) + 0.5) / float(Fraction(video["rate"]))
+            away = (times > entry["away"]["start"]) & (times < entry["away"]["end"])
+            there = {int(name[:5]) - 1 for name in crops(folder, entry)}
+            assert away.any()
+            assert not there & set(np.flatnonzero(away).tolist())
+
+
+def test_sound_is_missing_only_where_planted(corpus):
+    folder, content = corpus
+    silent = set()
+    for name, video in content["videos"].items():
+        with av.open(str(folder / video["file"])) as file:
+            kinds = [stream.type for stream in file.streams]
+            assert "video" in kinds
+            silent |= set() if "audio" in kinds else {name}
+        assert video["sound"] == ("audio" in kinds) == (folder / "truth" / "voice" / f"{name}.wav").exists()
+    assert silent == spoilt(content, "no-sound")
+
+
+def test_crops_are_aligned_faces_of_112_pixels(corpus):
+    folder, content = corpus
+    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_eye.xml")
+    eyes = []
+    for _, _, entry in entries(content):
+        image = read_image(folder / "cropped_aligned" / entry["name"] / crops(folder, entry)[0])
+        assert image.shape == (112, 112, 3)
+        grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (336, 336))
+        eyes += [((x + w / 2) / 3, (y + h / 2) / 3) for x, y, w, h in cascade.detectMultiScale(grey, 1.1, 6)]
+    assert len(eyes) >= 8
+    distance = np.abs(np.array(eyes)[:, None] - [(38.3, 51.7), (73.5, 51.5)]).max(axis=2).min(axis=1)
+    assert np.median(distance) < 4
+
+
+def _found_at(frame, crop) -> float:
+    """Where across the picture a crop fits best, at whatever scale."""
+    fits = []
+    for scale in np.arange(0.5, 1.2, 0.05):
+        template = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        _, best, _, (x, _) = cv2.minMaxLoc(cv2.matchTemplate(frame, template, cv2.TM_CCOEFF_NORMED))
+        fits.append((best, x + template.shape[1] / 2))
+    return max(fits)[1]
+
+
+def test_left_and_right_are_as_seen_in_the_picture(corpus):
+    folder, content = corpus
+    pairs = [video for video in content["videos"].values() if len(video["entries"]) == 2]
+    assert len(pairs) == 2
+    for video in pairs:
+        frame = next(VideoReader(folder / video["file"]).frames(np.array([0]))).rgb()
+        for entry, left in zip(video["entries"], (True, False), strict=True):
+            assert entry["name"].endswith("_left" if left else "_right")
+            crop = read_image(folder / "cropped_aligned" / entry["name"] / "00001.jpg")[20:100, 15:97]
+            assert (_found_at(frame, crop) < frame.shape[1] / 2) == left
+
+
+def test_the_clean_voice_lies_in_the_sound_at_the_stated_level(corpus):
+    folder, content = corpus
+    checked = 0
+    for name, video in content["videos"].items():
+        if not video["sound"]:
+            continue
+        with wave.open(str(folder / "truth" / "voice" / f"{name}.wav")) as file:
+            assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16000)
+            voice = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
+        heard = np.concatenate([block.samples for block in AudioReader(folder / video["file"]).blocks()])
+        count = min(len(voice), len(heard))
+        assert abs(len(voice) - video["seconds"] * 16000) < 1
+        behind = heard[:count] - voice[:count]
+        snr_db = 10 * np.log10(np.mean(voice**2) / np.mean(behind**2))
+        if video["snr_db"] is None:
+            assert snr_db > 20  # what the encoder changes
+        else:
+            assert snr_db == pytest.approx(video["snr_db"], abs=1.0)
+            checked += 1
+    assert checked >= 6
+
+
+def test_the_record_tells_the_script_of_each_person(corpus):
+    _, content = corpus
+    assert content["arguments"] == {"videos": 12, "seconds": 4.0, "seed": 4}
+    for _, video, entry in entries(content):
+        script = entry["script"]
+        assert script[0]["start"] == 0
+        assert script[-1]["end"] == pytest.approx(video["seconds"], abs=1e-3)
+        for segment in script:
+            assert segment["emotion"] in AFFWILD2.names
+            assert segment["speaks"] == (segment["voice"] is not None)
+
+
+@pytest.fixture(scope="module")
+def seen(corpus):
+    """Every 18th frame of all videos, and how many faces it should show."""
+    folder, content = corpus
+    frames = []
+    for video in content["videos"].values():
+        for frame in VideoReader(folder / video["file"]).frames(np.arange(0, video["frames"], 18)):
+            name = f"{frame.index + 1:05d}.jpg"
+            there = sum((folder / "cropped_aligned" / e["name"] / name).is_file() for e in video["entries"])
+            frames.append((frame.rgb(), there))
+    return frames
+
+
+def share_found(detector, seen):
+    hits = [len(detector(image)) >= k for image, there in seen for k in range(1, there + 1)]
+    assert len(hits) > 60
+    return float(np.mean(hits))
+
+
+def test_haar_finds_the_faces(seen):
+    assert share_found(Haar(), seen) >= 0.95
+
+
+def test_yunet_finds_the_faces(seen):
+    root = Path(os.environ.get("EMOFUSE_WEIGHTS") or Path(__file__).parents[4] / "shared" / "weights")
+    weights = root / "yunet_n_640_640.onnx"
+    if not weights.is_file():
+        pytest.skip(f"no {weights}; set EMOFUSE_WEIGHTS")
+    assert share_found(YuNet(weights), seen) >= 0.95
+
+
+def test_the_sound_of_files_is_not_at_the_rate_of_models(corpus):
+    folder, content = corpus
+    rates = set()
+    for video in content["videos"].values():
+        with av.open(str(folder / video["file"])) as file:
+            rates |= {stream.rate for stream in file.streams.audio}
+    assert rates == {44_100, 48_000}

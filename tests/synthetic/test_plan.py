@@ -1,0 +1,183 @@
+"""What happens when in a synthetic corpus: splits, rates, shares of the classes, who shows what, warts."""
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from emofuse.core.labels import AFFWILD2
+from emofuse.errors import SettingsError
+from emofuse.synthetic.assignment import SHARES, deal_emotions, deal_modes
+from emofuse.synthetic.intensity import face_of, intensities, voice_of
+from emofuse.synthetic.plan import RATES_HZ, SNRS_DB, SPLITS, Segment, frame_labels, plan_corpus, warts
+
+SEEDS = range(6)
+
+
+def labels_of(plan, split):
+    rows = [frame_labels(entry, video) for video in plan if video.split == split for entry in video.entries]
+    labels = np.concatenate(rows)
+    return labels[labels >= 0]
+
+
+def segments_of(plan):
+    return [segment for video in plan for entry in video.entries for segment in entry.segments]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_seven_classes_occur_in_every_split_of_twelve_videos(seed):
+    plan = plan_corpus(12, 20.0, seed=seed)
+    for split in SPLITS:
+        assert set(labels_of(plan, split)) == set(range(7))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_neutral_has_more_than_half_of_the_frames_and_disgust_fear_and_anger_least(seed):
+    plan = plan_corpus(24, 30.0, seed=seed)
+    for split in SPLITS:
+        shares = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
+        assert 0.5 < shares[0] < 0.65
+        rare = shares[AFFWILD2.encode(["disgust", "fear", "anger"])]
+        often = shares[AFFWILD2.encode(["happiness", "sadness"])]
+        assert rare.max() < often.min()
+
+
+def test_an_easy_corpus_has_each_class_equally_often_nothing_behind_the_voices_and_slow_rates():
+    plan = plan_corpus(24, 20.0, seed=1, easy=True)
+    for split in SPLITS:
+        shares = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
+        assert 0.1 < shares.min() <= shares.max() < 0.19
+    assert {(video.background, video.snr_db) for video in plan} == {("none", None)}
+    assert max(video.rate_hz for video in plan) == 15
+    assert {wart["kind"] for wart in warts(plan)} == {"off-by-one", "unlabelled", "no-face", "no-sound"}
+
+
+def test_half_of_the_emotional_time_shows_in_both_and_much_in_only_one():
+    shown = Counter()
+    for segment in segments_of(plan_corpus(48, 30.0, seed=1)):
+        if segment.emotion != "neutral":
+            parts = ("face" * (segment.face != "neutral"), "voice" * (segment.voice not in (None, "neutral")))
+            shown[parts] += segment.end - segment.start
+    total = sum(shown.values())
+    assert 0.4 < shown["face", "voice"] / total < 0.6
+    assert shown["face", ""] / total > 0.15
+    assert shown["", "voice"] / total > 0.15
+    assert ("", "") not in shown
+
+
+def test_what_is_shown_is_neutral_or_the_emotion_itself():
+    for segment in segments_of(plan_corpus(12, 20.0, seed=2)):
+        assert segment.face in ("neutral", segment.emotion)
+        assert segment.voice in (None, "neutral", segment.emotion)
+
+
+def test_of_two_people_one_speaks_at_a_time():
+    pairs = [video for video in plan_corpus(24, 10.0, seed=0) if len(video.entries) == 2]
+    assert len(pairs) == 4
+    for video in pairs:
+        left, right = video.entries
+        assert (left.name, right.name) == (f"{video.name}_left", f"{video.name}_right")
+        for one, other in zip(left.segments, right.segments, strict=True):
+            assert (one.start, one.end) == (other.start, other.end)
+            assert (one.voice is None) != (other.voice is None)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_person_videos_are_in_more_than_one_split(seed):
+    plan = plan_corpus(12, 4.0, seed=seed)
+    assert len({video.split for video in plan if len(video.entries) == 2}) == 2
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nobody_is_in_two_splits(seed):
+    plan = plan_corpus(24, 4.0, seed=seed)
+    people = {s: {entry.person for v in plan if v.split == s for entry in v.entries} for s in SPLITS}
+    assert not people["train"] & people["validation"]
+    assert not (people["train"] | people["validation"]) & people["test"]
+    assert all(len({entry.person for entry in video.entries}) == len(video.entries) for video in plan)
+
+
+def test_splits_are_a_half_and_two_quarters():
+    assert Counter(video.split for video in plan_corpus(24, 4.0, seed=0)) == {"train": 12, "validation": 6, "test": 6}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_rate_level_and_wart_occurs_in_twelve_videos(seed):
+    plan = plan_corpus(12, 4.0, seed=seed)
+    assert {video.rate_hz for video in plan} == set(RATES_HZ)
+    assert {video.snr_db for video in plan} == set(SNRS_DB)
+    assert {wart["kind"] for wart in warts(plan)} == {"off-by-one", "no-sound", "unlabelled", "no-face"}
+    assert {entry.extra_lines for video in plan for entry in video.entries} == {-1, 0, 1}
+    assert {entry.away and entry.away[2] for video in plan for entry in video.entries} == {None, "out", "turned"}
+
+
+def test_videos_have_one_wart_at_most():
+    plan = plan_corpus(48, 10.0, seed=3)
+    where = [wart["where"].removesuffix("_left").removesuffix("_right") for wart in warts(plan)]
+    assert len(where) == len(set(where))
+
+
+def test_segments_tile_the_video():
+    for video in plan_corpus(12, 7.3, seed=1):
+        for entry in video.entries:
+            borders = [(segment.start, segment.end) for segment in entry.segments]
+            assert borders[0][0] == 0
+            assert borders[-1][1] == pytest.approx(video.seconds, abs=1e-3)
+            assert all(one[1] == other[0] for one, other in pairwise(borders))
+
+
+def test_labels_follow_the_script_by_the_delay_of_the_annotator():
+    video = plan_corpus(12, 20.0, seed=0)[0]
+    entry = video.entries[0]
+    change = next(n for n, s in enumerate(entry.segments[1:], 1) if s.emotion != entry.segments[n - 1].emotion)
+    border = entry.segments[change].start
+    labels = frame_labels(entry, video)
+    at = int(np.ceil((border + entry.delay) * float(video.rate_hz)))
+    assert AFFWILD2.names[labels[at]] == entry.segments[change].emotion
+    assert AFFWILD2.names[labels[at - 1]] == entry.segments[change - 1].emotion
+    assert 0.1 <= entry.delay <= 0.4
+
+
+def test_the_shares_of_frames_are_met_whatever_the_lengths_of_segments():
+    rng = np.random.default_rng(0)
+    frames = rng.uniform(20, 300, 400)
+    emotions = np.array(deal_emotions(frames, rng))
+    for name, share in SHARES.items():
+        assert frames[emotions == name].sum() / frames.sum() == pytest.approx(share, abs=0.01)
+
+
+def test_where_there_is_little_room_common_classes_come_first():
+    emotions = deal_emotions(np.full(5, 30.0), np.random.default_rng(0))
+    assert sorted(emotions) == ["happiness", "neutral", "neutral", "neutral", "sadness"]
+
+
+def test_only_the_face_shows_what_is_not_heard():
+    modes = deal_modes(["fear"] * 20, [False] * 20, np.random.default_rng(0))
+    assert modes == ["face"] * 20
+
+
+def test_intensity_fades_across_a_border_and_waves_within_a_segment():
+    story = [Segment(0, 3), Segment(3, 6, "anger", "anger", face_strength=0.8), Segment(6, 9)]
+    times = np.linspace(0, 9, 901)
+    anger = intensities(story, times, face_of, rng=np.random.default_rng(0))[:, AFFWILD2.index("anger")]
+    assert anger[times < 2.74].max() == 0
+    assert 0.3 < anger[300] / anger[330] < 0.7
+    assert np.abs(np.diff(anger)).max() < 0.04
+    assert 0.8 * 0.69 < anger[(times > 3.3) & (times < 5.7)].min() < anger.max() <= 0.8
+
+
+def test_a_voice_may_stay_neutral_while_the_face_does_not():
+    story = [Segment(0, 3, "fear", face="fear", voice="neutral")]
+    for shown, expected in ((face_of, 0), (voice_of, 1)):
+        parts = intensities(story, np.array([1.5]), shown, rng=np.random.default_rng(0))
+        assert (parts[0, 0] == 1) == expected
+
+
+def test_too_few_or_too_short_videos_are_refused():
+    with pytest.raises(SettingsError, match="at least 3"):
+        plan_corpus(2, 20.0, seed=0)
+    with pytest.raises(SettingsError, match="at least 4 s"):
+        plan_corpus(12, 3.0, seed=0)
+    with pytest.raises(SettingsError, match="at least 4 s"):
+        plan_corpus(12, float("nan"), seed=0)

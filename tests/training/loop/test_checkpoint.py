@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402 (torch may be missing)
+
+from emofuse.errors import OutputError, SettingsError  # noqa: E402
+from emofuse.training.loop import CHECKPOINT  # noqa: E402
+from emofuse.training.loop.checkpoint import read, write  # noqa: E402
+from support.small_trainings import trained  # noqa: E402
+
+PARTS = {
+    "net": {
+        "a.weight": torch.rand(3, 2, 5, 5).to(memory_format=torch.channels_last),
+        "count": torch.tensor(7),
+        "half": torch.rand(3).bfloat16(),
+        "flags": torch.tensor([True, False]),
+        "none": torch.zeros(0, 4),
+    },
+    "random": {"draws": torch.arange(5, dtype=torch.uint8), "wide": torch.rand(2, dtype=torch.float64)},
+}
+STATE = {"step": 3, "loss": 0.1 + 0.2, "done": [{"epoch": 0}]}
+
+
+def test_what_was_written_is_read(tmp_path):
+    write(tmp_path / "c", PARTS, identity="x", state=STATE)
+    parts, state = read(tmp_path / "c", identity="x")
+    assert state == STATE
+    assert parts.keys() == PARTS.keys()
+    for part, tensors in PARTS.items():
+        assert parts[part].keys() == tensors.keys()
+        assert all(torch.equal(parts[part][k], v) and parts[part][k].dtype == v.dtype for k, v in tensors.items())
+
+
+def test_the_file_is_one_that_safetensors_itself_reads(tmp_path):
+    write(tmp_path / "c", PARTS, identity="x", state=STATE)
+    found = load_file(tmp_path / "c")
+    expected = {f"{part}.{k}": v for part, tensors in PARTS.items() for k, v in tensors.items()}
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[k], v) for k, v in expected.items())
+
+
+def test_another_identity_is_refused(tmp_path):
+    write(tmp_path / "c", PARTS, identity="x", state=STATE)
+    with pytest.raises(SettingsError, match="c: a checkpoint of a training with other settings; delete it or use"):
+        read(tmp_path / "c", identity="y")
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, -1])
+def test_a_file_that_was_cut_is_damaged(tmp_path, kept):
+    write(tmp_path / "c", PARTS, identity="x", state=STATE)
+    (tmp_path / "c").write_bytes((tmp_path / "c").read_bytes()[:kept])
+    with pytest.raises(SettingsError, match=r"c: a damaged checkpoint \(.*\); delete it to start anew\."):
+        read(tmp_path / "c", identity="x")
+
+
+def test_a_checkpoint_that_lacks_a_part_is_damaged(tmp_path):
+    trained(tmp_path)
+    import safetensors
+
+    with safetensors.safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        identity = file.metadata()["identity"]
+    write(tmp_path / CHECKPOINT, {"net": {}}, identity=identity, state=STATE)
+    with pytest.raises(SettingsError, match="a damaged checkpoint"):
+        trained(tmp_path)
+
+
+def test_a_full_disk_keeps_the_last_one_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    write(tmp_path / "c", PARTS, identity="x", state=STATE)
+    before = (tmp_path / "c").read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match="c: the disk is full; nothing was left half-written"):
+        write(tmp_path / "c", PARTS, identity="y", state=STATE)
+    assert [(p, p.read_bytes()) for p in Path(tmp_path).iterdir()] == [(tmp_path / "c", before)]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from emofuse.errors import SettingsError  # noqa: E402 (torch may be missing)
+from emofuse.training.loop import Precision, device, devices, fresh  # noqa: E402
+from emofuse.training.loop.devices import autocast, has_native_bfloat16  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+def test_the_cpu_is_taken_where_there_is_nothing_else(monkeypatch):
+    monkeypatch.setattr(devices, "_AVAILABLE", {"cuda": lambda: False, "mps": lambda: False, "cpu": lambda: True})
+    assert device("auto") == CPU
+
+
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(devices, "_AVAILABLE", {"cuda": lambda: True, "mps": lambda: True, "cpu": lambda: True})
+    assert device("auto").type == "cuda"
+
+
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
+    monkeypatch.setattr(devices, "_AVAILABLE", {"cuda": lambda: False, "cpu": lambda: True})
+    with pytest.raises(SettingsError, match="torch finds no cuda on this machine; use auto, or one of: cpu"):
+        device("cuda")
+
+
+def test_an_unknown_device_suggests_the_nearest():
+    with pytest.raises(
+        SettingsError, match=r"no device 'cudaa' \(did you mean 'cuda'\?\); there are: auto, cuda, mps, cpu"
+    ):
+        device("cudaa")
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "expected"),
+    [
+        (Precision.FLOAT32, True, torch.float32),
+        (Precision.BFLOAT16, False, torch.bfloat16),
+        (Precision.AUTO, True, torch.bfloat16),
+        (Precision.AUTO, False, torch.float32),
+    ],
+)
+def test_auto_takes_bfloat16_only_where_it_is_native(monkeypatch, precision, native, expected):
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: frozenset({"avx512_bf16"} if native else {"avx2"}))
+    with autocast(CPU, precision):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
+
+
+def test_tiles_for_bfloat16_are_native_too(monkeypatch):
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: frozenset({"amx_bf16"}))
+    assert has_native_bfloat16(CPU)
+
+
+def test_fresh_weights_come_from_the_seed_and_leave_the_global_generator_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    one, two, other = (fresh(lambda: torch.nn.Linear(3, 3), seed=seed).weight for seed in (1, 1, 2))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.rand(1), expected)

@@ -1,0 +1,469 @@
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from emofuse.errors import OutputError, SettingsError, ShapeError  # noqa: E402
+from emofuse.training.loop import (  # noqa: E402
+    CHECKPOINT,
+    OPTIMISERS,
+    Balance,
+    Data,
+    Epoch,
+    Examples,
+    Faces,
+    Machine,
+    Precision,
+    Progress,
+    Watch,
+    evaluate,
+    fit,
+    fresh,
+)
+from support.small_trainings import (  # noqa: E402 (torch may be missing)
+    OFTEN,
+    PLAIN,
+    SETTINGS,
+    SMALL,
+    TRAIN,
+    VALIDATION,
+    compact,
+    examples,
+    layers,
+    same_weights,
+    stopping,
+    trained,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUIET = Watch(events=False)
+FACES = Data(TRAIN, VALIDATION)
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_run_interrupted_and_resumed_ends_with_the_weights_of_one_that_was_not(tmp_path, epoch):
+    whole = trained(tmp_path / "whole", build=compact, data=FACES)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", build=compact, data=FACES, watch=stopping(epoch=epoch))
+    torch.rand(7)  # what else was drawn in between does not matter
+    assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES), whole)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_run_killed_at_any_steps_ends_with_the_weights_of_one_that_was_not(tmp_path, optimiser):
+    settings = replace(SETTINGS, optimiser=optimiser, lr=0.01, mixup=0.4, polish_epochs=1)
+    whole = trained(tmp_path / "whole", settings=settings)
+    rng = np.random.default_rng(len(optimiser))
+    for at in sorted({(int(e), int(s)) for e, s in rng.integers((0, 1), (4, 4), (4, 2))}):
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "parts", settings=settings, machine=OFTEN, watch=stopping(at=at))
+        torch.rand(7)
+    assert same_weights(trained(tmp_path / "parts", settings=settings, machine=OFTEN), whole)
+
+
+def test_a_convolutional_net_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
+    whole = trained(tmp_path / "whole", build=compact, data=FACES)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", build=compact, data=FACES, machine=OFTEN, watch=stopping(at=(1, 2)))
+    assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES), whole)
+
+
+def test_a_resumed_run_ends_with_the_checkpoint_of_one_that_was_not(tmp_path):
+    from safetensors.torch import load_file
+
+    trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", machine=OFTEN, watch=stopping(at=(1, 2)))
+    trained(tmp_path / "parts")
+    whole, parts = (load_file(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert [k for k in whole if not torch.equal(whole[k], parts[k])] == []
+
+
+def test_a_checkpoint_within_an_epoch_is_written_when_the_time_has_come(tmp_path):
+    clock = iter(range(0, 10_000, 20))  # 20 s pass whenever somebody looks
+    written: list[int] = []
+
+    def step(progress: Progress) -> None:
+        written.append((tmp_path / "c" / CHECKPOINT).exists())
+
+    watch = Watch(step=step, clock=lambda: float(next(clock)), events=False)
+    settings = replace(SETTINGS, epochs=1, batch=2)
+    trained(tmp_path / "c", settings=settings, machine=Machine(checkpoint_minutes=3), watch=watch)
+    assert 2 < written.index(True) < 9
+
+
+def test_a_resumed_run_reports_only_the_epochs_it_does_and_returns_all(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, watch=stopping(epoch=0))
+    reported: list[Epoch] = []
+    net = fresh(layers, seed=9)
+    history = fit(net, SMALL, settings=SETTINGS, folder=tmp_path, watch=Watch(epoch=reported.append, events=False))
+    assert [e.epoch for e in reported] == [1, 2]
+    assert [e.epoch for e in history] == [0, 1, 2]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path):
+    first = trained(tmp_path)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    assert same_weights(trained(tmp_path), first)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+@pytest.mark.parametrize("changed", [{"lr": 0.1}, {"epochs": 4}, {"seed": 5}, {"batch": 6}, {"mixup": 0.1}], ids=str)
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path, changed):
+    trained(tmp_path, settings=replace(SETTINGS, epochs=1))
+    with pytest.raises(
+        SettingsError, match="safetensors: a checkpoint of a training with other settings; delete it or"
+    ):
+        trained(tmp_path, settings=replace(SETTINGS, **({"epochs": 1} | changed)))
+
+
+def test_a_checkpoint_of_another_net_or_of_other_targets_is_refused(tmp_path):
+    trained(tmp_path)
+    fewer = Data(examples(23, seed=0, side=12), SMALL.validation)
+    for more in ({"build": lambda: layers(dropout=0.3)}, {"data": fewer}, {"data": PLAIN}):
+        with pytest.raises(SettingsError, match="a checkpoint of a training with other settings"):
+            trained(tmp_path, **more)
+
+
+def test_another_place_for_the_work_is_no_other_training(tmp_path):
+    trained(tmp_path)
+    trained(tmp_path, machine=Machine(device="cpu", precision=Precision.AUTO, ahead=0))
+
+
+KILLED = """
+import sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, "tests")
+from support.small_trainings import OFTEN, SETTINGS, trained
+from dataclasses import replace
+from pathlib import Path
+trained(Path(sys.argv[1]), settings=replace(SETTINGS, epochs=60, batch=4, optimiser="adamw"), machine=OFTEN)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(tmp_path):
+    from safetensors.torch import load_file
+
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", KILLED]
+    rng = np.random.default_rng(0)
+    kills = 0
+    for _ in range(40):
+        process = subprocess.Popen([*command, str(tmp_path / "parts")], cwd=root)
+        try:
+            assert process.wait(timeout=2.5 + rng.uniform(0, 1.5)) == 0
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert kills > 0
+    subprocess.run([*command, str(tmp_path / "parts")], cwd=root, check=True)
+    subprocess.run([*command, str(tmp_path / "whole")], cwd=root, check=True)
+    whole, parts = (load_file(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
+    assert [k for k in whole if not torch.equal(whole[k], parts[k])] == []
+
+
+# What training does
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+    one, two = trained(tmp_path / "a"), trained(tmp_path / "b")
+    other = trained(tmp_path / "c", settings=replace(SETTINGS, seed=5))
+    assert same_weights(one, two)
+    assert not same_weights(one, other)
+
+
+def test_training_on_a_learnable_set_reduces_the_loss(tmp_path):
+    net = fresh(compact, seed=9)
+    before = evaluate(net, VALIDATION).loss
+    settings = replace(SETTINGS, epochs=6, warmup_epochs=0.5)
+    history = fit(net, FACES, settings=settings, folder=tmp_path, watch=QUIET)
+    after = evaluate(net, VALIDATION)
+    assert after.loss < before / 2
+    assert after.measures["accuracy"] == 1.0
+    assert history[-1].train_loss < history[0].train_loss / 2
+
+
+@pytest.mark.parametrize("keep", ["loss", "accuracy", "uar", "cpm"])
+def test_the_net_ends_with_the_weights_of_its_best_epoch(tmp_path, keep):
+    net = fresh(layers, seed=9)
+    settings = replace(SETTINGS, epochs=5, lr=0.3, keep=keep)
+    history = fit(net, SMALL, settings=settings, folder=tmp_path, watch=QUIET)
+    values = [-e.validation_loss if keep == "loss" else e.measures[keep] for e in history]
+    best = history[max(range(5), key=lambda k: (values[k], k))]
+    judged = evaluate(net, SMALL.validation)
+    assert (judged.loss, judged.measures) == (best.validation_loss, best.measures)
+
+
+def test_training_stops_when_so_many_epochs_were_no_better(tmp_path):
+    settings = replace(SETTINGS, epochs=30, lr=0.0, keep="loss", patience=2)
+    history = fit(fresh(layers, seed=9), SMALL, settings=settings, folder=tmp_path, watch=QUIET)
+    assert len(history) == 3
+    again = fit(fresh(layers, seed=9), SMALL, settings=settings, folder=tmp_path, watch=QUIET)
+    assert again == history
+
+
+def test_steps_that_accumulate_two_batches_are_those_of_a_batch_twice_as_large(tmp_path):
+    def build() -> torch.nn.Module:
+        return layers(dropout=0)
+
+    settings = replace(SETTINGS, mixup=0.4, label_smoothing=0.1, balance=Balance("inverse"))
+    one = trained(tmp_path / "one", build=build, settings=settings)
+    two = trained(tmp_path / "two", build=build, settings=replace(settings, batch=4, accumulate=2))
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_polish_epochs_see_their_own_targets(tmp_path):
+    flipped = replace(SMALL.train, polish_targets=np.roll(SMALL.train.targets, 3, axis=1))
+    settings = replace(SETTINGS, epochs=1, polish_epochs=4, polish_lr=0.3, average_decay=None, keep="loss")
+    validation = replace(SMALL.validation, targets=np.roll(SMALL.validation.targets, 3, axis=1))
+    net = trained(tmp_path, data=Data(flipped, validation), settings=settings)
+    assert evaluate(net, validation).measures["accuracy"] == 1.0
+
+
+def test_without_an_average_the_net_itself_is_kept(tmp_path):
+    settings = replace(SETTINGS, average_decay=None, epochs=1)
+    net = trained(tmp_path, settings=settings)
+    from emofuse.training.loop import checkpoint
+
+    kept = checkpoint.safe_open(tmp_path / CHECKPOINT, "pt")
+    assert not [k for k in kept.keys() if k.startswith("average.")]  # noqa: SIM118
+    assert all(torch.equal(kept.get_tensor(f"net.{k}"), v) for k, v in net.state_dict().items())
+
+
+MEAN = replace(SETTINGS, average_decay=None, mean_from=1, lr=0.01)
+
+
+def test_the_mean_of_the_weights_is_that_of_all_steps_from_its_epoch_on(tmp_path):
+    from safetensors.torch import load_file
+
+    net, steps = fresh(compact, seed=9), []
+
+    def step(progress: Progress) -> None:
+        if progress.epoch >= 1:
+            steps.append({k: v.detach().clone() for k, v in net.named_parameters()})
+
+    fit(net, FACES, settings=MEAN, folder=tmp_path, watch=Watch(step=step, events=False))
+    kept = load_file(tmp_path / CHECKPOINT)
+    for name in steps[0]:
+        mean = torch.stack([s[name] for s in steps]).mean(dim=0)
+        torch.testing.assert_close(kept[f"average.module.{name}"], mean, atol=1e-6, rtol=1e-5)
+
+
+def test_batch_norms_of_a_mean_are_measured_with_it(tmp_path):
+    still = Data(TRAIN, VALIDATION, Faces(augment=None))
+    settings = replace(MEAN, epochs=3, batch=len(TRAIN), lr=0.3)
+    net = trained(tmp_path, build=compact, data=still, settings=settings)
+    seen: list[torch.Tensor] = []
+    net.stem[1].register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    evaluate(net, TRAIN, prepare=still.prepare)
+    torch.testing.assert_close(net.stem[1].running_mean, seen[0].mean(dim=(0, 2, 3)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(net.stem[1].running_var, seen[0].var(dim=(0, 2, 3)), atol=1e-5, rtol=1e-4)
+
+
+def test_frozen_layers_have_no_mean_statistics_either(tmp_path):
+    start = fresh(compact, seed=9).state_dict()
+    net = trained(tmp_path, build=compact, data=FACES, settings=replace(MEAN, frozen=("stem",)))
+    changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, start[k])}
+    assert changed == {"stages", "classify"}
+
+
+@pytest.mark.parametrize("at", [(0, 2), (1, 1), (2, 2)])
+def test_a_mean_goes_on_where_it_was(tmp_path, at):
+    whole = trained(tmp_path / "whole", build=compact, data=FACES, settings=MEAN)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN, machine=OFTEN, watch=stopping(at=at))
+    assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN), whole)
+
+
+def test_a_training_that_ends_before_its_mean_begins_keeps_the_net_itself(tmp_path):
+    plain = trained(tmp_path / "plain", settings=replace(SETTINGS, average_decay=None, epochs=1))
+    assert same_weights(trained(tmp_path / "mean", settings=replace(MEAN, lr=SETTINGS.lr, epochs=1)), plain)
+
+
+def test_frozen_layers_and_their_batch_norms_stay_as_they_were(tmp_path):
+    start = fresh(compact, seed=9).state_dict()
+    net = trained(tmp_path, build=compact, data=FACES, settings=replace(SETTINGS, epochs=1, frozen=("stem",)))
+    changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, start[k])}
+    assert changed == {"stages", "classify"}
+
+
+def test_a_net_that_answers_for_every_step_is_trained_on_every_labelled_step(tmp_path):
+    rng = np.random.default_rng(0)
+    waves = rng.normal(0, 1, (40, 5, 4)).astype(np.float32)
+    targets = np.eye(2, dtype=np.float32)[(waves[..., 0] > 0).astype(int)]
+    targets[rng.random((40, 5)) < 0.3] = 0  # nobody has labelled these
+
+    class AsIs:
+        def draw(self, n, generator):
+            return {}
+
+        def __call__(self, batch, draws=None, *, strength=1.0):
+            return batch
+
+    data = Data(Examples(waves[:30], targets[:30]), Examples(waves[30:], targets[30:]), AsIs())
+    settings = replace(SETTINGS, epochs=12, batch=10, optimiser="adam")
+    net = trained(tmp_path, build=lambda: torch.nn.Linear(4, 2), data=data, settings=replace(settings, lr=0.3))
+    assert evaluate(net, data.validation, prepare=AsIs()).measures["accuracy"] > 0.9
+
+
+def test_examples_with_weight_zero_teach_nothing(tmp_path):
+    wrong = np.roll(SMALL.train.targets, 1, axis=1)
+    trust = np.repeat([1, 0], 24).astype(np.float32)
+    images = np.concatenate([SMALL.train.inputs, SMALL.train.inputs])
+    train = Examples(images, np.concatenate([SMALL.train.targets, wrong]), weights=trust)
+    settings = replace(SETTINGS, epochs=8, keep="loss")
+    net = trained(tmp_path, data=Data(train, SMALL.validation), settings=settings)
+    assert evaluate(net, SMALL.validation).measures["accuracy"] == 1.0
+
+
+def test_bfloat16_keeps_the_weights_in_float32_and_learns(tmp_path):
+    net = trained(tmp_path, settings=replace(SETTINGS, epochs=8), machine=Machine(precision=Precision.BFLOAT16))
+    assert {p.dtype for p in net.parameters()} == {torch.float32}
+    assert evaluate(net, SMALL.validation).measures["accuracy"] == 1.0
+
+
+def test_progress_counts_steps_and_the_seconds_that_are_left(tmp_path):
+    seconds = iter(range(10_000))
+    told: list[Progress] = []
+    watch = Watch(step=told.append, clock=lambda: float(next(seconds)), events=False)
+    trained(tmp_path, settings=replace(SETTINGS, epochs=2), watch=watch)
+    assert [(p.epoch, p.step, p.epochs, p.steps) for p in told[2:4]] == [(0, 3, 2, 3), (1, 1, 2, 3)]
+    assert told[-1].seconds_left == 0
+    assert all(a.seconds_left > b.seconds_left for a, b in itertools.pairwise(told[1:]))
+
+
+# What can go wrong
+
+
+def test_fewer_examples_than_a_batch_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="fit: 24 examples do not fill one batch of 25; give more examples or"):
+        trained(tmp_path, settings=replace(SETTINGS, batch=25))
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_checkpoint(tmp_path):
+    sick = fresh(layers, seed=9)
+
+    def poison(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == (1, 1):
+            sick[1].weight.data.fill_(math.inf)
+
+    with pytest.raises(
+        SettingsError, match=r"fit: loss became nan in epoch 2, step 2 of 3, at a learning rate of 0\.0"
+    ) as e:
+        fit(sick, SMALL, settings=SETTINGS, folder=tmp_path, watch=Watch(step=poison, events=False))
+    assert "\n" not in str(e.value)
+    healthy = fresh(layers, seed=9)
+    assert len(fit(healthy, SMALL, settings=SETTINGS, folder=tmp_path, watch=QUIET)) == 3
+
+
+def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path):
+    sick = fresh(layers, seed=9)
+
+    def poison(progress: Progress) -> None:
+        if (progress.epoch, progress.step) == (1, 3):
+            sick[1].weight.data.fill_(math.nan)
+
+    with pytest.raises(SettingsError, match="fit: weights became nan in epoch 2"):
+        fit(sick, SMALL, settings=SETTINGS, folder=tmp_path, machine=OFTEN, watch=Watch(step=poison, events=False))
+    assert len(trained(tmp_path).state_dict()) == 4
+
+
+def test_targets_of_other_classes_than_the_net_has_are_refused(tmp_path):
+    with pytest.raises(
+        ShapeError, match=r"gives logits of the shape \(5,\) .* targets have \(7,\); build the net for 7"
+    ):
+        trained(tmp_path, build=lambda: layers(5))
+
+
+def test_training_and_validation_have_the_same_classes(tmp_path):
+    few = replace(SMALL.validation, targets=np.eye(2, dtype=np.float32)[np.zeros(10, int)])
+    with pytest.raises(SettingsError, match=r"targets of training have the shape \(7,\), those of validation \(2,\)"):
+        trained(tmp_path, data=replace(SMALL, validation=few))
+
+
+def test_an_empty_validation_part_is_refused(tmp_path):
+    none = Examples(np.zeros((0, 12, 12), np.uint8), np.zeros((0, 7), np.float32))
+    with pytest.raises(SettingsError, match="the validation part is empty"):
+        trained(tmp_path, data=replace(SMALL, validation=none))
+
+
+def test_a_single_class_is_refused(tmp_path):
+    alike = replace(SMALL.train, targets=np.eye(7, dtype=np.float32)[np.full(24, 3)])
+    with pytest.raises(SettingsError, match="all training examples are of class 3"):
+        trained(tmp_path, data=replace(SMALL, train=alike))
+
+
+def test_a_part_that_nobody_has_labelled_is_refused(tmp_path):
+    blank = replace(SMALL.validation, targets=np.zeros((10, 7), np.float32))
+    with pytest.raises(SettingsError, match="no example of the validation part is labelled"):
+        trained(tmp_path, data=replace(SMALL, validation=blank))
+
+
+def test_what_fails_while_reading_examples_is_raised_as_it_is(tmp_path):
+    class Broken:
+        def __len__(self):
+            return 24
+
+        def __getitem__(self, rows):
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        trained(tmp_path, data=replace(SMALL, train=Examples(Broken(), SMALL.train.targets)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"optimiser": "adamv"}, r"no optimiser 'adamv' \(did you mean 'adam"),
+        ({"schedule": "cosin"}, r"no schedule 'cosin' \(did you mean 'cosine'\?\); there are: constant, cosine"),
+        ({"keep": "recall"}, "no measure to keep the best epoch by 'recall'"),
+        ({"balance": Balance("logg")}, r"no rule for class weights 'logg' \(did you mean 'log'\?\)"),
+    ],
+    ids=str,
+)
+def test_an_unknown_name_suggests_the_nearest(tmp_path, changed, message):
+    with pytest.raises(SettingsError, match=message):
+        trained(tmp_path, settings=replace(SETTINGS, **changed))
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint_and_says_so_in_one_line(tmp_path):
+    whole = trained(tmp_path / "whole")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    good: list[bytes] = []
+
+    def fill(epoch: Epoch) -> None:
+        good.append((tmp_path / "c" / CHECKPOINT).read_bytes())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(good[0]) // 2, before[1]))
+
+    try:
+        with pytest.raises(OutputError, match=r"c/checkpoint\.safetensors: cannot be written \(File too large\)") as e:
+            trained(tmp_path / "c", watch=Watch(epoch=fill, events=False))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(e.value)
+    assert (tmp_path / "c" / CHECKPOINT).read_bytes() == good[0]
+    assert sorted(os.listdir(tmp_path / "c")) == [CHECKPOINT, "history.csv"]
+    assert same_weights(trained(tmp_path / "c"), whole)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.nn import functional  # noqa: E402 (torch may be missing)
+
+from emofuse.core.class_weights import log_weights  # noqa: E402
+from emofuse.errors import SettingsError  # noqa: E402
+from emofuse.training.loop import BALANCES, Balance, Examples, FitSettings, inverse_weights  # noqa: E402
+from emofuse.training.loop.loss import class_weights, cross_entropy, mix_shares, mixed, targets_of  # noqa: E402
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, 30)
+HARD = np.eye(4, dtype=np.float32)[LABELS]
+SOFT = RNG.dirichlet(np.ones(4), 30).astype(np.float32)
+LOGITS = torch.from_numpy(RNG.normal(0, 2, (30, 4)).astype(np.float32))
+
+
+def examples(targets: np.ndarray, **more: np.ndarray) -> Examples:
+    return Examples(np.zeros(len(targets)), targets, **more)
+
+
+def loss_of(given: Examples, settings: FitSettings, logits: torch.Tensor = LOGITS) -> float:
+    targets = targets_of(given, settings)
+    return cross_entropy(logits, targets.values, targets.total()).item()
+
+
+@pytest.mark.parametrize("targets", [HARD, SOFT], ids=["hard", "soft"])
+def test_without_weights_it_is_the_cross_entropy_of_torch_to_the_bit(targets):
+    logits = LOGITS.clone().requires_grad_()
+    expected = functional.cross_entropy(logits, torch.from_numpy(targets))
+    (gradient,) = torch.autograd.grad(expected, logits)
+    prepared = targets_of(examples(targets), FitSettings())
+    loss = cross_entropy(logits, prepared.values, prepared.total())
+    assert loss.item() == expected.item()
+    assert torch.equal(torch.autograd.grad(loss, logits)[0], gradient)
+
+
+def test_class_weights_count_as_in_torch():
+    weights = (1.0, 2.5, 0.5, 4.0)
+    expected = functional.cross_entropy(LOGITS, torch.from_numpy(LABELS), weight=torch.tensor(weights)).item()
+    settings = FitSettings(balance=Balance(weights=weights))
+    assert loss_of(examples(HARD), settings) == pytest.approx(expected, rel=1e-6)
+
+
+def test_label_smoothing_is_that_of_torch():
+    expected = functional.cross_entropy(LOGITS, torch.from_numpy(LABELS), label_smoothing=0.1).item()
+    assert loss_of(examples(HARD), FitSettings(label_smoothing=0.1)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("changed", [{}, {"label_smoothing": 0.1}, {"balance": Balance("log")}], ids=str)
+def test_rows_that_nobody_has_labelled_count_nothing(changed):
+    settings = FitSettings(**changed)
+    more = np.concatenate([HARD, np.zeros((10, 4), np.float32)])
+    logits = torch.cat([LOGITS, torch.randn(10, 4, generator=torch.Generator().manual_seed(0))])
+    assert loss_of(examples(more), settings, logits) == pytest.approx(loss_of(examples(HARD), settings), rel=1e-6)
+
+
+def test_steps_of_a_sequence_count_like_examples():
+    sequence = loss_of(examples(SOFT.reshape(10, 3, 4)), FitSettings(), LOGITS.view(10, 3, 4))
+    assert sequence == pytest.approx(loss_of(examples(SOFT), FitSettings()), rel=1e-6)
+
+
+def test_weight_two_is_like_being_there_twice():
+    weights = RNG.integers(0, 3, 30)
+    settings = FitSettings(balance=Balance("inverse"))
+    settings = FitSettings(balance=Balance(weights=tuple(class_weights(HARD.sum(axis=0), settings.balance))))
+    weighted = loss_of(examples(HARD, weights=weights.astype(np.float32)), settings)
+    repeated = loss_of(
+        examples(np.repeat(HARD, weights, axis=0)), settings, LOGITS.repeat_interleave(torch.from_numpy(weights), 0)
+    )
+    assert weighted == pytest.approx(repeated, rel=1e-6)
+
+
+def test_polish_targets_are_weighted_like_the_main_ones():
+    given = examples(HARD, polish_targets=np.roll(HARD, 1, axis=1))
+    settings = FitSettings(balance=Balance(weights=(1.0, 2.0, 3.0, 4.0)))
+    assert targets_of(given, settings, polish=True).weights.tolist() == [1.0 + (k + 1) % 4 for k in LABELS]
+
+
+# Class weights
+
+
+def test_the_logarithmic_rule_worked_by_hand():
+    # N = 100; 0.34 * 100 / 5 = 6.8, ln 6.8 = 1.917; 0.34 * 100 / 12 = 2.83, ln 2.83 = 1.041; the rest below 1.
+    np.testing.assert_allclose(log_weights(np.array([83, 12, 5]), 0.34), [1, 1.0415, 1.9169], atol=1e-4)
+
+
+def test_the_inverse_rule_worked_by_hand():
+    np.testing.assert_allclose(inverse_weights(np.array([80, 20, 16])), [1, 4, 5])
+
+
+@pytest.mark.parametrize("rule", [r for r in BALANCES if r != "equal"])
+def test_a_class_that_does_not_occur_has_a_weight_of_one(rule):
+    assert class_weights(np.array([10.0, 0.0, 1.0]), Balance(rule))[1] == 1
+
+
+def test_given_weights_must_fit_the_classes():
+    with pytest.raises(SettingsError, match=r"balance\.weights are 2 for 3 classes; give one above 0 for each"):
+        class_weights(np.array([1.0, 2.0, 3.0]), Balance(weights=(1.0, 2.0)))
+
+
+# Mixup
+
+
+def test_neighbours_are_mixed_and_an_odd_last_one_is_not():
+    values = torch.tensor([[1.0], [3.0], [5.0]])
+    assert mixed(values, torch.tensor([0.75, 0.5, 0.2])).tolist() == [[1.5], [2.0], [5.0]]
+
+
+def test_mixed_targets_still_sum_to_their_weights():
+    targets = targets_of(examples(HARD), FitSettings(balance=Balance("inverse")))
+    shares = mix_shares(30, 0.4, torch.Generator().manual_seed(0))
+    mix = targets.mixed(shares)
+    torch.testing.assert_close(mix.values.sum(dim=1), mix.weights)
+
+
+def test_shares_are_symmetric_between_0_and_1_and_come_from_the_generator():
+    one, two = (mix_shares(4000, 0.4, torch.Generator().manual_seed(0)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert 0 <= one.min() < 0.01
+    assert 0.99 < one.max() <= 1
+    assert abs(one.mean() - 0.5) < 0.02

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from emofuse.errors import OutputError, SettingsError, ShapeError, WeightsError  # noqa: E402
+from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
+from emofuse.training.loop import Int8, Quantised, export_onnx, face_example, fresh, quantise_onnx  # noqa: E402
+from support.small_trainings import compact  # noqa: E402 (torch may be missing)
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter, about itself
+
+
+def faces(n: int, *, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random((n, 1, 48, 48), dtype=np.float32)
+
+
+CALIBRATION, HELD_BACK = faces(12, seed=0), faces(6, seed=1)
+
+
+class Scaling(torch.nn.Module):
+    """Each of two values times its own weight, as a convolution."""
+
+    def __init__(self, first: float, second: float) -> None:
+        super().__init__()
+        self.weigh = torch.nn.Conv1d(1, 2, 1, bias=False)
+        self.weigh.weight.data = torch.tensor([first, second]).view(2, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weigh(x)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """A small face net whose batch norms are not the identity."""
+    path = tmp_path_factory.mktemp("float") / "net.onnx"
+    module = fresh(compact, seed=9).train()
+    module(torch.from_numpy(faces(16, seed=2)))
+    with torch.no_grad():
+        module.classify.weight.mul_(10)  # so that faces differ in their largest logit
+    export_onnx(module, face_example(48, n=2), path, outputs=("embedding", "logits"))
+    return path
+
+
+def quantised(net, path, settings: Int8 | None = None, **more) -> Quantised:
+    batches = {"calibration": [CALIBRATION], "held_back": [HELD_BACK]} | more
+    return quantise_onnx(net, path, settings=settings or Int8(), **batches)
+
+
+def run(path, x: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"input": x})
+
+
+def weights(path) -> dict[str, np.ndarray]:
+    return {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+
+
+def exported(path, module: torch.nn.Module, *example: torch.Tensor, inputs: tuple[str, ...] = ("input",)):
+    export_onnx(module, example, path, outputs=("y",), inputs=inputs)
+    return path
+
+
+def of_numbers(tmp_path, weight: tuple[float, float] = (1.0, 0.1)):
+    return exported(tmp_path / "scaling.onnx", Scaling(*weight), torch.rand(2, 1, 3))
+
+
+# -- what the int8 net says -----------------------------------------------------------------------------------
+
+
+def test_errors_and_agreement_are_those_of_the_two_files(tmp_path, net):
+    said = quantised(net, tmp_path / "int8.onnx", held_back=[HELD_BACK[:4], HELD_BACK[4:]])
+    before, after = run(net, HELD_BACK), run(tmp_path / "int8.onnx", HELD_BACK)
+    for name, a, b in zip(("embedding", "logits"), before, after, strict=True):
+        assert said.errors[name] == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a), rel=1e-3)
+    assert said.agreement == np.mean(before[1].argmax(1) == after[1].argmax(1))
+    assert said.inputs == 6
+    assert 0 < said.errors["embedding"] < 0.1
+
+
+def test_weights_are_int8_with_a_scale_for_each_output_channel(tmp_path):
+    path = of_numbers(tmp_path, (1.0, 0.01))
+    quantised(path, tmp_path / "int8.onnx", Int8(keep=()), calibration=[np.ones((1, 1, 3), np.float32)],
+              held_back=[np.ones((1, 1, 3), np.float32)])  # fmt: skip
+    found = weights(tmp_path / "int8.onnx")
+    (integers,) = (w for w in found.values() if w.dtype == np.int8 and w.size == 2 and w.ndim == 3)
+    assert integers.ravel().tolist() == [64, 64]  # each is the largest of its channel, and 7 bits reach to 64
+    (scales,) = (w for name, w in found.items() if name.endswith("scale") and w.shape == (2,))
+    np.testing.assert_allclose(scales * 64, [1.0, 0.01], rtol=1e-5)
+
+
+def test_the_range_of_an_activation_is_that_of_the_calibration(tmp_path):
+    x = np.array([[[0.0, 0.5, 2.0]], [[-1.0, 0.1, 0.2]]], np.float32)
+    quantised(of_numbers(tmp_path), tmp_path / "int8.onnx", Int8(keep=()), calibration=[x[:1], x[1:]], held_back=[x])
+    found = weights(tmp_path / "int8.onnx")
+    assert found["input_scale"] == pytest.approx(3 / 255)
+    assert found["input_zero_point"] == 85
+    beyond = run(tmp_path / "int8.onnx", np.full((1, 1, 3), 50, np.float32))[0]
+    assert beyond[0, 0] == pytest.approx([2.0] * 3, rel=0.02)
+
+
+def test_eight_bits_are_used_when_asked_for(tmp_path, net):
+    largest = {}
+    for bits in (7, 8):
+        quantised(net, tmp_path / f"{bits}.onnx", Int8(weight_bits=bits))
+        largest[bits] = max(np.abs(w.astype(int)).max() for w in weights(tmp_path / f"{bits}.onnx").values()
+                            if w.dtype == np.int8)  # fmt: skip
+    assert largest == {7: 64, 8: 127}
+
+
+def test_how_calibration_is_cut_into_batches_changes_no_byte(tmp_path, net):
+    quantised(net, tmp_path / "a.onnx")
+    quantised(net, tmp_path / "b.onnx", calibration=(CALIBRATION[n : n + 5] for n in range(0, 12, 5)))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+# -- what stays in float32 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        ((), []),
+        (("first",), ["/stem/stem.0/Conv"]),
+        (("last",), ["/classify/Gemm"]),
+        (
+            ("/stages/stages.1/body", "last"),
+            [*(f"/stages/stages.1/body/body.{n}/Conv" for n in (0, 3)), "/classify/Gemm"],
+        ),
+    ],
+)
+def test_kept_layers_have_float_weights_and_all_others_int8(tmp_path, net, keep, kept):
+    said = quantised(net, tmp_path / "int8.onnx", Int8(keep=keep))
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    layers = {n.name: n.input[1] for n in graph.node if n.op_type in ("Conv", "Gemm")}
+    floats = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    assert [name for name, weight in layers.items() if weight in floats] == kept
+    assert (said.layers, said.kept) == (len(layers) - len(kept), len(kept))
+
+
+def test_arithmetic_before_the_first_layer_is_not_quantised(tmp_path, net):
+    quantised(net, tmp_path / "int8.onnx", Int8(keep=()))
+    nodes = list(onnx.load(net).graph.node)
+    first = next(n for n, node in enumerate(nodes) if node.op_type == "Conv")
+    before = {"input", *(name for node in nodes[:first] for name in node.output)}
+    rounded = {n.input[0] for n in onnx.load(tmp_path / "int8.onnx").graph.node if n.op_type == "QuantizeLinear"}
+    assert rounded & before == {nodes[first].input[0]}
+
+
+def test_weights_that_the_exporter_shares_are_quantised_without_a_word(tmp_path, caplog):
+    net, x = fresh(VGGFace2.tiny, seed=1), 100 * face_example(64, n=2, channels=3)  # all its biases are zero
+    export_onnx(net, x, tmp_path / "net.onnx", outputs=("embedding", "logits"))
+    assert any(n.op_type == "Identity" for n in onnx.load(tmp_path / "net.onnx").graph.node)
+    quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx", calibration=[x.numpy()], held_back=[x.numpy()])
+    assert caplog.records == []
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    integers = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.INT32}
+    dequantised = {n.output[0] for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in integers}
+    assert all(n.input[2] in dequantised for n in graph.node if n.op_type == "Conv")
+
+
+# -- files ----------------------------------------------------------------------------------------------------
+
+
+def test_only_the_new_file_is_left(tmp_path, net):
+    before = sorted(net.parent.iterdir())
+    quantised(net, tmp_path / "out" / "int8.onnx")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["int8.onnx"]
+    assert sorted(net.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("wrong", ["calibration", "held_back"])
+def test_a_failure_leaves_nothing_and_the_old_file_as_it_was(tmp_path, net, wrong):
+    (tmp_path / "int8.onnx").write_text("old")
+    with pytest.raises(ShapeError):
+        quantised(net, tmp_path / "int8.onnx", **{wrong: [HELD_BACK, faces(1, seed=3)[..., :40]]})
+    assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
+    assert (tmp_path / "int8.onnx").read_text() == "old"
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path, net):
+    (tmp_path / ".partial-int8.onnx-work").mkdir()
+    (tmp_path / ".partial-int8.onnx-work" / "net.onnx").write_text("half")
+    (tmp_path / ".partial-int8.onnx").write_text("half")
+    quantised(net, tmp_path / "int8.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path, net):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"int8\.onnx: a file stands where a folder is needed"):
+        quantised(net, tmp_path / "file" / "int8.onnx")
+
+
+# -- what is refused ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("batches", "said"),
+    [
+        ([np.zeros((2, 1, 47, 48), np.float32)], r"batch 0 of calibration is float32 \(2, 1, 47, 48\); the net takes"),
+        ([np.zeros((2, 48, 48), np.float32)], r"is float32 \(2, 48, 48\); the net takes float32 \[n, 1, 48, 48\]\."),
+        ([CALIBRATION, CALIBRATION.astype(np.float64)], "batch 1 of calibration is float64"),
+        ([np.full((1, 1, 48, 48), np.nan, np.float32)], "batch 0 of calibration holds values that are no finite"),
+        ([], "calibration is empty; give at least one batch"),
+        ([CALIBRATION[:0]], "calibration is empty; give at least one batch"),
+    ],
+)
+def test_inputs_that_the_net_cannot_take_are_refused(tmp_path, net, batches, said):
+    with pytest.raises(ShapeError, match=said):
+        quantised(net, tmp_path / "int8.onnx", calibration=batches)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_net_that_is_quantised_already_is_refused(tmp_path, net):
+    quantised(net, tmp_path / "int8.onnx")
+    with pytest.raises(SettingsError, match=r"int8\.onnx: is quantised already \(it has a \w+\); give the float32 net"):
+        quantised(tmp_path / "int8.onnx", tmp_path / "again.onnx")
+
+
+def test_the_float_net_is_never_replaced(net):
+    with pytest.raises(SettingsError, match="would take the place of the float32 net; give another path"):
+        quantised(net, net)
+
+
+def test_a_layer_that_is_not_there_is_named_with_the_nearest(tmp_path, net):
+    with pytest.raises(SettingsError, match=r"no layer begins with '/clasify' \(did you mean '/classify/Gemm'\?\)"):
+        quantised(net, tmp_path / "int8.onnx", Int8(keep=("/clasify",)))
+
+
+def test_a_net_with_nothing_to_quantise_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="no convolution or matrix product is left to quantise"):
+        quantised(of_numbers(tmp_path), tmp_path / "int8.onnx", Int8(keep=("first",)))
+
+
+def test_a_net_of_two_inputs_is_refused(tmp_path):
+    class Both(torch.nn.Module):
+        def forward(self, face: torch.Tensor, voice: torch.Tensor) -> torch.Tensor:
+            return face @ voice.T
+
+    net = exported(tmp_path / "n.onnx", Both(), torch.rand(2, 3), torch.rand(2, 3), inputs=("face", "voice"))
+    with pytest.raises(SettingsError, match=r"takes face tensor\(float\), voice tensor\(float\); only nets of one"):
+        quantised(net, tmp_path / "int8.onnx")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x08\xff no net", b"text"])
+def test_a_file_that_is_no_net_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "net.onnx").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"net\.onnx: not an ONNX net that can be (read|run)"):
+        quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx")
+
+
+def test_other_widths_of_weights_are_refused():
+    with pytest.raises(SettingsError, match="weight_bits is 4; give 7 or 8"):
+        Int8(weight_bits=4)

@@ -1,0 +1,111 @@
+"""The recipe of the default bundle's net on faces, on a few made faces for one epoch each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emofuse.core.labels import AFFWILD2
+from emofuse.datasets.fer2013.dataset import FaceImages
+from emofuse.errors import SettingsError
+from emofuse.models.bundle import load
+from emofuse.nets.mobilefacenet import MobileFaceNet
+from emofuse.runtime import Engine
+from emofuse.training import default
+from emofuse.training import loop as fit
+from emofuse.training.loop import FitSettings
+from support.fer2013_files import fer_table
+
+ONCE = FitSettings(epochs=1, batch=16)
+SHORT = default.DefaultSettings(compact=ONCE, mobile=ONCE, taught=ONCE)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
+    folder = tmp_path_factory.mktemp("default")
+    net = fit.fresh(MobileFaceNet, seed=0)
+    torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, folder / "mobile.pt")
+    told: list[tuple[str, int]] = []
+    table = fer_table(folder / "fer.csv")
+    training = default.Training(SHORT, folder / "out", lambda n, e: told.append((n, e.epoch)))
+    default.train(table, folder / "mobile.pt", training)
+    default.train(table, folder / "mobile.pt", training)
+    return folder / "out", told
+
+
+def test_each_net_is_trained_once(trained):
+    assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0), ("taught", 0)]
+
+
+def test_there_is_at_least_one_seed():
+    with pytest.raises(SettingsError, match="mobile_seeds is empty"):
+        default.DefaultSettings(mobile_seeds=())
+
+
+@pytest.mark.parametrize("name", ["votes_share", "teacher_share", "compact_share", "labels_share"])
+def test_a_share_that_is_none_is_refused_before_anything_is_trained(name):
+    with pytest.raises(SettingsError, match=rf"default: {name} is 1\.5; give 0 to 1"):
+        default.DefaultSettings(**{name: 1.5})
+
+
+def test_they_are_one_bundle_that_judges_single_faces(trained):
+    bundle = load(trained[0])
+    assert (bundle.name, bundle.label_set, bundle.parts) == ("default-face", AFFWILD2, ("face",))
+    crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
+    assert bundle.face_scorer(Engine(1, "cpu"))(crops).sum(axis=1) == pytest.approx(1)
+
+
+def test_its_card_has_figures_of_both_test_parts(trained):
+    figures = load(trained[0]).card["figures"]
+    assert set(figures) == {"public-test", "private-test"}
+    assert figures["private-test"]["images"] == 28
+    assert figures["private-test"]["ferplus"]["majority"]["images"] == 0  # the table has no votes
+
+
+def test_the_two_opinions_are_taught_the_label_and_the_shares_of_the_votes():
+    votes = np.array([[0, 3, 0, 0, 1, 0, 0], [0] * 7], np.float32)
+    faces = FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([4, 6]), votes, np.zeros((2, 3), np.float32))
+    targets = default.two_targets(faces)
+    assert targets[:, 0].argmax(axis=1).tolist() == [4, 6]
+    assert targets[0, 1].tolist() == [0, 0.75, 0, 0, 0.25, 0, 0]
+    assert targets[1, 1].sum() == 0
+
+
+class Sure(torch.nn.Module):
+    """A net that says one class, by either set of labels."""
+
+    def __init__(self, *classes: int) -> None:
+        super().__init__()
+        self.logits = 30 * torch.eye(7)[list(classes)].squeeze(0)
+
+    def forward(self, faces):
+        return faces.new_zeros(len(faces), 1), self.logits.expand(len(faces), *self.logits.shape)
+
+
+def two_faces() -> FaceImages:
+    votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)  # nobody voted on the second one
+    return FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros((2, 3), np.float32))
+
+
+def taught(folder: Path, compact: Sure, mobile: Sure, **changes: float) -> np.ndarray:
+    training = default.Training(default.DefaultSettings(**changes), folder, lambda *_: None)
+    return default.taught_targets(two_faces(), compact, [mobile], training)
+
+
+def test_what_all_nets_say_is_half_of_what_teaches(tmp_path):
+    targets = taught(tmp_path, Sure(3), Sure(3, 5))
+    for row, answer, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):
+        assert targets[row, answer] == pytest.approx(np.eye(7)[wanted].mean(axis=0), abs=1e-6)
+
+
+def test_what_teaches_is_computed_once_and_anew_where_it_is_damaged_or_the_nets_are_others(tmp_path):
+    first = taught(tmp_path, Sure(3), Sure(3, 5))
+    assert (taught(tmp_path, Sure(6), Sure(6, 6)) == first).all()  # not asked: the last bit would be another
+    other = taught(tmp_path, Sure(6), Sure(6, 6), compact_share=0.5)
+    assert other[1, 1].argmax() == 6
+    for kept in tmp_path.glob("teacher-*"):
+        kept.write_bytes(kept.read_bytes()[:50])
+    assert (taught(tmp_path, Sure(3), Sure(3, 5)) == first).all()

@@ -1,0 +1,243 @@
+"""Training a visual system on the made corpus, small, and predicting with what comes out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from emofuse import heads
+from emofuse.core.colour import Colour
+from emofuse.core.labels import AFFWILD2
+from emofuse.core.settings import with_settings
+from emofuse.core.time import Timeline, ticks
+from emofuse.core.types import Track
+from emofuse.datasets.dataset import open_data
+from emofuse.errors import DataError, SettingsError, WeightsError
+from emofuse.faces.crop import FRAMINGS, identity_crop
+from emofuse.inference import predictor as predicting
+from emofuse.models.bundle import load
+from emofuse.models.detectors import choose_detector
+from emofuse.models.face import OUTPUT, FaceScorer
+from emofuse.runtime import Engine
+from emofuse.systems.paper import SYSTEMS, system
+from emofuse.systems.spec import Head, Window
+from emofuse.training import loop as fit
+from emofuse.training.face import train_visual
+from emofuse.training.train import Request, train
+from emofuse.training.training_run import Place
+from emofuse.training.window_head import window_rows
+from support.media_files import moving_picture, write
+from support.small_datasets import MadeData
+
+TINY = {"face.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.001"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Iterator[Place]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
+    watch = fit.Watch(events=False)
+    yield Place(tmp_path_factory.mktemp("visual"), watch=watch)
+    torch.set_num_threads(before)
+
+
+def trained_by(definition, data, place: Place):
+    """Trained with the Haar cascade, which needs no weights."""
+    return train_visual(definition, data, place, detector=choose_detector("haar", Engine()))
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, place):
+    """`mobile-svm` in its tiny version, trained on the made corpus."""
+    return trained_by(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+
+
+def test_the_bundle_has_a_head_for_windows_and_says_how_it_was_made(trained):
+    assert trained.face.window is not None
+    assert trained.window_head().label_set == AFFWILD2
+    assert trained.card["definition"]["fit"]["epochs"] == 1
+    assert set(trained.card["figures"]["validation"]) >= {"cpm", "uar", "interval", "clips"}
+
+
+def test_the_bundle_predicts_videos_as_every_other_does(trained, place, talk):
+    prediction = predicting.predict(talk, bundle=place.out, detector="haar")
+    scores = prediction.scores[1]
+    assert len(scores) == 30
+    assert scores.values[scores.valid].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert prediction.at(1.0)[0].emotion in AFFWILD2.names
+
+
+def test_training_again_computes_nothing_twice(trained, corpus, place):
+    made = {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()}
+    again = trained_by(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+    assert {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()} == made
+    assert again.identity == trained.identity
+
+
+def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus, place, tmp_path):
+    bundle = trained_by(with_settings(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
+    assert bundle.face.window is None
+    assert bundle.face.calibration is not None
+    assert bundle.face.calibration.temperature != 1.0
+
+
+def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, place, tmp_path):
+    definition = with_settings(system("mobile-kelm"), {"face.tiny": "true"})
+    bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
+    assert isinstance(bundle.window_head().head, heads.KernelELM)
+    assert bundle.face.window.step == bundle.face.window.width  # without overlap
+
+
+def test_an_evened_bundle_takes_faces_of_any_light_for_the_same(corpus, place, tmp_path):
+    definition = with_settings(system("mobile"), TINY | {"face.evened": "true", "face.augment": "gentle"})
+    bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
+    faces = np.random.default_rng(0).integers(0, 100, (3, 112, 112, 3)).astype(np.uint8)
+    judge = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)
+    np.testing.assert_allclose(judge(2 * faces + 40), judge(faces), rtol=1e-2, atol=1e-3)
+
+
+def test_the_compact_net_starts_from_the_weights_that_come_along(corpus, place, tmp_path):
+    bundle = trained_by(system("compact-kelm"), open_data(corpus[0]), replace(place, out=tmp_path))
+    assert bundle.card["start"]["name"] == "compact"
+    assert bundle.face.input.colour is Colour.GREY
+    assert bundle.face.crop == identity_crop(112)  # the faces that the corpus brings
+
+
+def test_faces_are_cut_from_videos_as_the_net_has_learned_them():
+    face = system("compact").face
+    assert FRAMINGS[face.framing](face.side) == load("default").face.crop
+
+
+def test_window_rows_take_the_commonest_label_of_their_faces_and_leave_out_what_has_none():
+    labels = [0] * 10 + [3] * 20 + [-1] * 30
+    data = MadeData({"v": labels}, rate_hz=5)
+    frames = Timeline.steps(5, end=ticks(12))
+    embeddings = Track(np.arange(60, dtype=np.float32)[:, None], frames, np.arange(60) != 1, "v")
+    window = Window(Head("svm", "linear", C=1.0), seconds=4, step_seconds=2)
+    features, found, groups = window_rows(window, lambda _: embeddings, data, data.clips)
+    assert found.tolist() == [0, 3, 3]  # the first has ten of each: the first class; the last three have no label
+    assert groups.tolist() == [0, 0, 0]
+    assert features[1] == pytest.approx([np.arange(10, 30).mean(), np.arange(10, 30).std()])
+
+
+def test_every_definition_has_its_row_and_digest():
+    assert len({s.digest for s in SYSTEMS.values()}) == len(SYSTEMS)
+    assert {"vggface2", "vggface2-svm", "vggfer-kelm"} <= set(SYSTEMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "error", "message"),
+    [
+        ("vggface2-svn", {}, SettingsError, r"did you mean 'vggface2-svm'"),
+        ("mobile-svm", {"fit.lrr": "1"}, SettingsError, r"lrr.*did you mean 'fit\.lr'|lrr.*lr"),
+        ("mobile-svm", {"fit.epochs": "many"}, SettingsError, "many"),
+        ("mobile-svm", {}, SettingsError, r"starts from the weights 'mobilefacenet'.*--weights"),
+        ("mobile", {"face.tiny": "true", "fit.epochs": "0"}, SettingsError, "nothing is learned"),
+        ("mobile", TINY | {"face.framing": "far"}, SettingsError, "choose identity, fer"),
+        ("mobile-svm", TINY | {"window.head.kind": "forest"}, SettingsError, "choose svm or kelm"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_one_line(corpus, tmp_path, name, changes, error, message):
+    request = Request(name, corpus[0], tmp_path, changes, detector="haar")
+    with pytest.raises(error, match=message) as raised:
+        train(request, report=lambda _: None)
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_of_another_net_are_refused(corpus, place, tmp_path):
+    other = tmp_path / "vgg.mat"
+    other.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match=r"vgg\.mat"):
+        trained_by(system("mobile-svm"), open_data(corpus[0]), replace(place, out=tmp_path / "out", weights=other))
+    assert not (tmp_path / "out" / "bundle.json").exists()
+
+
+@pytest.fixture(scope="module")
+def films(talk, tmp_path_factory):
+    """A folder with a talking head and a film without any face."""
+    folder = tmp_path_factory.mktemp("films")
+    for name in ("talk.mp4", "walk.mp4", "chat.mp4"):
+        shutil.copy(talk, folder / name)
+    write(folder / "bars.mp4", moving_picture(30, 160, 120))
+    return folder
+
+
+def listed(folder, name, rows):
+    (folder / name).write_text("\n".join(["path,label,start,end,split", *rows]) + "\n")
+    return open_data(folder / name)
+
+
+TALK = ["{}.mp4,neutral,0,2,{}", "{}.mp4,fear,2,4.1,{}", "{}.mp4,anger,4.1,6,{}"]
+
+
+@pytest.mark.parametrize("name", ["mobile", "mobile-svm"])
+def test_a_manifest_of_videos_is_learned_from_and_clips_without_a_face_are_left_out(films, place, tmp_path, name):
+    parts = (("talk", "train"), ("walk", "train"), ("chat", "validation"))
+    rows = [row.format(*part) for part in parts for row in TALK]
+    data = listed(films, f"{name}.csv", [*rows, "bars.mp4,sadness,,,train"])
+    said = []
+    short = {"window.seconds": "1", "window.step_seconds": "0.5"} if name == "mobile-svm" else {}
+    definition = with_settings(system(name), TINY | {"fit.batch": "8"} | short)
+    bundle = trained_by(definition, data, replace(place, out=tmp_path, say=said.append))
+    assert "train: 1 of 3 clips have no face with a label and are left out" in said
+    assert bundle.card["examples"] % 2 == 0
+    assert 40 < bundle.card["examples"] < 60  # of 60 steps, since the person is away for a second of each
+    assert len(list((tmp_path / "faces").glob("*.npy"))) == 2  # the talking ones are the same film
+    if name == "mobile-svm":
+        assert "1 of 3 clips have no labelled window with a face and are left out" in said
+
+
+def test_a_validation_clip_without_a_face_counts_against_the_system(films, place, tmp_path):
+    rows = [row.format("talk", "train") for row in TALK] + [row.format("chat", "validation") for row in TALK]
+    data = listed(films, "silent.csv", [*rows, "bars.mp4,sadness,,,validation"])
+    definition = with_settings(system("mobile"), TINY | {"fit.batch": "8"})
+    bundle = trained_by(definition, data, replace(place, out=tmp_path))
+    assert bundle.card["figures"]["validation"]["clips"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("mobile", "none of 1 clips has a face with a label"), ("mobile-kelm", "none of 1 clips has a labelled window")],
+)
+def test_clips_without_any_face_are_told_in_one_line(films, place, tmp_path, name, message):
+    rows = ["bars.mp4,sadness,,,train", *(row.format("chat", "validation") for row in TALK)]
+    epochs = {"fit.epochs": "0"} if name == "mobile-kelm" else {}
+    definition = with_settings(system(name), TINY | epochs)
+    with pytest.raises(DataError, match=message) as raised:
+        trained_by(definition, listed(films, f"none-{name}.csv", rows), replace(place, out=tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_validation_part_without_labels_has_no_figures(films, place, tmp_path):
+    rows = [row.format("talk", "train") for row in TALK]
+    data = listed(films, "unlabelled.csv", [*rows, "chat.mp4,,,,validation"])
+    definition = with_settings(system("mobile-kelm"), {"face.tiny": "true", "window.seconds": "1"})
+    bundle = trained_by(definition, data, replace(place, out=tmp_path))
+    assert bundle.card["figures"]["validation"]["cpm"] is None
+
+
+def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
+    data = open_data(corpus[0])
+    for part in ("Training_Set", "Validation_Set"):
+        target = tmp_path / "aw" / "annotations" / "EXPR_Set" / part
+        target.mkdir(parents=True)
+        for file in (data.root / "annotations" / "EXPR_Set" / part).iterdir():
+            lines = file.read_text().splitlines()
+            (target / file.name).write_text("\n".join([lines[0], *["-1"] * (len(lines) - 1)]) + "\n")
+    for folder in ("videos", "cropped_aligned"):
+        (tmp_path / "aw" / folder).symlink_to(data.root / folder)
+    with pytest.raises(DataError, match="has a face with a label"):
+        trained_by(
+            with_settings(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(place, out=tmp_path / "out")
+        )
+
+
+def test_the_record_of_a_bundle_is_json_without_surprises(trained, place):
+    content = json.loads((place.out / "bundle.json").read_text(), parse_constant=pytest.fail)
+    assert content["window"] == {"seconds": "4.0", "step_seconds": "2.0", "head": "head.safetensors"}

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+import tracemalloc
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from emofuse.core.types import Clip, Track
+from emofuse.datasets.affwild2.dataset import AffWild2
+from emofuse.datasets.clip_list import Manifest
+from emofuse.errors import DataError, MediaError, OutputError
+from emofuse.faces.crop import BoxCrop
+from emofuse.faces.detector import Face
+from emofuse.inference.sampling import Sampling
+from emofuse.inference.session import Session, Vision
+from emofuse.models.detectors import Chosen
+from emofuse.training.face_cache import Embeddings, FaceSource
+from support.media_files import moving_picture, write
+
+
+@dataclass
+class Walking:
+    """A detector that finds a face where the light bar of `moving_picture` is, and a smaller one in a corner."""
+
+    calls: int = 0
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        self.calls += 1
+        box = np.array([self.calls % 20, 10, 24, 24], np.float32)
+        corner = np.array([50, 30, 12, 12], np.float32)
+        faces = [Face(box, 1.0, None)]
+        return [*faces, Face(corner, 1.0, None)] if self.calls % 2 else faces
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write(tmp_path / "film.mp4", moving_picture(60))
+
+
+def source_of(folder: Path, detector: Any = None) -> FaceSource:
+    (folder / "list.csv").write_text("path,label\nfilm.mp4,fear\n")
+    chosen = Chosen(detector or Walking(), "walking")
+    return FaceSource(Manifest(folder / "list.csv"), BoxCrop(16), chosen, folder / "faces", Fraction(10))
+
+
+class Kept:
+    """What a session gives to a net, as it is."""
+
+    batch = 16
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        return crops
+
+
+def test_cut_faces_are_those_of_a_session(film, tmp_path):
+    from emofuse.media.video import VideoReader
+
+    source = source_of(tmp_path)
+    track = source(source.data.clips[0])
+    sampling = Sampling(Fraction(10))
+    session = Session(Vision(BoxCrop(16), Walking(), Kept()), sampling=sampling)
+    with VideoReader(film) as reader:
+        rows = sampling.wanted(reader.timeline)
+        seen = [o for f in reader.frames(rows) for o in session.push([f]).observations]
+        seen += session.close(reader.end).observations
+        starts = reader.timeline[rows].start
+    people = [o.person for o in seen]
+    main = max(set(people), key=people.count)
+    expected = {o.picture: o.values for o in seen if o.person == main}
+    assert len(people) > len(expected)  # there is somebody else too
+    assert track.timeline.start.tolist() == starts.tolist()
+    assert np.flatnonzero(track.valid).tolist() == sorted(expected)
+    for picture, face in expected.items():
+        assert (track.values[picture] == face).all()
+
+
+def test_cut_faces_are_read_from_the_disk_and_cut_once(film, tmp_path):
+    detector = Walking()
+    source = source_of(tmp_path, detector)
+    first = source(source.data.clips[0])
+    calls = detector.calls
+    again = source(source.data.clips[0])
+    assert detector.calls == calls
+    assert isinstance(again.values, np.memmap)
+    assert (np.asarray(first.values) == again.values).all()
+    assert sorted(p.suffix for p in (tmp_path / "faces").iterdir()) == [".npy", ".safetensors"]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
+def test_faces_that_are_not_whole_are_cut_anew(film, tmp_path, suffix):
+    source = source_of(tmp_path)
+    whole = np.array(source(source.data.clips[0]).values)
+    (kept,) = (tmp_path / "faces").glob(f"*{suffix}")
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert (source_of(tmp_path)(source.data.clips[0]).values == whole).all()
+
+
+def test_memory_does_not_grow_with_the_number_of_faces(tmp_path):
+    write(tmp_path / "film.mp4", moving_picture(400))
+    source = replace(source_of(tmp_path), crop=BoxCrop(112), rate_hz=None)
+    tracemalloc.start()
+    track = source(source.data.clips[0])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert track.values.nbytes > 12e6
+    assert peak < 4e6
+
+
+def test_another_video_of_the_same_name_is_cut_anew(film, tmp_path):
+    source = source_of(tmp_path)
+    before = source.find(source.data.clips[0]).identity()
+    write(film, moving_picture(60, 80, 48))
+    assert source.find(source.data.clips[0]).identity()["video"] != before["video"]
+
+
+def test_a_video_without_a_face_gives_rows_that_are_not_valid(film, tmp_path):
+    source = source_of(tmp_path, lambda image: [])
+    track = source(source.data.clips[0])
+    assert len(track.values) == len(track.timeline) == 20
+    assert not track.valid.any()
+    assert not track.values.any()
+
+
+def test_a_full_disk_leaves_no_half_of_the_faces(film, tmp_path, monkeypatch):
+    import errno
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source = source_of(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="the disk is full; nothing was left half-written"):
+        source(source.data.clips[0])
+    assert list((tmp_path / "faces").iterdir()) == []
+
+
+def test_a_clip_without_picture_is_told(tmp_path):
+    source = source_of(tmp_path)
+    with pytest.raises(DataError, match="voice: has no picture, so there are no faces"):
+        source(Clip("voice", audio=tmp_path / "voice.wav"))
+
+
+def test_a_video_that_is_not_there_is_told(tmp_path):
+    source = source_of(tmp_path)
+    with pytest.raises(DataError, match=r"film\.mp4: cannot be read \(No such file or directory\)"):
+        source(source.data.clips[0])
+
+
+def test_a_video_that_cannot_be_decoded_is_told_and_leaves_nothing(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"dear diary\n" * 100)
+    source = source_of(tmp_path)
+    with pytest.raises(MediaError, match=r"film\.mp4"):
+        source(source.data.clips[0])
+    assert list((tmp_path / "faces").iterdir()) == []
+
+
+class Counting(AffWild2):
+    """Counts how often images are listed."""
+
+    listed = 0
+
+    def faces(self, clip: Clip, folder: str = "cropped_aligned") -> Track:
+        self.listed += 1
+        return super().faces(clip, folder)
+
+
+class Bright:
+    """A net that gives the mean of each colour."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return crops.mean(axis=(1, 2)).astype(np.float32)
+
+
+def test_embeddings_list_the_images_of_a_clip_once_and_read_no_video(corpus, tmp_path, monkeypatch):
+    data = Counting(corpus[0])
+    source = FaceSource(data, BoxCrop(16), Chosen(Walking(), "walking"), tmp_path / "faces")
+    monkeypatch.setattr("emofuse.training.face_cache.file_digest", pytest.fail)
+    net = Bright()
+    embeddings = Embeddings(source, net, "bright", tmp_path / "embeddings")
+    clip = data.part("train")[0]
+    track = embeddings(clip)
+    assert data.listed == 1
+    rows = np.flatnonzero(track.valid)
+    np.testing.assert_allclose(track.values[rows], np.asarray(source(clip).values[rows]).mean(axis=(1, 2)), rtol=1e-5)
+    calls = net.calls
+    assert (embeddings(clip).values == track.values).all()
+    assert net.calls == calls
+    assert replace(source, rate_hz=None).find(clip).identity() != source.find(clip).identity()

@@ -1,0 +1,157 @@
+"""The stage before Visual 3: a net learns expressions on FER-2013, and its weights are the parent of other systems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emofuse.core.colour import Colour
+from emofuse.datasets.fer2013.dataset import load_fer2013
+from emofuse.errors import DataError, SettingsError, WeightsError
+from emofuse.faces.crop import fer_crop, identity_crop
+from emofuse.models.bundle import Bundle, load
+from emofuse.models.face import EMBEDDING, OUTPUT, FaceScorer
+from emofuse.nets import pretrained
+from emofuse.nets.resized import Resized
+from emofuse.nets.vggface import VGGFace, VGGFaceSettings
+from emofuse.runtime import Engine
+from emofuse.training import loop as fit
+from emofuse.training.face import WEIGHTS
+from emofuse.training.train import Request, train
+from support.fer2013_files import fer_table, made_faces, write_table
+
+QUICK = {
+    "fit__epochs": "2",
+    "fit__batch": "14",
+    "fit__lr": "0.01",
+    "fit__average_decay": "none",
+    "face__augment": "none",
+}
+
+
+def trained(system: str, data: Path, out: Path, *, weights: Path | None = None, **changes: str) -> Bundle:
+    """A system on its tiny net; names of settings with __ for the dot."""
+    given = {"face.tiny": "true"} | {name.replace("__", "."): value for name, value in changes.items()}
+    train(Request(system, data, out, given, weights, detector="haar"), report=lambda _: None)
+    return load(out)
+
+
+def stage(system: str, data: Path, out: Path, **changes: str) -> Bundle:
+    return trained(system, data, out, **QUICK | changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_for_all() -> Iterator[None]:
+    """Sums are taken in the same order everywhere, also where `runs` are trained."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Path:
+    return fer_table(tmp_path_factory.mktemp("fer") / "fer2013.csv")
+
+
+@pytest.fixture(scope="module")
+def runs(table, tmp_path_factory) -> dict[str, Path]:
+    """The folders of the two stages."""
+    root = tmp_path_factory.mktemp("stages")
+    for name in ("vggfer", "mobile-fer"):
+        stage(name, table, root / name)
+    return {name: root / name for name in ("vggfer", "mobile-fer")}
+
+
+def test_the_bundle_of_the_stage_has_the_framing_of_fer2013_and_takes_grey_faces(runs):
+    bundle = load(runs["vggfer"])
+    assert bundle.face.crop == fer_crop(48)
+    assert bundle.face.input.colour is Colour.GREY
+    assert bundle.card["figures"]["validation"]["images"] == 28
+    assert "FER-2013" in bundle.card["licence"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "system", "name"), [("vggfer", "vggfer-kelm", "vggfer"), ("mobile-fer", "mobile-kelm", "mobilefacenet")]
+)
+def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus, tmp_path, parent, system, name):
+    bundle = trained(system, corpus[0], tmp_path, weights=runs[parent])
+    assert bundle.card["start"]["name"] == parent
+    assert bundle.face.crop == identity_crop(112)
+    weights = pretrained.known(name).small(7)
+    pretrained.load_pretrained(weights, runs[parent] / WEIGHTS, name=name)
+    faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
+    given = bundle.face.input
+    prepare = fit.Faces(given.colour, given.mean, given.scale, None, None)
+    expected = fit.predict(Resized(weights, weights.preprocessing.size), faces, prepare=prepare).embeddings
+    found = FaceScorer(bundle.face, Engine(), classes=7, output=EMBEDDING)(faces)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_bundle_says_of_colour_crops_what_the_net_said_of_the_grey_images(table, tmp_path, monkeypatch):
+    # Faces of 48 pixels, so that nothing is resized on either way.
+    small = VGGFaceSettings(widths=(4, 6), convolutions=(1, 1), hidden=10, size=48)
+    entry = pretrained.known("vggface")
+    monkeypatch.setitem(pretrained.KNOWN, "vggface", replace(entry, small=lambda _: VGGFace(small)))
+    bundle = stage("vggfer", table, tmp_path)
+    images = load_fer2013(table, "public-test")
+    said = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)(np.repeat(images.faces[..., None], 3, axis=3))
+    assert (said.argmax(axis=1) == images.labels).mean() == pytest.approx(
+        bundle.card["figures"]["validation"]["accuracy"], abs=1e-4
+    )
+
+
+def test_the_private_test_part_changes_nothing(table, runs, tmp_path):
+    lines = table.read_text().splitlines()
+    (tmp_path / "fer.csv").write_text("\n".join(line for line in lines if "PrivateTest" not in line) + "\n")
+    stage("mobile-fer", tmp_path / "fer.csv", tmp_path / "out")
+    assert (tmp_path / "out" / WEIGHTS).read_bytes() == (runs["mobile-fer"] / WEIGHTS).read_bytes()
+
+
+def test_the_stage_learns_what_its_faces_show(tmp_path):
+    table = fer_table(tmp_path / "fer.csv", train=210)
+    bundle = stage("mobile-fer", table, tmp_path / "out", fit__epochs="6")
+    assert bundle.card["figures"]["validation"]["accuracy"] > 0.7  # of seven classes
+
+
+def test_the_stage_may_learn_from_clips_like_every_net(corpus, tmp_path):
+    bundle = trained("vggfer", corpus[0], tmp_path, fit__epochs="1")
+    assert bundle.face.crop == identity_crop(112)
+    assert bundle.face.input.colour is Colour.RGB
+    assert (tmp_path / WEIGHTS).is_file()
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "weights", "error", "message"),
+    [
+        ("mobile-kelm", {}, "vggfer", WeightsError, r"or a MobileFaceNet .*, found a VGGFace trained as 'vggfer'"),
+        ("vggfer-kelm", {"face__tiny": "false"}, "vggfer", WeightsError, r"'average' is \[3, 56, 56\] in the file"),
+        ("vggfer-kelm", {"face__scratch": "true"}, "vggfer", SettingsError, "face.scratch starts from random weights"),
+        ("vggfer-kelm", {}, ".", WeightsError, r"a folder without weights\.safetensors; give that of a finished"),
+        ("vggfer-kelm", {}, "no.mat", WeightsError, r"no\.mat: cannot be read"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused_in_one_line(
+    runs, corpus, tmp_path, system, changes, weights, error, message
+):
+    path = runs.get(weights, tmp_path / weights)
+    with pytest.raises(error, match=message) as raised:
+        trained(system, corpus[0], tmp_path / "out", weights=path, **changes)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out" / "bundle.json").exists()
+
+
+def test_a_system_on_windows_cannot_learn_from_single_faces(table, tmp_path):
+    with pytest.raises(SettingsError, match="mobile-svm: judges windows of clips, but FER-2013 has single faces"):
+        trained("mobile-svm", table, tmp_path)
+
+
+def test_a_table_without_a_public_test_part_is_told(tmp_path):
+    table = write_table(tmp_path / "f.csv", [(0, face, "Training") for face in made_faces([0] * 14)])
+    with pytest.raises(DataError, match=r"f\.csv: no faces of the part public-test, found train \(14\)"):
+        trained("mobile-fer", table, tmp_path / "out")

@@ -1,0 +1,259 @@
+"""Training systems that listen, on made sounds, and predicting with what comes out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emofuse.core.labels import AFFWILD2
+from emofuse.core.settings import with_settings
+from emofuse.core.time import Timeline, ticks
+from emofuse.datasets.dataset import open_data
+from emofuse.errors import BundleError, DataError, MediaError, SettingsError
+from emofuse.inference.batch import plan, run_job
+from emofuse.inference.predictor import Options, Predictor, predict
+from emofuse.inference.voice_setup import choose_hearing
+from emofuse.media.audio import AudioReader
+from emofuse.models.bundle import write_manifest as write_bundle
+from emofuse.models.voice import VoicePart
+from emofuse.runtime import Engine
+from emofuse.systems.paper_voice import VOICE_SYSTEMS
+from emofuse.systems.spec import VoiceSystem
+from emofuse.training import loop as fit
+from emofuse.training.audio_cache import Sounds
+from emofuse.training.training_run import Place
+from emofuse.training.voice import train_audible, window_examples
+from support.media_files import moving_picture, write
+from support.speech_bundles import RATE, hear, tone, write_manifest, write_wave
+
+PLAIN = {"voice.separation": "none", "voice.activity": "none", "voice.tiny": "true"}
+QUICK = PLAIN | {
+    "voice.rate_hz": "4000",
+    "fit.epochs": "20",
+    "fit.batch": "10",
+    "fit.lr": "0.003",
+    "fit.schedule": "cosine",
+    "fit.patience": "20",
+}
+
+
+def defined(name: str, changes: dict[str, str]) -> VoiceSystem:
+    return with_settings(VOICE_SYSTEMS[name], changes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return open_data(write_manifest(tmp_path_factory.mktemp("spoken"), train=50, validation=14))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Iterator[Place]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
+    yield Place(tmp_path_factory.mktemp("audible"), watch=fit.Watch(events=False))
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained(data, place):
+    return train_audible(defined("cnn1d-lstm", QUICK), data, place)
+
+
+def said(bundle_folder: Path, sounds: list[Path]) -> list[str | None]:
+    predictor = Predictor(Options(str(bundle_folder)))
+    return [predictor.predict(path).at(1.0)[0].emotion for path in sounds]
+
+
+def said_of(path: Path, part: VoicePart, place: Place) -> list[str]:
+    """The status of each row by a bundle with another part."""
+    predictor = Predictor(Options(str(place.out)))
+    predictor.bundle = replace(predictor.bundle, voice=part)
+    predictor.hearing = choose_hearing(part.separation, part.activity, Engine())
+    return predictor.predict(path).table().status.tolist()
+
+
+def test_the_net_learns_fifty_windows_by_heart(trained, data, place):
+    train = data.part("train")
+    truth = [AFFWILD2.names[int(data.annotation(clip).labels[0])] for clip in train]
+    assert said(place.out, [clip.audio for clip in train]) == truth
+
+
+def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_says(trained, place, tmp_path):
+    path = write_wave(tmp_path / "long.wav", np.concatenate([tone(k, 3.7, k) for k in (0, 3, 5)]))
+    predictor = Predictor(Options(str(place.out)))
+    whole = predictor.predict(path)
+    with AudioReader(path, rate_hz=RATE) as reader:
+        samples = np.concatenate([block.samples for block in reader.blocks()])
+    pushed = hear(predictor, path.name, samples, np.random.default_rng(0))
+    assert pushed.timeline == whole.timeline == Timeline.steps(5, end=ticks(Fraction("11.1")))
+    assert np.abs(pushed.scores[0].values - whole.scores[0].values).max() < 1e-4
+    assert pushed.scores[0].valid.all()
+
+
+def test_training_again_reads_no_sound_twice(trained, data, place):
+    made = {p: p.stat().st_mtime_ns for p in (place.out / "sounds").iterdir()}
+    again = train_audible(defined("cnn1d-lstm", QUICK), data, place)
+    assert {p: p.stat().st_mtime_ns for p in (place.out / "sounds").iterdir()} == made
+    assert again.identity == trained.identity
+
+
+def test_the_card_tells_figures_with_intervals(trained):
+    figures = trained.card["figures"]["validation"]
+    assert figures["clips"] == 14
+    assert figures["interval"]["uar"][0] <= figures["uar"] <= figures["interval"]["uar"][1]
+
+
+def test_a_table_of_sound_alone_has_no_person_and_no_frame(trained, place, tmp_path):
+    table = predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=place.out).table()
+    assert len(table) == 5
+    assert table.person.isna().all()
+    assert table.frame.isna().all()
+    assert table.status.tolist() == ["ok"] * 5
+
+
+def test_of_a_video_the_frames_on_screen_are_told(trained, place, talk):
+    table = predict(talk, bundle=place.out, every_frame=True).table()
+    assert table.person.isna().all()
+    assert table.frame.tolist() == list(range(len(table)))
+    assert predict(talk, bundle=place.out).timeline == Timeline.steps(5, end=ticks(Fraction(str(table.end.iloc[-1]))))
+
+
+def test_every_frame_of_sound_alone_is_refused(trained, place, tmp_path):
+    with pytest.raises(SettingsError, match="give --rate instead of --every-frame"):
+        predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=place.out, every_frame=True)
+
+
+def test_a_video_without_sound_has_rows_without_voice_and_a_warning(trained, place, tmp_path):
+    prediction = predict(write(tmp_path / "mute.mp4", moving_picture(30)), bundle=place.out)
+    assert set(prediction.table().status) == {"no_voice"}
+    assert prediction.about["warnings"] == ["has no sound, so nothing was heard"]
+
+
+def test_where_the_sound_starts_late_and_ends_early_the_rows_say_so(data, trained, place, tmp_path):
+    sound = tone(2, 4.0, 0, rate=44_100)
+    path = write(tmp_path / "part.mp4", moving_picture(600), sound=sound, sound_start=8.0)
+    heard = replace(trained.voice, activity="energy")
+    status = said_of(path, heard, place)
+    first = [n for n, word in enumerate(status) if word == "ok"]
+    # Windows of 4 s every 1.6 s with 0.3 s of voice: those that begin at 4.8 s to 11.2 s, the last moved back.
+    assert (min(first) * 0.2, (max(first) + 1) * 0.2) == (pytest.approx(4.8), pytest.approx(12.0, abs=0.21))
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 4.0, 4.01])
+def test_sound_of_any_length_is_judged_to_its_end(trained, place, tmp_path, seconds):
+    prediction = predict(write_wave(tmp_path / "a.wav", tone(2, seconds, 0)), bundle=place.out)
+    assert prediction.timeline.end[-1] == ticks(Fraction(str(seconds)))
+    assert prediction.scores[0].valid.all()
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (48_000, 6), (192_000, 1)])
+def test_the_rate_and_the_channels_of_a_recording_make_no_difference(trained, place, tmp_path, rate, channels):
+    plain = predict(write_wave(tmp_path / "a.wav", tone(2, 4.0, 0)), bundle=place.out)
+    again = tone(2, 4.0, 0, rate=rate)
+    other = write_wave(tmp_path / "b.wav", np.repeat(again, channels), rate=rate, channels=channels)
+    prediction = predict(other, bundle=place.out)
+    assert prediction.timeline == plain.timeline
+    assert prediction.at(1.0)[0].emotion == plain.at(1.0)[0].emotion
+
+
+def test_clipped_sound_is_judged(trained, place, tmp_path):
+    prediction = predict(write_wave(tmp_path / "a.wav", 50 * tone(2, 4.0, 0)), bundle=place.out)
+    assert prediction.scores[0].valid.all()
+
+
+def test_digital_silence_has_rows_without_voice(trained, place, tmp_path):
+    path = write_wave(tmp_path / "a.wav", np.zeros(9 * RATE, np.float32))
+    assert said_of(path, replace(trained.voice, activity="energy"), place) == ["no_voice"] * 45
+
+
+def test_an_empty_sound_file_is_one_line(trained, place, tmp_path):
+    with pytest.raises(MediaError, match=r"a\.wav"):
+        predict(write_wave(tmp_path / "a.wav", np.zeros(0, np.float32)), bundle=place.out)
+
+
+def test_a_video_whose_sound_cannot_be_read_is_one_line(trained, place, talk, monkeypatch):
+    def blocks(*_: object) -> None:
+        raise MediaError("talk.mp4: its sound is broken")
+
+    monkeypatch.setattr(AudioReader, "blocks", blocks)
+    with pytest.raises(MediaError, match=r"^talk\.mp4: its sound is broken$"):
+        predict(talk, bundle=place.out)
+
+
+def test_sequences_get_a_label_for_each_answer(data, tmp_path):
+    """Two halves of a clip with other labels: the window's twenty answers are ten of each."""
+    folder = tmp_path / "halves"
+    write_wave(folder / "a.wav", tone(1, 4.0, 0))
+    (folder / "clips.csv").write_text("path,label,start,end,split\na.wav,anger,0,2,train\na.wav,fear,2,4,train\n")
+    halves = open_data(folder / "clips.csv")
+    windows = defined("cnn1d-lstm-sequence", PLAIN).voice.windows
+    sounds = Sounds(windows, choose_hearing("none", "none", Engine()), tmp_path / "sounds")
+    examples = window_examples(sounds, halves, halves.part("train"), labels_hz=5)
+    assert fit.labels(examples.targets).tolist() == [[1] * 10 + [3] * 10]
+
+
+def test_silent_windows_are_not_learned_from(tmp_path):
+    sound = np.concatenate([np.zeros(6 * RATE, np.float32), tone(1, 4.0, 0), np.zeros(6 * RATE, np.float32)])
+    write_wave(tmp_path / "a.wav", sound)
+    (tmp_path / "clips.csv").write_text("path,label,split\na.wav,anger,train\n")
+    made = open_data(tmp_path / "clips.csv")
+    windows = defined("cnn1d-lstm", PLAIN).voice.windows
+    for activity, expected in (("none", 9), ("energy", 5)):
+        sounds = Sounds(windows, choose_hearing("none", activity, Engine()), tmp_path / "sounds")
+        assert len(window_examples(sounds, made, made.part("train"), labels_hz=5)) == expected
+
+
+def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_path):
+    write(tmp_path / "mute.mp4", moving_picture(30))
+    (tmp_path / "clips.csv").write_text("path,label,split\nmute.mp4,anger,train\n")
+    made = open_data(tmp_path / "clips.csv")
+    windows = defined("cnn1d-lstm", PLAIN).voice.windows
+    sounds = Sounds(windows, choose_hearing("none", "none", Engine()), tmp_path / "sounds")
+    with pytest.raises(DataError, match="none of 1 clips has a labelled window with voice"):
+        window_examples(sounds, made, made.part("train"), labels_hz=5)
+
+
+def test_a_net_whose_weights_are_not_given_says_where_they_come_from(data, place, tmp_path):
+    with pytest.raises(SettingsError, match=r"pann: starts from the weights 'pann-16k'.*--weights"):
+        train_audible(defined("pann", {}), data, replace(place, out=tmp_path))
+
+
+@pytest.mark.parametrize("name", ["cnn1d-lstm-sequence", "pann", "compact-speech"])
+def test_every_net_goes_from_definition_to_prediction(name, data, place, tmp_path):
+    quick = PLAIN | {"fit.epochs": "1", "fit.batch": "16", "fit.accumulate": "1"}
+    train_audible(defined(name, quick), data, replace(place, out=tmp_path / "out"))
+    prediction = predict(write_wave(tmp_path / "a.wav", tone(2, 5.0, 0)), bundle=tmp_path / "out")
+    assert prediction.scores[0].valid.all()
+    assert prediction.scores[0].probabilities().sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_definition_has_its_own_digest():
+    assert len({s.digest for s in VOICE_SYSTEMS.values()}) == len(VOICE_SYSTEMS)
+
+
+def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, place, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(place.out, copy)
+    content = json.loads((copy / "bundle.json").read_text())
+    for key in ("sha256", "format", "files"):
+        content.pop(key)
+    write_bundle(copy, content | {"labels": [*content["labels"], "other"]}, files=("voice.onnx",))
+    with pytest.raises(BundleError, match="the bundle is mislabelled"):
+        Predictor(Options(str(copy)))
+
+
+def test_a_batch_tells_how_much_voice_it_found(trained, place, tmp_path):
+    path = write_wave(tmp_path / "a.wav", tone(2, 4.0, 0))
+    (job,) = plan([path], out=tmp_path / "out", options=Options(str(place.out)), form="csv", plot=False)
+    entry = run_job(Predictor(job.options), job, None, lambda _: None).entry
+    assert entry["voice"]["found"] == 1.0
+    assert sum(entry["voice"]["mean"].values()) == pytest.approx(1, abs=1e-3)
+    assert entry["hearing"] == "none, none"
