@@ -10,7 +10,7 @@ from emofuse.core.types import Scores
 from emofuse.errors import SettingsError, ShapeError
 from emofuse.fusion import Stack
 from emofuse.fusion.stacking import Stacked, Stacking, log_ratios
-from emofuse.testing import Clip, clip, fit
+from emofuse.testing.fusion import Clip, clip, fit
 from support.fusion_scores import ABC, labels, scores
 
 

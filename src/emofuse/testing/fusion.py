@@ -1,20 +1,4 @@
-"""Contract checks for what people add to emofuse, here or in packages of their own.
-
-A package that brings a fusion method names it as an entry point and holds it to the same contract as the ones here:
-
-    # pyproject.toml
-    [project.entry-points."emofuse.fusion"]
-    my-fusion = "my_package:my_fusion"
-
-    # tests/test_fusion.py
-    from emofuse.testing import check_fusion
-    from my_package import my_fusion
-
-    def test_my_fusion_keeps_the_contract():
-        check_fusion(my_fusion)
-
-A check that fails raises `AssertionError` with what was expected and what was found.
-"""
+"""The contract of fusion methods (`emofuse.fusion.Method`)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,21 @@
+"""Contract checks for what people add to emofuse, here or in packages of their own.
+
+A package that adds a fusion method names it as an entry point and holds it to the same contract as the built-in ones:
+
+    # pyproject.toml
+    [project.entry-points."emofuse.fusion"]
+    my-fusion = "my_package:my_fusion"
+
+    # tests/test_fusion.py
+    from emofuse.testing import check_fusion
+    from my_package import my_fusion
+
+    def test_my_fusion_keeps_the_contract():
+        check_fusion(my_fusion)
+
+A check that fails raises `AssertionError` with what was expected and what was found.
+"""
+
+from emofuse.testing.fusion import check_fusion
+
+__all__ = ["check_fusion"]
