@@ -12,8 +12,9 @@ neither torch nor cv2.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from emofuse.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from emofuse.core.labels import LabelSet
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from emofuse.inference.prediction import Prediction
     from emofuse.inference.predictor import predict
     from emofuse.models.bundle import Bundle, load
-
-__version__ = version("emofuse")
 
 _HOMES = {
     "Annotation": "emofuse.core.types",

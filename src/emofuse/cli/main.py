@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from emofuse import __version__
 from emofuse.cli import bundles, data
 from emofuse.cli import evaluate as challenge
 from emofuse.cli import experiments as trials
 from emofuse.cli.options import Address, AsJson, Detector, On, print_json
+from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from emofuse import __version__
 from emofuse.core.files import write_json
 from emofuse.core.parallel.jobs import Here, Where
 from emofuse.core.registry import nearest
 from emofuse.core.settings import settings_names, with_settings
+from emofuse.core.version import __version__
 from emofuse.errors import SettingsError
 from emofuse.evaluation.evaluate import Settings, cases_of
 from emofuse.experiments.comparison import about, counted, estimates, gained, places

@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from emofuse import __version__
 from emofuse.core.files import write_json
 from emofuse.core.parallel.jobs import Here, Where
+from emofuse.core.version import __version__
 from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError
 from emofuse.evaluation.evaluate import Settings

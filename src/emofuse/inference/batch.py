@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emofuse import __version__
 from emofuse.core.files import digest, file_digest, write_json
 from emofuse.core.parallel.jobs import Fate, Here, Processes, Result, Step, Task, Where, run
 from emofuse.core.registry import nearest
 from emofuse.core.time import seconds
 from emofuse.core.types import Bools, Scores
+from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
 from emofuse.export.tables import FORMATS
 from emofuse.inference.prediction import VOICE_ONLY, Prediction

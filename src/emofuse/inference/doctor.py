@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import onnxruntime
 
-from emofuse import __version__
+from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError
 from emofuse.media.container import can_decode
 from emofuse.models import bundle as bundles

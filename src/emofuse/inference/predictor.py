@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from emofuse import __version__
 from emofuse.core.prefetch import ahead, chunks
+from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.collect import Collector
 from emofuse.inference.face_windows import Windower

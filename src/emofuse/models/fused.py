@@ -9,10 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from emofuse import __version__
 from emofuse.core.calibration import Calibration
 from emofuse.core.files import atomic
 from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.core.version import __version__
 from emofuse.errors import OutputError
 from emofuse.fusion import save as save_fusion
 from emofuse.models.bundle import Bundle, check_parts, load, write_manifest

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from emofuse import __version__, metrics
+from emofuse import metrics
 from emofuse.core.calibration import Calibration, best_calibration
 from emofuse.core.colour import Colour
 from emofuse.core.files import array_bytes, digest, write_bytes
 from emofuse.core.labels import AFFWILD2
+from emofuse.core.version import __version__
 from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, SIZE, FaceImages, Fer2013
 from emofuse.errors import SettingsError
 from emofuse.faces.crop import fer_crop

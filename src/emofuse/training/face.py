@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from emofuse import __version__, heads, metrics
+from emofuse import heads, metrics
 from emofuse.core.align import pool
 from emofuse.core.calibration import Calibration, best_calibration
 from emofuse.core.colour import Colour
 from emofuse.core.files import file_digest
 from emofuse.core.time import Ints
 from emofuse.core.types import Clip, Scores
+from emofuse.core.version import __version__
 from emofuse.datasets.dataset import DataSet, Fer2013
 from emofuse.errors import SettingsError
 from emofuse.evaluation.evaluate import aligned, confusions

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse import __version__
 from emofuse.core.calibration import best_calibration
 from emofuse.core.time import TICKS_PER_SECOND, Timeline
 from emofuse.core.types import Clip, Scores
+from emofuse.core.version import __version__
 from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import aligned, confusions

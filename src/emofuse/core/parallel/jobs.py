@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from emofuse import __version__
 from emofuse.core.parallel.attempts import Attempt, Function, Pool, carry_out, packed
 from emofuse.core.parallel.tasks import Fate, Given, Outcome, Queue, Result, Task, gigabytes
 from emofuse.core.parallel.workers import Here, Processes
+from emofuse.core.version import __version__
 from emofuse.errors import SettingsError
 
 __all__ = ["Fate", "Here", "Processes", "Ray", "Result", "Step", "Task", "Where", "run"]
