@@ -32,12 +32,12 @@ def test_what_was_used_and_where_the_voice_stood_alone_is_shown(run, bundle, tal
 
 
 def test_options_of_what_is_shown_reach_the_table_and_the_summary(run, bundle, talk):
-    words = ("--bundle", bundle, "--detector", "haar", "--min-confidence", 1, "--per-system", "--json")
+    words = ("--bundle", bundle, "--detector", "haar", "--min-confidence", 1, "--per-modality", "--json")
     entry = json.loads(run("predict", talk, *words)[1])["files"][0]
     table = pd.read_csv("emofuse-results/talk.csv")
     assert set(table.emotion) == {"uncertain"}
     assert {"face_fear", "voice_fear"} <= set(table.columns)
-    assert (entry["fused"], entry["min_confidence"], entry["per_system"]) == (["face", "voice"], 1.0, True)
+    assert (entry["fused"], entry["min_confidence"], entry["per_modality"]) == (["face", "voice"], 1.0, True)
 
 
 def test_a_least_confidence_beyond_one_is_one_line(run, talk):

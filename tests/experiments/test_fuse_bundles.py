@@ -41,12 +41,12 @@ def made_of(*bundles: object, data: Path, out: Path, settings: Settings = SETTIN
 
 def test_a_bundle_comes_out_that_predicts_with_the_fitted_weights(both, people, tmp_path):
     bundle, result = made_of(both, data=people, out=tmp_path / "out", name="mine", version="3")
-    assert (bundle.name, bundle.version, bundle.parts) == ("mine", "3", ("face", "voice"))
+    assert (bundle.name, bundle.version, bundle.modalities) == ("mine", "3", ("face", "voice"))
     assert isinstance(bundle.fusion.weights, Pooled)
     assert np.array_equal(bundle.fusion.weights.exponents, result.fitted["log-pool"].exponents)
     assert bundle.face.smoothing is not None
     found = predict(people.parent / "eve-happiness.mkv", bundle=tmp_path / "out")
-    expected = bundle.fusion(found.parts[1], visible=np.ones(len(found.timeline), np.int64))
+    expected = bundle.fusion(found.modalities[1], visible=np.ones(len(found.timeline), np.int64))
     assert np.allclose(found.scores[1].values, expected.values)
 
 

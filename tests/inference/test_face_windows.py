@@ -74,7 +74,7 @@ def frames(levels: list[int]) -> list[Frame]:
 
 def predicted(levels: list[int], chunks: list[int]) -> Prediction:
     session = Session(Vision(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
-    collector, n, shown = Collector(LABELS, parts=(WINDOWS,)), 0, frames(levels)
+    collector, n, shown = Collector(LABELS, modalities=(WINDOWS,)), 0, frames(levels)
     for size in [*chunks, len(shown)]:
         collector.add(session.push(shown[n : n + size]))
         n += size

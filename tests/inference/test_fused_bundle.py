@@ -56,7 +56,7 @@ def by_hand(prediction: Prediction, weights: dict[str, object], person: int = 1)
     """The parts of one person fused row by row; NaN where none is there. Nobody else is in the picture."""
     rows = []
     for n in range(len(prediction.timeline)):
-        there = {p: s.values[n] for p, s in prediction.parts[person].items() if s.valid[n]}
+        there = {p: s.values[n] for p, s in prediction.modalities[person].items() if s.valid[n]}
         total = sum(np.broadcast_to(weights[p], 7) for p in there)
         fused = sum(np.broadcast_to(weights[p], 7) / total * row for p, row in there.items())
         rows.append(fused / fused.sum() if there else np.full(7, np.nan))
@@ -69,15 +69,15 @@ def test_half_of_the_time_the_voice_alone_is_judged(both, tmp_path):
     assert table.person.tolist() == [1] * 50
     assert table.status.tolist() == (["ok"] * 5 + ["voice_only"] * 5) * 5
     assert table[NAMES].to_numpy() == pytest.approx(by_hand(prediction, BOTH), abs=2e-6)
-    voice = prediction.parts[1]["voice"]
+    voice = prediction.modalities[1]["voice"]
     alone = (table.status == "voice_only").to_numpy()
     assert table[NAMES].to_numpy()[alone] == pytest.approx(voice.values[alone], abs=2e-6)
 
 
 def test_single_faces_are_smoothed_over_the_faces_that_are_there(both, tmp_path):
     path = half_seen(tmp_path)
-    found = predictor(both).predict(path).parts[1]["face"]
-    raw = predictor(made(tmp_path / "raw", BOTH, smoothing=None)).predict(path).parts[1]["face"]
+    found = predictor(both).predict(path).modalities[1]["face"]
+    raw = predictor(made(tmp_path / "raw", BOTH, smoothing=None)).predict(path).modalities[1]["face"]
     seen = np.flatnonzero(np.arange(50) // 5 % 2 == 0)
     assert np.flatnonzero(found.valid).tolist() == np.flatnonzero(raw.valid).tolist() == seen.tolist()
     for n in seen:
@@ -101,7 +101,7 @@ def test_digital_silence_and_no_sound_at_all_leave_the_face_alone(both, tmp_path
     assert silent.about["warnings"] == []
     for prediction in (mute, silent):
         assert prediction.table().status.tolist() == ["ok"] * 20
-        assert prediction.scores[1].values == pytest.approx(prediction.parts[1]["face"].values, abs=1e-6)
+        assert prediction.scores[1].values == pytest.approx(prediction.modalities[1]["face"].values, abs=1e-6)
         assert not prediction.heard.valid.any()
 
 
@@ -137,9 +137,9 @@ def test_two_in_the_picture_share_the_voice(both, tmp_path):
     """Both are there for 4 s, then the first alone, then nobody; each row by hand."""
     levels = [(150, 220)] * 20 + [(150, 0)] * 20 + [(0, 0)] * 10
     prediction = predictor(both).predict(film(tmp_path / "two.mkv", levels, spoken(10)))
-    voice = prediction.parts[1]["voice"].values
-    assert np.array_equal(voice, prediction.parts[2]["voice"].values)
-    faces = {p: prediction.parts[p]["face"].values for p in (1, 2)}
+    voice = prediction.modalities[1]["voice"].values
+    assert np.array_equal(voice, prediction.modalities[2]["voice"].values)
+    faces = {p: prediction.modalities[p]["face"].values for p in (1, 2)}
     for person in (1, 2):
         shared = (0.6 * faces[person] + 0.2 * voice) / 0.8
         assert prediction.scores[person].values[:20] == pytest.approx(shared[:20], abs=1e-6)
@@ -155,7 +155,7 @@ def test_windows_and_single_faces_and_the_voice_are_fused_and_calibrated(all_thr
     hot = np.log(expected) / 0.7 + np.array([0.3, 0, 0, 0, -0.2, 0, 0])
     expected = np.where(faced[:, None], softmax(hot, axis=1), expected)
     assert prediction.scores[1].values == pytest.approx(expected, abs=1e-5)
-    assert prediction.parts[1]["face-windows"].valid.tolist() == faced.tolist()
+    assert prediction.modalities[1]["face-windows"].valid.tolist() == faced.tolist()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -234,11 +234,11 @@ def test_a_least_confidence_that_makes_no_sense_is_one_line(least):
 def test_columns_of_each_part_come_on_request(all_three, tmp_path):
     path = half_seen(tmp_path)
     plain = predictor(all_three).predict(path)
-    prediction = predictor(all_three, per_system=True).predict(path)
+    prediction = predictor(all_three, per_modality=True).predict(path)
     columns = [f"{part}_{name}" for part in ("face", "face_windows", "voice") for name in NAMES]
     table = prediction.table()
     assert table.columns.tolist() == [*plain.table().columns, *columns]
-    for part, scores in prediction.parts[1].items():
+    for part, scores in prediction.modalities[1].items():
         said = table[[f"{part.replace('-', '_')}_{name}" for name in NAMES]].to_numpy()
         assert np.isnan(said).all(axis=1).tolist() == (~scores.valid).tolist()
         assert said[scores.valid] == pytest.approx(scores.values[scores.valid], abs=1e-5)
@@ -248,7 +248,7 @@ def test_columns_of_each_part_come_on_request(all_three, tmp_path):
 
 def test_a_bundle_of_one_part_has_its_columns_too_though_nobody_is_seen(tmp_path):
     bundle = made(tmp_path, {"face": 1.0}, smoothing=None)
-    table = predictor(bundle, per_system=True).predict(film(tmp_path / "a.mkv", [(0,)] * 5)).table()
+    table = predictor(bundle, per_modality=True).predict(film(tmp_path / "a.mkv", [(0,)] * 5)).table()
     assert table[[f"face_{name}" for name in NAMES]].isna().all(axis=None)
     assert set(table.status) == {"no_face"}
 
@@ -261,7 +261,7 @@ def job(path: Path, out: Path, bundle: Path, **options: object):
 def test_another_least_confidence_or_other_columns_are_made_anew(both, tmp_path):
     path, out = half_seen(tmp_path), tmp_path / "out"
     again = [({}, False), ({}, True), ({"min_confidence": 0.3}, False), ({"min_confidence": 0.3}, True)]
-    again += [({"min_confidence": 0.4}, False), ({"per_system": True}, False), ({"per_system": True}, True)]
+    again += [({"min_confidence": 0.4}, False), ({"per_modality": True}, False), ({"per_modality": True}, True)]
     for options, skipped in again:
         assert job(path, out, both, **options).skipped == skipped
 

@@ -55,7 +55,7 @@ def test_at_is_empty_outside_the_video(prediction):
 
 
 def test_at_tells_a_face_that_was_not_found_from_a_picture_that_was_not_there(prediction):
-    assert prediction.at(0.1)[1].status == "no_picture"
+    assert prediction.at(0.1)[1].status == "no_frame"
     assert prediction.at(0.6)[1].status == "no_face"
 
 
@@ -64,7 +64,7 @@ def test_segments_draw_equal_neighbours_together(prediction):
         (1, 0.0, 1.0, "ok", "calm"),
         (1, 1.0, 1.5, "ok", "cross"),
         (1, 1.5, 2.0, "no_face", None),
-        (2, 0.0, 0.5, "no_picture", None),
+        (2, 0.0, 0.5, "no_frame", None),
         (2, 0.5, 1.0, "no_face", None),
         (2, 1.0, 2.0, "ok", "calm"),
     ]

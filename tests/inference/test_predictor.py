@@ -53,7 +53,7 @@ def test_pushing_random_chunks_gives_what_predicting_at_once_gives(talk, predict
     assert pushed.frames.tolist() == whole.frames.tolist()
     assert pushed.persons == whole.persons
     # What is said of faces; the sound was not pushed.
-    assert np.abs(pushed.parts[1]["face"].values - whole.parts[1]["face"].values).max() < 1e-4
+    assert np.abs(pushed.modalities[1]["face"].values - whole.modalities[1]["face"].values).max() < 1e-4
 
 
 def test_progress_ends_at_one(talk, predictor):

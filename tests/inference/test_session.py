@@ -100,7 +100,7 @@ def test_a_step_without_a_new_frame_shows_the_frame_on_screen():
 
 def test_steps_before_the_first_picture_have_no_picture():
     prediction = run(frames_at([0.5, 0.6, 0.8, 1.0], [100] * 4, 1.2), 1.2, Fraction(5))
-    assert prediction.table().status.tolist() == ["no_picture"] * 2 + ["ok"] * 4
+    assert prediction.table().status.tolist() == ["no_frame"] * 2 + ["ok"] * 4
     assert prediction.table().frame.isna().tolist() == [True] * 2 + [False] * 4
 
 

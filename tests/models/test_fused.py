@@ -49,7 +49,7 @@ def edited(folder: Path, change) -> Path:
 
 def test_what_is_written_is_loaded(folder):
     bundle = load(folder)
-    assert bundle.parts == ("face", "face-windows", "voice")
+    assert bundle.modalities == ("face", "face-windows", "voice")
     assert bundle.face.smoothing == Triangle(ticks(Fraction(3, 2)))
     assert (bundle.face.window.width, bundle.face.window.step) == (ticks(2), ticks(1))
     assert bundle.voice.windows.least_voice == ticks(Fraction(3, 10))

@@ -121,5 +121,5 @@ def test_a_calibration_for_other_labels_is_refused():
 
 
 def test_an_unknown_part_lists_the_known():
-    with pytest.raises(ShapeError, match="fusion of gait: no such part; there are face, face-windows, voice"):
+    with pytest.raises(ShapeError, match="fusion of gait: no such modality; there are face, face-windows, voice"):
         FusionPart(weights("gait", rows=[[1, 1]]))

@@ -53,7 +53,7 @@ def test_a_share_that_is_none_is_refused_before_anything_is_trained(name):
 
 def test_they_are_one_bundle_that_judges_single_faces(trained):
     bundle = load(trained[0])
-    assert (bundle.name, bundle.label_set, bundle.parts) == ("default-face", AFFWILD2, ("face",))
+    assert (bundle.name, bundle.label_set, bundle.modalities) == ("default-face", AFFWILD2, ("face",))
     crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
     assert bundle.face_scorer(Engine(1, "cpu"))(crops).sum(axis=1) == pytest.approx(1)
 

@@ -126,8 +126,8 @@ def predict(
     min_confidence: Annotated[
         float, typer.Option(help="Less sure rows get the emotion 'uncertain'.", metavar="0..1")
     ] = 0.0,
-    per_system: Annotated[
-        bool, typer.Option("--per-system", help="Also columns of what face and voice say alone.")
+    per_modality: Annotated[
+        bool, typer.Option("--per-modality", help="Also write columns of the scores of each modality.")
     ] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Also draw each timeline as a PNG.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
@@ -152,7 +152,7 @@ def predict(
 
     where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
     hz = None if every_frame else checked_rate(rate)
-    options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_system)
+    options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_modality)
     files = batch.find_files(paths, sound=bundles.load(bundle).voice is not None)
     planned = batch.plan(files, out=out, options=options, form=form, plot=plot)
     outcomes = predicting.run_and_show(planned, on=where, quiet=as_json)

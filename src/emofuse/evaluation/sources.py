@@ -96,13 +96,13 @@ class OneTable:
 class TableFolder:
     """A folder with one table for each clip or video, as `emofuse predict` writes them.
 
-    part: of the bundle, whose columns are read instead of the fused ones (`--per-system`).
+    modality: its columns are read instead of the fused ones (`--per-modality`).
     """
 
     system: str
     path: Path
     tables: Sequence[Path] = field(repr=False)
-    part: str = ""
+    modality: str = ""
 
     @cached_property
     def _by_name(self) -> Mapping[str, Path]:
@@ -127,8 +127,8 @@ class TableFolder:
             return None
         places = {p["person"]: p["centre"][0] for p in entry.get("persons", []) if p.get("centre")}
         table = read_table(path)
-        if self.part:
-            prefix = f"{self.part.replace('-', '_')}_"
+        if self.modality:
+            prefix = f"{self.modality.replace('-', '_')}_"
             table = table.drop(columns=list(label_set.names), errors="ignore")
             table = table.rename(columns={f"{prefix}{name}": name for name in label_set.names})
         return clip_scores(table, path, self.system, clip, frames, label_set, places=places)

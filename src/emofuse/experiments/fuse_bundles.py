@@ -81,7 +81,7 @@ def fuse(request: Request, *, on: Where, note: Callable[[str], None], progress: 
     _predict(request, data, on=on, note=note, progress=progress)
     folder = request.out / TABLES
     tables = sorted(folder.glob("*.parquet"))
-    sources = [TableFolder(part, folder, tables, part=part) for part in draft.parts]
+    sources = [TableFolder(m, folder, tables, modality=m) for m in draft.modalities]
     result = evaluate(data, sources, request.settings)
     weights = result.fitted[method]
     if not isinstance(weights, Weights | Pooled):
@@ -156,7 +156,7 @@ def _predict(
         raise DataError(
             f"{data.root}: the clips have neither pictures nor sound; give the files that they were cut from."
         )
-    options = Options(str(request.out / DRAFT), request.detector, per_system=True)
+    options = Options(str(request.out / DRAFT), request.detector, per_modality=True)
     jobs = batch.plan(files, out=request.out / TABLES, options=options, form="parquet", plot=False)
 
     def step(job: batch.Job, share: float) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def block(prediction: Prediction, person: int) -> pd.DataFrame:
-    """The rows of one person, with the columns of each part if the prediction is to show them."""
+    """The rows of one person, with the columns of each modality if the prediction is to show them."""
     import pandas as pd
 
     n, scores = len(prediction.timeline), prediction.scores.get(person)
@@ -37,10 +37,10 @@ def block(prediction: Prediction, person: int) -> pd.DataFrame:
         "emotion": pd.Series(prediction.emotions(person), dtype="str"),
         "confidence": shares.max(axis=1) if n else np.empty(0),
     }
-    if prediction.per_system:
-        for part in prediction.part_names:
-            said = prediction.parts.get(person, {}).get(part)
-            columns |= _named(f"{part.replace('-', '_')}_", prediction, _shares(said, n, len(prediction.label_set)))
+    if prediction.per_modality:
+        for modality in prediction.modality_names:
+            said = prediction.modalities.get(person, {}).get(modality)
+            columns |= _named(f"{modality.replace('-', '_')}_", prediction, _shares(said, n, len(prediction.label_set)))
     return pd.DataFrame(columns)
 
 

@@ -33,9 +33,9 @@ class Collector:
     """
 
     def __init__(
-        self, label_set: LabelSet, *, parts: tuple[str, ...] = (FACE,), fusion: FusionPart | None = None
+        self, label_set: LabelSet, *, modalities: tuple[str, ...] = (FACE,), fusion: FusionPart | None = None
     ) -> None:
-        self._label_set, self._parts, self._fusion = label_set, parts, fusion
+        self._label_set, self._modalities, self._fusion = label_set, modalities, fusion
         self._heard: list[VoiceScore] = []
         self._windows: dict[int, list[WindowScore]] = {}
         self._steps = array("q")  # start, end, frame, picture of one step after the other
@@ -49,7 +49,7 @@ class Collector:
         for o in output.observations:
             pictures, shares = self._found.setdefault(o.person, (array("q"), array("f")))
             pictures.append(o.picture)
-            if FACE in self._parts:
+            if FACE in self._modalities:
                 shares.extend(o.values.tolist())
             centre = o.face.box[:2].astype(np.float64) + o.face.box[2:] / 2
             self._places[o.person] = self._places.get(o.person, 0) + centre
@@ -66,7 +66,7 @@ class Collector:
         rows = {p: self._rows(p, pictures) for p in self._found}
         parts = {p: self._seen(p, timeline, r) for p, r in rows.items()}
         pictured = bool(np.any(pictures >= 0))
-        if VOICE in self._parts:
+        if VOICE in self._modalities:
             heard = voice_scores(self._heard, self._label_set, VOICE).onto(timeline)
             if not parts:
                 parts[EVERYBODY] = self._nobody(timeline) if pictured else {}
@@ -77,7 +77,7 @@ class Collector:
         scores = {p: replace(self._fused(said, visible), system=system) for p, said in parts.items()}
         centres = {p: self._centre(p, size) for p in self._found} if size else {}
         whole = Prediction(file, timeline, frames.copy(), self._label_set, scores, about, centres)
-        return replace(whole, parts=parts, part_names=self._parts)
+        return replace(whole, modalities=parts, modality_names=self._modalities)
 
     def _centre(self, person: int, size: tuple[int, int]) -> tuple[float, float]:
         x, y = self._places[person] / len(self._found[person][0]) / size
@@ -94,10 +94,10 @@ class Collector:
     def _seen(self, person: int, timeline: Timeline, rows: Ints) -> Said:
         """What the parts say that look at faces."""
         said: Said = {}
-        if FACE in self._parts:
+        if FACE in self._modalities:
             values = np.array(self._found[person][1], np.float32).reshape(-1, len(self._label_set))
             said[FACE] = Scores(values[rows], timeline, self._label_set, rows >= 0, FACE)
-        if WINDOWS in self._parts:
+        if WINDOWS in self._modalities:
             said[WINDOWS] = self._spread(person, timeline, rows >= 0)
         return said
 
@@ -110,14 +110,14 @@ class Collector:
 
     def _nobody(self, timeline: Timeline) -> Said:
         """What the parts say that look at faces where there is none."""
-        return {p: _silent(p, timeline, self._label_set) for p in self._parts if p != VOICE}
+        return {p: _silent(p, timeline, self._label_set) for p in self._modalities if p != VOICE}
 
     def _fused(self, said: Said, visible: Ints) -> Scores:
         if self._fusion is None:
             (alone,) = said.values()
             return alone
         timeline = next(iter(said.values())).timeline
-        missing = [p for p in self._fusion.parts if p not in said]
+        missing = [p for p in self._fusion.modalities if p not in said]
         return self._fusion(said | {p: _silent(p, timeline, self._label_set) for p in missing}, visible=visible)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OK, VOICE_ONLY = JUDGED = ("ok", "voice_only")  # the second: no face, by a bundle that looks and listens
-NO_FACE, NO_PICTURE, NO_VOICE = "no_face", "no_picture", "no_voice"
+NO_FACE, NO_FRAME, NO_VOICE = "no_face", "no_frame", "no_voice"
 UNCERTAIN = "uncertain"  # in the place of an emotion that is not sure enough
 EVERYBODY = 0  # whose scores those of a voice are: it is not known which of the persons seen is heard
 
@@ -62,11 +62,11 @@ class Prediction:
         spoke around it.
     about: what was used (bundle, detector) and what was noticed on the way.
     centres: by person; mean centre (x, y) of the face where it was found, in parts of the picture.
-    parts: by person, then by part of the bundle (face, face-windows, voice): what each says by itself, on the same
+    modalities: by person, then by modality of the bundle (face, face-windows, voice): the scores of each, on the same
         timeline; those of `EVERYBODY` where no person is told apart.
-    part_names: of the parts that the bundle has.
+    modality_names: of the modalities that the bundle has.
     min_confidence: a row below it has the emotion `uncertain`; its probabilities stay.
-    per_system: whether the table has columns of each part.
+    per_modality: whether the table has columns of each modality.
 
     >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
     ['anger', 'confidence', 'disgust']
@@ -79,10 +79,10 @@ class Prediction:
     scores: Mapping[int, Scores]
     about: Mapping[str, Any] = field(default_factory=dict)
     centres: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-    parts: Mapping[int, Mapping[str, Scores]] = field(default_factory=dict)
-    part_names: tuple[str, ...] = ()
+    modalities: Mapping[int, Mapping[str, Scores]] = field(default_factory=dict)
+    modality_names: tuple[str, ...] = ()
     min_confidence: float = 0.0
-    per_system: bool = False
+    per_modality: bool = False
 
     @classmethod
     def empty(cls, file: str, *, about: Mapping[str, Any] | None = None) -> Prediction:
@@ -109,7 +109,7 @@ class Prediction:
     @property
     def heard(self) -> Scores | None:
         """What the voice says by itself; None where nothing listens."""
-        for said in self.parts.values():
+        for said in self.modalities.values():
             if VOICE in said:
                 return said[VOICE]
         return self.scores.get(EVERYBODY)
@@ -117,18 +117,18 @@ class Prediction:
     @property
     def heard_alone(self) -> bool:
         """Whether no faces were looked for: the bundle only listens, or there was sound alone."""
-        return EVERYBODY in self.scores and not set(self.parts.get(EVERYBODY, {})) - {VOICE}
+        return EVERYBODY in self.scores and not set(self.modalities.get(EVERYBODY, {})) - {VOICE}
 
     def face_found(self, person: int) -> Bools:
         """Where the person's face was found, bool [n]."""
-        seen = [s.valid for name, s in self.parts.get(person, {}).items() if name != VOICE]
+        seen = [s.valid for name, s in self.modalities.get(person, {}).items() if name != VOICE]
         if seen:
             return np.asarray(np.any(seen, axis=0))
         return np.zeros(len(self.timeline), bool) if person == EVERYBODY else self._valid(person)
 
     def statuses(self, person: int) -> NDArray[np.str_]:
         """The status of each row of a person."""
-        valid, alone = self._valid(person), VOICE in self.parts.get(person, {}) and len(self.part_names) > 1
+        valid, alone = self._valid(person), VOICE in self.modalities.get(person, {}) and len(self.modality_names) > 1
         there = np.where(self.face_found(person), OK, VOICE_ONLY) if alone else np.full(len(valid), OK)
         return np.where(valid, there, self._lacking())
 
@@ -150,7 +150,7 @@ class Prediction:
         """The status of each row if it is not valid."""
         if self.heard_alone:
             return np.full(len(self.timeline), NO_VOICE)
-        return np.where(self.frames >= 0, NO_FACE, NO_PICTURE)
+        return np.where(self.frames >= 0, NO_FACE, NO_FRAME)
 
     def at(self, time_seconds: float) -> list[Moment]:
         """What each person shows at a time in seconds; an empty list outside the video."""
@@ -167,8 +167,10 @@ class Prediction:
             return Scores(s.values[part], s.timeline[part], s.label_set, s.valid[part], s.system)
 
         scores = {p: cut(s) for p, s in self.scores.items()}
-        parts = {p: {name: cut(s) for name, s in said.items()} for p, said in self.parts.items()}
-        return replace(self, timeline=self.timeline[part], frames=self.frames[part], scores=scores, parts=parts)
+        modalities = {p: {name: cut(s) for name, s in said.items()} for p, said in self.modalities.items()}
+        return replace(
+            self, timeline=self.timeline[part], frames=self.frames[part], scores=scores, modalities=modalities
+        )
 
     def _moment(self, person: int) -> Moment:
         start, end = seconds(self.timeline.start[0]), seconds(self.timeline.end[0])
@@ -195,8 +197,8 @@ class Prediction:
 
     def table(self) -> pd.DataFrame:
         """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
-        confidence, and if asked for the classes of each part. Where a face was not found or nobody spoke, the classes,
-        emotion and confidence are missing values; so is the person where none is told apart."""
+        confidence, and if asked for the classes of each modality. Where no face was found or nobody spoke, the
+        classes, emotion and confidence are missing values; so is the person where none was found."""
         import pandas as pd
 
         blocks = list(self.blocks())

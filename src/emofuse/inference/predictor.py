@@ -37,7 +37,7 @@ class Options:
 
     rate_hz: steps a second; None for one row per decoded frame.
     min_confidence: rows below it have the emotion `uncertain`.
-    per_system: the table has columns of each part of the bundle as well.
+    per_modality: the table has columns of each modality of the bundle as well.
 
     Raises:
         SettingsError: min_confidence is not from 0 to 1.
@@ -48,7 +48,7 @@ class Options:
     rate_hz: Fraction | None = Fraction(5)
     engine: Engine = field(default_factory=Engine)
     min_confidence: float = 0.0
-    per_system: bool = False
+    per_modality: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -94,7 +94,7 @@ class Predictor:
         return {
             "emofuse": __version__,
             "bundle": self.bundle.identity,
-            **self._parts,
+            **self._stages,
             "rate_hz": "every frame" if rate is None else str(rate),
             **self._shown,
         }
@@ -102,11 +102,11 @@ class Predictor:
     @property
     def _shown(self) -> dict[str, Any]:
         """What of the result is shown, where that is not the usual."""
-        least, each = self.options.min_confidence, self.options.per_system
-        return ({"min_confidence": least} if least else {}) | ({"per_system": True} if each else {})
+        least, each = self.options.min_confidence, self.options.per_modality
+        return ({"min_confidence": least} if least else {}) | ({"per_modality": True} if each else {})
 
     @property
-    def _parts(self) -> dict[str, str]:
+    def _stages(self) -> dict[str, str]:
         """What was chosen for this machine and is not part of the bundle."""
         seeing = {"detector": self.detector.identity} if self.detector else {}
         return seeing | ({"hearing": self.hearing.identity} if self.hearing else {})
@@ -115,12 +115,12 @@ class Predictor:
         """A new session for one video."""
         vision = windower = listener = None
         smoother: Smoother[Observation] | None = None
-        face, parts = self.bundle.face, self.bundle.parts
+        face, modalities = self.bundle.face, self.bundle.modalities
         if face is not None and self.detector is not None and self.scorer is not None:
             vision = Vision(face.crop, self.detector.detector, self.scorer, self.detector.spread)
-            if face.window is not None and self.head is not None and WINDOWS in parts:
+            if face.window is not None and self.head is not None and WINDOWS in modalities:
                 windower = Windower(face.window, self.head.probabilities)
-            if face.smoothing is not None and FACE in parts:
+            if face.smoothing is not None and FACE in modalities:
                 smoother = Smoother(face.smoothing)
         if self.hearing is not None and self.bundle.voice is not None and self.voice_scorer is not None:
             listener = self.hearing.listener(self.bundle.voice.windows, self.voice_scorer)
@@ -128,7 +128,7 @@ class Predictor:
 
     def collector(self) -> Collector:
         """Gathers what such a session gives."""
-        return Collector(self.bundle.label_set, parts=self.bundle.parts, fusion=self.bundle.fusion)
+        return Collector(self.bundle.label_set, modalities=self.bundle.modalities, fusion=self.bundle.fusion)
 
     def predict(self, path: str | Path, *, progress: Callable[[float], None] | None = None) -> Prediction:
         """Predict one file: a video, or also sound alone if the bundle listens.
@@ -141,13 +141,13 @@ class Predictor:
         path, tell = Path(path), progress or (lambda _: None)
         fed = _Fed(path, self.session(), self.collector(), tell)
         seen = self._seen(fed)
-        about: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._parts}
+        about: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
         if self.bundle.fusion is not None:
-            about["fused"] = list(self.bundle.parts)
+            about["fused"] = list(self.bundle.modalities)
         about |= self._shown | {"warnings": fed.warnings}
         prediction = fed.collector.prediction(path.name, self.bundle.name, about, size=seen)
         options = self.options
-        return replace(prediction, min_confidence=options.min_confidence, per_system=options.per_system)
+        return replace(prediction, min_confidence=options.min_confidence, per_modality=options.per_modality)
 
     def _seen(self, fed: _Fed) -> tuple[int, int] | None:
         """Push all of a file that is judged; gives the size of the picture where faces are."""
@@ -211,7 +211,7 @@ def predict(
     threads: int = 0,
     device: str = "auto",
     min_confidence: float = 0.0,
-    per_system: bool = False,
+    per_modality: bool = False,
 ) -> Prediction:
     """Emotions of every person in one video.
 
@@ -221,8 +221,8 @@ def predict(
         rate_hz: rows a second.
         every_frame: one row for each decoded frame instead.
         min_confidence: 0 to 1; rows below it have the emotion "uncertain".
-        per_system: the table has columns of each part of the bundle as well, such as `face_anger`; `parts` of the
-            prediction has them as scores in any case.
+        per_modality: the table also has columns of each modality of the bundle, such as `face_anger`; `modalities` of
+            the prediction always has them as scores.
     Raises:
         EmofuseError: one line that says what is wrong and what to do.
 
@@ -231,7 +231,7 @@ def predict(
     emofuse.errors.MediaError: no-such-talk.mp4: there is no such file. Check its name and folder.
     """
     rate = None if every_frame else checked_rate(rate_hz)
-    options = Options(str(bundle), detector, rate, Engine(threads, device), min_confidence, per_system)
+    options = Options(str(bundle), detector, rate, Engine(threads, device), min_confidence, per_modality)
     return Predictor(options).predict(path)
 
 

@@ -58,10 +58,10 @@ class Bundle:
     fusion: FusionPart | None = None
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the parts that judge, of `emofuse.models.fusion.PARTS`."""
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the parts that judge, of `emofuse.models.fusion.MODALITIES`."""
         if self.fusion is not None:
-            return self.fusion.parts
+            return self.fusion.modalities
         if self.face is None:
             return (VOICE,)
         return (WINDOWS,) if self.face.window else (FACE,)
@@ -72,9 +72,9 @@ class Bundle:
         Raises:
             BundleError: the net does not fit the label names.
         """
-        if self.face is not None and {FACE, WINDOWS} <= set(self.parts):
+        if self.face is not None and {FACE, WINDOWS} <= set(self.modalities):
             return FaceJudge(self.face, engine, classes=len(self.label_set))
-        return self.face_scorer(engine, embeddings=WINDOWS in self.parts)
+        return self.face_scorer(engine, embeddings=WINDOWS in self.modalities)
 
     def face_scorer(self, engine: Engine, *, embeddings: bool = False) -> FaceScorer | None:
         """The net on faces, ready to run: probabilities, or embeddings if asked for or where windows are judged.
@@ -179,14 +179,16 @@ def _bundle(folder: Path, content: dict[str, Any]) -> Bundle:
             voice=_voice(folder, content["voice"]) if "voice" in content else None,
             fusion=_fusion(folder, content["fusion"]) if fused else None,
         )
-        check_parts(bundle.fusion, bundle.face, bundle.voice, bundle.label_set)
+        check_modalities(bundle.fusion, bundle.face, bundle.voice, bundle.label_set)
         return bundle
     except (KeyError, TypeError, ValueError, LabelError, SettingsError, ShapeError) as error:
         reason = str(error).rstrip(".")
         raise BundleError(f"{folder / MANIFEST}: incomplete or wrong ({reason}); get the bundle again.") from None
 
 
-def check_parts(fusion: FusionPart | None, face: FacePart | None, voice: VoicePart | None, labels: LabelSet) -> None:
+def check_modalities(
+    fusion: FusionPart | None, face: FacePart | None, voice: VoicePart | None, labels: LabelSet
+) -> None:
     """Whether what is fused is what is there.
 
     Raises:
@@ -196,12 +198,12 @@ def check_parts(fusion: FusionPart | None, face: FacePart | None, voice: VoicePa
         return
     here = {WINDOWS: face is not None and face.window is not None, VOICE: voice is not None}
     here[FACE] = face is not None and face.calibration is not None
-    missing = [p for p in fusion.parts if not here[p]]
-    idle = [p for p in (WINDOWS, VOICE) if here[p] and p not in fusion.parts]
-    if face is not None and not {FACE, WINDOWS} & set(fusion.parts):
+    missing = [p for p in fusion.modalities if not here[p]]
+    idle = [p for p in (WINDOWS, VOICE) if here[p] and p not in fusion.modalities]
+    if face is not None and not {FACE, WINDOWS} & set(fusion.modalities):
         idle.append(FACE)
     if missing or idle:
-        lacks = f"the fusion of {', '.join(fusion.parts)} lacks {', '.join(missing)}"
+        lacks = f"the fusion of {', '.join(fusion.modalities)} lacks {', '.join(missing)}"
         raise SettingsError(lacks if missing else f"{', '.join(idle)} is there, but has no weight in the fusion")
     if fusion.label_set != labels:
         raise SettingsError(f"the fusion was fitted on the labels {', '.join(fusion.label_set.names)}")

@@ -15,7 +15,7 @@ from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.version import __version__
 from emofuse.errors import OutputError
 from emofuse.fusion import save as save_fusion
-from emofuse.models.bundle import Bundle, check_parts, load, write_manifest
+from emofuse.models.bundle import Bundle, check_modalities, load, write_manifest
 from emofuse.models.face import FacePart
 from emofuse.models.fusion import FusionPart
 from emofuse.models.voice import VoicePart
@@ -42,7 +42,7 @@ class Fused:
     voice: VoicePart | None = None
 
     def __post_init__(self) -> None:
-        check_parts(self.fusion, self.face, self.voice, self.fusion.label_set)
+        check_modalities(self.fusion, self.face, self.voice, self.fusion.label_set)
 
 
 def write_fused(out: str | Path, fused: Fused, *, card: Mapping[str, Any]) -> Bundle:

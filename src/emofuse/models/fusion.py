@@ -23,7 +23,7 @@ from emofuse.fusion.stack import bind
 from emofuse.fusion.weighted import Weights
 
 # Parts by name: single faces (smoothed over time), windows of faces, windows of sound.
-FACE, WINDOWS, VOICE = PARTS = ("face", "face-windows", "voice")
+FACE, WINDOWS, VOICE = MODALITIES = ("face", "face-windows", "voice")
 ANY = "any"  # the calibration of combinations that have none of their own
 _LEAST = 1e-7  # probabilities below this are taken for it, so that their logarithms stay finite
 
@@ -32,9 +32,9 @@ _LEAST = 1e-7  # probabilities below this are taken for it, so that their logari
 class FusionPart:
     """Weights of the parts, and the calibrations of what comes out by which parts were there.
 
-    weights: of a weighted sum or of a logarithmic pool; its systems are names of `PARTS`.
-    calibrations: by names joined with "+" in the order of `PARTS`, such as "face+voice", or `ANY` for all others; of
-        the logarithms of fused probabilities. What has none stays as it is.
+    weights: of a weighted sum or of a logarithmic pool; its systems are names of `MODALITIES`.
+    calibrations: by names joined with "+" in the order of `MODALITIES`, such as "face+voice", or `ANY` for all others;
+        of the logarithms of fused probabilities. What has none stays as it is.
 
     Raises:
         ShapeError: a part is unknown, or a calibration is of no combination of them or for other labels.
@@ -44,13 +44,15 @@ class FusionPart:
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if unknown := set(self.weights.systems) - set(PARTS):
-            raise ShapeError(f"fusion of {', '.join(sorted(unknown))}: no such part; there are {', '.join(PARTS)}.")
+        if unknown := set(self.weights.systems) - set(MODALITIES):
+            raise ShapeError(
+                f"fusion of {', '.join(sorted(unknown))}: no such modality; there are {', '.join(MODALITIES)}."
+            )
         for key, calibration in self.calibrations.items():
-            if key != ANY and (not set(key.split("+")) <= set(self.parts) or combination(key.split("+")) != key):
+            if key != ANY and (not set(key.split("+")) <= set(self.modalities) or combination(key.split("+")) != key):
                 raise ShapeError(
                     f"calibration of {key!r}: no combination of the fused parts; join some of "
-                    f"{', '.join(self.parts)} in this order with '+', or say {ANY!r}."
+                    f"{', '.join(self.modalities)} in this order with '+', or say {ANY!r}."
                 )
             if len(calibration.bias) != len(self.label_set):
                 raise ShapeError(
@@ -59,9 +61,9 @@ class FusionPart:
                 )
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the parts, in the order of `PARTS`."""
-        return tuple(p for p in PARTS if p in self.weights.systems)
+    def modalities(self) -> tuple[str, ...]:
+        """Their names, in the order of `MODALITIES`."""
+        return tuple(p for p in MODALITIES if p in self.weights.systems)
 
     @property
     def label_set(self) -> LabelSet:
@@ -123,7 +125,7 @@ def combination(parts: list[str]) -> str:
     >>> combination(["voice", "face"])
     'face+voice'
     """
-    return "+".join(p for p in PARTS if p in parts)
+    return "+".join(p for p in MODALITIES if p in parts)
 
 
 def logarithms(probabilities: NDArray[Any]) -> NDArray[np.float32]:

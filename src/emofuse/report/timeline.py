@@ -75,7 +75,7 @@ def used_for(prediction: Prediction) -> dict[str, str]:
 def _nobody(prediction: Prediction) -> bool:
     """Whether there is nothing to draw of those who are not told apart."""
     scores = prediction.scores.get(EVERYBODY)
-    return scores is not None and len(prediction.part_names) > 1 and not scores.valid.any()
+    return scores is not None and len(prediction.modality_names) > 1 and not scores.valid.any()
 
 
 def _band(axes: Axes, prediction: Prediction, person: int) -> None:
