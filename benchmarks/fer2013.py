@@ -47,7 +47,7 @@ def main() -> None:
     if given.training:
         judges |= members(data, given.training, given.weights, given.bundle)
     for part in ("public-test", "private-test"):
-        faces = data.part(part)
+        faces = data.images(part)
         known = [f"FER+ {name} ({(rule(faces) >= 0).sum()})" for name, rule in FERPLUS_RULES.items()]
         print(f"| {part} | {' | | '.join(['labels', *known])} | | calibration error |")
         print("|---" * (4 + 2 * len(known)) + "|")

@@ -23,7 +23,7 @@ from emofuse import metrics
 from emofuse.core.calibration import Calibration
 from emofuse.core.files import file_digest
 from emofuse.core.types import Clip
-from emofuse.datasets.clip_list import Manifest
+from emofuse.datasets.clip_list import ClipList
 from emofuse.faces.crop import fer_crop, identity_crop
 from emofuse.models.detectors import choose_detector
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--crop", choices=CROPS, default="identity", help="framing of the faces")
     parser.add_argument("--detector", default="auto")
     arguments = parser.parse_args()
-    data = Manifest(arguments.manifest)
+    data = ClipList(arguments.manifest)
     embeddings = embedder(data, arguments)
     speakers = np.array([clip.subject for clip in data.clips])
     present = len({int(data.annotation(c).labels[0]) for c in data.clips})
@@ -74,7 +74,7 @@ def main() -> None:
             told(f"{name}, {how}", *left_out(rows, data.clips, window, chosen=chosen))
 
 
-def embedder(data: Manifest, arguments: argparse.Namespace) -> Embeddings:
+def embedder(data: ClipList, arguments: argparse.Namespace) -> Embeddings:
     face = system("mobile-svm").face
     net = pretrained.known("mobilefacenet").net(
         replace(pretrained.known("mobilefacenet").settings, embedding=arguments.layer)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from emofuse.datasets.affwild2.dataset import AffWild2
-from emofuse.datasets.clip_list import Manifest
-from emofuse.datasets.dataset import DataSet, examine, open_data
+from emofuse.datasets.clip_list import ClipList
+from emofuse.datasets.dataset import DataSet, check_data, open_data
 from emofuse.errors import DataError
 from support.affwild2_trees import ALL, Tree
 
@@ -29,7 +29,7 @@ def test_the_edition_is_passed_on(tree: Tree):
 def test_a_table_is_a_manifest(tmp_path):
     path = tmp_path / "mine.CSV"
     path.write_text("path,label\n")
-    assert isinstance(open_data(path), Manifest)
+    assert isinstance(open_data(path), ClipList)
 
 
 def test_a_folder_with_one_table_of_clips_is_a_manifest(tmp_path):
@@ -37,7 +37,7 @@ def test_a_folder_with_one_table_of_clips_is_a_manifest(tmp_path):
     (tmp_path / "prices.csv").write_text("name,price\n")
     (tmp_path / "damaged.csv").write_bytes(b"\xff\xfe\x00")
     data = open_data(tmp_path)
-    assert isinstance(data, Manifest)
+    assert isinstance(data, ClipList)
     assert data.path.name == "labels.csv"
 
 
@@ -82,8 +82,8 @@ def test_every_data_set_offers_the_same(tree: Tree, kind):
     if kind == "manifest":
         (tree.root / "mine.csv").write_text("path,label,split\nvideos/batch1/v1.mp4,fear,train\n")
     data: DataSet = open_data(tree.root if kind == "affwild2" else tree.root / "mine.csv")
-    (clip,) = data.part("train")
+    (clip,) = data.split("train")
     assert data.clips == (clip,)
     assert len(data.timeline(clip)) == 14
     assert data.annotation(clip).onto(data.timeline(clip)).label_set == data.label_set
-    assert [part.split for part in examine(data).parts] == ["train"]
+    assert [split.split for split in check_data(data).splits] == ["train"]

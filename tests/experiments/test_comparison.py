@@ -44,7 +44,7 @@ def test_a_fused_row_is_told_in_sample_and_held_out(compared):
 
 
 def test_what_needs_no_system_is_told_beside(compared):
-    truth = np.concatenate([np.array(DATA.labels[clip.id]) for clip in DATA.part("validation")])
+    truth = np.concatenate([np.array(DATA.labels[clip.id]) for clip in DATA.split("validation")])
     commonest = int(np.bincount(truth[truth >= 0]).argmax())
     counts = confusion(truth, np.full(len(truth), commonest), classes=7)
     assert compared.about["always"]["label"] == DATA.label_set.names[commonest]

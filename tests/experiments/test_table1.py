@@ -35,7 +35,7 @@ def test_every_row_has_figures_and_a_submission(result, request_):
     for row in result["rows"]:
         assert 0 <= row["in_sample"]["cpm"][0] <= 1
         files = list((request_.trial.out / row["submission"]).iterdir())
-        assert len(files) == len(open_data(request_.trial.data).part("test"))
+        assert len(files) == len(open_data(request_.trial.data).split("test"))
     assert json.loads((request_.trial.out / "table1.json").read_text()) == result
 
 
@@ -83,5 +83,5 @@ def test_a_folder_of_another_version_is_left_alone(result, request_, tmp_path):
 def test_data_without_a_part_is_one_line(part, tmp_path):
     other = {"train": "validation", "validation": "train"}[part]
     (tmp_path / "clips.csv").write_text(f"path,label,split\na.mp4,anger,{other}\n")
-    with pytest.raises(DataError, match=f"no part {part}|{part}"):
+    with pytest.raises(DataError, match=f"no split '{part}'|{part}"):
         table1(Request(Trial(tmp_path / "clips.csv", tmp_path / "out")))

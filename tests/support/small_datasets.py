@@ -30,9 +30,9 @@ class MadeData:
     def clips(self) -> tuple[Clip, ...]:
         return tuple(Clip(n, Path(f"videos/{self.videos.get(n, n)}.mp4"), split="validation") for n in self.labels)
 
-    def part(self, split: str | None) -> list[Clip]:
-        if split not in (None, "validation"):
-            raise DataError(f"made: no part {split}; there is validation.")
+    def split(self, name: str | None) -> list[Clip]:
+        if name not in (None, "validation"):
+            raise DataError(f"made: no split {name}; there is validation.")
         return list(self.clips)
 
     def timeline(self, clip: Clip) -> Timeline:

@@ -12,7 +12,7 @@ import pytest
 
 from emofuse.core.types import Clip, Track
 from emofuse.datasets.affwild2.dataset import AffWild2
-from emofuse.datasets.clip_list import Manifest
+from emofuse.datasets.clip_list import ClipList
 from emofuse.errors import DataError, MediaError, OutputError
 from emofuse.faces.crop import BoxCrop
 from emofuse.faces.detector import Face
@@ -45,7 +45,7 @@ def film(tmp_path: Path) -> Path:
 def source_of(folder: Path, detector: Any = None) -> FaceSource:
     (folder / "list.csv").write_text("path,label\nfilm.mp4,fear\n")
     chosen = Chosen(detector or Walking(), "walking")
-    return FaceSource(Manifest(folder / "list.csv"), BoxCrop(16), chosen, folder / "faces", Fraction(10))
+    return FaceSource(ClipList(folder / "list.csv"), BoxCrop(16), chosen, folder / "faces", Fraction(10))
 
 
 class Kept:
@@ -186,7 +186,7 @@ def test_embeddings_list_the_images_of_a_clip_once_and_read_no_video(corpus, tmp
     monkeypatch.setattr("emofuse.training.face_cache.file_digest", pytest.fail)
     net = Bright()
     embeddings = Embeddings(source, net, "bright", tmp_path / "embeddings")
-    clip = data.part("train")[0]
+    clip = data.split("train")[0]
     track = embeddings(clip)
     assert data.listed == 1
     rows = np.flatnonzero(track.valid)

@@ -81,7 +81,7 @@ def said_of(path: Path, part: VoicePart, place: Place) -> list[str]:
 
 
 def test_the_net_learns_fifty_windows_by_heart(trained, data, place):
-    train = data.part("train")
+    train = data.split("train")
     truth = [AFFWILD2.names[int(data.annotation(clip).labels[0])] for clip in train]
     assert said(place.out, [clip.audio for clip in train]) == truth
 
@@ -196,7 +196,7 @@ def test_sequences_get_a_label_for_each_answer(data, tmp_path):
     halves = open_data(folder / "clips.csv")
     windows = defined("cnn1d-lstm-sequence", PLAIN).voice.windows
     sounds = Sounds(windows, choose_hearing("none", "none", Engine()), tmp_path / "sounds")
-    examples = window_examples(sounds, halves, halves.part("train"), labels_hz=5)
+    examples = window_examples(sounds, halves, halves.split("train"), labels_hz=5)
     assert fit.labels(examples.targets).tolist() == [[1] * 10 + [3] * 10]
 
 
@@ -208,7 +208,7 @@ def test_silent_windows_are_not_learned_from(tmp_path):
     windows = defined("cnn1d-lstm", PLAIN).voice.windows
     for activity, expected in (("none", 9), ("energy", 5)):
         sounds = Sounds(windows, choose_hearing("none", activity, Engine()), tmp_path / "sounds")
-        assert len(window_examples(sounds, made, made.part("train"), labels_hz=5)) == expected
+        assert len(window_examples(sounds, made, made.split("train"), labels_hz=5)) == expected
 
 
 def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_path):
@@ -218,7 +218,7 @@ def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_pat
     windows = defined("cnn1d-lstm", PLAIN).voice.windows
     sounds = Sounds(windows, choose_hearing("none", "none", Engine()), tmp_path / "sounds")
     with pytest.raises(DataError, match="none of 1 clips has a labelled window with voice"):
-        window_examples(sounds, made, made.part("train"), labels_hz=5)
+        window_examples(sounds, made, made.split("train"), labels_hz=5)
 
 
 def test_a_net_whose_weights_are_not_given_says_where_they_come_from(data, place, tmp_path):

@@ -44,7 +44,7 @@ def test_the_full_net_learns_fifty_windows_by_heart_and_a_live_session_says_the_
     place = Place(tmp_path / "out", watch=fit.Watch(events=False, epoch=print))
     train_audible(with_settings(VOICE_SYSTEMS["cnn1d-lstm"], CHANGES), data, place)
     predictor = Predictor(Options(str(place.out)))
-    said = [predictor.predict(clip.audio).at(1.0)[0].emotion for clip in data.part("train")]
+    said = [predictor.predict(clip.audio).at(1.0)[0].emotion for clip in data.split("train")]
     assert said == [AFFWILD2.names[n % 7] for n in range(50)]
 
     samples = np.concatenate([tone(k, 3.7, k, rate=RATE) for k in (0, 3, 5)])

@@ -11,7 +11,7 @@ import typer
 from emofuse.cli.options import AsJson, print_json
 
 if TYPE_CHECKING:
-    from emofuse.datasets.dataset import Examination
+    from emofuse.datasets.dataset import DataReport
 
 app = typer.Typer(help="Data: check what you have, or make some to try with.", no_args_is_help=True)
 
@@ -27,13 +27,13 @@ def check(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from emofuse.datasets.dataset import Level, examine, open_data
+    from emofuse.datasets.dataset import Level, check_data, open_data
 
     data = open_data(path)
     columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("checking", total=len(data.clips))
-        found = examine(data, on_clip=lambda _: bar.advance(task))
+        found = check_data(data, on_clip=lambda _: bar.advance(task))
     if as_json:
         print_json(found.as_dict())
     else:
@@ -42,7 +42,7 @@ def check(
         raise typer.Exit(2)
 
 
-def show(found: Examination) -> None:
+def show(found: DataReport) -> None:
     """Figures of each part as a table, then the problems, the gravest first."""
     from rich.console import Console
     from rich.table import Table
@@ -51,17 +51,17 @@ def show(found: Examination) -> None:
 
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     table = Table(
-        "part", "clips", "files", "persons", "minutes", "frames", "labelled", "faces", box=None, pad_edge=False
+        "split", "clips", "files", "subjects", "minutes", "frames", "labelled", "faces", box=None, pad_edge=False
     )
-    shares = Table("part", *found.label_set.names, box=None, pad_edge=False)
-    for part in found.parts:
-        name = part.split or "(none)"
-        sizes = (part.clips, part.recordings, "?" if part.persons is None else part.persons)
+    shares = Table("split", *found.label_set.names, box=None, pad_edge=False)
+    for split in found.splits:
+        name = split.split or "(none)"
+        sizes = (split.clips, split.recordings, "?" if split.subjects is None else split.subjects)
         table.add_row(
-            name, *map(str, sizes), f"{part.seconds / 60:.1f}", str(part.frames), _percent(part.annotated),
-            _percent(part.faces),
+            name, *map(str, sizes), f"{split.seconds / 60:.1f}", str(split.frames), _percent(split.labelled_fraction),
+            _percent(split.face_fraction),
         )  # fmt: skip
-        shares.add_row(name, *(_percent(part.classes.get(n)) for n in found.label_set.names))
+        shares.add_row(name, *(_percent(split.class_fractions.get(n)) for n in found.label_set.names))
     console.print(f"{found.name}: {found.root}", markup=False)
     console.print(table)
     console.print("\nShare of each class among the labels")

@@ -21,14 +21,14 @@ from emofuse.datasets.checks import absent_classes, check_recording
 from emofuse.datasets.clip_list_rows import Listed, Segment, read_clips
 from emofuse.datasets.problems import Level, Problem, refusal
 from emofuse.datasets.recordings import Recording, Recordings, without_path
-from emofuse.datasets.splits import ClipFacts, part_of
+from emofuse.datasets.splits import ClipStatistics, clips_of_split
 from emofuse.errors import DataError
 from emofuse.media.container import SOUND_SUFFIXES, shown
 
 TOLERANCE = ticks(0.1)  # by so much a segment may end after its clip: tables are written with rounded times
 
 
-class Manifest:
+class ClipList:
     """The clips that a CSV file lists. Opening it reads the table alone, no recording.
 
     The id of a clip is its path without the suffix. A clip with faulty rows stays in the list, and its annotation is
@@ -52,13 +52,13 @@ class Manifest:
         self.clips = tuple(self._clip(listed) for listed in self._listed.values())
         self.recordings = Recordings()
 
-    def part(self, split: str | None) -> list[Clip]:
+    def split(self, name: str | None) -> list[Clip]:
         """The clips of "train", "validation" or "test"; None gives those without a part.
 
         Raises:
             DataError: there is no such part, or it is empty.
         """
-        return part_of(self.clips, split, name=shown(self.path))
+        return clips_of_split(self.clips, name, data=shown(self.path))
 
     def timeline(self, clip: Clip) -> Timeline:
         """When each frame of the clip is shown; of sound alone, one interval over its length.
@@ -89,13 +89,13 @@ class Manifest:
         start, stop = np.array(spans, np.int64).T
         return Annotation(_labels(listed.segments), Timeline(start, stop), self.label_set)
 
-    def survey(self) -> Iterator[Problem | ClipFacts]:
+    def survey(self) -> Iterator[Problem | ClipStatistics]:
         """Everything that is wrong, and the figures of each clip that can be read, in one pass."""
         yield from self._loose
         counts: defaultdict[str | None, Ints] = defaultdict(lambda: np.zeros(len(self.label_set), np.int64))
         for clip in self.clips:
             for found in self._survey_clip(clip, self._listed[clip.id]):
-                if isinstance(found, ClipFacts):
+                if isinstance(found, ClipStatistics):
                     counts[clip.split] += found.labels
                 yield found
         yield from self._leaks()
@@ -119,7 +119,7 @@ class Manifest:
             raise DataError(f"{shown(self.path)}: no clip {clip.id!r}{nearest(clip.id, self._listed)}.")
         return self._listed[clip.id]
 
-    def _survey_clip(self, clip: Clip, listed: Listed) -> Iterator[Problem | ClipFacts]:
+    def _survey_clip(self, clip: Clip, listed: Listed) -> Iterator[Problem | ClipStatistics]:
         yield from listed.problems
         recording = self._recording(clip, listed)
         if isinstance(recording, Problem):
@@ -132,7 +132,7 @@ class Manifest:
             labels = _labels(listed.segments)
             counts = np.bincount(labels[labels != UNLABELLED], minlength=len(self.label_set))
             unlabelled = int((labels == UNLABELLED).sum())
-            yield ClipFacts(clip, recording.frames, seconds(recording.end), counts, unlabelled)
+            yield ClipStatistics(clip, recording.frames, seconds(recording.end), counts, unlabelled)
 
     def _recording(self, clip: Clip, listed: Listed) -> Recording | Problem:
         path = self.root / listed.path

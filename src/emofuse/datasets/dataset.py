@@ -12,24 +12,24 @@ from emofuse.core.time import Timeline
 from emofuse.core.types import Annotation, Clip
 from emofuse.datasets.affwild2.dataset import AffWild2
 from emofuse.datasets.affwild2.layout import find_layout
-from emofuse.datasets.clip_list import Manifest
+from emofuse.datasets.clip_list import ClipList
 from emofuse.datasets.clip_list_rows import header_of
 from emofuse.datasets.fer2013.dataset import Fer2013, find_fer2013
 from emofuse.datasets.problems import KINDS, Level, Problem
-from emofuse.datasets.splits import ClipFacts, PartFigures, figures
+from emofuse.datasets.splits import ClipStatistics, SplitStatistics, split_statistics
 from emofuse.errors import DataError
 from emofuse.media.container import shown
 
 __all__ = [
     "KINDS",
-    "ClipFacts",
+    "ClipStatistics",
     "DataSet",
-    "Examination",
+    "DataReport",
     "Fer2013",
     "Level",
-    "PartFigures",
+    "SplitStatistics",
     "Problem",
-    "examine",
+    "check_data",
     "open_data",
     "open_training_data",
 ]
@@ -54,7 +54,7 @@ class DataSet(Protocol):
     @property
     def clips(self) -> tuple[Clip, ...]: ...
 
-    def part(self, split: str | None) -> list[Clip]:
+    def split(self, name: str | None) -> list[Clip]:
         """The clips of a part; a DataError tells which parts there are."""
         ...
 
@@ -66,7 +66,7 @@ class DataSet(Protocol):
         """When each frame of a clip is shown, from its timestamps."""
         ...
 
-    def survey(self) -> Iterator[Problem | ClipFacts]:
+    def survey(self) -> Iterator[Problem | ClipStatistics]:
         """All problems and the figures of all readable clips, in one pass over the files."""
         ...
 
@@ -76,13 +76,13 @@ class DataSet(Protocol):
 
 
 @dataclass(frozen=True)
-class Examination:
+class DataReport:
     """What a whole data set holds and what is wrong with it: problems sorted by level, the gravest first."""
 
     name: str
     root: Path
     label_set: LabelSet
-    parts: tuple[PartFigures, ...]
+    splits: tuple[SplitStatistics, ...]
     problems: tuple[Problem, ...]
 
     def count(self, level: Level) -> int:
@@ -95,19 +95,19 @@ class Examination:
             "name": self.name,
             "root": str(self.root),
             "labels": list(self.label_set.names),
-            "parts": [asdict(part) for part in self.parts],
+            "splits": [asdict(split) for split in self.splits],
             "problems": [problem.as_dict() for problem in self.problems],
         }
 
 
-def examine(data: DataSet, *, on_clip: Callable[[Clip], None] | None = None) -> Examination:
+def check_data(data: DataSet, *, on_clip: Callable[[Clip], None] | None = None) -> DataReport:
     """Reads a data set once, from end to end.
 
     Args:
         on_clip: called after each clip that could be read, as for a progress bar.
     """
     problems: list[Problem] = []
-    facts: list[ClipFacts] = []
+    facts: list[ClipStatistics] = []
     for found in data.survey():
         if isinstance(found, Problem):
             problems.append(found)
@@ -116,12 +116,12 @@ def examine(data: DataSet, *, on_clip: Callable[[Clip], None] | None = None) -> 
         if on_clip is not None:
             on_clip(found.clip)
     problems.sort(key=lambda problem: list(Level).index(problem.level))
-    return Examination(
-        data.name, data.root, data.label_set, figures(facts, data.clips, data.label_set), tuple(problems)
+    return DataReport(
+        data.name, data.root, data.label_set, split_statistics(facts, data.clips, data.label_set), tuple(problems)
     )
 
 
-def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Manifest:
+def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | ClipList:
     """The data set at a path: an Aff-Wild2 folder, a manifest (.csv), or a folder that holds one manifest.
 
     Args:
@@ -137,7 +137,7 @@ def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Man
         )
     if path.is_file():
         if path.suffix.lower() == ".csv":
-            return Manifest(path)
+            return ClipList(path)
         raise DataError(f"{shown(path)}: a file, but no .csv; give a folder of data, or the CSV file of your clips.")
     if not path.is_dir():
         raise DataError(f"{shown(path)}: there is no such file or folder; give a folder of data, or a CSV file.")
@@ -146,7 +146,7 @@ def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Man
     tables = sorted(p for p in path.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
     manifests = [p for p in tables if {"path", "label"} <= header_of(p).keys()]
     if len(manifests) == 1:
-        return Manifest(manifests[0])
+        return ClipList(manifests[0])
     if manifests:
         names = ", ".join(p.name for p in manifests)
         raise DataError(f"{shown(path)}: {len(manifests)} tables of clips, {names}; give the path of one of them.")
@@ -157,7 +157,7 @@ def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Man
     )
 
 
-def open_training_data(path: str | Path) -> AffWild2 | Manifest | Fer2013:
+def open_training_data(path: str | Path) -> AffWild2 | ClipList | Fer2013:
     """What a net can learn from at a path: a data set of clips, or FER-2013, whose faces have none.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The parts of a data set (training, validation, test) and their figures."""
+"""The splits of a data set (train, validation, test) and statistics of them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from emofuse.errors import DataError
 SPLITS = ("train", "validation", "test")
 
 
-def part_of(clips: Sequence[Clip], split: str | None, *, name: str) -> list[Clip]:
-    """The clips of one part; None means those that belong to none.
+def clips_of_split(clips: Sequence[Clip], split: str | None, *, data: str) -> list[Clip]:
+    """The clips of one split; None selects the clips without a split.
 
     Raises:
-        DataError: there is no such part, or it is empty.
+        DataError: the data set has no clip in this split.
 
-    >>> part_of([Clip("a", split="train"), Clip("b", split="test")], "test", name="mine")
+    >>> clips_of_split([Clip("a", split="train"), Clip("b", split="test")], "test", data="mine")
     [Clip(id='b', video=None, audio=None, split='test', subject=None)]
     """
     chosen = [clip for clip in clips if clip.split == split]
     if chosen:
         return chosen
     there = [s for s in (*SPLITS, None) if any(clip.split == s for clip in clips)]
-    parts = ", ".join(s or "clips without a part (None)" for s in there) or "no clips at all"
+    splits = ", ".join(s or "clips without a split (None)" for s in there) or "no clips at all"
     hint = nearest(split, [s for s in there if s]) if split else ""
-    raise DataError(f"{name}: no part {split or None!r}{hint}; there are {parts}. --split all takes every clip.")
+    raise DataError(f"{data}: no split {split or None!r}{hint}; there are {splits}. --split all takes every clip.")
 
 
 @dataclass(frozen=True, eq=False)
-class ClipFacts:
-    """What one clip adds to the figures of its part.
+class ClipStatistics:
+    """What one clip adds to the statistics of its split.
 
-    frames: of its video, 0 where there is none. seconds: its length. labels: int64 [classes], how many labels of each
-    class. unlabelled: labels that are -1. faces: frames with an image; None where the clip has no image folder.
+    frames: number of video frames, 0 without a video. seconds: length. labels: int64 [classes], number of labels of
+    each class. unlabelled: number of labels that are -1. faces: number of frames with a face image, None for a clip
+    without face images.
     """
 
     clip: Clip
@@ -51,55 +52,60 @@ class ClipFacts:
 
 
 @dataclass(frozen=True)
-class PartFigures:
-    """Figures of one part, over the clips that could be read.
+class SplitStatistics:
+    """Statistics of one split, over the clips that could be read.
 
-    split: None for clips that belong to no part. recordings: distinct files. persons: distinct subjects, None where
-    they are unknown. annotated: share of labels that are not -1, None where there is none. classes: share of each
-    class among those, by name. faces: share of frames that have an image, over the clips with an image folder.
+    split: None for clips without a split. recordings: number of distinct files. subjects: number of distinct subjects,
+    None if they are unknown. labelled_fraction: of all labels those that are not -1, None without labels.
+    class_fractions: of the labelled ones, by class name. face_fraction: of the frames of clips with face images, those
+    that have one.
     """
 
     split: str | None
     clips: int
     recordings: int
-    persons: int | None
+    subjects: int | None
     frames: int
     seconds: float
     labels: int
-    annotated: float | None
-    classes: dict[str, float]
-    faces: float | None
+    labelled_fraction: float | None
+    class_fractions: dict[str, float]
+    face_fraction: float | None
 
 
-def figures(facts: Iterable[ClipFacts], clips: Sequence[Clip], label_set: LabelSet) -> tuple[PartFigures, ...]:
-    """Figures of each part that has clips, training first.
+def split_statistics(
+    facts: Iterable[ClipStatistics], clips: Sequence[Clip], label_set: LabelSet
+) -> tuple[SplitStatistics, ...]:
+    """Statistics of each split that has clips, train first.
 
     Args:
-        facts: of the clips that could be read.
-        clips: all of them; they alone decide how many clips, recordings and persons a part has.
+        facts: statistics of the clips that could be read.
+        clips: all clips; the numbers of clips, recordings and subjects are counted over them.
     """
     read = list(facts)
     splits = [s for s in (*SPLITS, None) if any(clip.split == s for clip in clips)]
     return tuple(
-        _part(s, [f for f in read if f.clip.split == s], part_of(clips, s, name=""), label_set) for s in splits
+        _part(s, [f for f in read if f.clip.split == s], clips_of_split(clips, s, data=""), label_set) for s in splits
     )
 
 
-def _part(split: str | None, facts: list[ClipFacts], clips: list[Clip], label_set: LabelSet) -> PartFigures:
+def _part(split: str | None, facts: list[ClipStatistics], clips: list[Clip], label_set: LabelSet) -> SplitStatistics:
     counts = sum((f.labels for f in facts), np.zeros(len(label_set), np.int64))
     labelled, unlabelled = int(counts.sum()), sum(f.unlabelled for f in facts)
     with_images = [f for f in facts if f.faces is not None]
     pictures = sum(f.frames for f in with_images)
-    persons = {clip.subject for clip in clips if clip.subject}
-    return PartFigures(
+    subjects = {clip.subject for clip in clips if clip.subject}
+    return SplitStatistics(
         split,
         clips=len(clips),
         recordings=len({clip.video or clip.audio or clip.id for clip in clips}),
-        persons=len(persons) or None,
+        subjects=len(subjects) or None,
         frames=sum(f.frames for f in facts),
         seconds=sum(f.seconds for f in facts),
         labels=labelled + unlabelled,
-        annotated=labelled / (labelled + unlabelled) if labelled + unlabelled else None,
-        classes={n: int(c) / labelled for n, c in zip(label_set.names, counts, strict=True)} if labelled else {},
-        faces=sum(f.faces or 0 for f in with_images) / pictures if pictures else None,
+        labelled_fraction=labelled / (labelled + unlabelled) if labelled + unlabelled else None,
+        class_fractions={n: int(c) / labelled for n, c in zip(label_set.names, counts, strict=True)}
+        if labelled
+        else {},
+        face_fraction=sum(f.faces or 0 for f in with_images) / pictures if pictures else None,
     )

@@ -199,7 +199,7 @@ def cases_of(data: DataSet, sources: Sequence[Source], settings: Settings, notes
     """
     missing: dict[str, list[str]] = {}
     cases = []
-    clips = list(data.clips) if settings.split is None else data.part(settings.split)
+    clips = list(data.clips) if settings.split is None else data.split(settings.split)
     for clip in clips:
         truth = data.annotation(clip)
         found = [source.scores(clip, data.timeline(clip), data.label_set) for source in sources]

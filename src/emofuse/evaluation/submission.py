@@ -52,7 +52,7 @@ def submit(
         raise SettingsError(f"--sample: the {edition.name} edition has no sample file; leave it out.")
     labels: dict[str, Ints] = {}
     filled, notes = 0, list[str]()
-    for clip in data.part(split):
+    for clip in data.split(split):
         scores = _scores(data, sources, clip, fitted)
         filled += int((~scores.valid).sum())
         if not scores.valid.any():
@@ -82,5 +82,5 @@ def check(
     data: DataSet, path: str | Path, *, edition: Edition, split: str = "test", sample: Sequence[Row] | None = None
 ) -> Verdict:
     """What is wrong with a submission on disk for a part of a data set."""
-    frames = {clip.id: len(data.timeline(clip)) for clip in data.part(split)}
+    frames = {clip.id: len(data.timeline(clip)) for clip in data.split(split)}
     return check_submission(path, edition, frames, sample=sample)

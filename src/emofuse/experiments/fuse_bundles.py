@@ -150,7 +150,7 @@ def _predict(
 ) -> None:
     """Tables of what each part says of every clip that is fitted on, each file predicted once."""
     split = request.settings.split
-    clips = list(data.clips) if split is None else data.part(split)
+    clips = list(data.clips) if split is None else data.split(split)
     files = list(dict.fromkeys(f for c in clips if (f := c.video or c.audio)))
     if not files:
         raise DataError(

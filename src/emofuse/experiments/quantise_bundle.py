@@ -142,7 +142,7 @@ def _examples(request: Request, part: FacePart | VoicePart, split: str, say: Cal
             )
         hearing = choose_hearing(part.separation, part.activity, Engine())
         sounds = Sounds(part.windows, hearing, request.out / "sounds")
-        return window_examples(sounds, data, data.part(split), labels_hz=request.rate_hz)
+        return window_examples(sounds, data, data.split(split), labels_hz=request.rate_hz)
     if isinstance(data, Fer2013):
         return FacesOfFer2013(data).examples(split, say)
     rate = Fraction(request.rate_hz).limit_denominator(1001)

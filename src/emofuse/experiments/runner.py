@@ -85,7 +85,7 @@ def contents(data: DataSet) -> str:
         file = clip.video or clip.audio
         size = file.stat().st_size if file is not None and file.exists() else None
         clips.append([clip.id, clip.split, clip.subject, size])
-    labels = [data.annotation(c).labels.tolist() for part in ("train", "validation") for c in data.part(part)]
+    labels = [data.annotation(c).labels.tolist() for part in ("train", "validation") for c in data.split(part)]
     return digest({"clips": clips, "labels": labels, "label_set": data.label_set.names})
 
 
@@ -257,7 +257,7 @@ def _score(job: Scoring) -> None:
     else:
         scores = face_scores(part.definition, bundle, data, folder, detector=_detector(job.parts.site.detector))
     path = job.parts.table(job.name, bundle.identity, job.split)
-    write_scores(path, {clip.id: scores(clip) for clip in data.part(job.split)})
+    write_scores(path, {clip.id: scores(clip) for clip in data.split(job.split)})
 
 
 def _detector(name: str) -> Chosen:

@@ -63,7 +63,7 @@ def sweep(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> di
     parts = parts_of(trial.site, definitions, trial.weights, scale=trial.scale, folder=request.system)
     data = opened(trial.data)
     for part in ("train", "validation"):
-        data.part(part)
+        data.split(part)
     claim(trial.out, data, what="a sweep", version=FORMAT)
     bundles = make(parts, ["validation"], on=on, watch=watch)
     watch.progress("comparing", 1.0)

@@ -41,7 +41,7 @@ def table1(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> d
     began = time.monotonic()
     data = opened(request.trial.data)
     for part in ("train", "validation"):
-        data.part(part)
+        data.split(part)
     planned = plan(request, data)
     claim(request.trial.out, data, what="a table 1", version=FORMAT)
     bundles = make(planned.systems, present(data), on=on, watch=watch)

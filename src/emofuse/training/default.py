@@ -160,7 +160,7 @@ def train(data: Path, weights: Path, training: Training) -> None:
 
 def trained_compact(data: Fer2013, training: Training) -> Any:
     """CompactFace from nothing."""
-    learnt, validation, settings = data.part("train"), data.part("public-test"), training.settings
+    learnt, validation, settings = data.images("train"), data.images("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
     examples = fit.Data(
         fit.Examples(
@@ -195,7 +195,7 @@ def taught_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoOpinion
 
 def clear_faces(data: Fer2013) -> FaceImages:
     """The training faces of which most annotators see one of the seven emotions."""
-    learnt = data.part("train")
+    learnt = data.images("train")
     return learnt.some(learnt.clear)
 
 
@@ -252,7 +252,7 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
 def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
     """Put the trained nets together, measure them, and write the bundle."""
     net = committee(compact, [mobile], settings)
-    parts = {name: data.part(name) for name in ("public-test", "private-test")}
+    parts = {name: data.images(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
     calibration = best_calibration(logits["public-test"], parts["public-test"].labels, biased=False)
     figures = {name: asdict(figures_of(part, calibration(logits[name]))) for name, part in parts.items()}
@@ -262,7 +262,7 @@ def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings:
 
 def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.Data:
     """The clear faces with targets [n, 2, 7], and the public test part, which chooses the epoch."""
-    validation = data.part("public-test")
+    validation = data.images("public-test")
     judged = fit.Examples(validation.faces, two_targets(validation))
     return fit.Data(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
 

@@ -214,8 +214,8 @@ def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place:
     data, outputs = source.data, _outputs(part, source, place.out)
     head, windows = None, 0
     if system.window is not None and part.window is not None:
-        head, windows = fit_head(system.window, outputs, data.part("train"), part.window.head, say=place.say)
-    clips = data.part("validation")
+        head, windows = fit_head(system.window, outputs, data.split("train"), part.window.head, say=place.say)
+    clips = data.split("validation")
     truths = [data.annotation(clip) for clip in clips]
     said = [aligned(_scores(part, head, outputs, clip), t) for clip, t in zip(clips, truths, strict=True)]
     return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips)))), windows

@@ -55,7 +55,7 @@ class FacesOfClips:
 
     def examples(self, split: str, say: Callable[[str], None]) -> fit.Examples:
         """Faces are read as they are needed."""
-        data, clips = self.source.data, self.source.data.part(split)
+        data, clips = self.source.data, self.source.data.split(split)
         tracks, places, labels = list[Track](), list[tuple[int, int]](), list[int]()
         for clip in clips:
             faces = self.source(clip)
@@ -89,7 +89,7 @@ class FacesOfFer2013:
     def examples(self, split: str, say: Callable[[str], None]) -> fit.Examples:
         """Faces uint8 [n, 48, 48]."""
         learned = split == "train"
-        part = self.data.part("train" if learned else "public-test")
+        part = self.data.images("train" if learned else "public-test")
         say(f"{split}: {len(part)} faces of FER-2013")
         return fit.Examples(part.faces, part.targets(votes_share=self.votes_share if learned else 0.0))
 

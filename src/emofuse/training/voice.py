@@ -59,8 +59,8 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
     net, begun = _net(system, len(data.label_set), place)
 
     def examples(part: str) -> fit.Examples:
-        found = window_examples(sounds, data, data.part(part), labels_hz=voice.labels_hz)
-        place.say(f"{part}: {len(found)} windows of {len(data.part(part))} clips")
+        found = window_examples(sounds, data, data.split(part), labels_hz=voice.labels_hz)
+        place.say(f"{part}: {len(found)} windows of {len(data.split(part))} clips")
         return found
 
     with team(fit.device(place.machine.device)) as members:
@@ -83,7 +83,7 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
         "examples": learned.examples,
         **begun,
         "onnx_largest_error": error,
-        "figures": {"validation": _figures_of_clips(part, sounds, data, data.part("validation"))},
+        "figures": {"validation": _figures_of_clips(part, sounds, data, data.split("validation"))},
     }
     _write(system, part, data, card)
     return load(place.out)

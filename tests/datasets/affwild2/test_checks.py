@@ -7,7 +7,7 @@ import pytest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.types import Clip
 from emofuse.datasets.affwild2.dataset import AffWild2
-from emofuse.datasets.dataset import examine
+from emofuse.datasets.dataset import check_data
 from emofuse.datasets.problems import KINDS, Level, Problem
 from support.affwild2_trees import ALL, HEADER, TRAIN, VALIDATION, Tree
 from support.media_files import moving_picture, write
@@ -342,19 +342,19 @@ def test_figures_count_clips_recordings_frames_labels_and_images(tree: Tree):
     tree.images("v1_right")
     seen: list[Clip] = []
     data = AffWild2(tree.root)
-    (train,) = examine(data, on_clip=seen.append).parts
-    assert (train.split, train.clips, train.recordings, train.persons) == ("train", 3, 2, None)
+    (train,) = check_data(data, on_clip=seen.append).splits
+    assert (train.split, train.clips, train.recordings, train.subjects) == ("train", 3, 2, None)
     assert (train.frames, train.labels, train.seconds) == (42, 42, pytest.approx(1.4, abs=0.01))
-    assert train.annotated == pytest.approx(35 / 42)
-    assert train.classes["neutral"] == pytest.approx((2 + 7 + 2) / 35)
-    assert sum(train.classes.values()) == pytest.approx(1)
-    assert train.faces == pytest.approx(35 / 42)
+    assert train.labelled_fraction == pytest.approx(35 / 42)
+    assert train.class_fractions["neutral"] == pytest.approx((2 + 7 + 2) / 35)
+    assert sum(train.class_fractions.values()) == pytest.approx(1)
+    assert train.face_fraction == pytest.approx(35 / 42)
     assert seen == list(data.clips)
 
 
 def test_a_clip_with_an_error_counts_as_a_clip_but_adds_no_frames(tree: Tree):
     tree.entry("v1", [9] * 14)
-    (train,) = examine(AffWild2(tree.root)).parts
+    (train,) = check_data(AffWild2(tree.root)).splits
     assert (train.clips, train.frames) == (2, 14)
 
 
@@ -364,9 +364,9 @@ def test_an_examination_has_errors_first_and_becomes_json(tree: Tree):
     tree.entry("v1", [-1, *ALL, *ALL[1:]])
     tree.entry("v2", [*ALL, *ALL, 0])
     tree.entry("v3", ["x"] * 14)
-    report = examine(AffWild2(tree.root))
+    report = check_data(AffWild2(tree.root))
     assert [p.level for p in report.problems] == [Level.ERROR, Level.WARNING, Level.NOTE]
     assert [report.count(level) for level in Level] == [1, 1, 1]
     back = json.loads(json.dumps(report.as_dict()))
     assert back["problems"][0]["kind"] == "text"
-    assert back["parts"][0]["clips"] == 4
+    assert back["splits"][0]["clips"] == 4

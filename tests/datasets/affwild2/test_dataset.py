@@ -18,7 +18,7 @@ LATER = "annotations/EXPR_Recognition_Challenge"
 
 
 def ids(data: AffWild2, split: str) -> list[str]:
-    return [clip.id for clip in data.part(split)]
+    return [clip.id for clip in data.split(split)]
 
 
 def clip_of(data: AffWild2, entry: str) -> Clip:
@@ -244,8 +244,8 @@ def test_an_unknown_clip_is_answered_with_the_nearest(tree: Tree):
 
 def test_a_part_that_is_not_there_is_answered_with_those_that_are(tree: Tree):
     tree.entry("v1")
-    with pytest.raises(DataError, match="no part 'test'; there are train"):
-        AffWild2(tree.root).part("test")
+    with pytest.raises(DataError, match="no split 'test'; there are train"):
+        AffWild2(tree.root).split("test")
 
 
 # -- the test part --------------------------------------------------------------------------------------------

@@ -18,14 +18,14 @@ from emofuse.datasets.affwild2.layout import Layout, numbered
 from emofuse.datasets.checks import absent_classes, check_recording
 from emofuse.datasets.problems import Level, Problem
 from emofuse.datasets.recordings import Recording, without_path
-from emofuse.datasets.splits import ClipFacts
+from emofuse.datasets.splits import ClipStatistics
 from emofuse.errors import DataError
 
 if TYPE_CHECKING:
     from emofuse.datasets.affwild2.dataset import AffWild2
 
 
-def survey(data: AffWild2) -> Iterator[Problem | ClipFacts]:
+def survey(data: AffWild2) -> Iterator[Problem | ClipStatistics]:
     """Every problem, and the figures of each clip that can be read; each file is read once."""
     yield from data.entries.problems
     if not data.layout.images:
@@ -35,7 +35,7 @@ def survey(data: AffWild2) -> Iterator[Problem | ClipFacts]:
     counts: defaultdict[str, Ints] = defaultdict(lambda: np.zeros(len(data.label_set), np.int64))
     for clip in data.clips:
         for found_here in _survey_clip(data, clip, first=clip.video not in seen):
-            if isinstance(found_here, ClipFacts):
+            if isinstance(found_here, ClipStatistics):
                 counts[clip.split or ""] += found_here.labels
             yield found_here
         if clip.video is not None:
@@ -109,7 +109,7 @@ def image_folder(layout: Layout, entry: str, kind: str, video: Path | None) -> P
     return Problem(Level.ERROR, "ambiguous-stem", entry, folders[0], None, found, means)
 
 
-def _survey_clip(data: AffWild2, clip: Clip, *, first: bool) -> Iterator[Problem | ClipFacts]:
+def _survey_clip(data: AffWild2, clip: Clip, *, first: bool) -> Iterator[Problem | ClipStatistics]:
     entry, choice = data.entries.by_name[clip.id], data.choices[clip.id]
     if choice.problem:
         yield choice.problem
@@ -137,7 +137,7 @@ def _survey_clip(data: AffWild2, clip: Clip, *, first: bool) -> Iterator[Problem
         labels = labels[: recording.frames]
         labelled = np.bincount(labels[labels != UNLABELLED], minlength=len(data.label_set))
         unlabelled = int((labels == UNLABELLED).sum())
-        yield ClipFacts(clip, recording.frames, seconds(recording.end), labelled, unlabelled, faces)
+        yield ClipStatistics(clip, recording.frames, seconds(recording.end), labelled, unlabelled, faces)
 
 
 def _survey_images(

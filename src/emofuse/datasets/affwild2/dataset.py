@@ -24,7 +24,7 @@ from emofuse.datasets.affwild2.label_files import SETS, rename, scan_labels
 from emofuse.datasets.affwild2.layout import Layout, find_layout, numbered
 from emofuse.datasets.problems import Level, Problem, refusal
 from emofuse.datasets.recordings import Recordings
-from emofuse.datasets.splits import ClipFacts, part_of
+from emofuse.datasets.splits import ClipStatistics, clips_of_split
 from emofuse.errors import DataError, LabelError
 from emofuse.media.container import shown
 from emofuse.media.images import ImageRows, read_image
@@ -103,13 +103,13 @@ class AffWild2:
             for name, entry in self.entries.by_name.items()
         )
 
-    def part(self, split: str | None) -> list[Clip]:
+    def split(self, name: str | None) -> list[Clip]:
         """The clips of "train", "validation" or "test".
 
         Raises:
             DataError: there is no such part, or it is empty.
         """
-        return part_of(self.clips, split, name=shown(self.root))
+        return clips_of_split(self.clips, name, data=shown(self.root))
 
     def timeline(self, clip: Clip) -> Timeline:
         """When each frame of the clip's video is shown.
@@ -171,7 +171,7 @@ class AffWild2:
         rows: Any = ImageRows(NumberedFiles(place, names), (height, width))
         return Track(rows, timeline, names != "", entry.name, person_of(entry.name))
 
-    def survey(self) -> Iterator[Problem | ClipFacts]:
+    def survey(self) -> Iterator[Problem | ClipStatistics]:
         """Everything that is wrong, and the figures of each clip that can be read, in one pass."""
         return survey(self)
 

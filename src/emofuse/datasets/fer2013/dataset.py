@@ -117,7 +117,7 @@ class Fer2013:
         self.root = find_fer2013(path) or Path(path)
         self._rows: Rows = _reader(self.root)(self.root)
 
-    def part(self, part: str) -> FaceImages:
+    def images(self, part: str) -> FaceImages:
         """The faces of "train", "public-test" or "private-test".
 
         Raises:
@@ -154,7 +154,7 @@ def load_fer2013(path: str | Path, part: str) -> FaceImages:
     Raises:
         DataError: the file is missing or not as it should be, or has no such part.
     """
-    return Fer2013(path).part(part)
+    return Fer2013(path).images(part)
 
 
 def find_fer2013(path: str | Path) -> Path | None:
