@@ -33,11 +33,11 @@ from scipy.signal import istft, stft
 
 from emofuse.core.time import ticks
 from emofuse.errors import EmofuseError, WeightsError
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 from emofuse.models import weights
 from emofuse.models.voice_stages import choose_separation
 from emofuse.runtime import Engine
-from emofuse.speech import Separation
+from emofuse.speech import VoiceSeparator
 from emofuse.speech.spleeter import Spleeter
 from emofuse.synthetic.plan import plan_corpus
 from emofuse.synthetic.soundtrack import RATE_HZ, mixture, voices
@@ -111,10 +111,10 @@ def perfect(mixed: np.ndarray, clean: np.ndarray) -> np.ndarray:
     return np.pad(back, (0, max(len(mixed) - len(back), 0)))[: len(mixed)]
 
 
-def separated(separation: Separation, mixed: np.ndarray) -> np.ndarray:
+def separated(separation: VoiceSeparator, mixed: np.ndarray) -> np.ndarray:
     """The voice of a whole sound."""
     stream = separation.stream(RATE_HZ)
-    blocks = [*stream.push(Sound(mixed.astype(np.float32), 0, RATE_HZ)), *stream.close()]
+    blocks = [*stream.push(AudioBlock(mixed.astype(np.float32), 0, RATE_HZ)), *stream.close()]
     return np.concatenate([block.samples for block in blocks])
 
 
@@ -148,7 +148,7 @@ def timed(vocals: str, accompaniment: str, seconds: str, *, threads: int) -> dic
     start = time.perf_counter()
     for second in range(int(seconds)):
         noise = rng.normal(0, 0.1, RATE_HZ).astype(np.float32)
-        came += sum(len(block.samples) for block in stream.push(Sound(noise, ticks(second), RATE_HZ)))
+        came += sum(len(block.samples) for block in stream.push(AudioBlock(noise, ticks(second), RATE_HZ)))
     came += sum(len(block.samples) for block in stream.close())
     assert came == int(seconds) * RATE_HZ
     elapsed, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)

@@ -20,9 +20,9 @@ import pandas as pd
 from scipy.ndimage import binary_closing, maximum_filter1d, uniform_filter1d
 
 from emofuse.core.time import seconds
-from emofuse.media.audio import AudioReader, Sound
-from emofuse.models.voice_stages import choose_activity
-from emofuse.speech import ActivityDetector
+from emofuse.media.audio import AudioBlock, AudioReader
+from emofuse.models.voice_stages import choose_speech_detector
+from emofuse.speech import SpeechDetector
 from emofuse.synthetic.plan import plan_corpus
 from emofuse.synthetic.soundtrack import _BACKGROUNDS, RATE_HZ, mixture, voices
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=48)
     parser.add_argument("--videos", type=int, default=24)
     options = parser.parse_args()
-    detectors = [choose_activity("energy").detector, choose_activity("silero").detector]
+    detectors = [choose_speech_detector("energy").detector, choose_speech_detector("silero").detector]
     print(f"{'recall / pauses / all':28s}" + "".join(f"{d.identity:>24s}" for d in detectors))
     if options.speech is not None:
         for name, sound, truth in real_cases(options.speech, options.recordings):
@@ -49,7 +49,7 @@ def main() -> None:
         report(f"made, {name}", pairs, detectors)
 
 
-def report(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], detectors: list[ActivityDetector]) -> None:
+def report(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], detectors: list[SpeechDetector]) -> None:
     cells = []
     truth = np.concatenate([t for _, t in pairs])
     near = np.concatenate([maximum_filter1d(t.astype(np.uint8), 61) > 0 for _, t in pairs])
@@ -60,11 +60,11 @@ def report(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], detectors: lis
     print(f"{name:28s}" + "".join(f"{cell:>24s}" for cell in cells), flush=True)
 
 
-def heard(detector: ActivityDetector, sound: np.ndarray) -> np.ndarray:
+def heard(detector: SpeechDetector, sound: np.ndarray) -> np.ndarray:
     """Whether voice is found in each step."""
     stream = detector.stream(RATE_HZ)
     active = np.zeros(len(sound) // STEP, bool)
-    for s in [*stream.push(Sound(sound.astype(np.float32), 0, RATE_HZ)), *stream.close()]:
+    for s in [*stream.push(AudioBlock(sound.astype(np.float32), 0, RATE_HZ)), *stream.close()]:
         active[round(seconds(s.start) * 100) : round(seconds(s.end) * 100)] = s.active
     return active
 

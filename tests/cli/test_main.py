@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from support.media_files import moving_picture, turn, write
+from support.media_files import moving_bar, set_display_matrix, write_media
 
 
 def one_line(message: str, *parts: str) -> None:
@@ -96,32 +96,32 @@ def test_each_bad_file_has_a_message_of_its_own_and_the_good_one_is_predicted(ru
 
 
 def no_face(folder: Path) -> Path:
-    return write(folder / "odd one.mkv", moving_picture(30, 160, 120), sound=np.zeros(44100, np.float32))
+    return write_media(folder / "odd one.mkv", moving_bar(30, 160, 120), audio=np.zeros(44100, np.float32))
 
 
 def no_sound(folder: Path) -> Path:
-    return write(folder / "silent.mp4", moving_picture(10))
+    return write_media(folder / "silent.mp4", moving_bar(10))
 
 
 def one_frame(folder: Path) -> Path:
-    return write(folder / "one.mp4", moving_picture(1))
+    return write_media(folder / "one.mp4", moving_bar(1))
 
 
 def tiny(folder: Path) -> Path:
-    return write(folder / "tiny.mp4", moving_picture(10, 16, 16))
+    return write_media(folder / "tiny.mp4", moving_bar(10, 16, 16))
 
 
 def odd_sizes(folder: Path) -> Path:
-    return write(folder / "odd.mkv", moving_picture(10, 33, 17), codec="ffv1", pix_fmt="bgr0")
+    return write_media(folder / "odd.mkv", moving_bar(10, 33, 17), codec="ffv1", pix_fmt="bgr0")
 
 
 def variable_rate(folder: Path) -> Path:
-    return write(folder / "vfr.mp4", moving_picture(6), times=[0, 1, 2, 30, 31, 60])
+    return write_media(folder / "vfr.mp4", moving_bar(6), times=[0, 1, 2, 30, 31, 60])
 
 
 def turned(folder: Path) -> Path:
-    path = write(folder / "turned.mp4", moving_picture(10))
-    turn(path, (0, 1, -1, 0))
+    path = write_media(folder / "turned.mp4", moving_bar(10))
+    set_display_matrix(path, (0, 1, -1, 0))
     return path
 
 

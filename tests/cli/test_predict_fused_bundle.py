@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from emofuse.inference.predictor import predict
 from emofuse.report.timeline import draw_timeline
 from support.fused_bundles import made
-from support.media_files import moving_picture, write
+from support.media_files import moving_bar, write_media
 from support.speech_bundles import tone, write_wave
 
 
@@ -56,7 +56,7 @@ def test_folders_are_searched_for_sound_too(run, bundle, tmp_path):
 @pytest.mark.parametrize("loud", [0.0, 1.0])
 def test_a_plot_of_nobody_is_drawn_with_and_without_a_voice(bundle, tmp_path, loud):
     sound = loud * tone(2, 2.0, 0, rate=44_100)
-    path = write(tmp_path / "a.mkv", moving_picture(60), sound=sound.astype(np.float32), sound_codec="pcm_s16le")
+    path = write_media(tmp_path / "a.mkv", moving_bar(60), audio=sound.astype(np.float32), audio_codec="pcm_s16le")
     draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
@@ -72,7 +72,7 @@ def test_a_plot_of_nothing_says_what_was_looked_for(bundle, tmp_path, monkeypatc
     monkeypatch.setattr(Figure, "savefig", noted)
     silent = {
         "a.wav": lambda p: write_wave(p, 0 * tone(2, 2.0, 0)),
-        "a.mp4": lambda p: write(p, moving_picture(60)),
+        "a.mp4": lambda p: write_media(p, moving_bar(60)),
     }
     draw_timeline(predict(silent[path](tmp_path / path), bundle=bundle, detector="haar"), tmp_path / "a.png")
     assert drawn == [lacks]

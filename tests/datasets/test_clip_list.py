@@ -18,7 +18,7 @@ from emofuse.datasets.dataset import check_data
 from emofuse.datasets.problems import KINDS, Level, Problem
 from emofuse.errors import DataError
 from support.affwild2_trees import Film
-from support.media_files import burst, write
+from support.media_files import tone_burst, write_media
 
 Write = Callable[..., Path]
 
@@ -39,7 +39,7 @@ def table(tmp_path: Path) -> Write:
 def recordings(tmp_path: Path, film: Film) -> Path:
     """a.mp4 with sound of 1 s, b.wav of 1 s."""
     shutil.copy(film(30), tmp_path / "a.mp4")
-    write(tmp_path / "b.wav", sound=burst(16000), sound_codec="pcm_s16le", sound_rate=16000)
+    write_media(tmp_path / "b.wav", audio=tone_burst(16000), audio_codec="pcm_s16le", audio_rate=16000)
     return tmp_path
 
 

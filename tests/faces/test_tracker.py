@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from emofuse.core.time import ticks
 from emofuse.errors import SettingsError, ShapeError
 from emofuse.faces.detector import Face
-from emofuse.faces.tracker import Seen, Tracker, TrackerSettings
+from emofuse.faces.tracker import TrackedFace, Tracker, TrackerSettings
 
 DARK, BRIGHT = np.full((18, 32), 40, np.uint8), np.full((18, 32), 190, np.uint8)
 
@@ -19,12 +19,12 @@ def face(x, y=100.0, size=80.0):
 
 
 def told(story, *, rate=5.0, shots=None):
-    """Pushes lists of faces at a rate; gives all Seen and checks that none came too late."""
+    """Pushes lists of faces at a rate; gives all TrackedFace and checks that none came too late."""
     tracker, seen = Tracker(), []
     for n, faces in enumerate(story):
         thumbnail = None if shots is None else shots[n]
         new = tracker.push(ticks(n / rate), list(faces), thumbnail=thumbnail)
-        assert all(n - tracker.lookahead_frames <= s.frame <= n for s in new)
+        assert all(n - tracker.lookahead_frames <= s.frame_index <= n for s in new)
         seen += new
     return seen + tracker.close()
 
@@ -33,8 +33,8 @@ def persons(seen):
     """frame -> {person: x of the centre}"""
     found = {}
     for s in seen:
-        assert s.person not in found.setdefault(s.frame, {})
-        found[s.frame][s.person] = float(s.face.box[0] + s.face.box[2] / 2)
+        assert s.person not in found.setdefault(s.frame_index, {})
+        found[s.frame_index][s.person] = float(s.face.box[0] + s.face.box[2] / 2)
     return found
 
 
@@ -45,7 +45,7 @@ def ids(seen):
 @pytest.mark.parametrize("rate", [5.0, 30.0])
 def test_one_person_in_all_frames_is_person_1(rate):
     seen = told([[face(200 + n)] for n in range(40)], rate=rate)
-    assert [(s.frame, s.person) for s in seen] == [(n, 1) for n in range(40)]
+    assert [(s.frame_index, s.person) for s in seen] == [(n, 1) for n in range(40)]
 
 
 def test_held_back_frames_come_when_the_person_is_confirmed():
@@ -82,7 +82,7 @@ def test_a_false_alarm_now_and_then_never_appears():
 
 def test_a_face_missed_now_and_then_is_confirmed_with_all_its_frames():
     seen = told([[face(200)], [], [face(200)], [], [], [face(200)]])
-    assert [s.frame for s in seen] == [0, 2, 5]
+    assert [s.frame_index for s in seen] == [0, 2, 5]
 
 
 @pytest.mark.parametrize("rate", [5.0, 30.0])
@@ -171,7 +171,7 @@ def test_each_face_comes_at_most_once_and_numbers_have_no_gaps(story, rate):
     faces = [[face(60.0 * x) for x in row] for row in story]
     seen = told(faces, rate=rate)
     assert len({id(s.face) for s in seen}) == len(seen)
-    assert all(any(s.face is f for f in faces[s.frame]) for s in seen)
+    assert all(any(s.face is f for f in faces[s.frame_index]) for s in seen)
     assert ids(seen) == list(range(1, len(ids(seen)) + 1))
     persons(seen)
 
@@ -199,4 +199,4 @@ def test_settings_without_sense_are_refused():
 
 def test_what_is_seen_can_be_told_apart():
     one = face(1)
-    assert Seen(0, 1, one) == Seen(0, 1, one) != Seen(0, 2, one)
+    assert TrackedFace(0, 1, one) == TrackedFace(0, 1, one) != TrackedFace(0, 2, one)

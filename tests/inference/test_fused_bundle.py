@@ -20,7 +20,7 @@ from emofuse.evaluation.sources import open_source
 from emofuse.inference.batch import plan, run_job
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor, predict
-from emofuse.media.audio import AudioReader, Sound
+from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.video import VideoReader
 from support.fused_bundles import RATE, film, made, predictor
 from support.speech_bundles import tone, write_wave
@@ -176,7 +176,7 @@ def test_random_chunks_of_pictures_and_sound_give_what_predicting_at_once_gives(
             shown += size
         elif said < len(samples):
             size = int(rng.integers(1, 6000))
-            collector.add(session.hear(Sound(samples[said : said + size], said * ticks(1) // RATE, RATE)))
+            collector.add(session.hear(AudioBlock(samples[said : said + size], said * ticks(1) // RATE, RATE)))
             said += size
     collector.add(session.close(end))
     pushed = collector.prediction(path.name, "x", {})

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from emofuse.core.time import Timeline, ticks
 from emofuse.errors import ShapeError
 from emofuse.inference.voice_windows import Listener, VoiceScore
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 from emofuse.models.voice import Windowing
-from emofuse.speech import Activity, Everywhere, Stretch, Unseparated, Voice
+from emofuse.speech import ActivitySegment, ActivityStream, AlwaysActive, NoSeparation, SeparationStream
 
 RATE = 100
 SECOND = ticks(1)
@@ -28,15 +28,15 @@ class Late:
         self.held = np.zeros(0, np.float32)
         self.given = 0
 
-    def push(self, sound: Sound) -> list[Sound]:
+    def push(self, sound: AudioBlock) -> list[AudioBlock]:
         self.held = np.concatenate([self.held, sound.samples])
         return self.give(max(len(self.held) - RATE // 2, 0))
 
-    def close(self) -> list[Sound]:
+    def close(self) -> list[AudioBlock]:
         return self.give(len(self.held))
 
-    def give(self, count: int) -> list[Sound]:
-        clean, self.held = Sound(self.held[:count], moment(self.given), RATE), self.held[count:]
+    def give(self, count: int) -> list[AudioBlock]:
+        clean, self.held = AudioBlock(self.held[:count], moment(self.given), RATE), self.held[count:]
         self.given += count
         return [clean]
 
@@ -50,17 +50,17 @@ class LoudIsVoice:
         self.held = np.zeros(0, np.float32)
         self.told = 0
 
-    def push(self, sound: Sound) -> list[Stretch]:
+    def push(self, sound: AudioBlock) -> list[ActivitySegment]:
         self.held = np.concatenate([self.held, sound.samples])
         return [self.tell(10) for _ in range(len(self.held) // 10)]
 
-    def close(self) -> list[Stretch]:
+    def close(self) -> list[ActivitySegment]:
         return [self.tell(len(self.held))] if len(self.held) else []
 
-    def tell(self, count: int) -> Stretch:
+    def tell(self, count: int) -> ActivitySegment:
         loud = bool((self.held[:count] > 0.5).any())
         start, self.told, self.held = self.told, self.told + count, self.held[count:]
-        return Stretch(moment(start), moment(self.told), loud)
+        return ActivitySegment(moment(start), moment(self.told), loud)
 
 
 def moment(sample: int) -> int:
@@ -68,13 +68,17 @@ def moment(sample: int) -> int:
 
 
 def listener(
-    windows: Windowing = WINDOWS, score=None, *, voice: Voice | None = None, activity: Activity | None = None
+    windows: Windowing = WINDOWS,
+    score=None,
+    *,
+    voice: SeparationStream | None = None,
+    activity: ActivityStream | None = None,
 ) -> Listener:
     return Listener(
         windows,
         score or mean_and_end,
-        voice=voice or Unseparated().stream(RATE),
-        activity=activity or Everywhere().stream(RATE),
+        voice=voice or NoSeparation().stream(RATE),
+        activity=activity or AlwaysActive().stream(RATE),
     )
 
 
@@ -88,7 +92,7 @@ def heard(wave: np.ndarray, sizes: list[int], ears: Listener) -> list[VoiceScore
     for size in [*sizes, len(wave)]:
         part = wave[done : done + size]
         if len(part):
-            scores += ears.push(Sound(part, moment(done), RATE))
+            scores += ears.push(AudioBlock(part, moment(done), RATE))
             done += len(part)
     return scores + ears.close()
 
@@ -111,15 +115,15 @@ def test_windows_do_not_depend_on_how_the_sound_was_cut(samples, sizes, late):
 
 def test_a_window_is_judged_with_its_last_sample():
     ears = listener()
-    assert ears.push(Sound(noise(399), 0, RATE)) == []
-    assert len(ears.push(Sound(noise(1), moment(399), RATE))) == 1
+    assert ears.push(AudioBlock(noise(399), 0, RATE)) == []
+    assert len(ears.push(AudioBlock(noise(1), moment(399), RATE))) == 1
 
 
 def test_what_is_kept_does_not_grow_with_time():
     ears = listener(activity=LoudIsVoice())
     kept = []
     for n in range(300):
-        ears.push(Sound(np.full(RATE, 0.9 if n % 3 else 0.1, np.float32), n * SECOND, RATE))
+        ears.push(AudioBlock(np.full(RATE, 0.9 if n % 3 else 0.1, np.float32), n * SECOND, RATE))
         kept.append((len(ears._held), len(ears._spoken)))
     assert max(h for h, _ in kept[20:]) == max(h for h, _ in kept[:20])
     assert max(s for _, s in kept[20:]) <= max(s for _, s in kept[:20])
@@ -161,21 +165,21 @@ def test_no_sound_gives_no_window():
 
 def test_a_gap_between_blocks_is_refused():
     ears = listener()
-    ears.push(Sound(noise(10), 0, RATE))
+    ears.push(AudioBlock(noise(10), 0, RATE))
     with pytest.raises(ShapeError, match="without gaps, in order"):
-        ears.push(Sound(noise(10), moment(11), RATE))
+        ears.push(AudioBlock(noise(10), moment(11), RATE))
 
 
 def test_sound_of_another_rate_is_refused():
     with pytest.raises(ShapeError, match="sound at 50 Hz"):
-        listener().push(Sound(noise(10), 0, 50))
+        listener().push(AudioBlock(noise(10), 0, 50))
 
 
 def test_a_closed_listener_takes_nothing_more():
     ears = listener()
     ears.close()
     with pytest.raises(ShapeError, match="after close"):
-        ears.push(Sound(noise(10), 0, RATE))
+        ears.push(AudioBlock(noise(10), 0, RATE))
 
 
 def test_samples_that_are_no_numbers_count_as_silence():

@@ -14,7 +14,7 @@ from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, SettingsError
 from emofuse.media.audio import AudioReader
 from emofuse.media.video import VideoReader
-from support.media_files import burst, moving_picture, write, write_pcm
+from support.media_files import moving_bar, tone_burst, write_media, write_pcm
 
 RATE = 16000
 
@@ -28,7 +28,7 @@ def waveform(path, seconds=1.0):
 
 def moment_of_burst(samples):
     """Seconds at the middle of the tone burst, from where it fits best."""
-    tone = burst(RATE, at=0.02, length=0.04)
+    tone = tone_burst(RATE, at=0.02, length=0.04)
     return int(np.argmax(np.correlate(samples, tone, mode="valid"))) / RATE + 0.02
 
 
@@ -48,18 +48,18 @@ def moment_of_burst(samples):
     ],
 )
 def test_a_tone_burst_stays_where_it_was(tmp_path, name, codec, rate, picture):
-    kind = {"pictures": moving_picture(30), "codec": picture} if picture else {}
-    path = write(tmp_path / name, **kind, sound=burst(rate), sound_codec=codec, sound_rate=rate)
+    kind = {"pictures": moving_bar(30), "codec": picture} if picture else {}
+    path = write_media(tmp_path / name, **kind, audio=tone_burst(rate), audio_codec=codec, audio_rate=rate)
     assert moment_of_burst(waveform(path)) == pytest.approx(0.5, abs=0.0005)
 
 
 def test_sound_that_begins_late_is_led_by_zeros(tmp_path):
-    path = write(
+    path = write_media(
         tmp_path / "a.mkv",
-        moving_picture(60),
-        sound=burst(44100, at=0.2),
-        sound_codec="pcm_s16le",
-        sound_start=0.7,
+        moving_bar(60),
+        audio=tone_burst(44100, at=0.2),
+        audio_codec="pcm_s16le",
+        audio_start=0.7,
     )
     samples = waveform(path)
     assert moment_of_burst(samples) == pytest.approx(0.9, abs=0.0005)
@@ -69,7 +69,7 @@ def test_sound_that_begins_late_is_led_by_zeros(tmp_path):
 
 def test_sound_and_picture_share_their_zero(tmp_path):
     late = [15 + i for i in range(30)]
-    path = write(tmp_path / "a.ts", moving_picture(30), times=late, sound=burst(48000), sound_rate=48000)
+    path = write_media(tmp_path / "a.ts", moving_bar(30), times=late, audio=tone_burst(48000), audio_rate=48000)
     with VideoReader(path) as video:
         first_frame = video.timeline.start[0] / TICKS_PER_SECOND
     assert moment_of_burst(waveform(path)) == pytest.approx(first_frame, abs=0.0005)  # both were written at 0.5 s
@@ -78,13 +78,13 @@ def test_sound_and_picture_share_their_zero(tmp_path):
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000, 96000])
 def test_the_output_is_as_long_as_the_input(tmp_path, rate):
     n = round(1.37 * rate)
-    path = write(tmp_path / "a.wav", sound=np.zeros(n, np.float32), sound_codec="pcm_s16le", sound_rate=rate)
+    path = write_media(tmp_path / "a.wav", audio=np.zeros(n, np.float32), audio_codec="pcm_s16le", audio_rate=rate)
     assert len(waveform(path)) == pytest.approx(n * RATE / rate, abs=1)
 
 
 def test_resampling_in_pieces_is_resampling_at_once(tmp_path):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 60000).astype(np.float32)
-    path = write(tmp_path / "a.wav", sound=noise, sound_codec="pcm_f32le", sound_rate=44100)
+    path = write_media(tmp_path / "a.wav", audio=noise, audio_codec="pcm_f32le", audio_rate=44100)
     assert np.abs(waveform(path) - soxr.resample(noise, 44100, RATE, "HQ")).max() < 1e-5
 
 
@@ -105,7 +105,7 @@ def test_resampling_in_pieces_is_resampling_at_once(tmp_path):
 def test_mono_is_the_mean_of_the_channels_in_any_format(tmp_path, name, codec):
     rng = np.random.default_rng(0)
     stereo = rng.uniform(-1, 1, (2, 5000)).astype(np.float32)
-    path = write(tmp_path / name, sound=stereo, sound_codec=codec, sound_rate=RATE)
+    path = write_media(tmp_path / name, audio=stereo, audio_codec=codec, audio_rate=RATE)
     step = 2 / 256 if codec == "pcm_u8" else 2 / 65536
     assert np.abs(waveform(path)[:5000] - stereo.mean(axis=0)).max() <= 1.5 * step
 
@@ -135,7 +135,7 @@ def test_timestamps_that_waver_leave_the_sound_whole(tmp_path):
 
 
 def test_joined_recordings_whose_clock_restarts_are_heard_in_full(tmp_path):
-    part = write(tmp_path / "part.ts", sound=burst(48000, length=2), sound_rate=48000).read_bytes()
+    part = write_media(tmp_path / "part.ts", audio=tone_burst(48000, length=2), audio_rate=48000).read_bytes()
     path = tmp_path / "joined.ts"
     path.write_bytes(part + part)
     assert len(waveform(path)) == pytest.approx(2 * len(waveform(tmp_path / "part.ts")), rel=0.02)
@@ -145,7 +145,7 @@ def test_a_sample_rate_that_changes_on_the_way_changes_neither_time_nor_pitch(tm
     parts = []
     for rate in (44_100, 22_050):
         tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)).astype(np.float32)
-        parts.append(write(tmp_path / f"{rate}.ts", sound=tone, sound_rate=rate).read_bytes())
+        parts.append(write_media(tmp_path / f"{rate}.ts", audio=tone, audio_rate=rate).read_bytes())
     (tmp_path / "joined.ts").write_bytes(b"".join(parts))
     samples = np.concatenate([block.samples for block in AudioReader(tmp_path / "joined.ts").blocks()])
     assert len(samples) / 16_000 == pytest.approx(4, abs=0.2)
@@ -155,7 +155,7 @@ def test_a_sample_rate_that_changes_on_the_way_changes_neither_time_nor_pitch(tm
 
 @pytest.mark.parametrize("seconds", [0.01, 0.3, 1.0, 60.0])
 def test_blocks_tile_the_clip_whatever_their_length(tmp_path, seconds):
-    path = write(tmp_path / "a.m4a", sound=burst(44100, length=2.3))
+    path = write_media(tmp_path / "a.m4a", audio=tone_burst(44100, length=2.3))
     with AudioReader(path) as sound:
         assert sound.end is None
         blocks = list(sound.blocks(seconds))
@@ -167,19 +167,19 @@ def test_blocks_tile_the_clip_whatever_their_length(tmp_path, seconds):
 
 def test_samples_never_leave_the_range_of_minus_one_to_one(tmp_path):
     square = np.sign(np.sin(2 * np.pi * 300 * np.arange(44100) / 44100)).astype(np.float32)
-    samples = waveform(write(tmp_path / "a.wav", sound=square, sound_codec="pcm_f32le"))
+    samples = waveform(write_media(tmp_path / "a.wav", audio=square, audio_codec="pcm_f32le"))
     assert np.abs(samples).max() == 1
 
 
 def test_numbers_that_are_none_become_silence(tmp_path):
-    broken = burst(RATE)
+    broken = tone_burst(RATE)
     broken[:100] = np.nan
-    path = write(tmp_path / "a.wav", sound=broken, sound_codec="pcm_f32le", sound_rate=RATE)
+    path = write_media(tmp_path / "a.wav", audio=broken, audio_codec="pcm_f32le", audio_rate=RATE)
     assert np.isfinite(waveform(path)).all()
 
 
 def test_sound_may_end_before_the_picture(tmp_path):
-    path = write(tmp_path / "a.mp4", moving_picture(90), sound=burst(44100))
+    path = write_media(tmp_path / "a.mp4", moving_bar(90), audio=tone_burst(44100))
     with AudioReader(path) as sound, VideoReader(path) as video:
         list(sound.blocks())
         assert sound.end == pytest.approx(ticks(1), abs=ticks(0.03))
@@ -188,7 +188,7 @@ def test_sound_may_end_before_the_picture(tmp_path):
 
 def test_damaged_packets_become_silence_of_the_same_length(tmp_path):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 88200).astype(np.float32)
-    path = write(tmp_path / "a.mp4", sound=noise, sound_codec="flac")
+    path = write_media(tmp_path / "a.mp4", audio=noise, audio_codec="flac")
     whole, data = waveform(path), bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         broken = [bytes(p) for p in container.demux(audio=0) if p.size][5:7]
@@ -217,7 +217,7 @@ def test_a_tag_in_another_encoding_than_it_claims_is_no_reason_not_to_read_a_fil
 
 
 def test_a_silent_video_says_that_it_has_no_sound(tmp_path):
-    path = write(tmp_path / "a.mp4", moving_picture(3))
+    path = write_media(tmp_path / "a.mp4", moving_bar(3))
     with pytest.raises(MediaError) as error:
         AudioReader(path)
     assert str(error.value).startswith(f"{path}: has no sound.")
@@ -230,7 +230,7 @@ def test_a_missing_sound_file_is_named(tmp_path):
 
 
 def test_sound_of_which_nothing_decodes_gives_a_warning(tmp_path):
-    path = write(tmp_path / "a.wav", sound=burst(RATE), sound_codec="pcm_s16le")
+    path = write_media(tmp_path / "a.wav", audio=tone_burst(RATE), audio_codec="pcm_s16le")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"data") + 8])
     with AudioReader(path) as sound:
@@ -240,6 +240,6 @@ def test_sound_of_which_nothing_decodes_gives_a_warning(tmp_path):
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0, 1.0), (16000, 0.0)])
 def test_rates_and_blocks_without_samples_are_refused(tmp_path, rate, seconds):
-    path = write(tmp_path / "a.wav", sound=burst(RATE), sound_codec="pcm_s16le")
+    path = write_media(tmp_path / "a.wav", audio=tone_burst(RATE), audio_codec="pcm_s16le")
     with pytest.raises(SettingsError, match="give"):
         AudioReader(path, rate_hz=rate).blocks(seconds)

@@ -14,7 +14,7 @@ import pytest
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, ShapeError
 from emofuse.media.video import Frame, VideoReader, media_streams
-from support.media_files import B_FRAMES, burst, decoded, moving_picture, turn, write
+from support.media_files import B_FRAMES, decoded_frames, moving_bar, set_display_matrix, tone_burst, write_media
 
 SECOND = TICKS_PER_SECOND
 DATA = Path(os.environ.get("EMOFUSE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -45,8 +45,8 @@ def read(path, wanted=None):
 @pytest.mark.parametrize(("name", "codec", "options"), KINDS, ids=[k[0] for k in KINDS])
 def test_the_timeline_has_one_interval_for_each_frame_that_decodes(tmp_path, name, codec, options):
     pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-    path = write(tmp_path / name, moving_picture(25), codec=codec, pix_fmt=pix_fmt, options=options)
-    reference = decoded(path)
+    path = write_media(tmp_path / name, moving_bar(25), codec=codec, pix_fmt=pix_fmt, options=options)
+    reference = decoded_frames(path)
     with VideoReader(path) as video:
         frames = list(video.frames())
         assert len(reference) == len(video.timeline) == 25
@@ -61,9 +61,9 @@ def test_the_timeline_has_one_interval_for_each_frame_that_decodes(tmp_path, nam
 
 
 def test_constant_rate_times_are_exact_to_the_tick(tmp_path):
-    path = write(
+    path = write_media(
         tmp_path / "a.mp4",
-        moving_picture(12),
+        moving_bar(12),
         options=B_FRAMES,
         time_base=Fraction(1, 30000),
         times=[1001 * i for i in range(12)],
@@ -76,7 +76,7 @@ def test_constant_rate_times_are_exact_to_the_tick(tmp_path):
 
 def test_variable_rate_frames_last_until_the_next_one(tmp_path):
     times = [0, 1, 4, 5, 6, 30, 31, 60, 61, 65]
-    path = write(tmp_path / "a.mp4", moving_picture(10), options=B_FRAMES, times=times)
+    path = write_media(tmp_path / "a.mp4", moving_bar(10), options=B_FRAMES, times=times)
     with VideoReader(path) as video:
         assert video.timeline.start.tolist() == [SECOND // 30 * t for t in times]
         assert video.timeline.end[:-1].tolist() == video.timeline.start[1:].tolist()
@@ -85,8 +85,8 @@ def test_variable_rate_frames_last_until_the_next_one(tmp_path):
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 29])
 @pytest.mark.parametrize(("name", "codec", "options"), KINDS[:7], ids=[k[0] for k in KINDS[:7]])
 def test_wanted_frames_are_the_same_pictures_as_in_a_full_decode(tmp_path, name, codec, options, every):
-    path = write(tmp_path / name, moving_picture(30), codec=codec, options=options)
-    reference, wanted = decoded(path), np.arange(every // 2, 30, every)
+    path = write_media(tmp_path / name, moving_bar(30), codec=codec, options=options)
+    reference, wanted = decoded_frames(path), np.arange(every // 2, 30, every)
     found = read(path, wanted)
     assert [i for i, _ in found] == wanted.tolist()
     assert all(np.array_equal(picture, reference[i]) for i, picture in found)
@@ -94,32 +94,32 @@ def test_wanted_frames_are_the_same_pictures_as_in_a_full_decode(tmp_path, name,
 
 def test_wanted_frames_of_variable_rate_are_the_same_pictures(tmp_path):
     times = np.cumsum(np.random.default_rng(0).integers(1, 9, 40)).tolist()
-    path = write(tmp_path / "a.mp4", moving_picture(40), options=B_FRAMES, times=times)
-    reference, wanted = decoded(path), np.array([1, 2, 6, 17, 18, 33, 39])
+    path = write_media(tmp_path / "a.mp4", moving_bar(40), options=B_FRAMES, times=times)
+    reference, wanted = decoded_frames(path), np.array([1, 2, 6, 17, 18, 33, 39])
     found = read(path, wanted)
     assert [i for i, _ in found] == wanted.tolist()
     assert all(np.array_equal(picture, reference[i]) for i, picture in found)
 
 
 def test_asking_for_no_frame_gives_none(tmp_path):
-    assert read(write(tmp_path / "a.mp4", moving_picture(3)), np.empty(0, np.int64)) == []
+    assert read(write_media(tmp_path / "a.mp4", moving_bar(3)), np.empty(0, np.int64)) == []
 
 
 @pytest.mark.parametrize("wanted", [[3, 2], [2, 2], [-1], [5]])
 def test_wanted_frames_out_of_order_or_range_are_refused(tmp_path, wanted):
-    path = write(tmp_path / "a.mp4", moving_picture(5))
+    path = write_media(tmp_path / "a.mp4", moving_bar(5))
     with pytest.raises(ShapeError, match="increasing indices from 0 to 4"):
         read(path, np.array(wanted))
 
 
 def test_a_file_can_be_read_twice_at_once(tmp_path):
-    with VideoReader(write(tmp_path / "a.mp4", moving_picture(6))) as video:
+    with VideoReader(write_media(tmp_path / "a.mp4", moving_bar(6))) as video:
         pairs = zip(video.frames(), video.frames(), strict=True)
         assert [(a.index, b.index) for a, b in pairs] == [(i, i) for i in range(6)]
 
 
 def test_leaving_the_reader_ends_its_readings(tmp_path):
-    with VideoReader(write(tmp_path / "a.mp4", moving_picture(6))) as video:
+    with VideoReader(write_media(tmp_path / "a.mp4", moving_bar(6))) as video:
         frames = video.frames()
         next(frames)
     assert list(frames) == []
@@ -143,7 +143,7 @@ def test_pictures_of_any_size_and_pixel_format_become_rgb(tmp_path, codec, pix_f
     picture = np.zeros((height, width, 3), np.uint8)
     picture[: height // 2, : width // 2], picture[height // 2 :, width // 2 :] = (200, 40, 40), (230, 230, 230)
     options = {"qp": "1"} if codec == "libx264" else {}
-    path = write(tmp_path / "a.mkv", [picture] * 3, codec=codec, pix_fmt=pix_fmt, options=options)
+    path = write_media(tmp_path / "a.mkv", [picture] * 3, codec=codec, pix_fmt=pix_fmt, options=options)
     found = read(path)
     assert len(found) == 3
     assert all(p.shape == (height, width, 3) and p.dtype == np.uint8 and p.flags.c_contiguous for _, p in found)
@@ -156,12 +156,12 @@ def test_pictures_of_any_size_and_pixel_format_become_rgb(tmp_path, codec, pix_f
 
 def test_full_range_pictures_keep_their_greys(tmp_path):
     grey = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 48, axis=0).repeat(3, axis=2)
-    path = write(tmp_path / "a.mp4", [grey], pix_fmt="yuvj420p", options={"qp": "1"})
+    path = write_media(tmp_path / "a.mp4", [grey], pix_fmt="yuvj420p", options={"qp": "1"})
     assert np.abs(read(path)[0][1].astype(int) - grey).max() <= 2
 
 
 def test_a_video_of_one_frame_lasts_as_long_as_its_frame(tmp_path):
-    with VideoReader(write(tmp_path / "a.mp4", moving_picture(1))) as video:
+    with VideoReader(write_media(tmp_path / "a.mp4", moving_bar(1))) as video:
         assert list(video.timeline) == [(0, SECOND // 30)]
         assert [f.index for f in video.frames()] == [0]
 
@@ -171,9 +171,9 @@ def test_a_video_of_one_frame_lasts_as_long_as_its_frame(tmp_path):
     ("matrix", "turns"), [((1, 0, 0, 1), 0), ((0, 1, -1, 0), 1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 3)]
 )
 def test_rotated_videos_are_upright(tmp_path, matrix, turns):
-    path = write(tmp_path / "a.mp4", moving_picture(2), options={"qp": "1"})
-    stored = decoded(path)[1]
-    turn(path, matrix)
+    path = write_media(tmp_path / "a.mp4", moving_bar(2), options={"qp": "1"})
+    stored = decoded_frames(path)[1]
+    set_display_matrix(path, matrix)
     with VideoReader(path) as video:
         upright = [f.rgb() for f in video.frames()][1]
         assert np.array_equal(upright, np.rot90(stored, -turns))
@@ -187,9 +187,9 @@ def test_rotated_videos_are_upright(tmp_path, matrix, turns):
     [((-1, 0, 0, 1), np.fliplr), ((1, 0, 0, -1), np.flipud), ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1))],
 )
 def test_mirrored_videos_are_mirrored_back(tmp_path, matrix, expected):
-    path = write(tmp_path / "a.mp4", moving_picture(2))
-    stored = decoded(path)[1]
-    turn(path, matrix)
+    path = write_media(tmp_path / "a.mp4", moving_bar(2))
+    stored = decoded_frames(path)[1]
+    set_display_matrix(path, matrix)
     assert np.array_equal(read(path)[1][1], expected(stored))
 
 
@@ -199,14 +199,14 @@ def test_the_rotation_sign_agrees_with_pyav(tmp_path):
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.set_display_rotation(90)  # counterclockwise
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(moving_picture(1)[0], format="rgb24")))
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(moving_bar(1)[0], format="rgb24")))
         container.mux(stream.encode(None))
     with VideoReader(path) as video:
         assert (video.info.width, video.info.height, video.info.rotation) == (48, 64, 270)
 
 
 def test_info_says_what_the_file_is(tmp_path):
-    path = write(tmp_path / "a.mp4", moving_picture(30), sound=burst(44100))
+    path = write_media(tmp_path / "a.mp4", moving_bar(30), audio=tone_burst(44100))
     with VideoReader(path) as video:
         info = video.info
     assert (info.width, info.height, info.rotation, info.rate_hz) == (64, 48, 0, 30)
@@ -215,34 +215,34 @@ def test_info_says_what_the_file_is(tmp_path):
 
 def test_time_zero_is_the_earliest_start_of_picture_or_sound(tmp_path):
     late = [12 + i for i in range(20)]
-    path = write(tmp_path / "a.mkv", moving_picture(20), times=late, sound=burst(44100), sound_codec="pcm_s16le")
+    path = write_media(tmp_path / "a.mkv", moving_bar(20), times=late, audio=tone_burst(44100), audio_codec="pcm_s16le")
     with VideoReader(path) as video:
         assert video.timeline.start[0] == ticks(Fraction(4, 10))
 
 
 def test_a_picture_without_sound_begins_at_zero_wherever_its_clock_does(tmp_path):
-    path = write(tmp_path / "a.ts", moving_picture(10), times=[3000 + i for i in range(10)])
+    path = write_media(tmp_path / "a.ts", moving_bar(10), times=[3000 + i for i in range(10)])
     with VideoReader(path) as video:
         assert video.timeline.start[0] == 0
 
 
 def test_frames_with_equal_timestamps_keep_an_interval_each(tmp_path):
     # Matroska rounds to milliseconds, so two or three of these frames share each timestamp.
-    pictures = moving_picture(20)
-    path = write(
+    pictures = moving_bar(20)
+    path = write_media(
         tmp_path / "a.mkv", pictures, codec="mjpeg", pix_fmt="yuvj420p", time_base=Fraction(1, 2500), times=range(20)
     )
     with VideoReader(path) as video:
         assert len(video.timeline) == 20
         assert [f.index for f in video.frames()] == list(range(20))
         assert 1 in np.diff(video.timeline.start)
-    found, reference = read(path, np.array([3, 4, 11])), decoded(path)
+    found, reference = read(path, np.array([3, 4, 11])), decoded_frames(path)
     assert [i for i, _ in found] == [3, 4, 11]
     assert all(np.array_equal(picture, reference[i]) for i, picture in found)
 
 
 def test_joined_recordings_whose_clock_restarts_give_every_frame(tmp_path):
-    part = write(tmp_path / "part.ts", moving_picture(60), options=B_FRAMES).read_bytes()
+    part = write_media(tmp_path / "part.ts", moving_bar(60), options=B_FRAMES).read_bytes()
     path = tmp_path / "joined.ts"
     path.write_bytes(part + part)
     with VideoReader(path) as video:
@@ -252,8 +252,8 @@ def test_joined_recordings_whose_clock_restarts_give_every_frame(tmp_path):
 
 
 def test_frames_before_the_start_of_an_edit_are_not_counted(tmp_path):
-    path = write(tmp_path / "a.mp4", moving_picture(20), codec="mpeg4", times=[i - 5 for i in range(20)])
-    reference = decoded(path)
+    path = write_media(tmp_path / "a.mp4", moving_bar(20), codec="mpeg4", times=[i - 5 for i in range(20)])
+    reference = decoded_frames(path)
     with VideoReader(path) as video:
         frames = list(video.frames())
         assert len(video.timeline) == len(frames) == len(reference) == 15
@@ -262,11 +262,11 @@ def test_frames_before_the_start_of_an_edit_are_not_counted(tmp_path):
 
 
 def test_a_cut_off_file_gives_what_there_is_and_says_so(tmp_path):
-    pictures = moving_picture(90)
-    path = write(tmp_path / "a.mp4", pictures, options=B_FRAMES, container_options={"movflags": "faststart"})
-    data, whole = path.read_bytes(), decoded(path)
+    pictures = moving_bar(90)
+    path = write_media(tmp_path / "a.mp4", pictures, options=B_FRAMES, container_options={"movflags": "faststart"})
+    data, whole = path.read_bytes(), decoded_frames(path)
     path.write_bytes(data[: data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2])
-    reference = decoded(path)
+    reference = decoded_frames(path)
     with VideoReader(path) as video:
         frames = list(video.frames())
         assert 10 < len(frames) == len(reference) < 90
@@ -277,7 +277,7 @@ def test_a_cut_off_file_gives_what_there_is_and_says_so(tmp_path):
 
 
 def test_damaged_frames_leave_the_others_their_time(tmp_path):
-    path = write(tmp_path / "a.mkv", moving_picture(30), codec="ffv1", options={"slicecrc": "1"}, pix_fmt="yuv420p")
+    path = write_media(tmp_path / "a.mkv", moving_bar(30), codec="ffv1", options={"slicecrc": "1"}, pix_fmt="yuv420p")
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
         broken = [p for p in container.demux(video=0) if p.size][10:12]
@@ -291,11 +291,11 @@ def test_damaged_frames_leave_the_others_their_time(tmp_path):
         assert video.warnings == ["2 of 30 frames could not be decoded"]
         assert [f.index for f in video.frames(np.array([9, 10, 12]))] == [9, 12]
         assert "1 of 3 frames could not be decoded" in video.warnings
-    assert np.abs(found[12].astype(int) - moving_picture(30)[12]).mean() < 8
+    assert np.abs(found[12].astype(int) - moving_bar(30)[12]).mean() < 8
 
 
 def test_libav_prints_nothing_about_damage(tmp_path, capfd):
-    path = write(tmp_path / "a.mp4", moving_picture(40), options=B_FRAMES)
+    path = write_media(tmp_path / "a.mp4", moving_bar(40), options=B_FRAMES)
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 1200
     data[start : start + 300] = bytes(range(100)) * 3
@@ -339,7 +339,7 @@ def test_text_named_as_video_is_no_video(tmp_path):
 
 
 def test_a_recording_that_was_never_finished_lacks_its_index(tmp_path):
-    path = write(tmp_path / "a.mp4", moving_picture(30))
+    path = write_media(tmp_path / "a.mp4", moving_bar(30))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(MediaError) as error:
@@ -348,7 +348,7 @@ def test_a_recording_that_was_never_finished_lacks_its_index(tmp_path):
 
 
 def test_a_cut_within_the_index_says_the_same(tmp_path):
-    path = write(tmp_path / "a.mp4", moving_picture(30))
+    path = write_media(tmp_path / "a.mp4", moving_bar(30))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") + 200])
     with pytest.raises(MediaError) as error:
@@ -357,7 +357,7 @@ def test_a_cut_within_the_index_says_the_same(tmp_path):
 
 
 def test_a_sound_file_holds_no_picture(tmp_path):
-    path = write(tmp_path / "a.wav", sound=burst(44100), sound_codec="pcm_s16le")
+    path = write_media(tmp_path / "a.wav", audio=tone_burst(44100), audio_codec="pcm_s16le")
     with pytest.raises(MediaError) as error:
         VideoReader(path)
     assert says(error, path, "only sound")
@@ -370,8 +370,8 @@ def test_cover_art_is_no_picture(tmp_path):
         cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
         cover.codec_context.time_base = Fraction(1, 30)
-        image = av.VideoFrame.from_ndarray(moving_picture(1)[0], format="rgb24")
-        sound = av.AudioFrame.from_ndarray(burst(44100)[None], format="fltp", layout="mono")
+        image = av.VideoFrame.from_ndarray(moving_bar(1)[0], format="rgb24")
+        sound = av.AudioFrame.from_ndarray(tone_burst(44100)[None], format="fltp", layout="mono")
         sound.sample_rate = 44100
         for packet in [*cover.encode(image), *cover.encode(None), *voice.encode(sound), *voice.encode(None)]:
             container.mux(packet)
@@ -383,7 +383,7 @@ def test_cover_art_is_no_picture(tmp_path):
 
 
 def test_a_picture_of_which_nothing_decodes_is_refused(tmp_path):
-    path = write(tmp_path / "a.mp4", moving_picture(5))
+    path = write_media(tmp_path / "a.mp4", moving_bar(5))
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 4
     data[start : data.index(b"moov") - 4] = bytes(data.index(b"moov") - 4 - start)
@@ -394,7 +394,7 @@ def test_a_picture_of_which_nothing_decodes_is_refused(tmp_path):
 
 
 def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.mp4", moving_picture(2))
+    path = write_media(tmp_path / "a.mp4", moving_bar(2))
 
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
@@ -412,13 +412,13 @@ def test_a_line_break_in_a_name_does_not_break_the_message(tmp_path):
 
 
 def test_media_streams_tells_picture_and_sound(tmp_path):
-    both = write(tmp_path / "both.mp4", moving_picture(3), sound=burst(44100))
-    silent = write(tmp_path / "silent.mp4", moving_picture(3))
+    both = write_media(tmp_path / "both.mp4", moving_bar(3), audio=tone_burst(44100))
+    silent = write_media(tmp_path / "silent.mp4", moving_bar(3))
     assert (media_streams(both), media_streams(silent)) == ((True, True), (True, False))
 
 
 def test_a_frame_of_a_webcam_is_its_picture():
-    picture = moving_picture(1)[0]
+    picture = moving_bar(1)[0]
     frame = Frame.from_rgb(picture, index=3, start=10, end=20)
     assert (frame.index, frame.start, frame.end) == (3, 10, 20)
     assert np.array_equal(frame.rgb(), picture)
@@ -440,7 +440,7 @@ def test_real_clips_have_as_many_frames_as_their_timeline():
 
 
 def test_pictures_are_freed_without_the_garbage_collector(tmp_path):
-    path = write(tmp_path / "v.mp4", moving_picture(30))
+    path = write_media(tmp_path / "v.mp4", moving_bar(30))
     gc.collect()
     gc.disable()
     try:

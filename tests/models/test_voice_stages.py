@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from emofuse.errors import SettingsError, WeightsError
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 from emofuse.models import weights
-from emofuse.models.voice_stages import ACTIVITIES, SEPARATIONS, choose_activity, choose_separation
+from emofuse.models.voice_stages import SEPARATIONS, SPEECH_DETECTORS, choose_separation, choose_speech_detector
 from emofuse.runtime import Engine
 from support.spleeter_networks import pair
 
@@ -24,7 +24,7 @@ def mine(tmp_path, monkeypatch):
 
 
 def test_none_passes_sound_on_as_it_is():
-    sound = Sound(np.ones(160, np.float32), 0, 16000)
+    sound = AudioBlock(np.ones(160, np.float32), 0, 16000)
     assert choose_separation("none", Engine(1)).stream(16000).push(sound) == [sound]
 
 
@@ -41,7 +41,7 @@ def test_without_weights_one_line_says_what_to_fetch_and_where_to_put_it():
 def test_the_nets_are_found_in_the_folder_or_where_their_archive_unpacks_to(mine, folder):
     (mine / folder).mkdir(exist_ok=True)
     pair(mine / folder)
-    sound = Sound(np.zeros(160, np.float32), 0, 16000)
+    sound = AudioBlock(np.zeros(160, np.float32), 0, 16000)
     separation = choose_separation("spleeter", Engine(1))
     stream = separation.stream(16000)
     stream.push(sound)
@@ -75,14 +75,14 @@ def test_what_a_user_has_to_bring_is_never_downloaded(monkeypatch):
 
 
 def test_auto_hears_by_energy_where_silero_is_not_here_and_says_so():
-    chosen = choose_activity("auto")
-    assert chosen.detector.identity == choose_activity("energy").detector.identity
+    chosen = choose_speech_detector("auto")
+    assert chosen.detector.identity == choose_speech_detector("energy").detector.identity
     assert "pip install --no-deps silero-vad" in chosen.note
 
 
 def test_silero_by_name_insists():
     with pytest.raises(WeightsError, match=r"pip install --no-deps silero-vad, or put silero_vad\.onnx into a folder"):
-        choose_activity("silero")
+        choose_speech_detector("silero")
 
 
 def test_silero_is_found_in_its_package_without_importing_it(monkeypatch, tmp_path):
@@ -101,8 +101,8 @@ def test_silero_is_found_in_its_package_without_importing_it(monkeypatch, tmp_pa
 def test_a_wrong_net_for_silero_is_not_replaced_in_silence(mine):
     (mine / "silero_vad.onnx").write_bytes(b"a web page")
     with pytest.raises(WeightsError, match="cannot be read as ONNX"):
-        choose_activity("silero")
-    assert "cannot be read as ONNX" in choose_activity("auto").note
+        choose_speech_detector("silero")
+    assert "cannot be read as ONNX" in choose_speech_detector("auto").note
 
 
 @pytest.mark.parametrize("name", SEPARATIONS)
@@ -111,7 +111,7 @@ def test_mistyped_separations_suggest_the_nearest(name):
         choose_separation(name + "e", Engine(1))
 
 
-@pytest.mark.parametrize("name", ACTIVITIES)
+@pytest.mark.parametrize("name", SPEECH_DETECTORS)
 def test_mistyped_detectors_suggest_the_nearest(name):
     with pytest.raises(SettingsError, match=f"did you mean '{name}'"):
-        choose_activity(name + "x")
+        choose_speech_detector(name + "x")

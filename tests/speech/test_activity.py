@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import SettingsError, ShapeError, WeightsError
-from emofuse.media.audio import AudioReader, Sound
-from emofuse.speech import EnergyDetector, Everywhere
-from emofuse.speech.activity import Around
-from emofuse.speech.silero import CONTEXT, SileroDetector, SileroFrames
+from emofuse.media.audio import AudioBlock, AudioReader
+from emofuse.speech import AlwaysActive, EnergyDetector
+from emofuse.speech.activity import VoteWindow
+from emofuse.speech.silero import CONTEXT, SileroClassifier, SileroDetector
 from emofuse.synthetic.formants import SOUND_RATE_HZ, block_times, speak, tone_rows
 from support.spleeter_networks import gain
 
@@ -71,7 +71,7 @@ def stretches_of(detector, samples, rate=RATE, sizes=(), *, start=0):
     bounds = [b for b in np.cumsum([0, *sizes]).tolist() if b < len(samples)] + [len(samples)]
     found = []
     for first, last in pairwise(bounds):
-        found += stream.push(Sound(samples[first:last], start + first * TICKS_PER_SECOND // rate, rate))
+        found += stream.push(AudioBlock(samples[first:last], start + first * TICKS_PER_SECOND // rate, rate))
     found += stream.close()
     ends = [start, *(s.end for s in found)]
     assert [s.start for s in found] == ends[:-1]
@@ -173,7 +173,7 @@ def test_frames_of_silero_are_judged_as_in_its_own_package(silero, made_speech):
     sound = at_level(made_speech, -20) + at_level(noise(4), -40)
     frames = sound[: 40 * 512].reshape(40, 512)
     expected = np.array([float(own(torch.from_numpy(frame), RATE)) for frame in frames])
-    judge = SileroFrames(silero._net)
+    judge = SileroClassifier(silero._net)
     np.testing.assert_array_equal(np.concatenate([judge(frames[:7]), judge(frames[7:])]), expected >= 0.5)
     assert len(set((expected >= 0.5).tolist())) == 2
     assert CONTEXT == 64
@@ -207,10 +207,10 @@ def test_at_any_rate_voice_is_found_where_it_is(rate):
 @pytest.mark.parametrize("rate", [2000, 8000, 16000, 44100, 192_000])
 @pytest.mark.parametrize("detector", ["energy", "silero", "none"])
 def test_decisions_are_never_later_than_the_lookahead(detector, rate, request):
-    chosen = {"energy": ENERGY, "none": Everywhere()}.get(detector) or request.getfixturevalue("silero")
+    chosen = {"energy": ENERGY, "none": AlwaysActive()}.get(detector) or request.getfixturevalue("silero")
     stream, reached = chosen.stream(rate), 0
     for n in range(40):
-        sound = Sound(np.full(rate // 20, 0.1, np.float32), ticks(1) * n // 20, rate)
+        sound = AudioBlock(np.full(rate // 20, 0.1, np.float32), ticks(1) * n // 20, rate)
         reached = max([reached, *(s.end for s in stream.push(sound))])
         assert reached >= ticks(1) * (n + 1) // 20 - stream.lookahead
 
@@ -234,13 +234,13 @@ def test_no_sound_has_none():
 
 
 def test_everywhere_is_voice_from_end_to_end():
-    assert [s.active for s in stretches_of(Everywhere(), np.zeros(1000, np.float32), sizes=[300])] == [True, True]
+    assert [s.active for s in stretches_of(AlwaysActive(), np.zeros(1000, np.float32), sizes=[300])] == [True, True]
 
 
 def test_what_a_stream_keeps_does_not_grow_with_time():
     stream = ENERGY.stream(44100)
     for n in range(100):
-        stream.push(Sound(np.zeros(4410, np.float32), ticks(1) * n // 10, 44100))
+        stream.push(AudioBlock(np.zeros(4410, np.float32), ticks(1) * n // 10, 44100))
     assert len(stream._waiting) < 320
     assert len(stream._maybe) <= 10 + 5
     assert len(stream._judge._levels) == 124
@@ -266,13 +266,13 @@ def test_an_offset_is_no_voice():
 
 
 def test_a_gap_and_another_rate_are_refused():
-    for detector in (ENERGY, Everywhere()):
+    for detector in (ENERGY, AlwaysActive()):
         stream = detector.stream(RATE)
-        stream.push(Sound(np.zeros(160, np.float32), 0, RATE))
+        stream.push(AudioBlock(np.zeros(160, np.float32), 0, RATE))
         with pytest.raises(ShapeError, match="without gaps"):
-            stream.push(Sound(np.zeros(160, np.float32), ticks(0.5), RATE))
+            stream.push(AudioBlock(np.zeros(160, np.float32), ticks(0.5), RATE))
         with pytest.raises(ShapeError, match="the stream has 16000 Hz"):
-            stream.push(Sound(np.zeros(160, np.float32), ticks(0.01), 48000))
+            stream.push(AudioBlock(np.zeros(160, np.float32), ticks(0.01), 48000))
     with pytest.raises(SettingsError, match="makes no sense"):
         ENERGY.stream(0)
 
@@ -280,7 +280,7 @@ def test_a_gap_and_another_rate_are_refused():
 @pytest.mark.parametrize("wrong", [(-1, 0, 1), (0, -1, 1), (1, 1, 0), (1, 1, 4)])
 def test_settings_that_no_frame_could_meet_are_refused(wrong):
     with pytest.raises(SettingsError, match="at least 1 frame"):
-        Around(*wrong)
+        VoteWindow(*wrong)
 
 
 # -- the net --------------------------------------------------------------------------------------------------
@@ -303,4 +303,4 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_identities_tell_detectors_apart(silero):
     assert ENERGY.identity == EnergyDetector().identity
-    assert len({ENERGY.identity, silero.identity, Everywhere().identity}) == 3
+    assert len({ENERGY.identity, silero.identity, AlwaysActive().identity}) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import SettingsError, ShapeError, WeightsError
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 from emofuse.speech.spleeter import Spleeter
 from support.spleeter_networks import gain, looking_pair, pair
 
@@ -33,7 +33,7 @@ def looking(tmp_path_factory):
 def blocks_of(samples, rate, sizes=(), *, start=0):
     bounds = [b for b in np.cumsum([0, *sizes]).tolist() if b < len(samples)] + [len(samples)]
     for first, last in pairwise(bounds):
-        yield Sound(samples[first:last], start + first * TICKS_PER_SECOND // rate, rate)
+        yield AudioBlock(samples[first:last], start + first * TICKS_PER_SECOND // rate, rate)
 
 
 def separated(spleeter, samples, rate, sizes=(), *, start=0):
@@ -148,7 +148,7 @@ def test_a_stream_may_begin_at_any_time(spleeter):
 def test_the_voice_is_never_later_than_the_lookahead(spleeter, rate):
     stream, reached = spleeter.stream(rate), 0
     for n in range(26):
-        reached = max([reached, *(b.end for b in stream.push(Sound(np.zeros(rate, np.float32), ticks(n), rate)))])
+        reached = max([reached, *(b.end for b in stream.push(AudioBlock(np.zeros(rate, np.float32), ticks(n), rate)))])
         assert reached >= ticks(n + 1) - stream.lookahead
     assert reached > ticks(11)
 
@@ -157,7 +157,7 @@ def test_what_a_stream_keeps_does_not_grow_with_time(spleeter):
     stream = spleeter.stream(44100)
     kept = []
     for n in range(40):
-        stream.push(Sound(np.zeros(44100, np.float32), ticks(n), 44100))
+        stream.push(AudioBlock(np.zeros(44100, np.float32), ticks(n), 44100))
         kept.append(sum(map(len, stream._waiting)))
     assert max(kept) < SPLIT + 4096 + 44100
 
@@ -165,8 +165,8 @@ def test_what_a_stream_keeps_does_not_grow_with_time(spleeter):
 def test_streams_of_one_pair_of_nets_do_not_disturb_each_other(spleeter):
     one, other = murmur(1, 16000, seed=1), murmur(1, 16000, seed=2)
     first, second = spleeter.stream(16000), spleeter.stream(16000)
-    first.push(Sound(one, 0, 16000))
-    second.push(Sound(other, 0, 16000))
+    first.push(AudioBlock(one, 0, 16000))
+    second.push(AudioBlock(other, 0, 16000))
     np.testing.assert_array_equal(first.close()[0].samples, separated(spleeter, one, 16000))
 
 
@@ -204,13 +204,13 @@ def test_numbers_that_are_none_count_as_zeros(spleeter):
 
 def test_a_gap_another_rate_and_two_channels_are_refused(spleeter):
     stream = spleeter.stream(16000)
-    stream.push(Sound(np.zeros(160, np.float32), 0, 16000))
+    stream.push(AudioBlock(np.zeros(160, np.float32), 0, 16000))
     with pytest.raises(ShapeError, match="without gaps"):
-        stream.push(Sound(np.zeros(160, np.float32), ticks(1), 16000))
+        stream.push(AudioBlock(np.zeros(160, np.float32), ticks(1), 16000))
     with pytest.raises(ShapeError, match="8000 Hz, but the stream has 16000 Hz"):
-        stream.push(Sound(np.zeros(160, np.float32), ticks(0.01), 8000))
+        stream.push(AudioBlock(np.zeros(160, np.float32), ticks(0.01), 8000))
     with pytest.raises(ShapeError, match="give one channel"):
-        stream.push(Sound(np.zeros((160, 2), np.float32), ticks(0.01), 16000))
+        stream.push(AudioBlock(np.zeros((160, 2), np.float32), ticks(0.01), 16000))
     with pytest.raises(SettingsError, match="makes no sense"):
         spleeter.stream(0)
 

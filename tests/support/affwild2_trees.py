@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from emofuse.media.images import encode_jpeg
-from support.media_files import burst, moving_picture, write
+from support.media_files import moving_bar, tone_burst, write_media
 
 HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
 HEADER_8 = f"{HEADER},Other"
@@ -26,14 +26,14 @@ def make_film(folder: Path, frames: int, *, sound: bool = True, suffix: str = ".
     """A film of 30 frames a second; with uneven times, frame n is shown from n * n / 30 seconds on."""
     path = folder / f"{frames}-{sound}-{times}{suffix}"
     if not path.exists():
-        write(
+        write_media(
             path,
-            moving_picture(frames, 64, 48),
+            moving_bar(frames, 64, 48),
             codec="mpeg4" if suffix == ".avi" else "libx264",
             times=None if times == "even" else [n * n for n in range(frames)],
             time_base=Fraction(1, 30),
-            sound=burst(44100, length=frames / 30) if sound else None,
-            sound_codec="mp3" if suffix == ".avi" else "aac",
+            audio=tone_burst(44100, length=frames / 30) if sound else None,
+            audio_codec="mp3" if suffix == ".avi" else "aac",
         )
     return path
 

@@ -22,12 +22,12 @@ from emofuse.fusion.weighted import Weights
 from emofuse.heads import KernelELM
 from emofuse.heads import save as save_head
 from emofuse.inference.predictor import Options, Predictor
-from emofuse.models.detectors import Chosen
+from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceInput, FacePart, WindowPart
 from emofuse.models.fused import Fused, write_fused
 from emofuse.models.fusion import FusionPart
 from emofuse.models.voice import VoicePart, Windowing
-from support.media_files import write
+from support.media_files import write_media
 from support.speech_bundles import tone
 
 SIDE, CROP, RATE = 32, 8, 4_000
@@ -119,7 +119,7 @@ class Squares:
 
 def predictor(bundle: Path, **options: object) -> Predictor:
     found = Predictor(Options(str(bundle), "haar", **options))
-    found.detector = Chosen(Squares(), "squares")
+    found.detector = ChosenDetector(Squares(), "squares")
     return found
 
 
@@ -136,7 +136,7 @@ def film(path: Path, levels: list[tuple[int, ...]], sound: np.ndarray | None = N
     """A video of 5 pictures a second, without losses."""
     pictures = [picture(*row) for row in levels]
     five = {"rate": Fraction(5), "time_base": Fraction(1, 5)}
-    return write(path, pictures, codec="ffv1", pix_fmt="bgr0", sound=sound, sound_codec="pcm_s16le", **five)
+    return write_media(path, pictures, codec="ffv1", pix_fmt="bgr0", audio=sound, audio_codec="pcm_s16le", **five)
 
 
 def cross_and_happy(folder: Path) -> Path:
@@ -154,4 +154,4 @@ def cross_and_happy(folder: Path) -> Path:
 
 def find_squares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictors find squares, whatever detector is asked for."""
-    monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_: Chosen(Squares(), "squares"))
+    monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_: ChosenDetector(Squares(), "squares"))

@@ -14,7 +14,7 @@ import pytest
 B_FRAMES = {"x264-params": "bframes=3:b-adapt=0:b-pyramid=none:scenecut=0:keyint=24"}
 
 
-def moving_picture(n: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
+def moving_bar(n: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
     """Pictures that all differ: a light bar that walks over a floor of changing grey."""
     pictures = []
     for i in range(n):
@@ -24,14 +24,14 @@ def moving_picture(n: int, width: int = 64, height: int = 48) -> list[np.ndarray
     return pictures
 
 
-def burst(rate: int, *, at: float = 0.5, length: float = 1.0) -> np.ndarray:
+def tone_burst(rate: int, *, at: float = 0.5, length: float = 1.0) -> np.ndarray:
     """Silence with 30 ms of a 1 kHz tone that swells and fades, in the middle of it the moment `at`; float32 [n]."""
     t = np.arange(round(rate * length)) / rate - at
     tone = 0.8 * np.cos(2 * np.pi * 1000 * t) * np.cos(np.pi * t / 0.03) ** 2
     return np.where(np.abs(t) < 0.015, tone, 0).astype(np.float32)
 
 
-def write(
+def write_media(
     path: Path,
     pictures: Sequence[np.ndarray] = (),
     *,
@@ -41,14 +41,14 @@ def write(
     time_base: Fraction = Fraction(1, 30),
     rate: Fraction = Fraction(30),
     options: dict[str, str] | None = None,
-    sound: np.ndarray | None = None,
-    sound_codec: str = "aac",
-    sound_rate: int = 44100,
-    sound_start: float = 0,
+    audio: np.ndarray | None = None,
+    audio_codec: str = "aac",
+    audio_rate: int = 44100,
+    audio_start: float = 0,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """A file of pictures (one size) and, or, sound: float [channels, n] or [n]. `times` are pts in `time_base`."""
-    for name, used in ((codec, len(pictures) > 0), (sound_codec, sound is not None)):
+    """A file of pictures (one size) and/or audio: float [channels, n] or [n]. `times` are pts in `time_base`."""
+    for name, used in ((codec, len(pictures) > 0), (audio_codec, audio is not None)):
         if used and name not in av.codecs_available:
             pytest.skip(f"this build of PyAV has no {name}")
     with av.open(str(path), "w", options=container_options or {}) as container:
@@ -58,22 +58,22 @@ def write(
             stream.height, stream.width = pictures[0].shape[:2]
             stream.pix_fmt = pix_fmt
             stream.codec_context.time_base = time_base
-        if sound is not None:
-            voice = container.add_stream(sound_codec, rate=sound_rate, layout="mono" if sound.ndim == 1 else "stereo")
+        if audio is not None:
+            voice = container.add_stream(audio_codec, rate=audio_rate, layout="mono" if audio.ndim == 1 else "stereo")
         for i, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = i if times is None else times[i], time_base
             packets += stream.encode(frame)
         if len(pictures):
             packets += stream.encode(None)
-        if sound is not None:
+        if audio is not None:
             frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(np.atleast_2d(sound), np.float32),
+                np.ascontiguousarray(np.atleast_2d(audio), np.float32),
                 format="fltp",
-                layout="mono" if sound.ndim == 1 else "stereo",
+                layout="mono" if audio.ndim == 1 else "stereo",
             )
-            frame.sample_rate, frame.time_base = sound_rate, Fraction(1, sound_rate)
-            frame.pts = round(sound_start * sound_rate)
+            frame.sample_rate, frame.time_base = audio_rate, Fraction(1, audio_rate)
+            frame.pts = round(audio_start * audio_rate)
             packets += voice.encode(frame) + voice.encode(None)
         for packet in packets:
             container.mux(packet)
@@ -93,7 +93,7 @@ def write_pcm(path: Path, pieces: Sequence[tuple[float, np.ndarray]], *, rate: i
     return path
 
 
-def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
+def set_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
     """Overwrites the display matrix (a, b, c, d) in the track header of an MP4, as cameras write it."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
@@ -102,7 +102,7 @@ def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
     path.write_bytes(data)
 
 
-def decoded(path: Path) -> list[np.ndarray]:
+def decoded_frames(path: Path) -> list[np.ndarray]:
     """RGB of every frame by PyAV's plainest way: one thread, one packet after the other, errors passed over."""
     pictures = []
     with av.open(str(path)) as container:

@@ -12,7 +12,7 @@ from emofuse.core.labels import AFFWILD2
 from emofuse.core.time import ticks
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Predictor
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 
 RATE = 4_000
 
@@ -45,7 +45,7 @@ def hear(
     session, collector, done = judging.session(), judging.collector(), 0
     while done < len(samples):
         size = int(rng.integers(1, 2 * rate))
-        collector.add(session.hear(Sound(samples[done : done + size], done * ticks(1) // rate, rate)))
+        collector.add(session.hear(AudioBlock(samples[done : done + size], done * ticks(1) // rate, rate)))
         done += size
     collector.add(session.close(len(samples) * ticks(1) // rate))
     return collector.prediction(name, "x", {})

@@ -198,7 +198,7 @@ def test_the_writer_says_what_is_wrong_with_a_frame(tmp_path):
     with pytest.raises(SettingsError, match="unknown kind"):
         write_video(tmp_path / "x.txt", dots(1), rate_hz=RATE)
     with pytest.raises(MediaError, match="refused"):
-        write_video(tmp_path / "x.mp4", dots(1), rate_hz=RATE, sound=np.zeros(100, np.float32), sound_rate_hz=1)
+        write_video(tmp_path / "x.mp4", dots(1), rate_hz=RATE, audio=np.zeros(100, np.float32), audio_rate_hz=1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,7 +19,7 @@ from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Track
 from emofuse.datasets.dataset import open_data
 from emofuse.errors import DataError, SettingsError, WeightsError
-from emofuse.faces.crop import FRAMINGS, identity_crop
+from emofuse.faces.crop import CROP_PRESETS, identity_crop
 from emofuse.inference import predictor as predicting
 from emofuse.models.bundle import load
 from emofuse.models.detectors import choose_detector
@@ -32,7 +32,7 @@ from emofuse.training.face import train_visual
 from emofuse.training.train import Request, train
 from emofuse.training.training_run import Place
 from emofuse.training.window_head import window_rows
-from support.media_files import moving_picture, write
+from support.media_files import moving_bar, write_media
 from support.small_datasets import MadeData
 
 TINY = {"face.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.001"}
@@ -111,7 +111,7 @@ def test_the_compact_net_starts_from_the_weights_that_come_along(corpus, place, 
 
 def test_faces_are_cut_from_videos_as_the_net_has_learned_them():
     face = system("compact").face
-    assert FRAMINGS[face.framing](face.side) == load("default").face.crop
+    assert CROP_PRESETS[face.framing](face.side) == load("default").face.crop
 
 
 def test_window_rows_take_the_commonest_label_of_their_faces_and_leave_out_what_has_none():
@@ -164,7 +164,7 @@ def films(talk, tmp_path_factory):
     folder = tmp_path_factory.mktemp("films")
     for name in ("talk.mp4", "walk.mp4", "chat.mp4"):
         shutil.copy(talk, folder / name)
-    write(folder / "bars.mp4", moving_picture(30, 160, 120))
+    write_media(folder / "bars.mp4", moving_bar(30, 160, 120))
     return folder
 
 

@@ -18,14 +18,14 @@ from emofuse.faces.crop import BoxCrop
 from emofuse.faces.detector import Face
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session, Vision
-from emofuse.models.detectors import Chosen
+from emofuse.models.detectors import ChosenDetector
 from emofuse.training.face_cache import Embeddings, FaceSource
-from support.media_files import moving_picture, write
+from support.media_files import moving_bar, write_media
 
 
 @dataclass
 class Walking:
-    """A detector that finds a face where the light bar of `moving_picture` is, and a smaller one in a corner."""
+    """A detector that finds a face where the light bar of `moving_bar` is, and a smaller one in a corner."""
 
     calls: int = 0
 
@@ -39,12 +39,12 @@ class Walking:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    return write(tmp_path / "film.mp4", moving_picture(60))
+    return write_media(tmp_path / "film.mp4", moving_bar(60))
 
 
 def source_of(folder: Path, detector: Any = None) -> FaceSource:
     (folder / "list.csv").write_text("path,label\nfilm.mp4,fear\n")
-    chosen = Chosen(detector or Walking(), "walking")
+    chosen = ChosenDetector(detector or Walking(), "walking")
     return FaceSource(ClipList(folder / "list.csv"), BoxCrop(16), chosen, folder / "faces", Fraction(10))
 
 
@@ -101,7 +101,7 @@ def test_faces_that_are_not_whole_are_cut_anew(film, tmp_path, suffix):
 
 
 def test_memory_does_not_grow_with_the_number_of_faces(tmp_path):
-    write(tmp_path / "film.mp4", moving_picture(400))
+    write_media(tmp_path / "film.mp4", moving_bar(400))
     source = replace(source_of(tmp_path), crop=BoxCrop(112), rate_hz=None)
     tracemalloc.start()
     track = source(source.data.clips[0])
@@ -114,7 +114,7 @@ def test_memory_does_not_grow_with_the_number_of_faces(tmp_path):
 def test_another_video_of_the_same_name_is_cut_anew(film, tmp_path):
     source = source_of(tmp_path)
     before = source.find(source.data.clips[0]).identity()
-    write(film, moving_picture(60, 80, 48))
+    write_media(film, moving_bar(60, 80, 48))
     assert source.find(source.data.clips[0]).identity()["video"] != before["video"]
 
 
@@ -182,7 +182,7 @@ class Bright:
 
 def test_embeddings_list_the_images_of_a_clip_once_and_read_no_video(corpus, tmp_path, monkeypatch):
     data = Counting(corpus[0])
-    source = FaceSource(data, BoxCrop(16), Chosen(Walking(), "walking"), tmp_path / "faces")
+    source = FaceSource(data, BoxCrop(16), ChosenDetector(Walking(), "walking"), tmp_path / "faces")
     monkeypatch.setattr("emofuse.training.face_cache.file_digest", pytest.fail)
     net = Bright()
     embeddings = Embeddings(source, net, "bright", tmp_path / "embeddings")

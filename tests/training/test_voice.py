@@ -31,7 +31,7 @@ from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds
 from emofuse.training.training_run import Place
 from emofuse.training.voice import train_audible, window_examples
-from support.media_files import moving_picture, write
+from support.media_files import moving_bar, write_media
 from support.speech_bundles import RATE, hear, tone, write_manifest, write_wave
 
 PLAIN = {"voice.separation": "none", "voice.activity": "none", "voice.tiny": "true"}
@@ -132,14 +132,14 @@ def test_every_frame_of_sound_alone_is_refused(trained, place, tmp_path):
 
 
 def test_a_video_without_sound_has_rows_without_voice_and_a_warning(trained, place, tmp_path):
-    prediction = predict(write(tmp_path / "mute.mp4", moving_picture(30)), bundle=place.out)
+    prediction = predict(write_media(tmp_path / "mute.mp4", moving_bar(30)), bundle=place.out)
     assert set(prediction.table().status) == {"no_voice"}
     assert prediction.about["warnings"] == ["has no sound, so nothing was heard"]
 
 
 def test_where_the_sound_starts_late_and_ends_early_the_rows_say_so(data, trained, place, tmp_path):
     sound = tone(2, 4.0, 0, rate=44_100)
-    path = write(tmp_path / "part.mp4", moving_picture(600), sound=sound, sound_start=8.0)
+    path = write_media(tmp_path / "part.mp4", moving_bar(600), audio=sound, audio_start=8.0)
     heard = replace(trained.voice, activity="energy")
     status = said_of(path, heard, place)
     first = [n for n, word in enumerate(status) if word == "ok"]
@@ -212,7 +212,7 @@ def test_silent_windows_are_not_learned_from(tmp_path):
 
 
 def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_path):
-    write(tmp_path / "mute.mp4", moving_picture(30))
+    write_media(tmp_path / "mute.mp4", moving_bar(30))
     (tmp_path / "clips.csv").write_text("path,label,split\nmute.mp4,anger,train\n")
     made = open_data(tmp_path / "clips.csv")
     windows = defined("cnn1d-lstm", PLAIN).voice.windows

@@ -155,3 +155,9 @@ def file_digest(path: str | Path) -> str:
         while block := file.read(_CHUNK):
             sha.update(block)
     return sha.hexdigest()
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path for a one-line message: names with line breaks or undecodable characters are escaped."""
+    text = os.fspath(path)
+    return text if text.isprintable() else repr(text)

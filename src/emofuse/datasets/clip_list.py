@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints, Timeline, seconds, ticks
@@ -23,7 +24,7 @@ from emofuse.datasets.problems import Level, Problem, refusal
 from emofuse.datasets.recordings import Recording, Recordings, without_path
 from emofuse.datasets.splits import ClipStatistics, clips_of_split
 from emofuse.errors import DataError
-from emofuse.media.container import SOUND_SUFFIXES, shown
+from emofuse.media.container import AUDIO_SUFFIXES
 
 TOLERANCE = ticks(0.1)  # by so much a segment may end after its clip: tables are written with rounded times
 
@@ -58,7 +59,7 @@ class ClipList:
         Raises:
             DataError: there is no such part, or it is empty.
         """
-        return clips_of_split(self.clips, name, data=shown(self.path))
+        return clips_of_split(self.clips, name, data=printable(self.path))
 
     def timeline(self, clip: Clip) -> Timeline:
         """When each frame of the clip is shown; of sound alone, one interval over its length.
@@ -80,7 +81,9 @@ class ClipList:
         if errors:
             raise refusal(errors, self.path)
         if clip.split == "test" and all(s.label == UNLABELLED for s in listed.segments):
-            raise DataError(f"{shown(self.path)}:{listed.line}: test clip {clip.id} has no label; take another part.")
+            raise DataError(
+                f"{printable(self.path)}:{listed.line}: test clip {clip.id} has no label; take another part."
+            )
         end = self.recordings.of(clip).end
         errors = [p for p in self._beyond(listed, end) if p.level is Level.ERROR]
         if errors:
@@ -111,12 +114,12 @@ class ClipList:
     def _clip(self, listed: Listed) -> Clip:
         path = self.root / listed.path
         # The suffix decides, so that a list of many thousand clips opens at once.
-        video, audio = (None, path) if path.suffix.lower() in SOUND_SUFFIXES else (path, None)
+        video, audio = (None, path) if path.suffix.lower() in AUDIO_SUFFIXES else (path, None)
         return Clip(listed.id, video, audio, listed.split, listed.subject)
 
     def _row(self, clip: Clip) -> Listed:
         if clip.id not in self._listed:
-            raise DataError(f"{shown(self.path)}: no clip {clip.id!r}{nearest(clip.id, self._listed)}.")
+            raise DataError(f"{printable(self.path)}: no clip {clip.id!r}{nearest(clip.id, self._listed)}.")
         return self._listed[clip.id]
 
     def _survey_clip(self, clip: Clip, listed: Listed) -> Iterator[Problem | ClipStatistics]:

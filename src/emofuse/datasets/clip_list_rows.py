@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, TO_AFFWILD2, UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.time import ticks
 from emofuse.datasets.problems import Level, Problem
 from emofuse.errors import DataError
-from emofuse.media.container import shown
 
 # What each column may be called; where a file has several of these, the first counts.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -85,7 +85,9 @@ def read_rows(path: Path) -> list[Row]:
     for needed in ("path", "label"):
         if needed not in columns:
             there = ", ".join(c for c in header if c) or "nothing"
-            raise DataError(f"{shown(path)}:1: no column {needed!r}, found {there}; begin the file with path,label.")
+            raise DataError(
+                f"{printable(path)}:1: no column {needed!r}, found {there}; begin the file with path,label."
+            )
     return [
         Row(line, {c: cells[n] if n < len(cells) else "" for c, n in columns.items()}, any(cells[len(header) :]))
         for line, cells in lines
@@ -146,10 +148,12 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}); give the CSV file of your clips.") from None
+        raise DataError(
+            f"{printable(path)}: cannot be read ({error.strerror}); give the CSV file of your clips."
+        ) from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"{shown(path)}:{line}: is not UTF-8; save the table as CSV UTF-8.") from None
+        raise DataError(f"{printable(path)}:{line}: is not UTF-8; save the table as CSV UTF-8.") from None
 
 
 def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -162,7 +166,7 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             yield line, [cell.strip() for cell in cells]
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{shown(path)}:{reader.line_num}: is no CSV ({error}); save the table anew.") from None
+        raise DataError(f"{printable(path)}:{reader.line_num}: is no CSV ({error}); save the table anew.") from None
 
 
 def _plain(path: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from emofuse.core.files import printable
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline
 from emofuse.core.types import Annotation, Clip
@@ -18,7 +19,6 @@ from emofuse.datasets.fer2013.dataset import Fer2013, find_fer2013
 from emofuse.datasets.problems import KINDS, Level, Problem
 from emofuse.datasets.splits import ClipStatistics, SplitStatistics, split_statistics
 from emofuse.errors import DataError
-from emofuse.media.container import shown
 
 __all__ = [
     "KINDS",
@@ -132,15 +132,17 @@ def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Cli
     path = Path(path)
     if path.exists() and find_fer2013(path) is not None:
         raise DataError(
-            f"{shown(path)}: FER-2013, single faces without clips and time; `emofuse train` takes it. Give a folder of "
-            "data, or the CSV file of your clips."
+            f"{printable(path)}: FER-2013, single faces without clips and time; `emofuse train` takes it. Give "
+            "a folder of data, or the CSV file of your clips."
         )
     if path.is_file():
         if path.suffix.lower() == ".csv":
             return ClipList(path)
-        raise DataError(f"{shown(path)}: a file, but no .csv; give a folder of data, or the CSV file of your clips.")
+        raise DataError(
+            f"{printable(path)}: a file, but no .csv; give a folder of data, or the CSV file of your clips."
+        )
     if not path.is_dir():
-        raise DataError(f"{shown(path)}: there is no such file or folder; give a folder of data, or a CSV file.")
+        raise DataError(f"{printable(path)}: there is no such file or folder; give a folder of data, or a CSV file.")
     if find_layout(path, edition) is not None:
         return AffWild2(path, edition=edition)
     tables = sorted(p for p in path.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
@@ -149,10 +151,10 @@ def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | Cli
         return ClipList(manifests[0])
     if manifests:
         names = ", ".join(p.name for p in manifests)
-        raise DataError(f"{shown(path)}: {len(manifests)} tables of clips, {names}; give the path of one of them.")
+        raise DataError(f"{printable(path)}: {len(manifests)} tables of clips, {names}; give the path of one of them.")
     raise DataError(
-        f"{shown(path)}: no data set. Looked for annotations/EXPR_Set (or a later EXPR_... folder), for videos with "
-        f"cropped_aligned, and for a .csv with the columns path and label; found {_content(path)}. "
+        f"{printable(path)}: no data set. Looked for annotations/EXPR_Set (or a later EXPR_... folder), for videos "
+        f"with cropped_aligned, and for a .csv with the columns path and label; found {_content(path)}. "
         "Give the folder that holds one of them."
     )
 

@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 
+from emofuse.core.files import printable
 from emofuse.errors import DataError
-from emofuse.media.container import shown
 
 
 class Level(Enum):
@@ -72,7 +72,7 @@ class Problem:
     means: str
 
     def __str__(self) -> str:
-        place = shown(self.path) if self.line is None else f"{shown(self.path)}:{self.line}"
+        place = printable(self.path) if self.line is None else f"{printable(self.path)}:{self.line}"
         return f"{place}: {self.found}; {self.means}"
 
     def as_dict(self) -> dict[str, str | int | None]:
@@ -96,4 +96,4 @@ def refusal(problems: Iterable[Problem], root: Path | None = None) -> DataError:
     """
     first, *others = problems
     more = f" (and {len(others)} more)" if others else ""
-    return DataError(f"{first}{more}." + (f" Run `emofuse data check {shown(root)}`." if root else ""))
+    return DataError(f"{first}{more}." + (f" Run `emofuse data check {printable(root)}`." if root else ""))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from emofuse.core.files import printable
 from emofuse.core.time import Timeline
 from emofuse.core.types import Clip
 from emofuse.errors import DataError, MediaError
 from emofuse.media.audio import AudioReader
-from emofuse.media.container import shown
 from emofuse.media.video import VideoReader
 
 
@@ -87,7 +87,7 @@ def without_path(message: str, path: Path) -> str:
     >>> without_path("a.mp4: is empty (0 bytes). Copy it again.", Path("a.mp4"))
     'is empty (0 bytes). Copy it again'
     """
-    return message.removeprefix(f"{shown(path)}: ").removesuffix(".")
+    return message.removeprefix(f"{printable(path)}: ").removesuffix(".")
 
 
 def _video(path: Path) -> Recording:
@@ -100,6 +100,6 @@ def _sound(path: Path) -> Recording:
         for _ in reader.blocks(60):
             pass
         if not reader.end:
-            raise MediaError(f"{shown(path)}: none of its sound can be decoded. Copy or record it again.")
+            raise MediaError(f"{printable(path)}: none of its sound can be decoded. Copy or record it again.")
         timeline = Timeline(np.zeros(1, np.int64), np.array([reader.end], np.int64))
         return Recording(timeline, 0, True, tuple(reader.warnings))

@@ -25,7 +25,7 @@ from emofuse.evaluation.score_tables import write_scores
 from emofuse.experiments.jobs import Part, Parts, Site
 from emofuse.experiments.memory import scoring_bytes, training_bytes
 from emofuse.models import bundle as bundles
-from emofuse.models.detectors import Chosen, choose_detector
+from emofuse.models.detectors import ChosenDetector, choose_detector
 from emofuse.runtime import Engine
 from emofuse.systems.spec import VoiceSystem
 from emofuse.training import loop as fit
@@ -260,7 +260,7 @@ def _score(job: Scoring) -> None:
     write_scores(path, {clip.id: scores(clip) for clip in data.split(job.split)})
 
 
-def _detector(name: str) -> Chosen:
+def _detector(name: str) -> ChosenDetector:
     return choose_detector(name, Engine())
 
 

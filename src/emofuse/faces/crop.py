@@ -160,7 +160,9 @@ def identity_crop(size: int = 112) -> AlignedCrop:
     return AlignedCrop(size, IDENTITY_TEMPLATE, BoxCrop(size, IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y))
 
 
-FRAMINGS: Mapping[str, Callable[[int], AlignedCrop]] = MappingProxyType({"identity": identity_crop, "fer": fer_crop})
+CROP_PRESETS: Mapping[str, Callable[[int], AlignedCrop]] = MappingProxyType(
+    {"identity": identity_crop, "fer": fer_crop}
+)
 
 
 def similarity(points_from: NDArray[Any], points_to: NDArray[Any]) -> Floats:

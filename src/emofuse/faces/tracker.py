@@ -64,10 +64,10 @@ class TrackerSettings:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One face of one person: `frame` counts the pushed frames from 0, `person` the persons from 1."""
+class TrackedFace:
+    """One face of one person: `frame_index` counts the pushed frames from 0, `person` the persons from 1."""
 
-    frame: int
+    frame_index: int
     person: int
     face: Face
 
@@ -110,7 +110,7 @@ class Tracker:
         """After frame k was pushed, nothing comes any more for frames before k - lookahead_frames."""
         return 2 * self.settings.confirm_frames - 1
 
-    def push(self, start: int, faces: list[Face], *, thumbnail: Thumbnail | None = None) -> list[Seen]:
+    def push(self, start: int, faces: list[Face], *, thumbnail: Thumbnail | None = None) -> list[TrackedFace]:
         """The faces of the next frame; gives what is known by now, in the order of frames, then persons.
 
         Args:
@@ -135,25 +135,25 @@ class Tracker:
             if trace.person is None:
                 trace.held.append((self._frames, face))
             else:
-                seen.append(Seen(self._frames, trace.person, face))
+                seen.append(TrackedFace(self._frames, trace.person, face))
         ready = [t for t in self._traces if t.person is None and len(t.held) >= self.settings.confirm_frames]
         seen += self._confirmed(ready)
         self._frames += 1
-        return sorted(seen, key=lambda s: (s.frame, s.person))
+        return sorted(seen, key=lambda s: (s.frame_index, s.person))
 
-    def close(self) -> list[Seen]:
+    def close(self) -> list[TrackedFace]:
         """The end: faces of a video that was too short to confirm any; of others nothing more comes."""
         short = self._frames < self.settings.confirm_frames
         seen = self._confirmed([t for t in self._traces if t.person is None]) if short else []
         self._traces = []
-        return sorted(seen, key=lambda s: (s.frame, s.person))
+        return sorted(seen, key=lambda s: (s.frame_index, s.person))
 
-    def _confirmed(self, traces: list[_Trace]) -> list[Seen]:
+    def _confirmed(self, traces: list[_Trace]) -> list[TrackedFace]:
         seen = []
         for trace in sorted(traces, key=_Trace.first):
             self._persons += 1
             trace.person = self._persons
-            seen += [Seen(frame, trace.person, face) for frame, face in trace.held]
+            seen += [TrackedFace(frame, trace.person, face) for frame, face in trace.held]
             trace.held = []
         return seen
 

@@ -24,7 +24,7 @@ from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
 from emofuse.export.tables import FORMATS
 from emofuse.inference.prediction import VOICE_ONLY, Prediction
 from emofuse.inference.predictor import Options, Predictor
-from emofuse.media.container import SOUND_SUFFIXES, check_readable
+from emofuse.media.container import AUDIO_SUFFIXES, check_readable
 
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}
@@ -173,7 +173,7 @@ def find_files(paths: Iterable[str | Path], *, sound: bool = False) -> list[Path
         MediaError: a folder or glob holds no video at all, or a path is empty.
     """
     found: dict[Path, None] = {}
-    suffixes = SUFFIXES | SOUND_SUFFIXES if sound else SUFFIXES
+    suffixes = SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES
     for given in paths:
         if not str(given):  # as of a variable that is not set; Path("") would be the current folder
             raise MediaError("an empty path was given; give a file, a folder or a glob.")

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from emofuse.core.files import printable
 from emofuse.core.prefetch import ahead, chunks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
@@ -19,10 +20,10 @@ from emofuse.inference.score_smoother import Smoother
 from emofuse.inference.session import AT_ONCE, Observation, Session, Timed, Vision
 from emofuse.inference.voice_setup import Hearing, choose_hearing
 from emofuse.media.audio import AudioReader
-from emofuse.media.container import media_streams, shown
+from emofuse.media.container import media_streams
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
-from emofuse.models.detectors import Chosen, choose_detector
+from emofuse.models.detectors import ChosenDetector, choose_detector
 from emofuse.models.fusion import FACE, WINDOWS
 from emofuse.runtime import Engine
 
@@ -83,7 +84,7 @@ class Predictor:
         self.hearing: Hearing | None = None
         if self.bundle.voice is not None:
             self.hearing = choose_hearing(self.bundle.voice.separation, self.bundle.voice.activity, options.engine)
-        self.detector: Chosen | None = None
+        self.detector: ChosenDetector | None = None
         if self.bundle.face is not None:
             self.detector = choose_detector(options.detector, options.engine)
 
@@ -164,7 +165,7 @@ class Predictor:
                 fed.warnings.extend(video.warnings)
         elif self.sampling.rate_hz is None:
             raise SettingsError(
-                f"{shown(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
+                f"{printable(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
             )
         if sound:
             end = self._listen(fed, end, done=_SEEING if size else 0.0)
@@ -197,7 +198,7 @@ class Predictor:
                 raise
             fed.warnings.append(f"its sound cannot be read to its end, only its faces are judged there: {error}")
         if not end:
-            raise MediaError(f"{shown(fed.path)}: none of its sound can be decoded. Copy or record it again.")
+            raise MediaError(f"{printable(fed.path)}: none of its sound can be decoded. Copy or record it again.")
         return end
 
 

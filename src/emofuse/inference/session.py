@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
 from emofuse.faces.detector import Detector, Face
-from emofuse.faces.tracker import Seen, Tracker, TrackerSettings
+from emofuse.faces.tracker import TrackedFace, Tracker, TrackerSettings
 from emofuse.inference.face_windows import Windower, WindowScore
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.score_smoother import Smoother
 from emofuse.inference.voice_windows import Listener, VoiceScore
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 from emofuse.media.video import Frame
 from emofuse.models.face import Judged
 from emofuse.runtime import Spread
@@ -154,7 +154,7 @@ class Session:
         self._listener = listener
         self._crops: deque[list[tuple[Face, NDArray[np.uint8]]]] = deque()
         self._starts: deque[int] = deque()  # of the pictures in `_crops`
-        self._unscored: list[tuple[Seen, int, NDArray[np.uint8]]] = []
+        self._unscored: list[tuple[TrackedFace, int, NDArray[np.uint8]]] = []
         self._pictures = self._looked = 0  # shown, and of these looked at
         self._on_screen: _Look | None = None
         self._closed = False
@@ -205,7 +205,7 @@ class Session:
         self._judge(output)
         return output
 
-    def hear(self, sound: Sound) -> Output:
+    def hear(self, sound: AudioBlock) -> Output:
         """Take the next block of sound; a session that does not listen passes it over.
 
         Raises:
@@ -262,11 +262,11 @@ class Session:
             if len(self._unscored) >= vision.scorer.batch:
                 self._judge(output)
 
-    def _settle(self, seen: list[Seen]) -> None:
+    def _settle(self, seen: list[TrackedFace]) -> None:
         first = self._looked - len(self._crops)
         for s in seen:
-            crop = next(crop for face, crop in self._crops[s.frame - first] if face is s.face)
-            self._unscored.append((s, self._starts[s.frame - first], crop))
+            crop = next(crop for face, crop in self._crops[s.frame_index - first] if face is s.face)
+            self._unscored.append((s, self._starts[s.frame_index - first], crop))
 
     def _judge(self, output: Output) -> None:
         """Score what is settled, and give what no later picture can change any more."""
@@ -289,7 +289,9 @@ class Session:
         if self._windower is not None:
             for (s, start, _), row in zip(settled, embeddings, strict=True):
                 self._windower.add(s.person, start, row)
-        found = [Observation(s.frame, s.person, row, s.face) for (s, _, _), row in zip(settled, values, strict=True)]
+        found = [
+            Observation(s.frame_index, s.person, row, s.face) for (s, _, _), row in zip(settled, values, strict=True)
+        ]
         if self._smoother is None:
             return found
         for (s, start, _), observation in zip(settled, found, strict=True):

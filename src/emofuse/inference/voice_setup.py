@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from emofuse.inference.voice_windows import Floats, Listener
 from emofuse.models.voice import Windowing
-from emofuse.models.voice_stages import choose_activity, choose_separation
+from emofuse.models.voice_stages import choose_separation, choose_speech_detector
 from emofuse.runtime import Engine
-from emofuse.speech import ActivityDetector, Separation
+from emofuse.speech import SpeechDetector, VoiceSeparator
 
 
 @dataclass(frozen=True)
 class Hearing:
     """How sound is listened to. note: what a user should know of what was chosen, or ""."""
 
-    separation: Separation
-    activity: ActivityDetector
+    separation: VoiceSeparator
+    activity: SpeechDetector
     note: str = ""
 
     @property
@@ -38,5 +38,5 @@ def choose_hearing(separation: str, activity: str, engine: Engine) -> Hearing:
         SettingsError: there is no stage of a name.
         WeightsError: the weights of one are not here, or are not what they should be.
     """
-    chosen = choose_activity(activity)
+    chosen = choose_speech_detector(activity)
     return Hearing(choose_separation(separation, engine), chosen.detector, chosen.note)

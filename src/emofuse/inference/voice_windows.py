@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.errors import ShapeError
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 from emofuse.models.voice import Windowing
-from emofuse.speech import Activity, Stretch, Voice
+from emofuse.speech import ActivitySegment, ActivityStream, SeparationStream
 
 Floats = NDArray[np.float32]
 
@@ -39,7 +39,12 @@ class Listener:
     """
 
     def __init__(
-        self, windows: Windowing, scorer: Callable[[Floats], Floats], *, voice: Voice, activity: Activity
+        self,
+        windows: Windowing,
+        scorer: Callable[[Floats], Floats],
+        *,
+        voice: SeparationStream,
+        activity: ActivityStream,
     ) -> None:
         self._windows, self._score = windows, scorer
         self._voice, self._activity = voice, activity
@@ -47,11 +52,11 @@ class Listener:
         self._held = np.zeros(0, np.float32)  # clean samples from number `_first` on
         self._first = 0
         self._next = 0  # number of the first window that is not judged yet
-        self._spoken: list[Stretch] = []  # those with voice that open windows may need
+        self._spoken: list[ActivitySegment] = []  # those with voice that open windows may need
         self._known = 0  # up to which sample it is known where there is voice
         self._closed = False
 
-    def push(self, sound: Sound) -> list[VoiceScore]:
+    def push(self, sound: AudioBlock) -> list[VoiceScore]:
         """Take the next block, which begins where the one before it ended; samples that are no numbers count as zero.
 
         Raises:
@@ -77,11 +82,11 @@ class Listener:
             starts.append(max(total - self._width, 0))
         return self._judged(starts)
 
-    def _take(self, clean: Sound) -> None:
+    def _take(self, clean: AudioBlock) -> None:
         self._held = np.concatenate([self._held, clean.samples])
         self._heed(self._activity.push(clean))
 
-    def _heed(self, stretches: Sequence[Stretch]) -> None:
+    def _heed(self, stretches: Sequence[ActivitySegment]) -> None:
         """Remember where there is voice; stretches follow one another without gaps."""
         self._spoken += [s for s in stretches if s.active]
         if stretches:

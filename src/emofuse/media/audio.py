@@ -25,11 +25,12 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from emofuse.core.files import printable
 from emofuse.core.time import TICKS_PER_SECOND, tick_of, ticks
 from emofuse.errors import MediaError, SettingsError
-from emofuse.media.container import clock_zero, media_streams, open_media, packets, shown, sound_stream, warn
+from emofuse.media.container import audio_stream, clock_zero, media_streams, open_media, packets, warn
 
-__all__ = ["AudioReader", "Sound", "media_streams"]
+__all__ = ["AudioReader", "AudioBlock", "media_streams"]
 
 Floats = NDArray[np.float32]
 
@@ -41,7 +42,7 @@ SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", 
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class AudioBlock:
     """A piece of sound: samples float32 [n], mono, in [-1, 1]; start in ticks, clip time."""
 
     samples: Floats
@@ -87,7 +88,7 @@ class AudioReader:
     ) -> None:
         """Nothing to do: a file is open only while its blocks are read."""
 
-    def blocks(self, seconds: float = 1.0) -> Iterator[Sound]:
+    def blocks(self, seconds: float = 1.0) -> Iterator[AudioBlock]:
         """Blocks of this length without gaps from clip time 0 on; the last one is shorter. Each call reads anew.
 
         A file whose sound cannot be decoded gives no block, and a warning.
@@ -100,7 +101,7 @@ class AudioReader:
             raise SettingsError(f"blocks of {seconds} s at {self.rate_hz} Hz hold no sample; give more seconds.")
         return self._blocks(size)
 
-    def _blocks(self, size: int) -> Iterator[Sound]:
+    def _blocks(self, size: int) -> Iterator[AudioBlock]:
         done, held, waiting = 0, 0, list[Floats]()
         for piece in self._resampled():
             waiting.append(piece)
@@ -109,11 +110,11 @@ class AudioReader:
                 continue
             samples = np.concatenate(waiting)
             while len(samples) >= size:
-                yield Sound(samples[:size], _moment(done, self.rate_hz), self.rate_hz)
+                yield AudioBlock(samples[:size], _moment(done, self.rate_hz), self.rate_hz)
                 samples, done = samples[size:], done + size
             waiting, held = [samples], len(samples)
         if held:
-            yield Sound(np.concatenate(waiting), _moment(done, self.rate_hz), self.rate_hz)
+            yield AudioBlock(np.concatenate(waiting), _moment(done, self.rate_hz), self.rate_hz)
         self.end = _moment(done + held, self.rate_hz)
         if not self.end:
             warn(self.warnings, "none of the sound could be decoded")
@@ -164,12 +165,14 @@ class AudioReader:
             warn(self.warnings, f"{damaged} packets of sound could not be decoded")
 
     def _stream(self, container: InputContainer) -> AudioStream:
-        stream = sound_stream(container)
+        stream = audio_stream(container)
         if stream is not None:
             return stream
         if container.streams.audio:
-            raise MediaError(f"{shown(self.path)}: its sound is in an unknown format. Convert it to WAV or AAC.")
-        raise MediaError(f"{shown(self.path)}: has no sound. Give a recording with sound, or use its picture alone.")
+            raise MediaError(f"{printable(self.path)}: its sound is in an unknown format. Convert it to WAV or AAC.")
+        raise MediaError(
+            f"{printable(self.path)}: has no sound. Give a recording with sound, or use its picture alone."
+        )
 
 
 def _moment(samples: int, rate_hz: int) -> int:

@@ -27,6 +27,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
+from emofuse.core.files import printable
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, from_pts, period, seconds, tick_of, ticks
 from emofuse.errors import MediaError
 
@@ -35,7 +36,7 @@ _ANY_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__
 NO_TIME = int(np.iinfo(np.int64).min)
 H26X = {"h264", "hevc"}  # AVI does not tell the order of their frames; frames that none refers to can be skipped
 WITH_LENGTH = re.compile("mov|matroska|avi|asf")  # containers whose header says how long the picture is
-SOUND_SUFFIXES = frozenset(  # of files that hold sound alone
+AUDIO_SUFFIXES = frozenset(  # of files that hold sound alone
     {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".wma", ".amr", ".mka", ".weba"}
 )
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -49,7 +50,7 @@ def media_streams(path: str | os.PathLike[str]) -> tuple[bool, bool]:
         MediaError: the file cannot be opened.
     """
     with closing(open_media(path)) as container:
-        return picture_stream(container) is not None, sound_stream(container) is not None
+        return video_stream(container) is not None, audio_stream(container) is not None
 
 
 def open_media(path: str | os.PathLike[str]) -> InputContainer:
@@ -71,14 +72,14 @@ def open_media(path: str | os.PathLike[str]) -> InputContainer:
     return container
 
 
-def picture_stream(container: InputContainer) -> VideoStream | None:
+def video_stream(container: InputContainer) -> VideoStream | None:
     """The moving picture that players would show, or None. Cover art and thumbnails do not count."""
     streams = [s for s in container.streams.video if not s.disposition & COVERS and s.codec_context is not None]
     best = container.streams.best("video")
     return next((s for s in streams if best is not None and s.index == best.index), streams[0] if streams else None)
 
 
-def sound_stream(container: InputContainer) -> AudioStream | None:
+def audio_stream(container: InputContainer) -> AudioStream | None:
     """The sound that players would play, or None."""
     streams = [s for s in container.streams.audio if s.codec_context is not None]
     best = container.streams.best("audio")
@@ -213,19 +214,13 @@ def warn(warnings: list[str], line: str) -> None:
         warnings.append(line)
 
 
-def shown(path: str | os.PathLike[str]) -> str:
-    """A path for a message of one line: names with line breaks or broken characters are escaped."""
-    text = os.fspath(path)
-    return text if text.isprintable() else repr(text)
-
-
 def check_readable(path: Path) -> None:
     """Nothing, if `path` is a file with content that may be read.
 
     Raises:
         MediaError: it is missing, a folder, a device, empty, or may not be read.
     """
-    name = shown(path)
+    name = printable(path)
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -245,7 +240,7 @@ def check_readable(path: Path) -> None:
 
 
 def _unreadable(path: Path, error: av.error.FFmpegError | None = None) -> MediaError:
-    name = shown(path)
+    name = printable(path)
     if _lacks_mp4_index(path):
         return MediaError(
             f"{name}: its index (moov) is missing: the recording or copy was cut off before its end. "

@@ -33,7 +33,7 @@ class Encoding:
 
     crf: int = 20
     preset: str = "fast"
-    sound_bit_rate: int = 96_000
+    audio_bit_rate: int = 96_000
     threads: int = 2
 
 
@@ -42,8 +42,8 @@ def write_video(
     frames: Iterable[NDArray[np.uint8]],
     *,
     rate_hz: Fraction,
-    sound: NDArray[np.float32] | None = None,
-    sound_rate_hz: int = 48_000,
+    audio: NDArray[np.float32] | None = None,
+    audio_rate_hz: int = 48_000,
     encoding: Encoding | None = None,
 ) -> None:
     """Write frames and sound to `path` (.mp4, .m4v, .mov or .mkv), whole or not at all.
@@ -51,7 +51,7 @@ def write_video(
     Args:
         frames: uint8 RGB [height, width, 3], all of one size, width and height even.
         rate_hz: frames per second; frame n is shown from n / rate_hz.
-        sound: float [samples] in [-1, 1], one channel; None for a silent film.
+        audio: float [samples] in [-1, 1], one channel; None for a silent film.
     Raises:
         ShapeError: a frame or the sound has another shape or type; there is no frame.
         SettingsError: the name ends in no known format, or a rate is not positive.
@@ -61,15 +61,15 @@ def write_video(
     path, rate_hz = Path(path), Fraction(rate_hz)
     if path.suffix.lower() not in _FORMATS:
         raise SettingsError(f"{path}: unknown kind of video {path.suffix!r}; name it {', '.join(_FORMATS)}.")
-    if rate_hz <= 0 or sound_rate_hz <= 0:
-        raise SettingsError(f"{path}: {rate_hz} frames and {sound_rate_hz} samples a second; both must be above 0.")
-    if sound is not None and (sound.ndim != 1 or sound.dtype.kind != "f" or not np.isfinite(sound).all()):
-        raise ShapeError(f"{path}: sound is {sound.dtype} {sound.shape}; give one row of finite floats in [-1, 1].")
+    if rate_hz <= 0 or audio_rate_hz <= 0:
+        raise SettingsError(f"{path}: {rate_hz} frames and {audio_rate_hz} samples a second; both must be above 0.")
+    if audio is not None and (audio.ndim != 1 or audio.dtype.kind != "f" or not np.isfinite(audio).all()):
+        raise ShapeError(f"{path}: audio is {audio.dtype} {audio.shape}; give one row of finite floats in [-1, 1].")
     checked = _checked(path, frames)
     first = next(checked, None)
     if first is None:
         raise ShapeError(f"{path}: there is no frame to write; give at least one.")
-    film = _Film(rate_hz, first.shape[:2], sound, sound_rate_hz, encoding or Encoding())
+    film = _Film(rate_hz, first.shape[:2], audio, audio_rate_hz, encoding or Encoding())
     with atomic(path) as partial:
         # av's errors about this very file become OutputError in `atomic`; they are OSErrors with its name.
         try:
@@ -82,8 +82,8 @@ def write_video(
 class _Film:
     rate_hz: Fraction
     shape: tuple[int, ...]
-    sound: NDArray[np.float32] | None
-    sound_rate_hz: int
+    audio: NDArray[np.float32] | None
+    audio_rate_hz: int
     encoding: Encoding
 
     def write(self, path: Path, kind: str, frames: Iterable[NDArray[np.uint8]]) -> None:
@@ -91,11 +91,11 @@ class _Film:
         # version strings and dates, which would make the bytes differ from one day or build to the next.
         with av.open(str(path), "w", format=kind, options={"fflags": "+bitexact"}) as container:
             picture = self._picture(container)
-            voice: Any = None if self.sound is None else self._voice(container)
+            voice: Any = None if self.audio is None else self._voice(container)
             blocks: Iterator[Any] = iter(()) if voice is None else self._blocks()
             ahead = next(blocks, None)
             for n, image in enumerate(frames):
-                while ahead is not None and Fraction(ahead.pts, self.sound_rate_hz) <= n / self.rate_hz:
+                while ahead is not None and Fraction(ahead.pts, self.audio_rate_hz) <= n / self.rate_hz:
                     container.mux(voice.encode(ahead))
                     ahead = next(blocks, None)
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -118,17 +118,17 @@ class _Film:
         return stream
 
     def _voice(self, container: Any) -> Any:
-        stream = container.add_stream("aac", rate=self.sound_rate_hz, layout="mono")
-        stream.bit_rate = self.encoding.sound_bit_rate
+        stream = container.add_stream("aac", rate=self.audio_rate_hz, layout="mono")
+        stream.bit_rate = self.encoding.audio_bit_rate
         stream.codec_context.options = {"flags": "+bitexact"}
         return stream
 
     def _blocks(self) -> Iterator[Any]:
-        assert self.sound is not None
-        for start in range(0, len(self.sound), _SOUND_BLOCK):
-            row = np.clip(self.sound[start : start + _SOUND_BLOCK], -1, 1).astype(np.float32)
+        assert self.audio is not None
+        for start in range(0, len(self.audio), _SOUND_BLOCK):
+            row = np.clip(self.audio[start : start + _SOUND_BLOCK], -1, 1).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(row[None], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = self.sound_rate_hz, start, Fraction(1, self.sound_rate_hz)
+            frame.sample_rate, frame.pts, frame.time_base = self.audio_rate_hz, start, Fraction(1, self.audio_rate_hz)
             yield frame
 
 

@@ -27,17 +27,17 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from emofuse.core.files import printable
 from emofuse.core.time import Ints, Timeline
 from emofuse.errors import MediaError, ShapeError
 from emofuse.media.container import (
     H26X,
     FrameIndex,
+    audio_stream,
     media_streams,
     open_media,
     packets,
-    picture_stream,
-    shown,
-    sound_stream,
+    video_stream,
     warn,
 )
 
@@ -118,7 +118,7 @@ class VideoReader:
         with closing(open_media(self.path)) as container:
             stream = self._stream(container)
             index = FrameIndex.of(container, stream, self.warnings)
-            rate, has_audio = index.rate_hz, sound_stream(container) is not None
+            rate, has_audio = index.rate_hz, audio_stream(container) is not None
         if not len(index.timeline):
             raise self._undecodable()
         self._index = index
@@ -170,7 +170,7 @@ class VideoReader:
             inside = wanted.ndim == 1 and (not wanted.size or (wanted[0] >= 0 and wanted[-1] < len(self.timeline)))
             if not inside or np.any(np.diff(wanted) <= 0):
                 raise ShapeError(
-                    f"{shown(self.path)}: the wanted frames must be increasing indices from 0 to "
+                    f"{printable(self.path)}: the wanted frames must be increasing indices from 0 to "
                     f"{len(self.timeline) - 1}; sort them and leave out repeated ones."
                 )
         reading = self._read(wanted)
@@ -231,18 +231,20 @@ class VideoReader:
                         warn(self.warnings, "the picture has more frames than timestamps; those beyond are left out")
 
     def _stream(self, container: InputContainer) -> VideoStream:
-        stream = picture_stream(container)
+        stream = video_stream(container)
         if stream is not None:
             return stream
         if [s for s in container.streams.video if s.codec_context is None]:
-            raise MediaError(f"{shown(self.path)}: its picture is in an unknown format. Convert it to MP4 (H.264).")
-        if sound_stream(container) is not None:
-            raise MediaError(f"{shown(self.path)}: holds only sound, no picture. Give a video, or use its sound alone.")
-        raise MediaError(f"{shown(self.path)}: holds neither picture nor sound. Give a video.")
+            raise MediaError(f"{printable(self.path)}: its picture is in an unknown format. Convert it to MP4 (H.264).")
+        if audio_stream(container) is not None:
+            raise MediaError(
+                f"{printable(self.path)}: holds only sound, no picture. Give a video, or use its sound alone."
+            )
+        raise MediaError(f"{printable(self.path)}: holds neither picture nor sound. Give a video.")
 
     def _undecodable(self) -> MediaError:
         return MediaError(
-            f"{shown(self.path)}: no frame of its picture can be decoded. It is damaged: copy or record it again."
+            f"{printable(self.path)}: no frame of its picture can be decoded. It is damaged: copy or record it again."
         )
 
 

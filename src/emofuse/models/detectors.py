@@ -15,7 +15,7 @@ DETECTORS = ("auto", "yunet", "haar")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenDetector:
     """A detector, what names it in results, why it is not the one that was hoped for (or ""), and how several pictures
     are shared out."""
 
@@ -25,7 +25,7 @@ class Chosen:
     spread: Spread = map
 
 
-def choose_detector(name: str, engine: Engine) -> Chosen:
+def choose_detector(name: str, engine: Engine) -> ChosenDetector:
     """The detector of a name.
 
     Raises:
@@ -35,7 +35,7 @@ def choose_detector(name: str, engine: Engine) -> Chosen:
     if name not in DETECTORS:
         raise SettingsError(f"--detector {name}: unknown{nearest(name, DETECTORS)}; choose {', '.join(DETECTORS)}.")
     if name == "haar":
-        return Chosen(Haar(), "haar")  # one after the other: it has threads of its own
+        return ChosenDetector(Haar(), "haar")  # one after the other: it has threads of its own
     entry = weights.known("yunet")
     try:
         path = weights.fetch(entry, timeout_seconds=20 if name == "yunet" else 5)
@@ -43,8 +43,8 @@ def choose_detector(name: str, engine: Engine) -> Chosen:
         if name == "yunet":
             raise
         reason = str(error).split(". ")[0]
-        return Chosen(
+        return ChosenDetector(
             Haar(), "haar", f"faces are found by the simpler Haar cascade, since YuNet is not here: {reason}."
         )
     yunet = YuNet(path, providers=engine.providers)
-    return Chosen(yunet, f"yunet:{file_digest(path)[:12]}:{yunet.long_side}", spread=engine.spread())
+    return ChosenDetector(yunet, f"yunet:{file_digest(path)[:12]}:{yunet.long_side}", spread=engine.spread())

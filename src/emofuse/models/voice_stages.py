@@ -8,21 +8,21 @@ from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError, WeightsError
 from emofuse.models import weights
 from emofuse.runtime import Engine
-from emofuse.speech import ActivityDetector, EnergyDetector, Everywhere, Separation, Unseparated
+from emofuse.speech import AlwaysActive, EnergyDetector, NoSeparation, SpeechDetector, VoiceSeparator
 
 SEPARATIONS = ("none", "spleeter")
-ACTIVITIES = ("auto", "silero", "energy", "none")
+SPEECH_DETECTORS = ("auto", "silero", "energy", "none")
 
 
 @dataclass(frozen=True)
-class ChosenActivity:
+class ChosenSpeechDetector:
     """A detector of voice, and why it is not the one that was hoped for (or "")."""
 
-    detector: ActivityDetector
+    detector: SpeechDetector
     note: str = ""
 
 
-def choose_separation(name: str, engine: Engine) -> Separation:
+def choose_separation(name: str, engine: Engine) -> VoiceSeparator:
     """The separation of a name.
 
     Raises:
@@ -35,34 +35,38 @@ def choose_separation(name: str, engine: Engine) -> Separation:
     if name not in SEPARATIONS:
         raise SettingsError(f"separation {name!r}: unknown{nearest(name, SEPARATIONS)}; choose {_all(SEPARATIONS)}.")
     if name == "none":
-        return Unseparated()
+        return NoSeparation()
     from emofuse.speech.spleeter import Spleeter
 
     vocals, accompaniment = weights.fetch_set(weights.known("spleeter"))
     return Spleeter(vocals, accompaniment, threads=engine.cores, providers=engine.providers)
 
 
-def choose_activity(name: str) -> ChosenActivity:
+def choose_speech_detector(name: str) -> ChosenSpeechDetector:
     """The voice activity detector of a name; `auto` takes Silero where its net is, and energy otherwise.
 
     Raises:
         SettingsError: no such detector.
         WeightsError: "silero" is wanted, but its net is not here, or what is here is another.
     """
-    if name not in ACTIVITIES:
-        raise SettingsError(f"voice activity {name!r}: unknown{nearest(name, ACTIVITIES)}; choose {_all(ACTIVITIES)}.")
+    if name not in SPEECH_DETECTORS:
+        raise SettingsError(
+            f"voice activity {name!r}: unknown{nearest(name, SPEECH_DETECTORS)}; choose {_all(SPEECH_DETECTORS)}."
+        )
     if name == "none":
-        return ChosenActivity(Everywhere())
+        return ChosenSpeechDetector(AlwaysActive())
     if name == "energy":
-        return ChosenActivity(EnergyDetector())
+        return ChosenSpeechDetector(EnergyDetector())
     from emofuse.speech.silero import SileroDetector
 
     try:
-        return ChosenActivity(SileroDetector(weights.fetch(weights.known("silero"))))
+        return ChosenSpeechDetector(SileroDetector(weights.fetch(weights.known("silero"))))
     except WeightsError as error:
         if name == "silero":
             raise
-        return ChosenActivity(EnergyDetector(), f"voice is found by its energy, since Silero is not here: {error}")
+        return ChosenSpeechDetector(
+            EnergyDetector(), f"voice is found by its energy, since Silero is not here: {error}"
+        )
 
 
 def _all(names: tuple[str, ...]) -> str:

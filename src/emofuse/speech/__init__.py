@@ -1,18 +1,18 @@
 """The voice in sound: taken out of what else is heard (separation), and found in time (activity).
 
-Both work on live streams of `emofuse.media.audio.Sound`, in constant memory.
+Both work on live streams of `emofuse.media.audio.AudioBlock`, in constant memory.
 """
 
-from emofuse.speech.activity import Activity, ActivityDetector, EnergyDetector, Everywhere, Stretch
-from emofuse.speech.stream import Separation, Unseparated, Voice
+from emofuse.speech.activity import ActivitySegment, ActivityStream, AlwaysActive, EnergyDetector, SpeechDetector
+from emofuse.speech.stream import NoSeparation, SeparationStream, VoiceSeparator
 
 __all__ = [
-    "Activity",
-    "ActivityDetector",
+    "ActivityStream",
+    "SpeechDetector",
     "EnergyDetector",
-    "Everywhere",
-    "Separation",
-    "Stretch",
-    "Unseparated",
-    "Voice",
+    "AlwaysActive",
+    "VoiceSeparator",
+    "ActivitySegment",
+    "NoSeparation",
+    "SeparationStream",
 ]

@@ -18,8 +18,8 @@ from scipy.signal import butter, sosfilt
 from emofuse.core.files import digest
 from emofuse.core.time import ticks
 from emofuse.errors import SettingsError
-from emofuse.media.audio import Sound
-from emofuse.speech.stream import Floats, Intake, Resampler
+from emofuse.media.audio import AudioBlock
+from emofuse.speech.stream import ContiguousBlocks, Floats, Resampler
 
 Bools = NDArray[np.bool_]
 
@@ -27,7 +27,7 @@ RATE_HZ = 16000
 SILENCE = 2.0**-16  # half a step of 16 bits; the filter that resamples leaves less where there were zeros
 
 
-class Stretch(NamedTuple):
+class ActivitySegment(NamedTuple):
     """Time from start to end, in ticks, with or without voice."""
 
     start: int
@@ -35,7 +35,7 @@ class Stretch(NamedTuple):
     active: bool
 
 
-class Activity(Protocol):
+class ActivityStream(Protocol):
     """One live stream of sound in which voice is found; its stretches follow one another without gaps.
 
     lookahead: ticks; once sound was pushed up to t, everything before t - lookahead is decided.
@@ -43,26 +43,26 @@ class Activity(Protocol):
 
     lookahead: int
 
-    def push(self, sound: Sound) -> list[Stretch]:
+    def push(self, sound: AudioBlock) -> list[ActivitySegment]:
         """Take the next block, which begins where the one before it ended, and give what is decided."""
         ...
 
-    def close(self) -> list[Stretch]:
+    def close(self) -> list[ActivitySegment]:
         """The end of the sound: what is left."""
         ...
 
 
-class ActivityDetector(Protocol):
+class SpeechDetector(Protocol):
     """A way to find voice in sound; `identity` names it in results."""
 
     identity: str
 
-    def stream(self, rate_hz: int) -> Activity:
+    def stream(self, rate_hz: int) -> ActivityStream:
         """A fresh stream; several may run at once."""
         ...
 
 
-class Judge(Protocol):
+class FrameClassifier(Protocol):
     """Judges the frames of one stream, one after another. frame: samples of a frame at 16 kHz."""
 
     frame: int
@@ -73,7 +73,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class Around:
+class VoteWindow:
     """How frames are joined: a frame is voice when `least` of those from `before` it to `after` it may be."""
 
     before: int
@@ -85,31 +85,31 @@ class Around:
             raise SettingsError(f"{self}: give before and after of 0 or more, and at least 1 frame that there is.")
 
 
-class Everywhere:
+class AlwaysActive:
     """No detection: there is voice all the time, as with sound that was cut by hand."""
 
     identity = "none"
 
-    def stream(self, rate_hz: int) -> EverywhereActivity:
+    def stream(self, rate_hz: int) -> AlwaysActiveStream:
         """A fresh stream."""
-        return EverywhereActivity(rate_hz)
+        return AlwaysActiveStream(rate_hz)
 
 
-class EverywhereActivity:
+class AlwaysActiveStream:
     """A stream that is voice from end to end."""
 
     lookahead = 0
 
     def __init__(self, rate_hz: int) -> None:
-        self._intake = Intake("voice activity", rate_hz)
+        self._intake = ContiguousBlocks("voice activity", rate_hz)
 
-    def push(self, sound: Sound) -> list[Stretch]:
+    def push(self, sound: AudioBlock) -> list[ActivitySegment]:
         first = self._intake.received
         self._intake.take(sound)
         start, end = self._intake.moment(first), self._intake.moment(self._intake.received)
-        return [Stretch(start, end, True)] if end > start else []
+        return [ActivitySegment(start, end, True)] if end > start else []
 
-    def close(self) -> list[Stretch]:
+    def close(self) -> list[ActivitySegment]:
         return []
 
 
@@ -136,23 +136,23 @@ class EnergyDetector:
 
     >>> rate = 16000
     >>> tone = 0.1 * np.sin(2 * np.pi * 300 * np.arange(rate) / rate, dtype=np.float32)
-    >>> stretches = EnergyDetector().stream(rate).push(Sound(np.append(0 * tone, tone), 0, rate))
+    >>> stretches = EnergyDetector().stream(rate).push(AudioBlock(np.append(0 * tone, tone), 0, rate))
     >>> [(s.start / ticks(1), s.end / ticks(1), s.active) for s in stretches]  # the last 0.1 s are not decided yet
     [(0.0, 1.0, False), (1.0, 1.9, True)]
     """
 
-    AROUND = Around(before=10, after=5, least=3)  # 0.2 s and 0.1 s
+    AROUND = VoteWindow(before=10, after=5, least=3)  # 0.2 s and 0.1 s
 
     def __init__(self, settings: EnergySettings = EnergySettings()) -> None:
         self.settings = settings
         self.identity = f"energy:{digest({**asdict(settings), **asdict(self.AROUND)})[:12]}"
 
-    def stream(self, rate_hz: int) -> FrameActivity:
+    def stream(self, rate_hz: int) -> FramewiseActivity:
         """A fresh stream."""
-        return FrameActivity(Loudness(self.settings), self.AROUND, rate_hz)
+        return FramewiseActivity(EnergyClassifier(self.settings), self.AROUND, rate_hz)
 
 
-class Loudness:
+class EnergyClassifier:
     """Judges frames of 20 ms by their energy above that of the noise."""
 
     frame = 320
@@ -183,7 +183,7 @@ class Loudness:
         return 10 * np.log10(np.maximum(power, quietest))
 
 
-class FrameActivity:
+class FramewiseActivity:
     """One stream of sound, cut into frames and judged.
 
     Raises:
@@ -191,9 +191,9 @@ class FrameActivity:
         ShapeError: on a push, the block has another rate or does not begin where the one before it ended.
     """
 
-    def __init__(self, judge: Judge, around: Around, rate_hz: int) -> None:
+    def __init__(self, judge: FrameClassifier, around: VoteWindow, rate_hz: int) -> None:
         self._judge, self._around = judge, around
-        self._intake = Intake("voice activity", rate_hz)
+        self._intake = ContiguousBlocks("voice activity", rate_hz)
         self._resampler = Resampler(rate_hz, RATE_HZ)
         self._step = judge.frame * ticks(Fraction(1, RATE_HZ))
         self.lookahead = (around.after + 1) * self._step + ticks(self._resampler.seconds_held)
@@ -204,17 +204,17 @@ class FrameActivity:
         self._silent = np.zeros(0, bool)  # of those that are not
         self._decided = 0
 
-    def push(self, sound: Sound) -> list[Stretch]:
+    def push(self, sound: AudioBlock) -> list[ActivitySegment]:
         return self._heard(self._resampler.push(self._intake.take(sound)))
 
-    def close(self) -> list[Stretch]:
+    def close(self) -> list[ActivitySegment]:
         rest = np.append(self._waiting, self._resampler.close())
         self._waiting = rest[:0]
         length = self._intake.moment(self._intake.received) - self._intake.moment(0)
         frames = -(-length // self._step) - self._decided - len(self._silent)
         return self._heard(np.pad(rest, (0, max(frames * self._judge.frame - len(rest), 0))), last=True)
 
-    def _heard(self, samples: Floats, *, last: bool = False) -> list[Stretch]:
+    def _heard(self, samples: Floats, *, last: bool = False) -> list[ActivitySegment]:
         self._waiting = np.append(self._waiting, samples)
         count = len(self._waiting) // self._judge.frame
         frames = self._waiting[: count * self._judge.frame].reshape(count, self._judge.frame)
@@ -227,7 +227,7 @@ class FrameActivity:
             ahead = 0
         return self._stretches(max(len(self._silent) - ahead, 0), last=last)
 
-    def _stretches(self, count: int, *, last: bool) -> list[Stretch]:
+    def _stretches(self, count: int, *, last: bool) -> list[ActivitySegment]:
         """The next frames, neighbours that are alike joined."""
         width = self._around.before + self._around.after + 1
         sums = np.cumsum(np.append(0, self._maybe))
@@ -240,7 +240,7 @@ class FrameActivity:
         if last:
             bounds[-1] = self._intake.moment(self._intake.received)
         return [
-            Stretch(start, end, bool(active[n]))
+            ActivitySegment(start, end, bool(active[n]))
             for n, (start, end) in zip(changes, pairwise(bounds), strict=False)
             if end > start
         ]

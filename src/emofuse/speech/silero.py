@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from emofuse.core.files import digest, file_digest
 from emofuse.errors import WeightsError
-from emofuse.speech.activity import RATE_HZ, Around, Bools, FrameActivity
+from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
 from emofuse.speech.onnx_nets import CPU, open_net
 from emofuse.speech.stream import Floats
 
@@ -32,7 +32,7 @@ class SileroDetector:
         WeightsError: the file is missing, damaged or another network.
     """
 
-    AROUND = Around(before=6, after=3)
+    AROUND = VoteWindow(before=6, after=3)
 
     def __init__(self, model: Path, *, providers: Sequence[str] = CPU) -> None:
         # The net is so small that a second thread costs more than it gains.
@@ -46,12 +46,12 @@ class SileroDetector:
         settings = {"model": file_digest(model), "threshold": THRESHOLD, **asdict(self.AROUND)}
         self.identity = f"silero:{digest(settings)[:12]}"
 
-    def stream(self, rate_hz: int) -> FrameActivity:
+    def stream(self, rate_hz: int) -> FramewiseActivity:
         """A fresh stream."""
-        return FrameActivity(SileroFrames(self._net), self.AROUND, rate_hz)
+        return FramewiseActivity(SileroClassifier(self._net), self.AROUND, rate_hz)
 
 
-class SileroFrames:
+class SileroClassifier:
     """Judges frames of 32 ms; the net remembers what it heard before."""
 
     frame = 512

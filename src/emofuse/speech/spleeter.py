@@ -19,9 +19,9 @@ import scipy.fft
 from emofuse.core.files import digest, file_digest
 from emofuse.core.time import ticks
 from emofuse.errors import WeightsError
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 from emofuse.speech.onnx_nets import CPU, open_net
-from emofuse.speech.stream import Floats, Intake, Resampler
+from emofuse.speech.stream import ContiguousBlocks, Floats, Resampler
 
 RATE_HZ = 44100
 FRAME, HOP = 4096, 1024
@@ -60,9 +60,9 @@ class Spleeter:
             raise WeightsError(f"Spleeter: {vocals} and {accompaniment} are the same file; fetch them again.")
         self.identity = f"spleeter:{digest({'method': METHOD, **digests})[:12]}"
 
-    def stream(self, rate_hz: int) -> SpleeterVoice:
+    def stream(self, rate_hz: int) -> SpleeterStream:
         """A fresh stream of mono sound at any rate."""
-        return SpleeterVoice(self, rate_hz)
+        return SpleeterStream(self, rate_hz)
 
     def mask(self, magnitudes: Floats) -> Floats:
         """Share of the voice, in [0, 1], of each point of a mono spectrogram float32 [512, 1024]; same shape."""
@@ -85,7 +85,7 @@ class Spleeter:
         return voice.reshape(-1)
 
 
-class SpleeterVoice:
+class SpleeterStream:
     """One stream through a `Spleeter`; each 11.9 s of sound come out at once.
 
     Raises:
@@ -96,7 +96,7 @@ class SpleeterVoice:
     def __init__(self, spleeter: Spleeter, rate_hz: int) -> None:
         self.rate_hz = rate_hz
         self._spleeter = spleeter
-        self._intake = Intake("voice", rate_hz)
+        self._intake = ContiguousBlocks("voice", rate_hz)
         self._up, self._down = Resampler(rate_hz, RATE_HZ), Resampler(RATE_HZ, rate_hz)
         self.lookahead = ticks(_SPAN / RATE_HZ + self._up.seconds_held + self._down.seconds_held)
         self._waiting = [np.zeros(_LEAD, np.float32)]
@@ -106,10 +106,10 @@ class SpleeterVoice:
         self._carried = np.zeros(_SPAN - _STEP, np.float32)  # of the last split, to be added to the next
         self._given = 0
 
-    def push(self, sound: Sound) -> list[Sound]:
+    def push(self, sound: AudioBlock) -> list[AudioBlock]:
         return self._blocks([self._down.push(part) for part in self._fed(self._up.push(self._intake.take(sound)))])
 
-    def close(self) -> list[Sound]:
+    def close(self) -> list[AudioBlock]:
         parts = self._fed(self._up.close())
         while self._made < self._taken:
             parts += self._fed(np.zeros(_SPAN - self._held, np.float32), real=False)
@@ -134,7 +134,7 @@ class SpleeterVoice:
         self._waiting, self._held = [held[first:].copy()], len(held) - first
         return done
 
-    def _blocks(self, parts: list[Floats], *, last: bool = False) -> list[Sound]:
+    def _blocks(self, parts: list[Floats], *, last: bool = False) -> list[AudioBlock]:
         """The next block of the voice, if there is any; at the end, as long in all as the sound that was pushed."""
         voice = np.concatenate([*parts, np.empty(0, np.float32)])[: self._intake.received - self._given]
         if last:
@@ -144,7 +144,7 @@ class SpleeterVoice:
         start = self._intake.moment(self._given)
         self._given += len(voice)
         # The parts of a sum may each be louder than the sum.
-        return [Sound(np.clip(voice, -1, 1).astype(np.float32, copy=False), start, self.rate_hz)]
+        return [AudioBlock(np.clip(voice, -1, 1).astype(np.float32, copy=False), start, self.rate_hz)]
 
 
 def _check(net: ort.InferenceSession, stem: str, path: Path) -> None:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from emofuse.core.time import from_pts
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.media.audio import Sound
+from emofuse.media.audio import AudioBlock
 
 Floats = NDArray[np.float32]
 
 
-class Voice(Protocol):
+class SeparationStream(Protocol):
     """One live stream of sound from which the voice comes out: as long, at the same times, without gaps.
 
     rate_hz: sample rate of what goes in and of what comes out.
@@ -26,44 +26,44 @@ class Voice(Protocol):
     rate_hz: int
     lookahead: int
 
-    def push(self, sound: Sound) -> list[Sound]:
+    def push(self, sound: AudioBlock) -> list[AudioBlock]:
         """Take the next block, which begins where the one before it ended, and give what is ready."""
         ...
 
-    def close(self) -> list[Sound]:
+    def close(self) -> list[AudioBlock]:
         """The end of the sound: what is left."""
         ...
 
 
-class Separation(Protocol):
+class VoiceSeparator(Protocol):
     """A way to take the voice out of sound; `identity` names it in results, with a digest of its weights."""
 
     identity: str
 
-    def stream(self, rate_hz: int) -> Voice:
+    def stream(self, rate_hz: int) -> SeparationStream:
         """A fresh stream; several may run at once."""
         ...
 
 
-class Unseparated:
+class NoSeparation:
     """No separation: sound passes on as it is."""
 
     identity = "none"
 
-    def stream(self, rate_hz: int) -> Through:
+    def stream(self, rate_hz: int) -> PassThroughStream:
         """A fresh stream."""
-        return Through(rate_hz)
+        return PassThroughStream(rate_hz)
 
 
-class Through:
+class PassThroughStream:
     """A stream that gives each block as it came.
 
     Raises:
         SettingsError: the rate is below 1.
         ShapeError: on a push, the block has another rate or does not begin where the one before it ended.
 
-    >>> through = Unseparated().stream(16000)
-    >>> [(s.start, len(s.samples)) for s in through.push(Sound(np.zeros(160, np.float32), 0, 16000))]
+    >>> through = NoSeparation().stream(16000)
+    >>> [(s.start, len(s.samples)) for s in through.push(AudioBlock(np.zeros(160, np.float32), 0, 16000))]
     [(0, 160)]
     """
 
@@ -71,17 +71,17 @@ class Through:
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
-        self._intake = Intake("voice", rate_hz)
+        self._intake = ContiguousBlocks("voice", rate_hz)
 
-    def push(self, sound: Sound) -> list[Sound]:
+    def push(self, sound: AudioBlock) -> list[AudioBlock]:
         self._intake.take(sound)
         return [sound]
 
-    def close(self) -> list[Sound]:
+    def close(self) -> list[AudioBlock]:
         return []
 
 
-class Intake:
+class ContiguousBlocks:
     """Checks that blocks follow one another, and counts their samples.
 
     Raises:
@@ -96,7 +96,7 @@ class Intake:
         self._what = what
         self._origin: int | None = None
 
-    def take(self, sound: Sound) -> Floats:
+    def take(self, sound: AudioBlock) -> Floats:
         """The samples of the next block, float32 [n]; numbers that are none (NaN, infinities) come as zeros.
 
         Raises:

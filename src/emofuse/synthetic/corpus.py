@@ -164,8 +164,8 @@ def make_video(root: Path, video: Video, *, seed: int) -> None:
         root / "videos" / video.batch / f"{video.name}.mp4",
         _cropped(root, video, clean, images, seed),
         rate_hz=video.rate_hz,
-        sound=sound,
-        sound_rate_hz=file_rate_hz,
+        audio=sound,
+        audio_rate_hz=file_rate_hz,
         encoding=_ENCODING,
     )
     for entry in video.entries:

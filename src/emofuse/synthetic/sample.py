@@ -68,7 +68,7 @@ def make_sample(
     rng = np.random.default_rng(move_seed)
     moves = Liveliness.of(seconds, rng)
     frames = _frames(renderer, story, mouth, moves, rate_hz)
-    write_video(path, frames, rate_hz=rate_hz, sound=sound, sound_rate_hz=SOUND_RATE_HZ)
+    write_video(path, frames, rate_hz=rate_hz, audio=sound, audio_rate_hz=SOUND_RATE_HZ)
     return story
 
 

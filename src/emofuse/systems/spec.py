@@ -24,7 +24,7 @@ class FaceNet:
     weights: name in `emofuse.nets.pretrained`, which also says which net it is; scratch: start from random weights.
     tiny: the small version of the net, for trying the whole path; from random weights unless others are given.
     side: of the aligned faces that it is given, in pixels, before they are brought to the net's own size.
-    framing: how faces are cut from videos, a name in `emofuse.faces.crop.FRAMINGS`; faces that data bring stay.
+    framing: how faces are cut from videos, a name in `emofuse.faces.crop.CROP_PRESETS`; faces that data bring stay.
     colour, mean, scale: the net takes (pixel - mean) / scale.
     evened: faces are made grey, each with the same mean and deviation, first; small nets learn faster so.
     rate_hz: faces a second of a clip that are learned from; 0 for every frame.

@@ -15,10 +15,10 @@ from emofuse.core.types import Clip
 from emofuse.errors import DataError
 from emofuse.inference.voice_setup import Hearing
 from emofuse.inference.voice_windows import Floats, VoiceScore
-from emofuse.media.audio import AudioReader, Sound
+from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.container import media_streams
 from emofuse.models.voice import Windowing
-from emofuse.speech import Unseparated
+from emofuse.speech import NoSeparation
 
 _BLOCK_SECONDS = 30.0
 
@@ -68,12 +68,12 @@ class Sounds:
 
     def _heard(self, path: Path, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Iterator[VoiceScore]:
         rate = windows.rate_hz
-        separated = replace(self.hearing, separation=Unseparated())
+        separated = replace(self.hearing, separation=NoSeparation())
         listener = separated.listener(windows, scorer)
         samples, size = mapped(path), round(_BLOCK_SECONDS * rate)
         for first in range(0, len(samples), size):
             block = np.array(samples[first : first + size])
-            yield from listener.push(Sound(block, first * TICKS_PER_SECOND // rate, rate))
+            yield from listener.push(AudioBlock(block, first * TICKS_PER_SECOND // rate, rate))
         yield from listener.close()
 
 

@@ -26,9 +26,9 @@ from emofuse.core.version import __version__
 from emofuse.datasets.dataset import DataSet, Fer2013
 from emofuse.errors import SettingsError
 from emofuse.evaluation.evaluate import aligned, confusions
-from emofuse.faces.crop import FRAMINGS, identity_crop
+from emofuse.faces.crop import CROP_PRESETS, identity_crop
 from emofuse.models.bundle import Bundle, load, write_manifest
-from emofuse.models.detectors import Chosen
+from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
 from emofuse.nets import pretrained
 from emofuse.nets.grey import Evened, FromGrey
@@ -45,7 +45,7 @@ from emofuse.training.window_head import fit_head
 NET, HEAD = "face.onnx", "head.safetensors"
 
 
-def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detector: Chosen) -> Bundle | None:
+def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detector: ChosenDetector) -> Bundle | None:
     """Train a visual system on the train part of a data set, choosing on its validation part; the bundle is in `out`.
 
     A net that was trained is there too, as weights that other systems can start from.
@@ -95,7 +95,9 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
     return load(place.out)
 
 
-def _faces(system: System, data: DataSet | Fer2013, place: Place, detector: Chosen) -> FacesOfClips | FacesOfFer2013:
+def _faces(
+    system: System, data: DataSet | Fer2013, place: Place, detector: ChosenDetector
+) -> FacesOfClips | FacesOfFer2013:
     face = system.face
     if isinstance(data, Fer2013):
         if system.window is not None:
@@ -222,7 +224,7 @@ def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place:
 
 
 def face_scores(
-    system: System, bundle: Bundle, data: DataSet, folder: Path, *, detector: Chosen
+    system: System, bundle: Bundle, data: DataSet, folder: Path, *, detector: ChosenDetector
 ) -> Callable[[Clip], Scores]:
     """What a trained system says of the clips of a data set, from the faces that it is trained on.
 
@@ -235,12 +237,12 @@ def face_scores(
     return lambda clip: replace(_scores(part, head, outputs, clip), system=system.name)
 
 
-def _source(system: System, data: DataSet, folder: Path, detector: Chosen) -> FaceSource:
+def _source(system: System, data: DataSet, folder: Path, detector: ChosenDetector) -> FaceSource:
     rate = Fraction(system.face.rate_hz).limit_denominator(1001) if system.face.rate_hz else None
-    if system.face.framing not in FRAMINGS:
-        raise SettingsError(f"face.framing {system.face.framing}: unknown; choose {', '.join(FRAMINGS)}.")
+    if system.face.framing not in CROP_PRESETS:
+        raise SettingsError(f"face.framing {system.face.framing}: unknown; choose {', '.join(CROP_PRESETS)}.")
     own = callable(getattr(data, "faces", None))
-    crop = identity_crop() if own else FRAMINGS[system.face.framing](system.face.side)
+    crop = identity_crop() if own else CROP_PRESETS[system.face.framing](system.face.side)
     return FaceSource(data, crop, detector, folder / "faces", rate)
 
 

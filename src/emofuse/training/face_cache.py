@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from emofuse.core.files import array_bytes, atomic, digest, file_digest, write_bytes
+from emofuse.core.files import array_bytes, atomic, digest, file_digest, printable, write_bytes
 from emofuse.core.prefetch import ahead, chunks
 from emofuse.core.time import Timeline
 from emofuse.core.types import Clip, Track
@@ -25,9 +25,8 @@ from emofuse.errors import DataError
 from emofuse.faces.crop import Crop
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import AT_ONCE, Output, Session, Vision
-from emofuse.media.container import shown
 from emofuse.media.video import VideoReader
-from emofuse.models.detectors import Chosen
+from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceScorer
 
 _KEPT_TOGETHER = 64
@@ -52,7 +51,7 @@ class FaceSource:
 
     data: DataSet
     crop: Crop
-    detector: Chosen
+    detector: ChosenDetector
     folder: Path
     rate_hz: Fraction | None = Fraction(5)
 
@@ -97,7 +96,7 @@ class FaceSource:
 
 
 def cut_faces(
-    video: Path, crop: Crop, detector: Chosen, *, sampling: Sampling, path: Path
+    video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, path: Path
 ) -> tuple[Timeline, NDArray[np.bool_]]:
     """Write the faces of the person that a video shows most often to an npy file, uint8 [pictures, side, side, 3].
 
@@ -123,7 +122,7 @@ def cut_faces(
 
 
 def _seen(
-    video: Path, crop: Crop, detector: Chosen, *, sampling: Sampling, crops: IO[bytes]
+    video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
     """All crops of a video, one after the other into `crops`; their numbers by person and picture."""
     session = Session(Vision(crop, detector.detector, _Crops(), detector.spread), sampling=sampling)
@@ -206,7 +205,7 @@ def _content(video: Path) -> str:
         state = video.stat()
         return _file_digest(video, state.st_size, state.st_mtime_ns)
     except OSError as error:
-        raise DataError(f"{shown(video)}: cannot be read ({error.strerror}); run emofuse data check.") from None
+        raise DataError(f"{printable(video)}: cannot be read ({error.strerror}); run emofuse data check.") from None
 
 
 @cache

@@ -10,7 +10,7 @@ from emofuse.datasets.affwild2.dataset import AffWild2
 from emofuse.datasets.dataset import check_data
 from emofuse.datasets.problems import KINDS, Level, Problem
 from support.affwild2_trees import ALL, HEADER, TRAIN, VALIDATION, Tree
-from support.media_files import moving_picture, write
+from support.media_files import moving_bar, write_media
 
 CLEAN = "v0"  # an entry with nothing wrong, so that a tree has all classes
 
@@ -162,7 +162,7 @@ def test_an_unreadable_video_is_an_error_in_the_words_of_the_reader(tree: Tree):
 
 def test_a_video_that_is_cut_off_is_a_warning(tree: Tree):
     path = tree.root / "videos" / "v1.mp4"
-    write(path, moving_picture(60), container_options={"movflags": "faststart"})
+    write_media(path, moving_bar(60), container_options={"movflags": "faststart"})
     data = path.read_bytes()
     path.write_bytes(data[: (data.index(b"mdat") + len(data)) // 2])
     problem = next(p for p in found(tree) if p.kind == "damaged-video")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, AFFWILD2_8, UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints, Timeline
@@ -26,7 +27,6 @@ from emofuse.datasets.problems import Level, Problem, refusal
 from emofuse.datasets.recordings import Recordings
 from emofuse.datasets.splits import ClipStatistics, clips_of_split
 from emofuse.errors import DataError, LabelError
-from emofuse.media.container import shown
 from emofuse.media.images import ImageRows, read_image
 
 
@@ -70,15 +70,15 @@ class AffWild2:
             raise LabelError("AffWild2: its labels can be had as AFFWILD2 or AFFWILD2_8 alone.")
         self.root = Path(root)
         if not self.root.is_dir():
-            raise DataError(f"{shown(self.root)}: there is no such folder; give the one that holds Aff-Wild2.")
+            raise DataError(f"{printable(self.root)}: there is no such folder; give the one that holds Aff-Wild2.")
         layout = find_layout(self.root, edition)
         if layout is None:
             raise DataError(
-                f"{shown(self.root)}: no Aff-Wild2: found neither annotations/EXPR_Set nor a later edition."
+                f"{printable(self.root)}: no Aff-Wild2: found neither annotations/EXPR_Set nor a later edition."
             )
         if not layout.videos:
             raise DataError(
-                f"{shown(self.root)}: annotations, but no videos; labels have no time without them. Put the folder "
+                f"{printable(self.root)}: annotations, but no videos; labels have no time without them. Put the folder "
                 "videos beside the annotations."
             )
         self.layout: Layout = layout
@@ -109,7 +109,7 @@ class AffWild2:
         Raises:
             DataError: there is no such part, or it is empty.
         """
-        return clips_of_split(self.clips, name, data=shown(self.root))
+        return clips_of_split(self.clips, name, data=printable(self.root))
 
     def timeline(self, clip: Clip) -> Timeline:
         """When each frame of the clip's video is shown.
@@ -159,7 +159,7 @@ class AffWild2:
         if place is None or not files:
             there = [kind for kind, found in self.layout.images.items() if entry.name in found and kind != folder]
             do = f"there are some in {there[0]}" if there else "cut its faces from the video"
-            raise DataError(f"{entry.name}: no images of it in {shown(self.root)}, folder {folder}; {do}.")
+            raise DataError(f"{entry.name}: no images of it in {printable(self.root)}, folder {folder}; {do}.")
         errors = [p for p in check_images(entry.name, place, files, len(timeline)) if p.level is Level.ERROR]
         if errors:
             raise refusal(errors, self.root)
@@ -182,7 +182,7 @@ class AffWild2:
     def _entry(self, clip: Clip) -> Entry:
         entries = self.entries.by_name
         if clip.id not in entries:
-            raise DataError(f"{shown(self.root)}: no entry {clip.id!r}{nearest(clip.id, entries)}.")
+            raise DataError(f"{printable(self.root)}: no entry {clip.id!r}{nearest(clip.id, entries)}.")
         return entries[clip.id]
 
     def _frames(self, video: Path) -> int | None:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from emofuse.core.files import printable
 from emofuse.datasets.affwild2.layout import Layout
 from emofuse.datasets.problems import Level, Problem
 from emofuse.errors import DataError
-from emofuse.media.container import shown
 
 SIDES = ("_left", "_right")
 # What the first line of a test list may say instead of a name.
@@ -113,7 +113,7 @@ def choose_video(
     if len(candidates) == 1:
         return Choice(candidates[0])
     counts = {path: frames(path) for path in candidates}
-    told = ", ".join(f"{shown(p)} ({'unreadable' if n is None else f'{n} frames'})" for p, n in counts.items())
+    told = ", ".join(f"{printable(p)} ({'unreadable' if n is None else f'{n} frames'})" for p, n in counts.items())
     fitting = _fitting({path: n for path, n in counts.items() if n is not None}, marks())
     found = f"{len(candidates)} videos have the name {stem}: {told}"
     if len(fitting) != 1:
@@ -164,7 +164,9 @@ def _names(path: Path, known: set[str]) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
-        raise DataError(f"{shown(path)}: the test list cannot be read as UTF-8 text; save it as plain text.") from None
+        raise DataError(
+            f"{printable(path)}: the test list cannot be read as UTF-8 text; save it as plain text."
+        ) from None
     if lines and lines[0].strip().lower().startswith("image_location"):
         lines = [line.partition("/")[0] for line in lines[1:]]
     names = [_bare(line.strip().strip("\"'")) for line in lines]

@@ -13,8 +13,8 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from emofuse.core.files import printable
 from emofuse.errors import DataError
-from emofuse.media.container import shown
 
 EDITIONS = {
     "expr_set": "2020",
@@ -106,7 +106,7 @@ def _listed(folder: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _unlisted(folder: Path, error: OSError) -> DataError:
-    return DataError(f"{shown(folder)}: the folder cannot be listed ({error.strerror}).")
+    return DataError(f"{printable(folder)}: the folder cannot be listed ({error.strerror}).")
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -142,16 +142,18 @@ def _marked(root: Path) -> Iterator[Path]:
 def _chosen(root: Path, found: Sequence[Path], edition: str | None) -> Path | None:
     if edition is not None and edition not in EDITIONS.values():
         raise DataError(f"edition {edition!r}: there are '2020' (seven classes) and '2022' (eight).")
-    there = ", ".join(f"{EDITIONS[p.name.lower()]} ({shown(p)})" for p in found)
+    there = ", ".join(f"{EDITIONS[p.name.lower()]} ({printable(p)})" for p in found)
     wanted = [p for p in found if edition in (None, EDITIONS[p.name.lower()])]
     if edition is not None and not wanted:
-        raise DataError(f"{shown(root)}: no annotations of edition {edition}; found {there or 'none at all'}.")
+        raise DataError(f"{printable(root)}: no annotations of edition {edition}; found {there or 'none at all'}.")
     if len({EDITIONS[p.name.lower()] for p in wanted}) > 1:
         raise DataError(
-            f"{shown(root)}: annotations of several editions, {there}; choose with edition='2020' or '2022'."
+            f"{printable(root)}: annotations of several editions, {there}; choose with edition='2020' or '2022'."
         )
     if len(wanted) > 1:
-        raise DataError(f"{shown(root)}: several folders of annotations, {there}; keep one of them below this folder.")
+        raise DataError(
+            f"{printable(root)}: several folders of annotations, {there}; keep one of them below this folder."
+        )
     return wanted[0] if wanted else None
 
 
@@ -161,11 +163,13 @@ def _splits(annotations: Path) -> dict[str, Path]:
     for split in ("train", "validation"):
         match = [p for p in _folders(annotations) if p.name.lower().startswith(split[:5])]
         if len(match) > 1:
-            raise DataError(f"{shown(annotations)}: both {match[0].name} and {match[1].name}; keep one of them.")
+            raise DataError(f"{printable(annotations)}: both {match[0].name} and {match[1].name}; keep one of them.")
         if match:
             found[split] = match[0]
     if not found:
-        raise DataError(f"{shown(annotations)}: neither a folder Training_Set (or Train_Set) nor Validation_Set in it.")
+        raise DataError(
+            f"{printable(annotations)}: neither a folder Training_Set (or Train_Set) nor Validation_Set in it."
+        )
     return found
 
 

@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, FERPLUS, LabelSet, to_affwild2
 from emofuse.datasets.fer2013.files import PARTS, SIZE, Rows, image_root, is_table, read_images, read_npz, read_table
 from emofuse.errors import DataError
-from emofuse.media.container import shown
 
 __all__ = ["FERPLUS_RULES", "PARTS", "SIZE", "FaceImages", "Fer2013", "find_fer2013", "load_fer2013"]
 
@@ -131,7 +131,7 @@ class Fer2013:
             count = Counter(PARTS[p] for p in rows.parts.tolist())
             there = ", ".join(f"{name} ({count[name]})" for name in PARTS if count[name])
             raise DataError(
-                f"{shown(self.root)}: no faces of the part {part}, found {there}; get all of FER-2013 (in folders, "
+                f"{printable(self.root)}: no faces of the part {part}, found {there}; get all of FER-2013 (in folders, "
                 "public-test is validation/, or what begins with PublicTest in test/)."
             )
         if part == "train":

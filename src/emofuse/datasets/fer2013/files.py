@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.colour import LUMA
+from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, FER2013, FERPLUS, to_affwild2
 from emofuse.core.registry import nearest
 from emofuse.datasets.clip_list_rows import labels_by_name
 from emofuse.errors import DataError
-from emofuse.media.container import shown
 from emofuse.media.images import read_image
 
 PARTS = ("train", "public-test", "private-test")
@@ -68,10 +68,10 @@ def read_npz(path: Path) -> Rows:
             votes, groups = (file[n] if n in file.files else None for n in ("ferplus_votes", "duplicate_group"))
     except FileNotFoundError:
         raise DataError(
-            f"{shown(path)}: no such file; give the path of fer2013.npz, fer2013.csv or the folders of images."
+            f"{printable(path)}: no such file; give the path of fer2013.npz, fer2013.csv or the folders of images."
         ) from None
     except (KeyError, ValueError, TypeError, OSError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{shown(path)}: not a FER-2013 npz file ({error}).") from None
+        raise DataError(f"{printable(path)}: not a FER-2013 npz file ({error}).") from None
     n = len(images) if images.ndim else 0
     shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
         "images": (images, (n, SIZE, SIZE)),
@@ -83,13 +83,13 @@ def read_npz(path: Path) -> Rows:
     for name, (array, shape) in shapes.items():
         if array is not None and (array.shape != shape or array.dtype.kind not in "iu" or not n):
             raise DataError(
-                f"{shown(path)}: {name} is {array.dtype} {list(array.shape)}, expected whole numbers {list(shape)} for "
-                f"at least one image; {_AGAIN}."
+                f"{printable(path)}: {name} is {array.dtype} {list(array.shape)}, expected whole numbers "
+                f"{list(shape)} for at least one image; {_AGAIN}."
             )
     for name, array, names in (("emotion", emotion, AFFWILD2.names), ("usage", usage, PARTS)):
         if array.min() < 0 or array.max() >= len(names):
             raise DataError(
-                f"{shown(path)}: {name} runs from {array.min()} to {array.max()}, expected 0 to {len(names) - 1} "
+                f"{printable(path)}: {name} runs from {array.min()} to {array.max()}, expected 0 to {len(names) - 1} "
                 f"({', '.join(names)}); {_AGAIN}."
             )
     return Rows(images.astype(np.uint8), emotion.astype(np.int64), usage.astype(np.int64), votes, groups)
@@ -134,7 +134,7 @@ def read_table(path: Path) -> Rows:
         parts.append(_USAGES[usage.casefold()])
         pixels += _pixels(path, line, numbers)
     if not labels:
-        raise DataError(f"{shown(path)}: a header without rows; {_AGAIN}.")
+        raise DataError(f"{printable(path)}: a header without rows; {_AGAIN}.")
     images = np.frombuffer(pixels, np.uint8).reshape(-1, SIZE, SIZE)
     return Rows(images, np.array(labels, np.int64), np.array(parts, np.int64))
 
@@ -151,7 +151,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise _wrong(path, line + 1, f"no text of a table ({error})") from None
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}); give Kaggle's fer2013.csv.") from None
+        raise DataError(f"{printable(path)}: cannot be read ({error.strerror}); give Kaggle's fer2013.csv.") from None
 
 
 def _names(header: list[str]) -> list[str]:
@@ -164,7 +164,8 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
         if name not in names:
             there = ", ".join(h.strip() for h in header) or "nothing"
             raise DataError(
-                f"{shown(path)}:1: no column {name!r}, found {there}; give Kaggle's fer2013.csv (emotion,pixels,Usage)."
+                f"{printable(path)}:1: no column {name!r}, found {there}; "
+                "give Kaggle's fer2013.csv (emotion,pixels,Usage)."
             )
     return {name: names.index(name) for name in _COLUMNS}
 
@@ -183,7 +184,7 @@ def _pixels(path: Path, line: int, text: str) -> bytes:
 
 
 def _wrong(path: Path, line: int, found: str) -> DataError:
-    return DataError(f"{shown(path)}:{line}: {found}; {_AGAIN}, or delete the line.")
+    return DataError(f"{printable(path)}:{line}: {found}; {_AGAIN}, or delete the line.")
 
 
 # -- folders of images ----------------------------------------------------------------------------------------
@@ -216,15 +217,15 @@ def read_images(path: Path) -> Rows:
             label = _CLASSES.get(name.casefold())
             if label is None:
                 raise DataError(
-                    f"{shown(emotions)}: {name!r} is no emotion of FER-2013{nearest(name, _CLASSES)}; name the folder "
-                    f"{', '.join(FER2013.names)}, or take it away."
+                    f"{printable(emotions)}: {name!r} is no emotion of FER-2013{nearest(name, _CLASSES)}; name the "
+                    f"folder {', '.join(FER2013.names)}, or take it away."
                 )
             for file in filter(_is_image, _inside(emotions)):
                 images.append(_grey(file).tobytes())
                 labels.append(label)
                 parts.append(1 if part == 2 and file.name.casefold().startswith("publictest") else part)
     if not labels:
-        raise DataError(f"{shown(path)}: no images in train/<emotion>; unpack the images of FER-2013 there.")
+        raise DataError(f"{printable(path)}: no images in train/<emotion>; unpack the images of FER-2013 there.")
     faces = np.frombuffer(bytearray().join(images), np.uint8).reshape(-1, SIZE, SIZE)
     return Rows(faces, np.array(labels, np.int64), np.array(parts, np.int64))
 
@@ -252,7 +253,7 @@ def _grey(path: Path) -> NDArray[np.uint8]:
     image = read_image(path)
     if image.shape[:2] != (SIZE, SIZE):
         raise DataError(
-            f"{shown(path)}: {image.shape[1]}x{image.shape[0]} pixels, FER-2013 has {SIZE}x{SIZE}; {_AGAIN}."
+            f"{printable(path)}: {image.shape[1]}x{image.shape[0]} pixels, FER-2013 has {SIZE}x{SIZE}; {_AGAIN}."
         )
     if (image == image[..., :1]).all():
         return image[..., 0]
