@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from emofuse import metrics
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import file_digest
 from emofuse.core.types import Clip
 from emofuse.datasets.clip_list import ClipList
@@ -84,7 +84,7 @@ def embedder(data: ClipList, arguments: argparse.Namespace) -> Embeddings:
     path = arguments.out / f"{arguments.layer}.onnx"
     fit.export_onnx(net, fit.face_example(face.size, n=2, channels=3), path, outputs=(EMBEDDING, OUTPUT))
     crop, given = CROPS[arguments.crop](face.size), FaceInput(face.colour, face.mean, face.scale)
-    even = Calibration.none(len(data.label_set))
+    even = LogitCalibration.identity(len(data.label_set))
     part = FacePart(path, crop, given, even)
     detector = choose_detector(arguments.detector, Engine())
     source = FaceSource(data, crop, detector, arguments.out / "faces", Fraction(arguments.rate))

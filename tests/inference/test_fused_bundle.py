@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Clip
@@ -38,8 +38,8 @@ def both(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def all_three(tmp_path_factory) -> Path:
-    hot = Calibration(0.7, (0.3, 0, 0, 0, -0.2, 0, 0))
-    return made(tmp_path_factory.mktemp("three"), ALL, calibrations={"any": hot, "voice": Calibration.none(7)})
+    hot = LogitCalibration(0.7, (0.3, 0, 0, 0, -0.2, 0, 0))
+    return made(tmp_path_factory.mktemp("three"), ALL, calibrations={"any": hot, "voice": LogitCalibration.identity(7)})
 
 
 def spoken(seconds: float) -> np.ndarray:

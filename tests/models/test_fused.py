@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from emofuse import fusion
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import digest, file_digest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.smoothing import Triangle
@@ -28,12 +28,12 @@ from emofuse.runtime import Engine
 from support.fused_bundles import CARD, CROP, made
 
 ALL = {"face": 0.5, "face-windows": 0.2, "voice": [0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]}
-HOT = Calibration(1.25, (0.5, 0, 0, 0, 0, 0, -0.25))
+HOT = LogitCalibration(1.25, (0.5, 0, 0, 0, 0, 0, -0.25))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return made(tmp_path, ALL, calibrations={"face+voice": HOT, "any": Calibration.none(7)})
+    return made(tmp_path, ALL, calibrations={"face+voice": HOT, "any": LogitCalibration.identity(7)})
 
 
 def edited(folder: Path, change) -> Path:
@@ -53,7 +53,7 @@ def test_what_is_written_is_loaded(folder):
     assert bundle.face.smoothing == Triangle(ticks(Fraction(3, 2)))
     assert (bundle.face.window.width, bundle.face.window.step) == (ticks(2), ticks(1))
     assert bundle.voice.windows.least_voice == ticks(Fraction(3, 10))
-    assert bundle.fusion.calibrations == {"face+voice": HOT, "any": Calibration.none(7)}
+    assert bundle.fusion.calibrations == {"face+voice": HOT, "any": LogitCalibration.identity(7)}
     assert bundle.fusion.weights.table[:, 0] == pytest.approx([0.5, 0.2, 0.3])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline
 from emofuse.core.types import Scores
@@ -70,20 +70,20 @@ def test_somebody_out_of_the_picture_is_judged_by_the_voice_only_while_nobody_is
 
 
 def test_each_combination_has_its_calibration_and_the_others_that_of_any():
-    sure = Calibration(0.5, (0.0, 0.0))  # squares the ratio of the probabilities
-    biased = Calibration(1.0, (np.log(3), 0.0))  # three times as calm
+    sure = LogitCalibration(0.5, (0.0, 0.0))  # squares the ratio of the probabilities
+    biased = LogitCalibration(1.0, (np.log(3), 0.0))  # three times as calm
     part = FusionPart(SWF.weights, {"face+voice": sure, "any": biased})
     found = fused(part, face=said(0.75, 0.5, None), voice=said(0.75, None, 0.25))
     assert found.values[:, 0] == pytest.approx([0.9, 0.75, 0.5])
 
 
 def test_without_a_calibration_what_is_fused_stays():
-    part = FusionPart(SWF.weights, {"voice": Calibration(0.5, (0.0, 0.0))})
+    part = FusionPart(SWF.weights, {"voice": LogitCalibration(0.5, (0.0, 0.0))})
     assert fused(part, face=said(0.75), voice=said(0.75)).values[0] == pytest.approx([0.75, 0.25])
 
 
 def test_a_class_that_is_impossible_stays_finite_in_a_calibration():
-    part = FusionPart(SWF.weights, {"any": Calibration(2.0, (0.0, 0.0))})
+    part = FusionPart(SWF.weights, {"any": LogitCalibration(2.0, (0.0, 0.0))})
     found = fused(part, face=said(1.0), voice=said(1.0)).values[0]
     assert found[0] == pytest.approx(1 / (1 + np.sqrt(1e-7)))
     assert np.isfinite(logarithms(np.array([0.0, 1.0]))).all()
@@ -112,12 +112,12 @@ def test_a_voice_that_has_all_the_weight_of_a_class_still_fuses():
 @pytest.mark.parametrize("key", ["voice+face", "hand", "face-windows", ""])
 def test_a_calibration_of_no_combination_lists_the_parts(key):
     with pytest.raises(ShapeError, match="join some of face, voice in this order"):
-        FusionPart(SWF.weights, {key: Calibration.none(2)})
+        FusionPart(SWF.weights, {key: LogitCalibration.identity(2)})
 
 
 def test_a_calibration_for_other_labels_is_refused():
     with pytest.raises(ShapeError, match="3 numbers for 2 labels"):
-        FusionPart(SWF.weights, {"any": Calibration.none(3)})
+        FusionPart(SWF.weights, {"any": LogitCalibration.identity(3)})
 
 
 def test_an_unknown_part_lists_the_known():

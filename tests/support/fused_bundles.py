@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.smoothing import Triangle
@@ -77,10 +77,10 @@ def made(
     parts: Mapping[str, float | list[float]],
     *,
     smoothing: Fraction | None = Fraction(3, 2),
-    calibrations: Mapping[str, Calibration] | None = None,
+    calibrations: Mapping[str, LogitCalibration] | None = None,
 ) -> Path:
     """A bundle of the parts named, with these weights, in `folder / "bundle"`."""
-    even = Calibration.none(len(AFFWILD2))
+    even = LogitCalibration.identity(len(AFFWILD2))
     face = voice = window = None
     if "face-windows" in parts:
         window = WindowPart(ticks(2), ticks(1), folder / "parts" / "head.safetensors")

@@ -1,9 +1,9 @@
-"""Getting the next items ready while the last one is worked on."""
+"""Preparing the next items while the current one is being processed."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
@@ -12,27 +12,31 @@ T = TypeVar("T")
 _END: Any = object()
 
 
-def ahead(items: Iterator[T], depth: int = 1) -> Iterator[T]:
-    """The same items, up to `depth` of them made in a thread of their own before they are asked for.
+def prefetch(items: Iterator[T], depth: int = 1) -> Generator[T, None, None]:
+    """Yield the same items in order, up to `depth` of them produced early in a background thread.
 
-    What making one raises is raised when it is asked for. When this ends, the thread has ended.
+    An exception raised while producing an item is raised when that item is requested. The thread ends with the
+    generator. With depth 0 there is no thread.
 
-    >>> list(ahead(iter("abc"), 2))
+    >>> list(prefetch(iter("abc"), 2))
     ['a', 'b', 'c']
     """
-    with ThreadPoolExecutor(1) as thread:
-        waiting = deque(thread.submit(next, items, _END) for _ in range(depth))
+    if depth < 1:
+        yield from items
+        return
+    with ThreadPoolExecutor(1, "emofuse-prefetch") as thread:
+        pending = deque(thread.submit(next, items, _END) for _ in range(depth))
         try:
-            while (item := waiting.popleft().result()) is not _END:
-                waiting.append(thread.submit(next, items, _END))
+            while (item := pending.popleft().result()) is not _END:
+                pending.append(thread.submit(next, items, _END))
                 yield item
         finally:
-            for left in waiting:
-                left.cancel()
+            for future in pending:
+                future.cancel()
 
 
 def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    """The same items, so many at a time; the last may be fewer.
+    """Yield the items in lists of `size`; the last one may be shorter.
 
     >>> list(chunks(iter("abc"), 2))
     [['a', 'b'], ['c']]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse import metrics
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import atomic
 from emofuse.datasets.dataset import Fer2013, open_training_data
 from emofuse.errors import SettingsError
@@ -157,7 +157,7 @@ def _prepare(part: FacePart | VoicePart) -> fit.Prepare:
 
 
 def _guess(
-    path: Path, examples: fit.Examples, prepare: fit.Prepare, calibration: Calibration | None, classes: int
+    path: Path, examples: fit.Examples, prepare: fit.Prepare, calibration: LogitCalibration | None, classes: int
 ) -> NDArray[np.int64]:
     net, said = Net(path, Engine(device="cpu")), []
     for batch in fit.prepared(examples.inputs, np.arange(len(examples)), prepare):

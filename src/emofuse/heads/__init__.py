@@ -6,14 +6,13 @@
 [0, 1]
 """
 
-from emofuse.core.class_weights import log_weights
+from emofuse.core.class_weights import class_weights, largest_mu, log_weights
 from emofuse.heads.folds import deal
 from emofuse.heads.kelm import KernelELM
 from emofuse.heads.saved import HEADS, Head, Saved, load, save
 from emofuse.heads.search import Grid, Search, Trial, grid_search
 from emofuse.heads.svm import SVM
 from emofuse.heads.svm_search import SVMGrid, svm_search
-from emofuse.heads.weighting import class_weights, largest_mu
 
 __all__ = [
     "HEADS",

@@ -14,14 +14,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from emofuse.core.calibration import DecisionCalibration
+from emofuse.core.class_weights import ClassWeight, class_weights
 from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.heads.calibration import Calibration
 from emofuse.heads.checks import Rows, known, restored, training
 from emofuse.heads.kernels import Expansion, Kernel
 from emofuse.heads.normalise import Normaliser, steps
 from emofuse.heads.regression import Limits, Problem, solve
-from emofuse.heads.weighting import ClassWeight, class_weights
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -38,7 +38,7 @@ class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         g: width of "rbf", above 0; None for the mean squared distance of two training rows.
         C: above 0; how much errors count beside the smoothness of the scores.
         normalisation: of the features, learned in `fit`: steps joined by "+" (`emofuse.heads.normalise`).
-        class_weight, mu: weights of the classes, as in `emofuse.heads.weighting.class_weights`.
+        class_weight, mu: weights of the classes, as in `emofuse.core.class_weights.class_weights`.
         probability: also fit `predict_proba`, on exact held-out scores; about doubles the time to fit.
         landmarks: rows of a Nystroem approximation; None for the exact solution, and where that would need more than
             `memory_mb` for as many landmarks as it holds, up to 2,000.
@@ -104,7 +104,7 @@ class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         limits = Limits(self.landmarks, self.memory_mb, self.seed)
         self.expansion_, self.landmarks_, held = solve(problem, limits)
-        self.calibration_: Any = None if held is None else Calibration.fit(held, rows.codes)
+        self.calibration_: Any = None if held is None else DecisionCalibration.fit(held, rows.codes)
         return self
 
     def decision_function(self, X: Any) -> Doubles:  # noqa: N803
@@ -128,7 +128,7 @@ class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         They say how often a class is right, so class weights move `predict` and not these.
         """
         scores = self._scores(X)
-        calibration: Calibration = self.calibration_
+        calibration: DecisionCalibration = self.calibration_
         return calibration(scores)
 
     def _form(self) -> Kernel:
@@ -168,7 +168,7 @@ class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             numbers = tuple(arrays[f"normalisation.{n}"] for n in range(count))
             head.expansion_ = Expansion.restore(arrays, head._form())
             head.normaliser_ = Normaliser(head.normalisation, numbers)
-            head.calibration_ = Calibration.restore(arrays) if head.probability else None
+            head.calibration_ = DecisionCalibration.restore(arrays) if head.probability else None
         except KeyError as error:
             raise ShapeError(f"KernelELM: no array {error} among {', '.join(arrays) or 'none'}.") from None
         restored(head, outputs=len(head.classes_))

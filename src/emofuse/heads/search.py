@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from emofuse.core.class_weights import class_weights
 from emofuse.errors import SettingsError
 from emofuse.heads import cholesky
 from emofuse.heads.checks import Rows, training
@@ -23,7 +24,6 @@ from emofuse.heads.kelm import KernelELM, check_settings
 from emofuse.heads.kernels import Kernel, centre_of, centred, gram, square_norms
 from emofuse.heads.normalise import Normaliser, learns
 from emofuse.heads.regression import precision
-from emofuse.heads.weighting import class_weights
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]

@@ -14,13 +14,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from emofuse.core.calibration import DecisionCalibration
+from emofuse.core.class_weights import ClassWeight, class_weights
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.heads.calibration import Calibration
 from emofuse.heads.checks import Rows, known, restored, training
 from emofuse.heads.folds import deal
 from emofuse.heads.kernels import Expansion, Kernel, centre_of, centred, gram
 from emofuse.heads.pairs import Machine, Task, decisions, strengths
-from emofuse.heads.weighting import ClassWeight, class_weights
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -34,7 +34,7 @@ class SVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             paper's.
         degree, gamma, coef0: of the kernel.
         C: above 0; how much an error costs.
-        class_weight, mu: weights of the classes, as in `emofuse.heads.weighting.class_weights`.
+        class_weight, mu: weights of the classes, as in `emofuse.core.class_weights.class_weights`.
         probability: also fit `predict_proba`, on values of held-out folds.
         folds: how many; each costs one more fit on the same kernel matrix.
         cache_mb: of libsvm, in MB.
@@ -107,9 +107,9 @@ class SVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         share = 1 + ((1 - 1 / self.folds) ** 2 if self.probability else 0.0)  # folds copy their part of the matrix
         return share * rows**2 * 8 <= self.memory_mb * (1 << 20)
 
-    def _calibration(self, task: Task, machine: Machine, rows: Rows) -> Calibration:
+    def _calibration(self, task: Task, machine: Machine, rows: Rows) -> DecisionCalibration:
         fold = deal(rows.codes, groups=rows.groups, count=self.folds, seed=self.seed)
-        return Calibration.fit(strengths(task.held_out(fold, machine), len(self.classes_)), rows.codes)
+        return DecisionCalibration.fit(strengths(task.held_out(fold, machine), len(self.classes_)), rows.codes)
 
     def decision_function(self, X: Any) -> Doubles:  # noqa: N803
         """Values float64 [n, classes] as of `SVC`: votes of the pairs, ties broken by how sure they are.
@@ -134,7 +134,7 @@ class SVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         They say how often a class is right, so class weights move `predict` and not these.
         """
         values = self._values(X)
-        calibration: Calibration = self.calibration_
+        calibration: DecisionCalibration = self.calibration_
         return calibration(strengths(values, len(self.classes_)))
 
     def _values(self, X: Any) -> Doubles:  # noqa: N803
@@ -160,7 +160,7 @@ class SVM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             head.classes_ = arrays["classes"]
             head.expansion_ = Expansion.restore(arrays, kernel)
-            head.calibration_ = Calibration.restore(arrays) if head.probability else None
+            head.calibration_ = DecisionCalibration.restore(arrays) if head.probability else None
         except KeyError as error:
             raise ShapeError(f"SVM: no array {error} among {', '.join(arrays) or 'none'}.") from None
         restored(head, outputs=len(head.classes_) * (len(head.classes_) - 1) // 2)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from emofuse.core.class_weights import class_weights
 from emofuse.errors import SettingsError
 from emofuse.heads.checks import Rows, training
 from emofuse.heads.folds import deal
@@ -22,7 +23,6 @@ from emofuse.heads.kernels import Kernel, centre_of, centred, gram
 from emofuse.heads.pairs import Task, decisions
 from emofuse.heads.search import Measure, Search, Trial
 from emofuse.heads.svm import SVM, check_settings
-from emofuse.heads.weighting import class_weights
 
 Ints = NDArray[np.int64]
 

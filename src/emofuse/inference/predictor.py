@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import printable
-from emofuse.core.prefetch import ahead, chunks
+from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.collect import Collector
@@ -178,7 +178,7 @@ class Predictor:
 
     def _watch(self, fed: _Fed, video: VideoReader, *, share: float) -> tuple[int, int]:
         frames = video.frames(self.sampling.wanted(video.timeline))
-        for chunk in ahead(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
+        for chunk in prefetch(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
             fed.collector.add(fed.session.push(chunk))
             fed.tell(share * chunk[-1].end / max(video.end, 1))
         return video.info.width, video.info.height

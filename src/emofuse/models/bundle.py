@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
 from emofuse.core.files import digest, file_digest, write_json
 from emofuse.core.labels import LabelSet
@@ -239,8 +239,8 @@ def _voice(folder: Path, voice: Mapping[str, Any]) -> VoicePart:
     )
 
 
-def _calibration(part: Mapping[str, Any]) -> Calibration:
-    return Calibration(float(part["temperature"]), tuple(part["bias"]))
+def _calibration(part: Mapping[str, Any]) -> LogitCalibration:
+    return LogitCalibration(float(part["temperature"]), tuple(part["bias"]))
 
 
 def _window(folder: Path, content: Mapping[str, Any]) -> WindowPart:

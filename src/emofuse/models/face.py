@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import LUMA, Colour
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import Timeline
@@ -68,7 +68,7 @@ class FacePart:
     net: Path
     crop: Crop
     input: FaceInput
-    calibration: Calibration | None
+    calibration: LogitCalibration | None
     window: WindowPart | None = None
     smoothing: Triangle | None = None
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import atomic
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.version import __version__
@@ -116,7 +116,7 @@ def _voice_json(part: VoicePart) -> dict[str, Any]:
     }
 
 
-def _calibration_json(calibration: Calibration) -> dict[str, Any]:
+def _calibration_json(calibration: LogitCalibration) -> dict[str, Any]:
     return {"temperature": calibration.temperature, "bias": list(calibration.bias)}
 
 

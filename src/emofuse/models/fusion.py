@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats, Scores
@@ -41,7 +41,7 @@ class FusionPart:
     """
 
     weights: Weights | Pooled
-    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    calibrations: Mapping[str, LogitCalibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if unknown := set(self.weights.systems) - set(MODALITIES):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.calibration import Calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.errors import BundleError, SettingsError
 from emofuse.runtime import Engine, Net
@@ -68,7 +68,7 @@ class VoicePart:
 
     net: Path
     windows: Windowing
-    calibration: Calibration
+    calibration: LogitCalibration
     separation: str = "none"
     activity: str = "none"
 

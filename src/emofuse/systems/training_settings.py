@@ -20,7 +20,7 @@ T = TypeVar("T")
 class Balance:
     """How much the classes count in the training loss; the validation loss is never weighted.
 
-    rule: `equal`, `log` (max(1, ln(mu * N / n_c))) or `inverse` (max(n) / n_c).
+    rule: a name of `emofuse.core.class_weights.RULES`: `equal`, `log`, `inverse` or `balanced`.
     mu: of the rule `log`.
     weights: one for each class; if given, the rule is not asked.
     """
@@ -32,7 +32,7 @@ class Balance:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What the weights depend on. Names are looked up in `OPTIMISERS`, `SCHEDULES`, `BALANCES` and `KEEP`.
+    """What the weights depend on. Names are looked up in `OPTIMISERS`, `SCHEDULES`, `class_weights.RULES`, `KEEP`.
 
     batch: examples that one process sees at once; a step of the optimiser takes `accumulate` of them.
     After `epochs` at full augmentation come `polish_epochs` that start again at `polish_lr` with changes of

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from emofuse import metrics
-from emofuse.core.calibration import Calibration, best_calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
 from emofuse.core.files import array_bytes, digest, write_bytes
 from emofuse.core.labels import AFFWILD2
@@ -254,7 +254,7 @@ def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings:
     net = committee(compact, [mobile], settings)
     parts = {name: data.images(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
-    calibration = best_calibration(logits["public-test"], parts["public-test"].labels, biased=False)
+    calibration = LogitCalibration.fit(logits["public-test"], parts["public-test"].labels, biased=False)
     figures = {name: asdict(figures_of(part, calibration(logits[name]))) for name, part in parts.items()}
     error = fit.export_onnx(net, fit.face_example(SIZE), out / NET, outputs=("embedding", OUTPUT))
     write_manifest(out, _manifest(settings, calibration, figures, error), files=(NET,))
@@ -290,7 +290,7 @@ def _right(counts: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _manifest(
-    settings: DefaultSettings, calibration: Calibration, figures: dict[str, Any], error: float
+    settings: DefaultSettings, calibration: LogitCalibration, figures: dict[str, Any], error: float
 ) -> dict[str, Any]:
     return {
         "name": "default-face",

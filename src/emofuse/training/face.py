@@ -17,7 +17,7 @@ import numpy as np
 
 from emofuse import heads, metrics
 from emofuse.core.align import pool
-from emofuse.core.calibration import Calibration, best_calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
 from emofuse.core.files import file_digest
 from emofuse.core.time import Ints
@@ -81,8 +81,8 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
     if learned:
         about = {"licence": card["licence"], "data": data.name, "start": system.face.weights}
         pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
-    even = Calibration.none(len(data.label_set))
-    part = _part(system, faces, best_calibration(learned.logits, learned.truth) if learned else even, place.out)
+    even = LogitCalibration.identity(len(data.label_set))
+    part = _part(system, faces, LogitCalibration.fit(learned.logits, learned.truth) if learned else even, place.out)
     card["onnx_largest_error"] = _export(net, system, part)
     if isinstance(faces, FacesOfClips):
         said, windows = _figures_of_clips(system, part, faces.source, place)
@@ -162,7 +162,7 @@ def _export(net: Any, system: System, part: FacePart) -> float:
 # -- the bundle -----------------------------------------------------------------------------------------------
 
 
-def _part(system: System, faces: FacesOfClips | FacesOfFer2013, calibration: Calibration, out: Path) -> FacePart:
+def _part(system: System, faces: FacesOfClips | FacesOfFer2013, calibration: LogitCalibration, out: Path) -> FacePart:
     face, window = system.face, None
     if system.window is not None:
         width, step = system.window.ticks
@@ -262,7 +262,7 @@ def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip:
     return Scores(values, timeline, data.label_set, valid, data.name)
 
 
-def _one_by_one(learned: Learned, calibrate: Calibration | None) -> Ints:
+def _one_by_one(learned: Learned, calibrate: LogitCalibration | None) -> Ints:
     """A confusion matrix for each face, int64 [faces, classes, classes]."""
     guess = (calibrate(learned.logits) if calibrate else learned.logits).argmax(axis=1)
     return metrics.confusion_of_each(learned.truth, guess, classes=learned.logits.shape[1])

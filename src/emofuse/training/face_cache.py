@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from emofuse.core.files import array_bytes, atomic, digest, file_digest, printable, write_bytes
-from emofuse.core.prefetch import ahead, chunks
+from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.time import Timeline
 from emofuse.core.types import Clip, Track
 from emofuse.datasets.dataset import DataSet
@@ -137,7 +137,7 @@ def _seen(
     with VideoReader(video) as reader:
         wanted = sampling.wanted(reader.timeline)
         timeline = reader.timeline if wanted is None else reader.timeline[wanted]
-        for chunk in ahead(chunks(reader.frames(wanted), AT_ONCE)):
+        for chunk in prefetch(chunks(reader.frames(wanted), AT_ONCE)):
             keep(session.push(chunk))
         keep(session.close(reader.end))
     return timeline, found

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.calibration import best_calibration
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.time import TICKS_PER_SECOND, Timeline
 from emofuse.core.types import Clip, Scores
 from emofuse.core.version import __version__
@@ -74,7 +74,7 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
     pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
     truth = learned.truth.reshape(-1)
     logits = learned.logits.reshape(len(truth), -1)
-    calibration = best_calibration(logits[truth >= 0], truth[truth >= 0])
+    calibration = LogitCalibration.fit(logits[truth >= 0], truth[truth >= 0])
     part = VoicePart(place.out / NET, voice.windows, calibration, voice.separation, voice.activity)
     example = fit.wave_example(voice.windows.samples[0])
     error = fit.export_onnx(net, example, part.net, outputs=("embedding", OUTPUT))

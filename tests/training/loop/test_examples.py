@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,7 @@ from dataclasses import replace  # noqa: E402 (torch may be missing)
 from emofuse.errors import ShapeError  # noqa: E402
 from emofuse.media.images import ImageRows, encode_jpeg  # noqa: E402
 from emofuse.training.loop import Examples  # noqa: E402
-from emofuse.training.loop.examples import labels, prefetched, read  # noqa: E402
+from emofuse.training.loop.examples import labels, read  # noqa: E402
 from support.small_trainings import SMALL, same_weights, trained  # noqa: E402
 
 ONE_HOT = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
@@ -81,39 +79,3 @@ def test_what_does_not_fit_says_where(targets, more, message):
 
 def test_rows_of_zeros_are_unlabelled():
     assert labels(Examples(INPUTS, ONE_HOT * [[1], [0], [1], [1]]).targets).tolist() == [0, -1, 2, 0]
-
-
-# Reading ahead
-
-
-@pytest.mark.parametrize("ahead", [0, 1, 3, 100])
-def test_what_is_read_ahead_comes_in_order(ahead):
-    assert list(prefetched(str, range(20), ahead=ahead)) == [str(k) for k in range(20)]
-
-
-def test_no_more_than_asked_is_read_ahead():
-    started: list[int] = []
-    values = prefetched(lambda k: started.append(k) or k, range(20), ahead=2)
-    assert next(values) == 0
-    values.close()
-    assert len(started) <= 4
-
-
-def test_reading_is_done_in_another_thread():
-    assert threading.current_thread().name not in set(
-        prefetched(lambda _: threading.current_thread().name, [1, 2], ahead=1)
-    )
-
-
-def test_an_error_comes_at_the_place_of_its_row():
-    values = prefetched(lambda k: 10 // k, [5, 0, 1], ahead=3)
-    assert next(values) == 2
-    with pytest.raises(ZeroDivisionError):
-        next(values)
-
-
-def test_no_thread_is_left_when_reading_ends_early():
-    values = prefetched(str, range(20), ahead=2)
-    next(values)
-    values.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("emofuse-read")]

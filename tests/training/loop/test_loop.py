@@ -440,7 +440,7 @@ def test_what_fails_while_reading_examples_is_raised_as_it_is(tmp_path):
         ({"optimiser": "adamv"}, r"no optimiser 'adamv' \(did you mean 'adam"),
         ({"schedule": "cosin"}, r"no schedule 'cosin' \(did you mean 'cosine'\?\); there are: constant, cosine"),
         ({"keep": "recall"}, "no measure to keep the best epoch by 'recall'"),
-        ({"balance": Balance("logg")}, r"no rule for class weights 'logg' \(did you mean 'log'\?\)"),
+        ({"balance": Balance("logg")}, r"class weight rule 'logg': unknown \(did you mean 'log'\?\)"),
     ],
     ids=str,
 )

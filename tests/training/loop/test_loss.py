@@ -7,10 +7,9 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional  # noqa: E402 (torch may be missing)
 
-from emofuse.core.class_weights import log_weights  # noqa: E402
 from emofuse.errors import SettingsError  # noqa: E402
-from emofuse.training.loop import BALANCES, Balance, Examples, FitSettings, inverse_weights  # noqa: E402
-from emofuse.training.loop.loss import class_weights, cross_entropy, mix_shares, mixed, targets_of  # noqa: E402
+from emofuse.training.loop import Balance, Examples, FitSettings  # noqa: E402
+from emofuse.training.loop.loss import balance_weights, cross_entropy, mix_shares, mixed, targets_of  # noqa: E402
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 30)
@@ -67,7 +66,7 @@ def test_steps_of_a_sequence_count_like_examples():
 def test_weight_two_is_like_being_there_twice():
     weights = RNG.integers(0, 3, 30)
     settings = FitSettings(balance=Balance("inverse"))
-    settings = FitSettings(balance=Balance(weights=tuple(class_weights(HARD.sum(axis=0), settings.balance))))
+    settings = FitSettings(balance=Balance(weights=tuple(balance_weights(HARD.sum(axis=0), settings.balance))))
     weighted = loss_of(examples(HARD, weights=weights.astype(np.float32)), settings)
     repeated = loss_of(
         examples(np.repeat(HARD, weights, axis=0)), settings, LOGITS.repeat_interleave(torch.from_numpy(weights), 0)
@@ -84,23 +83,9 @@ def test_polish_targets_are_weighted_like_the_main_ones():
 # Class weights
 
 
-def test_the_logarithmic_rule_worked_by_hand():
-    # N = 100; 0.34 * 100 / 5 = 6.8, ln 6.8 = 1.917; 0.34 * 100 / 12 = 2.83, ln 2.83 = 1.041; the rest below 1.
-    np.testing.assert_allclose(log_weights(np.array([83, 12, 5]), 0.34), [1, 1.0415, 1.9169], atol=1e-4)
-
-
-def test_the_inverse_rule_worked_by_hand():
-    np.testing.assert_allclose(inverse_weights(np.array([80, 20, 16])), [1, 4, 5])
-
-
-@pytest.mark.parametrize("rule", [r for r in BALANCES if r != "equal"])
-def test_a_class_that_does_not_occur_has_a_weight_of_one(rule):
-    assert class_weights(np.array([10.0, 0.0, 1.0]), Balance(rule))[1] == 1
-
-
 def test_given_weights_must_fit_the_classes():
     with pytest.raises(SettingsError, match=r"balance\.weights are 2 for 3 classes; give one above 0 for each"):
-        class_weights(np.array([1.0, 2.0, 3.0]), Balance(weights=(1.0, 2.0)))
+        balance_weights(np.array([1.0, 2.0, 3.0]), Balance(weights=(1.0, 2.0)))
 
 
 # Mixup

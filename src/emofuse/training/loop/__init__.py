@@ -12,7 +12,6 @@ from emofuse.training.loop.face_augment import AUGMENTS, CompactAugment, Draws, 
 from emofuse.training.loop.half import halve_onnx
 from emofuse.training.loop.logs import EVENTS, HISTORY, Epoch, Progress, Watch
 from emofuse.training.loop.loop import CHECKPOINT, KEEP, fit
-from emofuse.training.loop.loss import BALANCES, inverse_weights
 from emofuse.training.loop.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.training.loop.outputs import Judged, Said, evaluate, predict, prepared
 from emofuse.training.loop.prepare import Faces, Prepare
@@ -22,7 +21,6 @@ from emofuse.training.loop.waveforms import PREPARE, Waveforms
 
 __all__ = [
     "AUGMENTS",
-    "BALANCES",
     "CHECKPOINT",
     "DEVICES",
     "EVENTS",
@@ -60,7 +58,6 @@ __all__ = [
     "fit",
     "fresh",
     "halve_onnx",
-    "inverse_weights",
     "labels",
     "lr_at",
     "predict",

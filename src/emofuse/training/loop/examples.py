@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.errors import ShapeError
 from emofuse.training.loop.prepare import Faces, Prepare
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Inputs(Protocol):
@@ -119,27 +112,3 @@ def _check_targets(name: str, targets: NDArray[np.float32]) -> None:
             f"examples: row {', '.join(map(str, row))} of {name} is no distribution over the classes (sum "
             f"{sums[row]:.3g}); rows are at least 0 and sum to 1, or to 0 where nobody has labelled."
         )
-
-
-def prefetched(load: Callable[[K], V], keys: Iterable[K], *, ahead: int) -> Generator[V, None, None]:
-    """`load` of each key in order, up to `ahead` of them early, in one background thread.
-
-    What `load` raises is raised here, at the place of its key.
-
-    >>> list(prefetched(lambda n: n * n, range(4), ahead=2))
-    [0, 1, 4, 9]
-    """
-    if ahead < 1:
-        yield from map(load, keys)
-        return
-    waiting: deque[Future[V]] = deque()
-    left = iter(keys)
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emofuse-read")
-    try:
-        waiting.extend(pool.submit(load, key) for key in islice(left, ahead))
-        while waiting:
-            value = waiting.popleft().result()
-            waiting.extend(pool.submit(load, key) for key in islice(left, 1))
-            yield value
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

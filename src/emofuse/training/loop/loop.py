@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emofuse.core.prefetch import prefetch
 from emofuse.errors import SettingsError
 from emofuse.metrics import MEASURES
 from emofuse.systems.training_settings import FitSettings, Machine, chosen
 from emofuse.training.loop.devices import autocast, device, keep_freed_memory
 from emofuse.training.loop.distributed import Team, team
-from emofuse.training.loop.examples import Data, prefetched
+from emofuse.training.loop.examples import Data
 from emofuse.training.loop.logs import EVENTS, HISTORY, Epoch, Events, Progress, Watch, write_history
 from emofuse.training.loop.loss import Targets, check_classes, cross_entropy, mix_shares, mixed, targets_of
 from emofuse.training.loop.optimisers import SCHEDULES, frozen_modules, lr_at, set_lr
@@ -199,7 +200,7 @@ class _Run:
             for own in self._own()
         ]
         train = self.data.train
-        return prefetched(lambda r: torch.from_numpy(train.batch(r)), rows, ahead=self.machine.ahead)
+        return prefetch((torch.from_numpy(train.batch(r)) for r in rows), self.machine.ahead)
 
     def _own(self) -> list[slice]:
         """The places in a step that this process takes, one slice for each batch."""

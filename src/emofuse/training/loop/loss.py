@@ -6,9 +6,7 @@ an example, or a step of one in sequence-to-sequence training; a row of zeros is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,42 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emofuse.core.class_weights import log_weights
+from emofuse.core.class_weights import RULES, Doubles
+from emofuse.core.registry import find
 from emofuse.errors import SettingsError
-from emofuse.systems.training_settings import Balance, FitSettings, chosen
+from emofuse.systems.training_settings import Balance, FitSettings
 from emofuse.training.loop.examples import Examples, labels
 
-Doubles = NDArray[np.float64]
 
-
-def inverse_weights(counts: NDArray[Any]) -> Doubles:
-    """Weight of each class: max(n) / n_c, as the authors train PANN; 1 for a class that does not occur.
-
-    >>> inverse_weights(np.array([80, 20, 0]))
-    array([1., 4., 1.])
-    """
-    return np.asarray(np.divide(counts.max(), counts, out=np.ones(len(counts)), where=counts > 0), np.float64)
-
-
-BALANCES: Mapping[str, Callable[[NDArray[Any], Balance], Doubles | None]] = MappingProxyType(
-    {
-        "equal": lambda counts, balance: None,
-        "log": lambda counts, balance: log_weights(counts, balance.mu),
-        "inverse": lambda counts, balance: inverse_weights(counts),
-    }
-)
-
-
-def class_weights(counts: NDArray[Any], balance: Balance) -> Doubles | None:
-    """Weights by the rule of a `Balance`, or None where all classes count the same.
+def balance_weights(counts: NDArray[Any], balance: Balance) -> Doubles | None:
+    """Class weights by a `Balance`, or None if all classes weigh the same.
 
     Args:
-        counts: rows of each class in the training part (sums of the targets).
+        counts: number of rows of each class in the training split (sums of the targets).
     Raises:
         SettingsError: an unknown rule, or weights that do not fit the classes.
     """
     if not balance.weights:
-        return chosen(BALANCES, balance.rule, "rule for class weights")(counts, balance)
+        weights = find(balance.rule, RULES, "fit: class weight rule")(counts, balance.mu)
+        return None if balance.rule == "equal" else weights
     weights = np.asarray(balance.weights, np.float64)
     if len(weights) != len(counts) or not (weights > 0).all():
         raise SettingsError(
@@ -86,7 +66,7 @@ def targets_of(examples: Examples, settings: FitSettings, *, polish: bool = Fals
     """Smoothed and weighted targets of all training examples; class weights come from the main targets."""
     main = tensor(examples.targets)
     counts = main.reshape(-1, examples.classes).sum(dim=0, dtype=torch.float64).numpy()
-    balance = class_weights(counts, settings.balance)
+    balance = balance_weights(counts, settings.balance)
     values = main
     if polish and examples.polish_targets is not None:
         values = tensor(examples.polish_targets)

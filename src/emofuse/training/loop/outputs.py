@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emofuse.core.prefetch import prefetch
 from emofuse.errors import ShapeError
 from emofuse.metrics import MEASURES, confusion
 from emofuse.systems.training_settings import Precision
 from emofuse.training.loop.devices import autocast
 from emofuse.training.loop.distributed import Team
-from emofuse.training.loop.examples import Examples, Inputs, labels, prefetched, read
+from emofuse.training.loop.examples import Examples, Inputs, labels, read
 from emofuse.training.loop.loss import cross_entropy, tensor
 from emofuse.training.loop.prepare import Faces, Prepare
 
@@ -77,7 +78,7 @@ def predict(
     logits: list[Tensor] = []
     embedded: list[Tensor] = []
     with torch.inference_mode():
-        for values in prefetched(lambda r: torch.from_numpy(read(inputs, r)), rows, ahead=2):
+        for values in prefetch((torch.from_numpy(read(inputs, r)) for r in rows), 2):
             prepared = prepare(values.to(where))
             with autocast(where, precision):
                 embedding, said = outputs(net(prepared))
