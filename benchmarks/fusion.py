@@ -210,7 +210,7 @@ CHILDREN: dict[str, Callable[[argparse.Namespace, Path], dict[str, float]]] = {
 def _made(frames: int) -> tuple[Any, NDArray[np.int64]]:
     """Scores of systems that agree with the truth more or less, all of them valid, every frame labelled."""
     from emofuse.core.labels import AFFWILD2
-    from emofuse.fusion import Stack
+    from emofuse.fusion import SystemScores
 
     rng = np.random.default_rng(0)
     truth = np.repeat(rng.choice(CLASSES, p=[0.4, 0.05, 0.05, 0.05, 0.2, 0.15, 0.1], size=frames // 50 + 1), 50)[
@@ -223,7 +223,7 @@ def _made(frames: int) -> tuple[Any, NDArray[np.int64]]:
         powers = np.exp(logits)
         values[m] = powers / powers.sum(axis=1, keepdims=True)
     names = ("vggface2-svm", "vggfer-kelm", "cnn1d-lstm", "pann")
-    return Stack(values, np.ones((SYSTEMS, frames), np.bool_), names, AFFWILD2), truth.astype(np.int64)
+    return SystemScores(values, np.ones((SYSTEMS, frames), np.bool_), names, AFFWILD2), truth.astype(np.int64)
 
 
 def _tables(kind: str, candidates: int) -> Tables:

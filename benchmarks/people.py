@@ -27,8 +27,8 @@ import numpy as np
 from emofuse import metrics
 from emofuse.core.time import Timeline
 from emofuse.core.types import Scores
-from emofuse.fusion.pool import LogPool, Pooled
-from emofuse.fusion.stack import Stack
+from emofuse.fusion.log_pool import LogPool, LogPoolFusion
+from emofuse.fusion.system_scores import SystemScores
 from emofuse.inference.prediction import EVERYBODY
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.audio import AudioReader
@@ -110,9 +110,9 @@ def read(folder: Path, predictor: Predictor) -> list[Clip]:
     return clips
 
 
-def fitted(clips: list[Clip]) -> Pooled:
+def fitted(clips: list[Clip]) -> LogPoolFusion:
     truth = np.concatenate([np.full(len(c.timeline), c.truth) for c in clips])
-    return LogPool().fit(Stack.of([c.said for c in clips]), truth, metrics.uar_of, np.random.default_rng(0))
+    return LogPool().fit(SystemScores.of([c.said for c in clips]), truth, metrics.uar_of, np.random.default_rng(0))
 
 
 def half_a_face(clip: Clip, number: int) -> Clip:
@@ -154,7 +154,7 @@ def in_babble(clips: list[Clip]) -> Callable[[np.ndarray, Clip], np.ndarray]:
     return mixed
 
 
-def fused_of(clips: list[Clip], fits: dict[str, Pooled]) -> list[Scores]:
+def fused_of(clips: list[Clip], fits: dict[str, LogPoolFusion]) -> list[Scores]:
     """What is said of each clip by the exponents of the other speakers."""
     return [fits[c.speaker](c.said) for c in clips]
 
@@ -175,7 +175,7 @@ def calibration_if_true(fused: list[Scores]) -> np.ndarray:
     )
 
 
-def draw(clips: list[Clip], fits: dict[str, Pooled], path: Path) -> None:
+def draw(clips: list[Clip], fits: dict[str, LogPoolFusion], path: Path) -> None:
     """How often rows are right, and how many there are, by their confidence: each part alone, and fused."""
     from matplotlib.figure import Figure
 
@@ -213,7 +213,7 @@ def counts(clips: list[Clip], guess: np.ndarray) -> np.ndarray:
     return metrics.confusion_of_each([c.truth for c in clips], np.maximum(guess, 0), classes=classes)
 
 
-def figures(clips: list[Clip], fits: dict[str, Pooled]) -> list[str]:
+def figures(clips: list[Clip], fits: dict[str, LogPoolFusion]) -> list[str]:
     said = fused_of(clips, fits)
     fused = counts(clips, np.array([best(s) for s in said]))
     alone = [counts(clips, np.array([best(c.said[k]) for c in clips])) for k in range(len(PARTS))]

@@ -12,7 +12,7 @@ from emofuse.core.parallel.jobs import Here
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Settings
 from emofuse.experiments.fuse_bundles import Request, fuse
-from emofuse.fusion.pool import Pooled
+from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.inference.predictor import predict
 from support.fused_bundles import cross_and_happy, find_squares, made
 
@@ -42,7 +42,7 @@ def made_of(*bundles: object, data: Path, out: Path, settings: Settings = SETTIN
 def test_a_bundle_comes_out_that_predicts_with_the_fitted_weights(both, people, tmp_path):
     bundle, result = made_of(both, data=people, out=tmp_path / "out", name="mine", version="3")
     assert (bundle.name, bundle.version, bundle.modalities) == ("mine", "3", ("face", "voice"))
-    assert isinstance(bundle.fusion.weights, Pooled)
+    assert isinstance(bundle.fusion.weights, LogPoolFusion)
     assert np.array_equal(bundle.fusion.weights.exponents, result.fitted["log-pool"].exponents)
     assert bundle.face.smoothing is not None
     found = predict(people.parent / "eve-happiness.mkv", bundle=tmp_path / "out")

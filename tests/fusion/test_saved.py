@@ -10,7 +10,7 @@ from safetensors.numpy import save as to_bytes
 from emofuse.errors import BundleError, SettingsError
 from emofuse.fusion import load, save
 from emofuse.fusion.saved import KIND, VERSION
-from emofuse.fusion.weighted import Weights
+from emofuse.fusion.weighted import WeightedFusion
 from support.fusion_scores import ABC
 
 TABLE = np.array([[0.25, 0.5, 1.0], [0.75, 0.5, 0.0]], np.float32)
@@ -25,14 +25,14 @@ ABOUT = {
 
 
 def test_weights_come_back_to_the_bit_with_all_names(tmp_path):
-    save(tmp_path / "deep" / "swf.safetensors", Weights("swf", ("face", "voice"), ABC, TABLE))
+    save(tmp_path / "deep" / "swf.safetensors", WeightedFusion("swf", ("face", "voice"), ABC, TABLE))
     loaded = load(tmp_path / "deep" / "swf.safetensors")
     assert (loaded.method, loaded.systems, loaded.label_set) == ("swf", ("face", "voice"), ABC)
     assert np.array_equal(loaded.arrays()["weights"], TABLE)
 
 
 def test_a_file_says_what_it_is(tmp_path):
-    save(tmp_path / "swf", Weights("swf", ("face", "voice"), ABC, TABLE))
+    save(tmp_path / "swf", WeightedFusion("swf", ("face", "voice"), ABC, TABLE))
     content = (tmp_path / "swf").read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert header["__metadata__"] == ABOUT

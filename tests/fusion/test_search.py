@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from emofuse import metrics
 from emofuse.errors import SettingsError
-from emofuse.fusion import METHODS, Stack, method
+from emofuse.fusion import METHODS, SystemScores, method
 from emofuse.fusion.search import DirichletSearch
 from support.fusion_scores import clips, seeds, stack
 
@@ -30,7 +30,7 @@ def fused_slowly(values, valid, weights):
     return np.array(fused)
 
 
-def slow_search(made: Stack, truth, draws: int, per_class: bool, seed: int):
+def slow_search(made: SystemScores, truth, draws: int, per_class: bool, seed: int):
     """Section 2.3 of the paper as written: random weights, the challenge measure of each, the first best kept."""
     rng = np.random.default_rng(seed)
     systems, frames, classes = made.values.shape
@@ -64,7 +64,7 @@ def test_fusion_of_given_scores_with_a_given_seed_equals_a_slow_loop_written_fro
     assert np.array_equal(found.table, slow_search(made, truth, 60, name == "mcwf", seed))
 
 
-def value_of(fitted, made: Stack, truth) -> float:
+def value_of(fitted, made: SystemScores, truth) -> float:
     fused = np.concatenate([fitted(clip).best() for clip in clips(made, 50)])
     kept = made.judged(truth)
     return float(metrics.cpm_of(metrics.confusion(truth[kept], fused[kept], classes=len(made.label_set))))
@@ -93,7 +93,7 @@ def test_refined_weights_are_never_worse_in_sample(seed, name, valid):
 
 def test_what_the_search_counts_is_what_the_fitted_fusion_gives():
     made, truth = stack(np.random.default_rng(3), systems=4, frames=300, classes=5, valid=0.8)
-    made = Stack.of(clips(made, 300))  # so that both start from the same bits
+    made = SystemScores.of(clips(made, 300))  # so that both start from the same bits
     seen = []
 
     def measure(counts):
@@ -111,7 +111,7 @@ def test_one_system_alone_is_fused_to_itself(name):
     made, truth = stack(np.random.default_rng(0), systems=1, frames=60, classes=3)
     fused = METHODS[name].fit(made, truth, metrics.cpm_of, np.random.default_rng(0))(clips(made, 60)[0])
     if name != "stacking":
-        assert np.array_equal(fused.values, Stack.of(clips(made, 60)).values[0])
+        assert np.array_equal(fused.values, SystemScores.of(clips(made, 60)).values[0])
     assert fused.valid.all()
 
 

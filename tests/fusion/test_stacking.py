@@ -8,8 +8,8 @@ import pytest
 from emofuse import metrics
 from emofuse.core.types import Scores
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.fusion import Stack
-from emofuse.fusion.stacking import Stacked, Stacking, log_ratios
+from emofuse.fusion import SystemScores
+from emofuse.fusion.stacking import StackedFusion, Stacking, log_ratios
 from emofuse.testing.fusion import Clip, clip, fit
 from support.fusion_scores import ABC, labels, scores
 
@@ -49,7 +49,7 @@ def test_it_works_with_one_class_and_with_two(present):
 
 
 def test_features_are_centred_and_zero_where_a_system_is_not_valid():
-    stack = Stack.of([[scores("face", [[1, 2, 0], [1, 1, 1]], [True, False]), scores("voice", [[1, 1, 1]] * 2)]])
+    stack = SystemScores.of([[scores("face", [[1, 2, 0], [1, 1, 1]], [True, False]), scores("voice", [[1, 1, 1]] * 2)]])
     features = log_ratios(stack).reshape(2, 2, 3)
     assert features.sum(axis=2) == pytest.approx(0, abs=1e-5)
     assert features[1, 0].tolist() == [0, 0, 0]
@@ -58,9 +58,9 @@ def test_features_are_centred_and_zero_where_a_system_is_not_valid():
 
 def test_where_a_system_is_silent_the_others_speak_with_its_norm():
     blocks = np.stack([3 * np.eye(3), np.eye(3)])
-    fitted = Stacked("stacking", ("face", "voice"), ABC, blocks, np.zeros(3))
+    fitted = StackedFusion("stacking", ("face", "voice"), ABC, blocks, np.zeros(3))
     said: list[Scores] = [scores("face", [[1, 2, 3]], [False]), scores("voice", [[1, 2, 3]])]
-    alone = Stacked("stacking", ("voice",), ABC, 4 * np.eye(3)[None], np.zeros(3))
+    alone = StackedFusion("stacking", ("voice",), ABC, 4 * np.eye(3)[None], np.zeros(3))
     assert fitted(said).values == pytest.approx(alone(said[1:]).values)
 
 
@@ -71,14 +71,14 @@ def test_how_much_rare_classes_win_follows_the_measure():
     given = [scores("face", np.stack([1 - lean, lean], axis=1), label_set=labels(2))]
     rare = {}
     for name in ("uar", "accuracy"):
-        fitted = Stacking().fit(Stack.of([given]), truth, metrics.MEASURES[name], np.random.default_rng(0))
+        fitted = Stacking().fit(SystemScores.of([given]), truth, metrics.MEASURES[name], np.random.default_rng(0))
         rare[name] = (fitted(given).best() == 1).mean()
     assert rare["uar"] > 2 * rare["accuracy"]
 
 
 def test_arrays_of_other_shape_are_refused():
     with pytest.raises(ShapeError, match=r"coefficient of stacking: float64 .1, 2, 3., not finite float64 .1, 3, 3."):
-        Stacked("stacking", ("face",), ABC, np.zeros((1, 2, 3)), np.zeros(3))
+        StackedFusion("stacking", ("face",), ABC, np.zeros((1, 2, 3)), np.zeros(3))
 
 
 def test_strength_must_be_above_0():

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emofuse.errors import LabelError, ShapeError
-from emofuse.fusion.weighted import Weights, fuse, renormalised
+from emofuse.fusion.weighted import WeightedFusion, fuse, renormalised
 from support.fusion_scores import ABC, clips, labels, scores, seeds, stack, tables
 
 HALVES = np.full((2, 3), 0.5, np.float32)
 
 
 def test_equal_weights_of_two_systems_are_their_mean():
-    fused = Weights("mean", ("face", "voice"), ABC, HALVES)(
+    fused = WeightedFusion("mean", ("face", "voice"), ABC, HALVES)(
         [scores("face", [[1, 0, 0]]), scores("voice", [[0, 0.5, 0.5]])]
     )
     assert fused.values.tolist() == [[0.5, 0.25, 0.25]]
@@ -21,7 +21,7 @@ def test_equal_weights_of_two_systems_are_their_mean():
 
 
 def test_a_system_that_is_not_valid_drops_out_and_the_other_counts_in_full():
-    fused = Weights("mean", ("face", "voice"), ABC, HALVES)(
+    fused = WeightedFusion("mean", ("face", "voice"), ABC, HALVES)(
         [scores("face", [[1, 0, 0]] * 3, [True, False, False]), scores("voice", [[0, 1, 0]] * 3, [True, True, False])]
     )
     assert fused.values.tolist() == [[0.5, 0.5, 0], [0, 1, 0], [0, 0, 0]]
@@ -56,7 +56,7 @@ def test_mcwf_probabilities_sum_to_one_and_keep_the_best_class(seed):
     rng = np.random.default_rng(seed)
     made, _ = stack(rng, systems=3, frames=30, classes=4, valid=0.7)
     table = rng.dirichlet(np.ones(3), size=4).T.astype(np.float32)
-    fused = Weights("mcwf", made.systems, made.label_set, table)(clips(made, 30)[0])
+    fused = WeightedFusion("mcwf", made.systems, made.label_set, table)(clips(made, 30)[0])
     shares = fused.probabilities()
     assert shares[fused.valid].sum(axis=1) == pytest.approx(1, abs=1e-6)
     top = fused.values[np.arange(30), shares.argmax(axis=1)]
@@ -65,13 +65,15 @@ def test_mcwf_probabilities_sum_to_one_and_keep_the_best_class(seed):
 
 def test_mcwf_scores_stay_raw():
     table = np.array([[1, 0, 0], [0, 1, 1]], np.float32)
-    fused = Weights("mcwf", ("face", "voice"), ABC, table)([scores("face", [[1, 0, 0]]), scores("voice", [[0, 1, 0]])])
+    fused = WeightedFusion("mcwf", ("face", "voice"), ABC, table)(
+        [scores("face", [[1, 0, 0]]), scores("voice", [[0, 1, 0]])]
+    )
     assert fused.values.tolist() == [[1, 1, 0]]
 
 
 def test_the_order_of_the_scores_does_not_matter():
     table = np.array([[0.9] * 3, [0.1] * 3], np.float32)
-    fusion = Weights("swf", ("face", "voice"), ABC, table)
+    fusion = WeightedFusion("swf", ("face", "voice"), ABC, table)
     face, voice = scores("face", [[1, 0, 0]]), scores("voice", [[0, 1, 0]])
     assert fusion([face, voice]).values.tolist() == fusion([voice, face]).values.tolist()
 
@@ -79,20 +81,20 @@ def test_the_order_of_the_scores_does_not_matter():
 def test_a_stack_fuses_like_its_clips():
     made, _ = stack(np.random.default_rng(0), systems=3, frames=40, classes=3, valid=0.7)
     table = np.random.default_rng(1).dirichlet(np.ones(3), size=3).T.astype(np.float32)
-    fusion = Weights("mcwf", made.systems, made.label_set, table)
+    fusion = WeightedFusion("mcwf", made.systems, made.label_set, table)
     # Scores of a clip are normalised once more, which moves them by a rounding.
     parts = [fusion(clip).values for clip in clips(made, 10)]
     assert np.concatenate(parts) == pytest.approx(fuse(made, table), abs=1e-6)
 
 
 def test_missing_and_unknown_systems_are_refused_by_name():
-    fusion = Weights("swf", ("face", "voice"), ABC, HALVES)
+    fusion = WeightedFusion("swf", ("face", "voice"), ABC, HALVES)
     with pytest.raises(ShapeError, match="systems face, expected face, voice; give the scores of each of these"):
         fusion([scores("face", [[1, 0, 0]])])
 
 
 def test_other_labels_are_refused():
-    fusion = Weights("swf", ("face",), labels(3), np.ones((1, 3), np.float32))
+    fusion = WeightedFusion("swf", ("face",), labels(3), np.ones((1, 3), np.float32))
     with pytest.raises(LabelError, match="labels of 'face' are a, b, c, not class 0"):
         fusion([scores("face", [[1, 0, 0]])])
 
@@ -108,4 +110,4 @@ def test_other_labels_are_refused():
 )
 def test_a_table_that_is_no_weights_is_refused(table, message):
     with pytest.raises(ShapeError, match=message):
-        Weights("swf", ("face", "voice"), ABC, table)
+        WeightedFusion("swf", ("face", "voice"), ABC, table)

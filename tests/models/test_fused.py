@@ -17,8 +17,8 @@ from emofuse.core.labels import AFFWILD2
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
 from emofuse.errors import BundleError, OutputError, SettingsError
-from emofuse.fusion.pool import Pooled
-from emofuse.fusion.stacking import Stacked
+from emofuse.fusion.log_pool import LogPoolFusion
+from emofuse.fusion.stacking import StackedFusion
 from emofuse.models import bundle as bundles
 from emofuse.models.bundle import load, shipped
 from emofuse.models.face import FaceJudge, FaceScorer
@@ -79,7 +79,7 @@ def test_another_weight_is_another_identity(folder):
 def test_a_pool_is_written_and_loaded_like_weights(folder):
     before = load(folder)
     weights = before.fusion.weights
-    pool = Pooled("log-pool", weights.systems, AFFWILD2, weights.table.astype(np.float64))
+    pool = LogPoolFusion("log-pool", weights.systems, AFFWILD2, weights.table.astype(np.float64))
     again = write_fused(folder, Fused("both", "1", FusionPart(pool), before.face, before.voice), card=before.card)
     assert np.array_equal(again.fusion.weights.exponents, pool.exponents)
     assert again.identity != before.identity
@@ -152,7 +152,7 @@ def test_a_calibration_of_parts_that_are_not_fused_is_refused(folder):
 
 def test_a_fusion_without_weights_of_parts_is_refused(folder):
     blocks = np.stack([np.eye(7)] * 3)
-    fusion.save(folder / "fusion.safetensors", Stacked("stacking", tuple(ALL), AFFWILD2, blocks, np.zeros(7)))
+    fusion.save(folder / "fusion.safetensors", StackedFusion("stacking", tuple(ALL), AFFWILD2, blocks, np.zeros(7)))
     with pytest.raises(BundleError, match="the fusion stacking has no weights of parts"):
         load(edited(folder, lambda _: None))
 

@@ -10,15 +10,15 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline
 from emofuse.core.types import Scores
 from emofuse.errors import ShapeError
-from emofuse.fusion.pool import Pooled
-from emofuse.fusion.weighted import Weights
+from emofuse.fusion.log_pool import LogPoolFusion
+from emofuse.fusion.weighted import WeightedFusion
 from emofuse.models.fusion import FusionPart, logarithms
 
 LABELS = LabelSet(("calm", "cross"))
 
 
-def weights(*names: str, rows: list[list[float]]) -> Weights:
-    return Weights("mcwf", names, LABELS, np.array(rows, np.float32))
+def weights(*names: str, rows: list[list[float]]) -> WeightedFusion:
+    return WeightedFusion("mcwf", names, LABELS, np.array(rows, np.float32))
 
 
 SWF = FusionPart(weights("face", "voice", rows=[[0.6, 0.6], [0.4, 0.4]]))
@@ -57,7 +57,7 @@ def test_the_voice_is_shared_by_those_in_the_picture():
 
 
 def test_in_a_pool_the_voice_speaks_the_more_softly_the_more_there_are_and_alone_it_is_not_amplified():
-    pool = FusionPart(Pooled("log-pool", ("face", "voice"), LABELS, np.array([[1.0, 1.0], [0.5, 0.5]])))
+    pool = FusionPart(LogPoolFusion("log-pool", ("face", "voice"), LABELS, np.array([[1.0, 1.0], [0.5, 0.5]])))
     found = fused(pool, visible=[1, 2, 0], face=said(0.5, 0.5, None), voice=said(0.8, 0.8, 0.8))
     odds = [4**0.5, 4**0.25, 4**0.5]  # a face that finds both alike changes nothing
     assert found.values[:, 0] == pytest.approx([o / (1 + o) for o in odds])

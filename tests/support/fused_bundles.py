@@ -18,7 +18,7 @@ from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
 from emofuse.faces.crop import BoxCrop
 from emofuse.faces.detector import Face
-from emofuse.fusion.weighted import Weights
+from emofuse.fusion.weighted import WeightedFusion
 from emofuse.heads import KernelELM
 from emofuse.heads import save as save_head
 from emofuse.inference.predictor import Options, Predictor
@@ -101,7 +101,7 @@ def made(
     if "voice" in parts:
         windows = Windowing(RATE, ticks(2), ticks(1), least_voice=ticks(0.3))
         voice = VoicePart(net(folder / "parts" / "v.onnx", (8_000,), HEARD), windows, even, activity="energy")
-    weights = Weights("mcwf", tuple(parts), AFFWILD2, table(*parts.values()))
+    weights = WeightedFusion("mcwf", tuple(parts), AFFWILD2, table(*parts.values()))
     fused = Fused("both", "1", FusionPart(weights, dict(calibrations or {})), face, voice)
     write_fused(folder / "bundle", fused, card=CARD)
     return folder / "bundle"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints, Timeline
 from emofuse.core.types import Scores
-from emofuse.fusion import Stack
+from emofuse.fusion import SystemScores
 
 ABC = LabelSet(("a", "b", "c"))
 
@@ -30,17 +30,17 @@ def labels(n: int) -> LabelSet:
 
 def stack(
     rng: np.random.Generator, *, systems: int, frames: int, classes: int, valid: float = 1.0
-) -> tuple[Stack, Ints]:
+) -> tuple[SystemScores, Ints]:
     """Probabilities, some of them equal so that ties occur, and a truth with some frames unlabelled."""
     values = rng.integers(0, 5, (systems, frames, classes)).astype(np.float64) + 1e-3
     flags = rng.random((systems, frames)) < valid
     truth = rng.integers(-1, classes, frames)
     truth[0], flags[0, 0] = 0, True
     values = np.where(flags[..., None], values / values.sum(axis=2, keepdims=True), 0).astype(np.float32)
-    return Stack(values, flags, tuple(f"system {m}" for m in range(systems)), labels(classes)), truth
+    return SystemScores(values, flags, tuple(f"system {m}" for m in range(systems)), labels(classes)), truth
 
 
-def clips(made: Stack, frames: int) -> list[list[Scores]]:
+def clips(made: SystemScores, frames: int) -> list[list[Scores]]:
     """The stack cut into clips of so many frames."""
     cuts = [slice(n, n + frames) for n in range(0, len(made), frames)]
     return [

@@ -9,7 +9,7 @@ from emofuse.core.types import Scores
 from emofuse.fusion import METHODS
 from emofuse.fusion.refine import Refinement
 from emofuse.fusion.search import DirichletSearch
-from emofuse.fusion.weighted import Mean, Weights
+from emofuse.fusion.weighted import Mean, WeightedFusion
 from emofuse.testing import check_fusion
 
 
@@ -26,21 +26,21 @@ def test_every_registered_method_keeps_the_contract(name):
 class Unseeded(Mean):
     def fit(self, scores, truth, measure, rng):
         table = np.random.default_rng().dirichlet(np.ones(len(scores.systems)), size=len(scores.label_set)).T
-        return Weights(self.name, scores.systems, scores.label_set, table.astype(np.float32))
+        return WeightedFusion(self.name, scores.systems, scores.label_set, table.astype(np.float32))
 
 
-class Shortened(Weights):
+class Shortened(WeightedFusion):
     def __call__(self, scores):
         fused = super().__call__(scores)
         return Scores(fused.values[1:], fused.timeline[1:], fused.label_set, fused.valid[1:], fused.system)
 
 
-class ByPosition(Weights):
+class ByPosition(WeightedFusion):
     def __call__(self, scores):
         return super().__call__([replace(s, system=name) for s, name in zip(scores, self.systems, strict=True)])
 
 
-class AllOrNothing(Weights):
+class AllOrNothing(WeightedFusion):
     def __call__(self, scores):
         fused = super().__call__(scores)
         return replace(fused, valid=np.all([s.valid for s in scores], axis=0))
@@ -48,7 +48,7 @@ class AllOrNothing(Weights):
 
 @dataclass(frozen=True)
 class Fits(Mean):
-    made: type[Weights] = Weights
+    made: type[WeightedFusion] = WeightedFusion
 
     def fit(self, scores, truth, measure, rng):
         shares = np.arange(1, len(scores.systems) + 1, dtype=np.float32)

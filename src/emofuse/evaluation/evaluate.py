@@ -20,8 +20,8 @@ from emofuse.core.types import Annotation, Clip, Scores
 from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.sources import Source
-from emofuse.fusion.heldout import cross_fit, groups
-from emofuse.fusion.stack import Stack
+from emofuse.fusion.cross_fitting import cross_fit, groups
+from emofuse.fusion.system_scores import SystemScores
 from emofuse.metrics import MEASURES, Estimate, Measure
 
 _NAMED = 3  # so many missing clips are named
@@ -83,7 +83,7 @@ class Evaluation:
     frames: int
     rows: list[Row]
     notes: list[str]
-    fitted: Mapping[str, fusion.Fitted] = field(default_factory=dict)
+    fitted: Mapping[str, fusion.FittedFusion] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; figures that do not exist are None."""
@@ -243,11 +243,11 @@ def video_of(clip: Clip) -> str:
 
 def fuse_cases(
     name: str, cases: Sequence[Case], apart: Ints, measure: Measure, settings: Settings
-) -> tuple[fusion.Fitted, list[Scores], list[Scores]]:
+) -> tuple[fusion.FittedFusion, list[Scores], list[Scores]]:
     """The fit on all clips, what it says of them, and what fits on the other folds say of each."""
     method = fusion.method(name)
     clips, truths = [c.scores for c in cases], [c.truth.labels for c in cases]
-    fitted = method.fit(Stack.of(clips), np.concatenate(truths), measure, np.random.default_rng(settings.seed))
+    fitted = method.fit(SystemScores.of(clips), np.concatenate(truths), measure, np.random.default_rng(settings.seed))
     held_out = cross_fit(method, clips, truths, apart, measure, count=settings.folds, seed=settings.seed)
     return fitted, [fitted(scores) for scores in clips], held_out
 

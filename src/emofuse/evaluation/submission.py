@@ -14,7 +14,7 @@ from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import decided
 from emofuse.evaluation.sources import Source
 from emofuse.evaluation.submission_formats import Edition, Row, Verdict, check_submission, write_submission
-from emofuse.fusion import Fitted
+from emofuse.fusion import FittedFusion
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def submit(
     *,
     edition: Edition,
     split: str = "test",
-    fitted: Fitted | None = None,
+    fitted: FittedFusion | None = None,
     sample: Sequence[Row] | None = None,
 ) -> Submitted:
     """Write the classes of one system, or of the fusion of several, for every frame of a part.
@@ -65,7 +65,7 @@ def submit(
     return Submitted(len(labels), sum(map(len, labels.values())), filled, notes + verdict.notes)
 
 
-def _scores(data: DataSet, sources: Sequence[Source], clip: Clip, fitted: Fitted | None) -> Scores:
+def _scores(data: DataSet, sources: Sequence[Source], clip: Clip, fitted: FittedFusion | None) -> Scores:
     frames = data.timeline(clip)
     found = []
     for source in sources:

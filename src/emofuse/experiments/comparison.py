@@ -14,8 +14,8 @@ from emofuse.core.types import Scores
 from emofuse.datasets.dataset import DataSet
 from emofuse.evaluation.evaluate import Case, Settings, cases_of, confusions, fuse_cases, number, video_of
 from emofuse.evaluation.sources import Source
-from emofuse.fusion import Fitted
-from emofuse.fusion.heldout import groups
+from emofuse.fusion import FittedFusion
+from emofuse.fusion.cross_fitting import groups
 from emofuse.metrics import MEASURES
 from emofuse.systems.paper import TableRow
 
@@ -28,7 +28,7 @@ class Compared:
     """
 
     rows: Mapping[str, Mapping[str, Any]]
-    fitted: Mapping[str, Fitted]
+    fitted: Mapping[str, FittedFusion]
     about: Mapping[str, Any]
     notes: Sequence[str]
 
@@ -46,7 +46,7 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
     cases = cases_of(data, [sources[n] for n in names], settings, notes)
     place = places(cases)
     counts = {n: counted(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(names)}
-    figures, fitted = dict[str, Mapping[str, Any]](), dict[str, Fitted]()
+    figures, fitted = dict[str, Mapping[str, Any]](), dict[str, FittedFusion]()
     for row in rows:
         if not row.method:
             figures[row.name] = _figures(counts[row.parts[0]], data, settings) | _nothing_fused()
@@ -125,7 +125,7 @@ def _nothing_fused() -> dict[str, Any]:
     return {"cross_fitted": None, "gain": None, "weights": None}
 
 
-def _weights(fitted: Fitted, classes: int) -> list[list[float]]:
+def _weights(fitted: FittedFusion, classes: int) -> list[list[float]]:
     """A weight for each system and class, whatever the method keeps."""
     table = np.asarray(fitted.arrays()["weights"], np.float64).reshape(len(fitted.systems), -1)
     rounded: list[list[float]] = np.round(np.broadcast_to(table, (len(table), classes)), 4).tolist()

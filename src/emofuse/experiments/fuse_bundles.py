@@ -22,8 +22,8 @@ from emofuse.datasets.dataset import DataSet, open_data
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Evaluation, Settings, evaluate, rounded
 from emofuse.evaluation.sources import TableFolder
-from emofuse.fusion.pool import Pooled
-from emofuse.fusion.weighted import Weights
+from emofuse.fusion.log_pool import LogPoolFusion
+from emofuse.fusion.weighted import WeightedFusion
 from emofuse.inference import batch
 from emofuse.inference.predictor import Options
 from emofuse.models.bundle import Bundle, load
@@ -84,7 +84,7 @@ def fuse(request: Request, *, on: Where, note: Callable[[str], None], progress: 
     sources = [TableFolder(m, folder, tables, modality=m) for m in draft.modalities]
     result = evaluate(data, sources, request.settings)
     weights = result.fitted[method]
-    if not isinstance(weights, Weights | Pooled):
+    if not isinstance(weights, WeightedFusion | LogPoolFusion):
         raise SettingsError(f"--method {method}: has no weights for each part; choose log-pool, mcwf, swf or mean.")
     definition = {"draft": draft.identity, "data": data.name, "settings": asdict(request.settings)}
     fused = Fused(
@@ -136,8 +136,8 @@ def _halved(net: Path, folder: Path) -> Path:
     return folder / net.name
 
 
-def _even(parts: tuple[str, ...], labels: LabelSet) -> Pooled:
-    return Pooled("log-pool", parts, labels, np.full((len(parts), len(labels)), 1 / len(parts)))
+def _even(parts: tuple[str, ...], labels: LabelSet) -> LogPoolFusion:
+    return LogPoolFusion("log-pool", parts, labels, np.full((len(parts), len(labels)), 1 / len(parts)))
 
 
 def _predict(

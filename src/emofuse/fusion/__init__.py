@@ -5,18 +5,18 @@
 """
 
 from emofuse.fusion.candidates import confusions
-from emofuse.fusion.contract import Fitted, Measure, Method
-from emofuse.fusion.heldout import cross_fit, folds, groups
+from emofuse.fusion.contract import FittedFusion, FusionMethod, Measure
+from emofuse.fusion.cross_fitting import cross_fit, folds, groups
 from emofuse.fusion.registry import METHODS, method
 from emofuse.fusion.saved import load, save
-from emofuse.fusion.stack import Stack
+from emofuse.fusion.system_scores import SystemScores
 
 __all__ = [
     "METHODS",
-    "Fitted",
+    "FittedFusion",
     "Measure",
-    "Method",
-    "Stack",
+    "FusionMethod",
+    "SystemScores",
     "confusions",
     "cross_fit",
     "folds",

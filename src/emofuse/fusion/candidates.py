@@ -18,7 +18,7 @@ import numpy as np
 from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats
 from emofuse.errors import ShapeError
-from emofuse.fusion.stack import Stack
+from emofuse.fusion.system_scores import SystemScores
 from emofuse.fusion.weighted import renormalised
 
 # Products of a search below which NumPy is done before numba is loaded.
@@ -43,7 +43,7 @@ class SortedFrames:
     validity: Bools
 
     @classmethod
-    def of(cls, stack: Stack, truth: Ints) -> SortedFrames:
+    def of(cls, stack: SystemScores, truth: Ints) -> SortedFrames:
         """The frames of a stack that have a label and at least one valid system.
 
         Raises:
@@ -103,14 +103,14 @@ Engine = Callable[[SortedFrames, Floats], Ints]
 """Frames and weights float32 [patterns, candidates, systems, classes] -> counts int64 [candidates, ...]."""
 
 
-def confusions(stack: Stack, truth: Ints, tables: Floats, *, engine: Engine | None = None) -> Ints:
+def confusions(stack: SystemScores, truth: Ints, tables: Floats, *, engine: Engine | None = None) -> Ints:
     """Confusion counts int64 [candidates, classes, classes] of fusing a stack with each weight table.
 
     Frames without a label, or without a valid system, are left out. Errors as in `SortedFrames`.
 
     >>> from emofuse.core.labels import LabelSet
     >>> values = np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.6, 0.4], [0.0, 1.0]]], np.float32)
-    >>> stack = Stack(values, np.ones((2, 2), bool), ("face", "voice"), LabelSet(("calm", "angry")))
+    >>> stack = SystemScores(values, np.ones((2, 2), bool), ("face", "voice"), LabelSet(("calm", "angry")))
     >>> tables = np.array([[[1, 1], [0, 0]], [[0.5, 0.5], [0.5, 0.5]]], np.float32)
     >>> confusions(stack, np.array([0, 1]), tables).tolist()
     [[[1, 0], [1, 0]], [[1, 0], [0, 1]]]

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints
 from emofuse.core.types import Scores
-from emofuse.fusion.stack import Stack
+from emofuse.fusion.system_scores import SystemScores
 
 Measure = Callable[[NDArray[Any]], NDArray[np.float64]]
 """Confusion counts int64 [..., classes, classes] (row truth, column guess) -> float64 [...], more is better."""
 
 
-class Fitted(Protocol):
+class FittedFusion(Protocol):
     """A fusion with its weights: the scores of every system in, fused scores out."""
 
     @property
@@ -48,17 +48,17 @@ class Fitted(Protocol):
         """
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that was fitted, by name; `Method.restore` takes it back."""
+        """Everything that was fitted, by name; `FusionMethod.restore` takes it back."""
 
 
-class Method(Protocol):
+class FusionMethod(Protocol):
     """A way to fuse, with its settings; one file here, or a package that names it under `emofuse.fusion`."""
 
     @property
     def name(self) -> str:
         """The name that it is registered, saved and reported under."""
 
-    def fit(self, scores: Stack, truth: Ints, measure: Measure, rng: np.random.Generator) -> Fitted:
+    def fit(self, scores: SystemScores, truth: Ints, measure: Measure, rng: np.random.Generator) -> FittedFusion:
         """Weights for these systems, the same ones whenever `rng` has the same seed.
 
         Args:
@@ -68,7 +68,9 @@ class Method(Protocol):
             ShapeError: the truth does not fit, or there is no frame with both a label and a score.
         """
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet) -> Fitted:
+    def restore(
+        self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
+    ) -> FittedFusion:
         """What `fit` gave, from its `arrays`.
 
         Raises:

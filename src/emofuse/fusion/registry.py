@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
-from emofuse.fusion.contract import Method
-from emofuse.fusion.pool import LogPool
+from emofuse.fusion.contract import FusionMethod
+from emofuse.fusion.log_pool import LogPool
 from emofuse.fusion.refine import Refinement
 from emofuse.fusion.search import DirichletSearch
 from emofuse.fusion.stacking import Stacking
@@ -17,7 +17,7 @@ from emofuse.fusion.weighted import Mean
 
 GROUP = "emofuse.fusion"
 
-METHODS: Mapping[str, Method] = MappingProxyType(
+METHODS: Mapping[str, FusionMethod] = MappingProxyType(
     {
         m.name: m
         for m in (
@@ -33,10 +33,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 )
 
 
-def method(name: str) -> Method:
+def method(name: str) -> FusionMethod:
     """A fusion method by its name.
 
-    Another package adds one as an entry point of the group `emofuse.fusion` that names a `Method`, and holds it to
+    Another package adds one as an entry point of the group `emofuse.fusion` that is a `FusionMethod`, and holds it to
     `emofuse.testing.check_fusion`.
 
     Raises:
@@ -52,7 +52,7 @@ def method(name: str) -> Method:
         known = [*METHODS, *sorted(others.names)]
         raise SettingsError(f"fusion {name!r}: unknown{nearest(name, known)}; choose {', '.join(known)}.")
     try:
-        found: Method = others[name].load()
+        found: FusionMethod = others[name].load()
     except (ImportError, AttributeError) as error:
         raise SettingsError(
             f"fusion {name!r}: {others[name].value} does not load ({error}); install its package again."

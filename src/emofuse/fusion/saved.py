@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from emofuse.core.files import array_bytes, write_bytes
 from emofuse.core.labels import LabelSet
 from emofuse.errors import BundleError, LabelError, ShapeError
-from emofuse.fusion.contract import Fitted, Method
+from emofuse.fusion.contract import FittedFusion, FusionMethod
 from emofuse.fusion.registry import method as by_name
 
 KIND, VERSION = "emofuse fusion", "1"
 
 
-def save(path: str | Path, fitted: Fitted) -> None:
+def save(path: str | Path, fitted: FittedFusion) -> None:
     """Write a fitted fusion, whole or not at all.
 
     Raises:
@@ -36,7 +36,7 @@ def save(path: str | Path, fitted: Fitted) -> None:
     write_bytes(path, array_bytes(arrays, about))
 
 
-def load(path: str | Path, *, method: Callable[[str], Method] = by_name) -> Fitted:
+def load(path: str | Path, *, method: Callable[[str], FusionMethod] = by_name) -> FittedFusion:
     """Read a fitted fusion; it fuses to the same bits as the one that was saved.
 
     Args:

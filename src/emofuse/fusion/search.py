@@ -15,8 +15,8 @@ from emofuse.errors import SettingsError
 from emofuse.fusion.candidates import SortedFrames
 from emofuse.fusion.contract import Measure
 from emofuse.fusion.refine import Refinement
-from emofuse.fusion.stack import Stack
-from emofuse.fusion.weighted import Weights
+from emofuse.fusion.system_scores import SystemScores
+from emofuse.fusion.weighted import WeightedFusion
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class DirichletSearch:
         if self.draws < 1 or not self.alpha > 0:
             raise SettingsError(f"{self.name}: {self.draws} draws with alpha {self.alpha}; both must be above 0.")
 
-    def fit(self, scores: Stack, truth: Ints, measure: Measure, rng: np.random.Generator) -> Weights:
-        """The best weights; errors as in `emofuse.fusion.contract.Method`.
+    def fit(self, scores: SystemScores, truth: Ints, measure: Measure, rng: np.random.Generator) -> WeightedFusion:
+        """The best weights; errors as in `emofuse.fusion.contract.FusionMethod`.
 
         >>> from emofuse.core.labels import LabelSet
         >>> right, wrong = [[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]
         >>> values = np.array([right, wrong], np.float32)
-        >>> stack = Stack(values, np.ones((2, 2), bool), ("good", "bad"), LabelSet(("calm", "angry")))
+        >>> stack = SystemScores(values, np.ones((2, 2), bool), ("good", "bad"), LabelSet(("calm", "angry")))
         >>> def accuracy(counts):
         ...     return np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
         >>> found = DirichletSearch("swf", per_class=False).fit(
@@ -72,11 +72,13 @@ class DirichletSearch:
         best = shares[values.argmax()]
         if self.refinement:
             best = self.refinement.improve(best, float(values.max()), worth, rng)
-        return Weights(self.name, scores.systems, scores.label_set, _tables(best[None], classes)[0])
+        return WeightedFusion(self.name, scores.systems, scores.label_set, _tables(best[None], classes)[0])
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet) -> Weights:
-        """As in `emofuse.fusion.contract.Method`."""
-        return Weights.restore(self.name, arrays, systems, label_set)
+    def restore(
+        self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
+    ) -> WeightedFusion:
+        """As in `emofuse.fusion.contract.FusionMethod`."""
+        return WeightedFusion.restore(self.name, arrays, systems, label_set)
 
 
 def _tables(shares: NDArray[np.float64], classes: int) -> NDArray[np.float32]:

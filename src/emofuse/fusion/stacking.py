@@ -20,14 +20,14 @@ from emofuse.core.time import Ints
 from emofuse.core.types import Floats, Scores
 from emofuse.errors import SettingsError, ShapeError
 from emofuse.fusion.contract import Measure
-from emofuse.fusion.stack import Stack, bind
+from emofuse.fusion.system_scores import SystemScores, bind
 
 _LEAST = 1e-6
 _MOST_STEPS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Stacked:
+class StackedFusion:
     """A fitted stacked fusion: softmax(sum over systems of features @ coefficient + intercept).
 
     coefficient: float64 [systems, classes in, classes out]; intercept: float64 [classes]. Where a system is not valid
@@ -58,7 +58,7 @@ class Stacked:
             object.__setattr__(self, name, array)
 
     def __call__(self, scores: Sequence[Scores]) -> Scores:
-        """Fused probabilities of one clip; see `emofuse.fusion.contract.Fitted`."""
+        """Fused probabilities of one clip; see `emofuse.fusion.contract.FittedFusion`."""
         stack = bind(scores, self.systems, self.label_set)
         values = np.zeros(stack.values.shape[1:], np.float32)
         features, (validity, pattern) = log_ratios(stack), stack.patterns()
@@ -104,8 +104,8 @@ class Stacking:
         if not self.strength > 0 or self.shifts < 1:
             raise SettingsError(f"{self.name}: strength {self.strength}, {self.shifts} shifts; both must be above 0.")
 
-    def fit(self, scores: Stack, truth: Ints, measure: Measure, rng: np.random.Generator) -> Stacked:
-        """The regression, which takes no chance; errors as in `emofuse.fusion.contract.Method`."""
+    def fit(self, scores: SystemScores, truth: Ints, measure: Measure, rng: np.random.Generator) -> StackedFusion:
+        """The regression, which takes no chance; errors as in `emofuse.fusion.contract.FusionMethod`."""
         kept = scores.judged(truth)
         features, truth = log_ratios(scores)[kept], np.asarray(truth)[kept]
         occurs = np.bincount(truth, minlength=len(scores.label_set))
@@ -121,14 +121,16 @@ class Stacking:
             if value > highest:
                 best, highest = float(shift), value
         blocks = coefficient.reshape(len(scores.systems), len(occurs), len(occurs))
-        return Stacked(self.name, scores.systems, scores.label_set, blocks, intercept + best * often)
+        return StackedFusion(self.name, scores.systems, scores.label_set, blocks, intercept + best * often)
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet) -> Stacked:
-        """As in `emofuse.fusion.contract.Method`."""
+    def restore(
+        self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
+    ) -> StackedFusion:
+        """As in `emofuse.fusion.contract.FusionMethod`."""
         for name in ("coefficient", "intercept"):
             if name not in arrays:
                 raise ShapeError(f"{self.name}: no array {name!r} among {', '.join(arrays) or 'none'}.")
-        return Stacked(self.name, systems, label_set, arrays["coefficient"], arrays["intercept"])
+        return StackedFusion(self.name, systems, label_set, arrays["coefficient"], arrays["intercept"])
 
     def _regression(self, features: Floats, truth: Ints, occurs: Ints) -> tuple[NDArray[np.float64], ...]:
         """Coefficients float64 [features, classes] and intercept float64 [classes]; absent classes come last."""
@@ -158,7 +160,7 @@ class Stacking:
         return coefficient, intercept
 
 
-def log_ratios(stack: Stack) -> Floats:
+def log_ratios(stack: SystemScores) -> Floats:
     """Features float32 [frames, systems * classes]: centred log ratios, zeros where a system is not valid."""
     logs = np.log(np.maximum(stack.values, np.float32(_LEAST)))
     logs -= logs.mean(axis=2, keepdims=True)

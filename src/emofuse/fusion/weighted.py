@@ -21,7 +21,7 @@ from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats, Scores
 from emofuse.errors import ShapeError
 from emofuse.fusion.contract import Measure
-from emofuse.fusion.stack import Stack, bind
+from emofuse.fusion.system_scores import SystemScores, bind
 
 NEGLIGIBLE = 1e-6  # below this total, weights do not say which of the valid systems to trust
 
@@ -52,7 +52,7 @@ def renormalised(tables: Floats, valid: Bools) -> Floats:
     return np.where(enough, kept / np.where(enough, total, 1), equal).astype(np.float32)
 
 
-def fuse(stack: Stack, table: Floats) -> Floats:
+def fuse(stack: SystemScores, table: Floats) -> Floats:
     """Weighted sum over the systems, float32 [frames, classes]; zeros where no system is valid."""
     fused = np.zeros(stack.values.shape[1:], np.float32)
     validity, pattern = stack.patterns()
@@ -67,7 +67,7 @@ def fuse(stack: Stack, table: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class WeightedFusion:
     """A fitted weighted fusion.
 
     table: float32 [systems, classes], not negative, the weights of each class summing to one.
@@ -78,7 +78,8 @@ class Weights:
     >>> from emofuse.core.time import Timeline
     >>> def say(system, *row):
     ...     return Scores(np.array([row]), Timeline.steps(1, end=1), LabelSet(("a", "b")), np.array([True]), system)
-    >>> fused = Weights("swf", ("face", "voice"), LabelSet(("a", "b")), np.array([[0.75] * 2, [0.25] * 2], np.float32))
+    >>> table = np.array([[0.75] * 2, [0.25] * 2], np.float32)
+    >>> fused = WeightedFusion("swf", ("face", "voice"), LabelSet(("a", "b")), table)
     >>> fused([say("voice", 1, 0), say("face", 0, 1)]).values
     array([[0.25, 0.75]], dtype=float32)
     """
@@ -105,21 +106,21 @@ class Weights:
         object.__setattr__(self, "table", table)
 
     def __call__(self, scores: Sequence[Scores]) -> Scores:
-        """Fused scores of one clip; see `emofuse.fusion.contract.Fitted`."""
+        """Fused scores of one clip; see `emofuse.fusion.contract.FittedFusion`."""
         stack = bind(scores, self.systems, self.label_set)
         return Scores(self.values(stack), scores[0].timeline, self.label_set, stack.covered, self.method)
 
-    def values(self, stack: Stack) -> Floats:
+    def values(self, stack: SystemScores) -> Floats:
         """Fused scores float32 [frames, classes]; zeros where no system is valid."""
         return fuse(stack, self.table)
 
-    def weakened(self, system: str, factor: float) -> Weights:
+    def weakened(self, system: str, factor: float) -> WeightedFusion:
         """The same, but one system counts for `factor` of what it did beside the others."""
         scale = np.array([[factor if s == system else 1.0] for s in self.systems], np.float32)
         table = self.table * scale
         total = table.sum(axis=0)
         # A class that only this system speaks for stays with it.
-        return Weights(self.method, self.systems, self.label_set, np.asarray(table / total, np.float32))
+        return WeightedFusion(self.method, self.systems, self.label_set, np.asarray(table / total, np.float32))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The table, under the name "weights"."""
@@ -128,7 +129,7 @@ class Weights:
     @classmethod
     def restore(
         cls, method: str, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
-    ) -> Weights:
+    ) -> WeightedFusion:
         """Weights from their `arrays`.
 
         Raises:
@@ -145,12 +146,14 @@ class Mean:
 
     name: str = "mean"
 
-    def fit(self, scores: Stack, truth: Ints, measure: Measure, rng: np.random.Generator) -> Weights:
-        """Equal weights, whatever the truth; errors as in `emofuse.fusion.contract.Method`."""
+    def fit(self, scores: SystemScores, truth: Ints, measure: Measure, rng: np.random.Generator) -> WeightedFusion:
+        """Equal weights, whatever the truth; errors as in `emofuse.fusion.contract.FusionMethod`."""
         scores.judged(truth)
         shape = (len(scores.systems), len(scores.label_set))
-        return Weights(self.name, scores.systems, scores.label_set, np.full(shape, 1 / shape[0], np.float32))
+        return WeightedFusion(self.name, scores.systems, scores.label_set, np.full(shape, 1 / shape[0], np.float32))
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet) -> Weights:
-        """As in `emofuse.fusion.contract.Method`."""
-        return Weights.restore(self.name, arrays, systems, label_set)
+    def restore(
+        self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
+    ) -> WeightedFusion:
+        """As in `emofuse.fusion.contract.FusionMethod`."""
+        return WeightedFusion.restore(self.name, arrays, systems, label_set)

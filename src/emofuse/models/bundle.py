@@ -26,8 +26,8 @@ from emofuse.core.time import ticks
 from emofuse.errors import BundleError, LabelError, SettingsError, ShapeError
 from emofuse.faces import crop as crops
 from emofuse.fusion import load as load_fusion
-from emofuse.fusion.pool import Pooled
-from emofuse.fusion.weighted import Weights
+from emofuse.fusion.log_pool import LogPoolFusion
+from emofuse.fusion.weighted import WeightedFusion
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FaceJudge, FacePart, FaceScorer, WindowPart
 from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
 from emofuse.models.voice import VoicePart, VoiceScorer, Windowing
@@ -223,7 +223,7 @@ def _face(folder: Path, face: Mapping[str, Any], window: Mapping[str, Any] | Non
 
 def _fusion(folder: Path, fusion: Mapping[str, Any]) -> FusionPart:
     weights = load_fusion(folder / fusion["weights"])
-    if not isinstance(weights, Weights | Pooled):
+    if not isinstance(weights, WeightedFusion | LogPoolFusion):
         raise SettingsError(f"the fusion {weights.method} has no weights of parts")
     return FusionPart(weights, {key: _calibration(c) for key, c in fusion["calibrations"].items()})
 

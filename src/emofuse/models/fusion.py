@@ -17,10 +17,10 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats, Scores
 from emofuse.errors import ShapeError
-from emofuse.fusion import Stack
-from emofuse.fusion.pool import Pooled
-from emofuse.fusion.stack import bind
-from emofuse.fusion.weighted import Weights
+from emofuse.fusion import SystemScores
+from emofuse.fusion.log_pool import LogPoolFusion
+from emofuse.fusion.system_scores import bind
+from emofuse.fusion.weighted import WeightedFusion
 
 # Parts by name: single faces (smoothed over time), windows of faces, windows of sound.
 FACE, WINDOWS, VOICE = MODALITIES = ("face", "face-windows", "voice")
@@ -40,7 +40,7 @@ class FusionPart:
         ShapeError: a part is unknown, or a calibration is of no combination of them or for other labels.
     """
 
-    weights: Weights | Pooled
+    weights: WeightedFusion | LogPoolFusion
     calibrations: Mapping[str, LogitCalibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,21 +92,21 @@ class FusionPart:
         sharing = np.maximum(visible, 1)
         for persons in np.unique(sharing[valid]):
             rows = np.flatnonzero(valid & (sharing == persons))
-            part = Stack(stack.values[:, rows], stack.valid[:, rows], stack.systems, self.label_set)
+            part = SystemScores(stack.values[:, rows], stack.valid[:, rows], stack.systems, self.label_set)
             values[rows] = self._shared(int(persons)).values(part)
         values = self._calibrated(values, stack, valid)
         return Scores(values, named[0].timeline, self.label_set, valid, self.weights.method)
 
-    def voice_alone(self, stack: Stack) -> Bools:
+    def voice_alone(self, stack: SystemScores) -> Bools:
         """Rows where nothing is valid but the voice, bool [rows]."""
         voice = np.array([s == VOICE for s in stack.systems])
         return np.asarray(stack.covered & ~stack.valid[~voice].any(axis=0))
 
-    def _shared(self, persons: int) -> Weights | Pooled:
+    def _shared(self, persons: int) -> WeightedFusion | LogPoolFusion:
         """The weights where so many persons share one voice."""
         return self.weights if persons == 1 else self.weights.weakened(VOICE, 1 / persons)
 
-    def _calibrated(self, values: Floats, stack: Stack, valid: Bools) -> Floats:
+    def _calibrated(self, values: Floats, stack: SystemScores, valid: Bools) -> Floats:
         out = np.zeros_like(values)
         present, pattern = stack.patterns()
         for p, there in enumerate(present):

@@ -1,4 +1,4 @@
-"""The contract of fusion methods (`emofuse.fusion.Method`)."""
+"""The contract of fusion methods (`emofuse.fusion.FusionMethod`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emofuse import fusion
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints, Timeline
 from emofuse.core.types import Scores
-from emofuse.fusion import Fitted, Method, Stack
+from emofuse.fusion import FittedFusion, FusionMethod, SystemScores
 from emofuse.metrics import cpm_of
 
 LABELS = LabelSet(("neutral", "anger", "happiness", "sadness"))
@@ -22,8 +22,8 @@ SYSTEMS = ("face", "voice", "words")
 Clip = tuple[list[Scores], Ints]
 
 
-def check_fusion(method: Method) -> None:
-    """Hold a fusion method to the contract of `emofuse.fusion.Method`, on small made-up scores.
+def check_fusion(method: FusionMethod) -> None:
+    """Hold a fusion method to the contract of `emofuse.fusion.FusionMethod`, on small made-up scores.
 
     Fitting with the same seed gives the same arrays; scores in, scores out on the same timeline and labels, whatever
     the order in which the systems are given; fused scores are finite and not negative; a frame is valid where any
@@ -66,13 +66,13 @@ def clip(systems: Sequence[str], *, frames: int, seed: int, label_set: LabelSet 
     return scores, np.where(rng.random(frames) < 0.1, -1, truth)
 
 
-def fit(method: Method, clips: Sequence[Clip], *, seed: int = 0) -> Fitted:
+def fit(method: FusionMethod, clips: Sequence[Clip], *, seed: int = 0) -> FittedFusion:
     """The method fitted on clips by the challenge measure."""
-    stack, truth = Stack.of([scores for scores, _ in clips]), np.concatenate([truth for _, truth in clips])
+    stack, truth = SystemScores.of([scores for scores, _ in clips]), np.concatenate([truth for _, truth in clips])
     return method.fit(stack, truth, cpm_of, np.random.default_rng(seed))
 
 
-def _check_seed(method: Method, clips: Sequence[Clip], fitted: Fitted) -> None:
+def _check_seed(method: FusionMethod, clips: Sequence[Clip], fitted: FittedFusion) -> None:
     first, again = fitted.arrays(), fit(method, clips).arrays()
     assert first.keys() == again.keys(), f"two fits gave the arrays {sorted(first)} and {sorted(again)}."
     for name in first:
@@ -81,7 +81,7 @@ def _check_seed(method: Method, clips: Sequence[Clip], fitted: Fitted) -> None:
         )
 
 
-def _check_scores(fitted: Fitted, scores: list[Scores]) -> None:
+def _check_scores(fitted: FittedFusion, scores: list[Scores]) -> None:
     nowhere = np.zeros(len(scores[0]), np.bool_)
     nowhere[3:6] = True
     scores = [replace(s, valid=s.valid & ~nowhere) for s in scores]
@@ -103,7 +103,7 @@ def _check_scores(fitted: Fitted, scores: list[Scores]) -> None:
     )
 
 
-def _check_missing_systems(fitted: Fitted, scores: list[Scores]) -> None:
+def _check_missing_systems(fitted: FittedFusion, scores: list[Scores]) -> None:
     silent = [replace(scores[0], valid=np.zeros(len(scores[0]), np.bool_)), *scores[1:]]
     fused, others = fitted(silent), np.any([s.valid for s in scores[1:]], axis=0)
     assert np.array_equal(fused.valid, others), (
@@ -116,7 +116,7 @@ def _check_missing_systems(fitted: Fitted, scores: list[Scores]) -> None:
     )
 
 
-def _check_saving(method: Method, fitted: Fitted, scores: list[Scores]) -> None:
+def _check_saving(method: FusionMethod, fitted: FittedFusion, scores: list[Scores]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fusion.safetensors"
         fusion.save(path, fitted)
@@ -133,14 +133,14 @@ def _check_saving(method: Method, fitted: Fitted, scores: list[Scores]) -> None:
     )
 
 
-def _check_one_system(method: Method, clips: Sequence[Clip]) -> None:
+def _check_one_system(method: FusionMethod, clips: Sequence[Clip]) -> None:
     alone: list[Clip] = [(scores[:1], truth) for scores, truth in clips]
     scores = alone[0][0]
     fused = fit(method, alone)(scores)
     assert np.array_equal(fused.valid, scores[0].valid), "fused alone, a system's valid frames changed."
 
 
-def _check_absent_class(method: Method, clips: Sequence[Clip]) -> None:
+def _check_absent_class(method: FusionMethod, clips: Sequence[Clip]) -> None:
     absent = len(LABELS) - 1
     without: list[Clip] = [(scores, np.where(truth == absent, -1, truth)) for scores, truth in clips]
     fused = fit(method, without)(clips[0][0])

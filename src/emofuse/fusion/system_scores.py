@@ -16,7 +16,7 @@ MOST_SYSTEMS = 62  # who is valid at a frame is kept as the bits of one integer
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class SystemScores:
     """Aligned scores of several systems over the frames of one or more clips.
 
     values: float32 [systems, frames, classes], rows that sum to one, or zeros where not valid;
@@ -34,23 +34,23 @@ class Stack:
     def __post_init__(self) -> None:
         object.__setattr__(self, "systems", tuple(self.systems))
         if not 1 <= len(self.systems) <= MOST_SYSTEMS:
-            raise ShapeError(f"Stack: {len(self.systems)} systems; give 1 to {MOST_SYSTEMS}.")
+            raise ShapeError(f"SystemScores: {len(self.systems)} systems; give 1 to {MOST_SYSTEMS}.")
         if twice := _twice(self.systems):
-            raise ShapeError(f"Stack: system {twice!r} occurs twice; names bind the scores, so make them distinct.")
+            raise ShapeError(f"SystemScores: system {twice!r} occurs twice; names bind the scores, make them distinct.")
         frames = self.valid.shape[-1] if self.valid.ndim == 2 else -1
         if self.valid.shape != (len(self.systems), frames) or self.valid.dtype != np.bool_:
             raise ShapeError(
-                f"Stack: valid has shape {self.valid.shape} and type {self.valid.dtype}; "
+                f"SystemScores: valid has shape {self.valid.shape} and type {self.valid.dtype}; "
                 f"give booleans [{len(self.systems)} systems, frames]."
             )
         if self.values.shape != (*self.valid.shape, len(self.label_set)) or self.values.dtype != np.float32:
             raise ShapeError(
-                f"Stack: values have shape {self.values.shape} and type {self.values.dtype}; "
+                f"SystemScores: values have shape {self.values.shape} and type {self.values.dtype}; "
                 f"give float32 {[*self.valid.shape, len(self.label_set)]}."
             )
 
     @classmethod
-    def of(cls, clips: Sequence[Sequence[Scores]]) -> Stack:
+    def of(cls, clips: Sequence[Sequence[Scores]]) -> SystemScores:
         """The scores of every system for each clip, as probabilities, clips one after the other.
 
         Args:
@@ -63,12 +63,12 @@ class Stack:
         >>> from emofuse.core.time import Timeline
         >>> def say(system, *row):
         ...     return Scores(np.array([row]), Timeline.steps(1, end=1), LabelSet(("a", "b")), np.array([True]), system)
-        >>> stack = Stack.of([[say("face", 1, 3), say("voice", 1, 1)], [say("voice", 1, 0), say("face", 0, 0)]])
+        >>> stack = SystemScores.of([[say("face", 1, 3), say("voice", 1, 1)], [say("voice", 1, 0), say("face", 0, 0)]])
         >>> stack.systems, stack.values[:, :, 1].tolist()
         (('face', 'voice'), [[0.75, 0.0], [0.5, 0.0]])
         """
         if not clips or not clips[0]:
-            raise ShapeError("Stack: no scores were given; give at least one clip with the scores of one system.")
+            raise ShapeError("SystemScores: no scores; give at least one clip with the scores of one system.")
         systems, label_set = tuple(s.system for s in clips[0]), clips[0][0].label_set
         bound = [_bound(clip, systems, label_set, n) for n, clip in enumerate(clips)]
         return cls(
@@ -88,22 +88,22 @@ class Stack:
         covered: Bools = np.any(self.valid, axis=0)
         return covered
 
-    def ordered(self, systems: Sequence[str]) -> Stack:
+    def ordered(self, systems: Sequence[str]) -> SystemScores:
         """The same scores with the systems in another order.
 
         Raises:
             ShapeError: these are not the systems of the stack.
         """
         if set(systems) != set(self.systems) or len(systems) != len(self.systems):
-            raise ShapeError(_other_systems("Stack", self.systems, systems))
+            raise ShapeError(_other_systems("SystemScores", self.systems, systems))
         rows = [self.systems.index(s) for s in systems]
-        return Stack(self.values[rows], self.valid[rows], tuple(systems), self.label_set)
+        return SystemScores(self.values[rows], self.valid[rows], tuple(systems), self.label_set)
 
     def patterns(self) -> tuple[Bools, Ints]:
         """Which systems are valid together: bool [patterns, systems], and the pattern of each frame, int [frames].
 
         >>> valid = np.array([[True, False, True], [True, True, True]])
-        >>> Stack(np.zeros((2, 3, 1), np.float32), valid, ("face", "voice"), LabelSet(("a",))).patterns()[1]
+        >>> SystemScores(np.zeros((2, 3, 1), np.float32), valid, ("face", "voice"), LabelSet(("a",))).patterns()[1]
         array([1, 0, 1])
         """
         bits = np.left_shift(1, np.arange(len(self.systems), dtype=np.int64))
@@ -138,18 +138,18 @@ class Stack:
         return judged
 
 
-def bind(scores: Sequence[Scores], systems: Sequence[str], label_set: LabelSet) -> Stack:
+def bind(scores: Sequence[Scores], systems: Sequence[str], label_set: LabelSet) -> SystemScores:
     """One clip's scores in the order of `systems`, for something that was fitted on these.
 
     Raises:
         ShapeError: other systems, one twice, or differing timelines.
         LabelError: other labels than `label_set`.
     """
-    return Stack.of([_bound(scores, systems, label_set, None)])
+    return SystemScores.of([_bound(scores, systems, label_set, None)])
 
 
 def _bound(scores: Sequence[Scores], systems: Sequence[str], label_set: LabelSet, clip: int | None) -> list[Scores]:
-    where = "fusion" if clip is None else f"Stack: clip {clip}"
+    where = "fusion" if clip is None else f"SystemScores: clip {clip}"
     by_name = {s.system: s for s in scores}
     if twice := _twice([s.system for s in scores]):
         raise ShapeError(f"{where}: system {twice!r} is given twice; give the scores of each system once.")

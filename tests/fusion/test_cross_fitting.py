@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from emofuse import metrics
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.fusion import Stack, cross_fit, folds, groups, method
+from emofuse.fusion import SystemScores, cross_fit, folds, groups, method
 from emofuse.fusion.search import DirichletSearch
 from support.fusion_scores import clips, seeds, stack
 
@@ -92,7 +92,7 @@ def test_held_out_scores_are_those_of_weights_fitted_on_the_other_folds():
     held = cross_fit(SMALL, parts, truths, np.arange(8), metrics.cpm_of, count=2, seed=4)
     for part in folds(np.arange(8), np.full(8, 15), count=2, seed=4):
         others = [n for n in range(8) if n not in part]
-        whole = Stack.of([parts[n] for n in others])
+        whole = SystemScores.of([parts[n] for n in others])
         rng = np.random.default_rng(4)
         fitted = SMALL.fit(whole, np.concatenate([truths[n] for n in others]), metrics.cpm_of, rng)
         for n in part:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from emofuse.core.labels import LabelSet
 from emofuse.errors import LabelError, ShapeError
-from emofuse.fusion import Stack
+from emofuse.fusion import SystemScores
 from support.fusion_scores import ABC, scores, steps
 
 FACE = scores("face", [[2, 1, 1], [0, 3, 0]])
@@ -17,19 +17,19 @@ VOICE = scores("voice", [[1, 1, 2], [5, 5, 5]], [True, False])
 
 
 def test_a_stack_holds_probabilities_and_zeros_where_a_system_is_not_valid():
-    stack = Stack.of([[FACE, VOICE]])
+    stack = SystemScores.of([[FACE, VOICE]])
     assert stack.values.tolist() == [[[0.5, 0.25, 0.25], [0, 1, 0]], [[0.25, 0.25, 0.5], [0, 0, 0]]]
     assert stack.valid.tolist() == [[True, True], [True, False]]
 
 
 def test_systems_are_matched_by_name_in_every_clip():
-    stack = Stack.of([[FACE, VOICE], [VOICE, FACE]])
+    stack = SystemScores.of([[FACE, VOICE], [VOICE, FACE]])
     assert stack.systems == ("face", "voice")
     assert np.array_equal(stack.values[:, :2], stack.values[:, 2:])
 
 
 def test_ordered_changes_the_order_and_nothing_else():
-    stack = Stack.of([[FACE, VOICE]])
+    stack = SystemScores.of([[FACE, VOICE]])
     turned = stack.ordered(("voice", "face"))
     assert turned.systems == ("voice", "face")
     assert np.array_equal(turned.values[::-1], stack.values)
@@ -39,14 +39,14 @@ def test_ordered_changes_the_order_and_nothing_else():
 def test_patterns_give_back_who_is_valid_at_each_frame(systems, frames, random):
     valid = np.array([[random.random() < 0.5 for _ in range(frames)] for _ in range(systems)], bool)
     values = np.zeros((systems, frames, 3), np.float32)
-    validity, pattern = Stack(values, valid, tuple(map(str, range(systems))), ABC).patterns()
+    validity, pattern = SystemScores(values, valid, tuple(map(str, range(systems))), ABC).patterns()
     assert np.array_equal(validity[pattern].T, valid)
 
 
 @pytest.mark.parametrize(
     ("clips", "message"),
     [
-        ([], "no scores were given"),
+        ([], "no scores; give"),
         ([[FACE, VOICE], [FACE]], "clip 1: systems face, expected face, voice; give"),
         ([[FACE, FACE]], "'face' is given twice"),
         ([[FACE, replace(VOICE, timeline=steps(3)[1:])]], "bring them onto one first: scores.onto"),
@@ -54,13 +54,13 @@ def test_patterns_give_back_who_is_valid_at_each_frame(systems, frames, random):
 )
 def test_clips_that_do_not_fit_are_refused_in_one_line(clips, message):
     with pytest.raises(ShapeError, match=message) as caught:
-        Stack.of(clips)
+        SystemScores.of(clips)
     assert "\n" not in str(caught.value)
 
 
 def test_other_labels_are_refused():
     with pytest.raises(LabelError, match="labels of 'voice' are c, b, a, not a, b, c"):
-        Stack.of([[FACE, replace(VOICE, label_set=LabelSet(("c", "b", "a")))]])
+        SystemScores.of([[FACE, replace(VOICE, label_set=LabelSet(("c", "b", "a")))]])
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_other_labels_are_refused():
 )
 def test_a_truth_that_does_not_fit_is_refused_in_one_line(truth, message):
     with pytest.raises(ShapeError, match=message) as caught:
-        Stack.of([[FACE, VOICE]]).judged(np.array(truth))
+        SystemScores.of([[FACE, VOICE]]).judged(np.array(truth))
     assert "\n" not in str(caught.value)
 
 
 def test_frames_count_where_there_is_a_label_and_a_valid_system():
     silent = scores("face", [[1, 0, 0]] * 4, [True, False, True, False])
-    assert Stack.of([[silent]]).judged(np.array([0, 0, -1, -1])).tolist() == [True, False, False, False]
+    assert SystemScores.of([[silent]]).judged(np.array([0, 0, -1, -1])).tolist() == [True, False, False, False]
 
 
 def test_labels_where_no_system_is_valid_are_nothing_to_fit_on():
     silent = scores("face", [[1, 0, 0]] * 2, [True, False])
     with pytest.raises(ShapeError, match="nothing to fit on"):
-        Stack.of([[silent]]).judged(np.array([-1, 0]))
+        SystemScores.of([[silent]]).judged(np.array([-1, 0]))

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from emofuse.core.time import Ints
 from emofuse.core.types import Scores
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.fusion.contract import Measure, Method
-from emofuse.fusion.stack import Stack
+from emofuse.fusion.contract import FusionMethod, Measure
+from emofuse.fusion.system_scores import SystemScores
 
 
 def groups(videos: Sequence[str], subjects: Sequence[str | None]) -> Ints:
@@ -86,7 +86,7 @@ def folds(groups: ArrayLike, sizes: ArrayLike, *, count: int = 5, seed: int = 0)
 
 
 def cross_fit(
-    method: Method,
+    method: FusionMethod,
     clips: Sequence[Sequence[Scores]],
     truths: Sequence[Ints],
     groups: ArrayLike,
@@ -108,7 +108,7 @@ def cross_fit(
     """
     if len(clips) != len(truths):
         raise ShapeError(f"cross_fit: {len(clips)} clips, {len(truths)} truths; give the labels of each clip.")
-    whole = Stack.of(clips)
+    whole = SystemScores.of(clips)
     edges = np.cumsum([0, *(len(clip[0]) for clip in clips)])
     for n, truth in enumerate(truths):
         if len(truth) != edges[n + 1] - edges[n]:
@@ -120,7 +120,7 @@ def cross_fit(
     fused: dict[int, Scores] = {}
     for part in folds(groups, np.diff(edges), count=count, seed=seed):
         others = ~np.isin(clip_of, part)
-        rest = Stack(whole.values[:, others], whole.valid[:, others], whole.systems, whole.label_set)
+        rest = SystemScores(whole.values[:, others], whole.valid[:, others], whole.systems, whole.label_set)
         fitted = method.fit(rest, labels[others], measure, np.random.default_rng(seed))
         fused.update({int(n): fitted(clips[n]) for n in part})
     return [fused[n] for n in range(len(clips))]

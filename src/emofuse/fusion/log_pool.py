@@ -24,12 +24,12 @@ from emofuse.core.time import Ints
 from emofuse.core.types import Floats, Scores
 from emofuse.errors import SettingsError, ShapeError
 from emofuse.fusion.contract import Measure
-from emofuse.fusion.stack import Stack, bind
 from emofuse.fusion.stacking import log_ratios
+from emofuse.fusion.system_scores import SystemScores, bind
 
 
 @dataclass(frozen=True, eq=False)
-class Pooled:
+class LogPoolFusion:
     """A fitted pool: softmax(sum over systems of exponents * centred log ratios).
 
     exponents: float64 [systems, classes], not negative.
@@ -40,7 +40,7 @@ class Pooled:
     >>> from emofuse.core.time import Timeline
     >>> def say(system, *row):
     ...     return Scores(np.array([row]), Timeline.steps(1, end=1), LabelSet(("a", "b")), np.array([True]), system)
-    >>> pooled = Pooled("log-pool", ("face", "voice"), LabelSet(("a", "b")), np.array([[1.0, 1.0], [2.0, 2.0]]))
+    >>> pooled = LogPoolFusion("log-pool", ("face", "voice"), LabelSet(("a", "b")), np.array([[1.0, 1.0], [2.0, 2.0]]))
     >>> pooled([say("face", 2, 1), say("voice", 2, 1)]).values.round(3)  # 2 * 2**2 to 1
     array([[0.889, 0.111]], dtype=float32)
     """
@@ -63,19 +63,19 @@ class Pooled:
         object.__setattr__(self, "exponents", exponents)
 
     def __call__(self, scores: Sequence[Scores]) -> Scores:
-        """Fused probabilities of one clip; see `emofuse.fusion.contract.Fitted`."""
+        """Fused probabilities of one clip; see `emofuse.fusion.contract.FittedFusion`."""
         stack = bind(scores, self.systems, self.label_set)
         return Scores(self.values(stack), scores[0].timeline, self.label_set, stack.covered, self.method)
 
-    def values(self, stack: Stack) -> Floats:
+    def values(self, stack: SystemScores) -> Floats:
         """Fused probabilities float32 [frames, classes]; zeros where no system is valid."""
         pooled = softmax(np.einsum("fsc,sc->fc", _ratios(stack), self.exponents), axis=1)
         return np.where(stack.covered[:, None], pooled, 0).astype(np.float32)
 
-    def weakened(self, system: str, factor: float) -> Pooled:
+    def weakened(self, system: str, factor: float) -> LogPoolFusion:
         """The same, but what one system says counts for `factor` of what it did."""
         scale = np.array([[factor if s == system else 1.0] for s in self.systems])
-        return Pooled(self.method, self.systems, self.label_set, self.exponents * scale)
+        return LogPoolFusion(self.method, self.systems, self.label_set, self.exponents * scale)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The exponents, under this name."""
@@ -103,8 +103,8 @@ class LogPool:
                 f"{self.name}: strength {self.strength}, balance {self.balance}; give at least 0, and 0 to 1."
             )
 
-    def fit(self, scores: Stack, truth: Ints, measure: Measure, rng: np.random.Generator) -> Pooled:
-        """The exponents, which take no chance; errors as in `emofuse.fusion.contract.Method`."""
+    def fit(self, scores: SystemScores, truth: Ints, measure: Measure, rng: np.random.Generator) -> LogPoolFusion:
+        """The exponents, which take no chance; errors as in `emofuse.fusion.contract.FusionMethod`."""
         kept = scores.judged(truth)
         truth = np.asarray(truth)[kept]
         occurs = np.bincount(truth, minlength=len(scores.label_set))
@@ -129,15 +129,17 @@ class LogPool:
         # Nothing is known of a class that never occurs: not that it is rare, and not who is right about it.
         exponents = np.repeat(found.mean(axis=1, keepdims=True), len(occurs), axis=1)
         exponents[:, present] = found
-        return Pooled(self.name, scores.systems, scores.label_set, exponents)
+        return LogPoolFusion(self.name, scores.systems, scores.label_set, exponents)
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet) -> Pooled:
-        """As in `emofuse.fusion.contract.Method`."""
+    def restore(
+        self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
+    ) -> LogPoolFusion:
+        """As in `emofuse.fusion.contract.FusionMethod`."""
         if "exponents" not in arrays:
             raise ShapeError(f"{self.name}: no array 'exponents' among {', '.join(arrays) or 'none'}.")
-        return Pooled(self.name, systems, label_set, arrays["exponents"])
+        return LogPoolFusion(self.name, systems, label_set, arrays["exponents"])
 
 
-def _ratios(stack: Stack) -> Floats:
+def _ratios(stack: SystemScores) -> Floats:
     """Centred log ratios float32 [frames, systems, classes], zeros where a system is not valid."""
     return log_ratios(stack).reshape(len(stack), len(stack.systems), len(stack.label_set))
