@@ -13,6 +13,7 @@ import argparse
 import platform
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from turns import SIDE, Cost, Turn, in_turns, products
 
 from emofuse.media.audio import AudioReader
-from emofuse.nets import voices
+from emofuse.nets.catalogue import Input, network
 from emofuse.nets.cnn14 import LOGMEL_16K
 from emofuse.nets.logmel import LogMel
 from emofuse.runtime import Engine, Net
@@ -99,7 +100,8 @@ def nets(name: str, folder: Path, engine: Engine, *, batch: int) -> dict[str, Co
     """The net of a system by torch, ONNX Runtime and in int8."""
     voice = VOICE_SYSTEMS[name].voice
     width = voice.windows.samples[0]
-    net = fit.fresh(lambda: voices.build(voice.net, voices.VoiceShape(voice.rate_hz, width)), seed=0).eval()
+    build = partial(network(voice.net, Input.WAVEFORMS).build, rate_hz=voice.rate_hz, samples=width)
+    net = fit.fresh(build, seed=0).eval()
     waves = fit.wave_example(width, n=batch)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net(waves)

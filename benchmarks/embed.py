@@ -17,7 +17,6 @@ import argparse
 import ctypes
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,10 +28,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from turns import SIDE, Turn, in_turns, products
 
 from emofuse import metrics
-from emofuse.core.colour import Colour
 from emofuse.datasets.fer2013.dataset import FaceImages, load_fer2013
 from emofuse.models.bundle import MANIFEST, load
 from emofuse.models.face import OUTPUT
+from emofuse.nets.catalogue import NETWORKS
 from emofuse.nets.compact import CompactFace
 from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.nets.vggface import VGGFace
@@ -75,7 +74,7 @@ def main() -> None:
     if arguments.train:
         train(arguments.train, arguments.data, epochs=arguments.epochs, size=arguments.size)
     if arguments.accuracy:
-        accuracy(arguments.accuracy, arguments.data, NETS[arguments.net], threads=arguments.threads)
+        accuracy(arguments.accuracy, arguments.data, arguments.net, threads=arguments.threads)
     if not arguments.train and not arguments.accuracy:
         speed(arguments.net, batch=arguments.batch, threads=arguments.threads, rounds=arguments.rounds)
 
@@ -156,7 +155,7 @@ def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
     # Residual branches that begin at zero learn faster at first.
     for block in (block for stage in net.stages for block in stage):
         nn.init.zeros_(block.increase.bn.weight)
-    wanted = net.preprocessing
+    wanted = NETWORKS["vggface2"].preprocessing
     augment = fit.PaperAugment(rotation_degrees=10.0, brightness=(0.8, 1.0))
     examples = fit.Data(
         fit.Examples(learn.faces, learn.targets(votes_share=0.4)),
@@ -174,10 +173,10 @@ def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
 # -- accuracy -------------------------------------------------------------------------------------------------
 
 
-def accuracy(folder: Path, data: Path, build: Callable[[], nn.Module], *, threads: int) -> None:
+def accuracy(folder: Path, data: Path, name: str, *, threads: int) -> None:
     net, engine = folder / FILE, Engine(threads, "cpu")
     part = load(folder).face if (folder / MANIFEST).is_file() else None
-    wanted = part.input if part else _preprocessing(build)
+    wanted = part.input if part else NETWORKS[name].preprocessing
     size = onnxruntime.InferenceSession(net, providers=["CPUExecutionProvider"]).get_inputs()[0].shape[-1]
     prepare = fit.Faces(wanted.colour, wanted.mean, wanted.scale, size, None)
     learn, public = some(load_fer2013(data, "train"), 512), load_fer2013(data, "public-test")
@@ -193,7 +192,7 @@ def accuracy(folder: Path, data: Path, build: Callable[[], nn.Module], *, thread
     print(f"{net}, faces of {size} pixels: {len(public)} public test images")
     print(f"{'float32':<30} accuracy {plain.value:.4f} [{plain.low:.4f}, {plain.high:.4f}], {_mb(net)} MB")
     with TemporaryDirectory() as place:
-        for name, settings in FORMS.items():
+        for form, settings in FORMS.items():
             path = Path(place) / "int8.onnx"
             said = fit.quantise_onnx(
                 net, path, calibration=batches(learn.faces, prepare), held_back=batches(public.faces, prepare),
@@ -202,21 +201,9 @@ def accuracy(folder: Path, data: Path, build: Callable[[], nn.Module], *, thread
             e = metrics.bootstrap(_pairs(before, right(path)), _gain)
             errors = ", ".join(f"{key} {error:.1%}" for key, error in said.errors.items())
             print(
-                f"{name:<30} accuracy {plain.value + e.value:.4f}, {e.value:+.4f} [{e.low:+.4f}, {e.high:+.4f}]; "
+                f"{form:<30} accuracy {plain.value + e.value:.4f}, {e.value:+.4f} [{e.low:+.4f}, {e.high:+.4f}]; "
                 f"same answer {said.agreement:.1%}; off by {errors}; {_mb(path)} MB", flush=True
             )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Grey:
-    colour: Colour = Colour.GREY
-    mean: tuple[float, ...] = (0.0,)
-    scale: tuple[float, ...] = (255.0,)
-
-
-def _preprocessing(build: Callable[[], nn.Module]):
-    with torch.device("meta"):
-        return getattr(build(), "preprocessing", _Grey())
 
 
 def some(part: FaceImages, count: int) -> FaceImages:

@@ -24,6 +24,7 @@ from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, FaceImages, Fer2013
 from emofuse.models.bundle import load
 from emofuse.models.face import OUTPUT
 from emofuse.nets import pretrained
+from emofuse.nets.catalogue import NETWORKS
 from emofuse.nets.committee import Committee
 from emofuse.nets.resized import Resized
 from emofuse.runtime import Engine, Net
@@ -81,7 +82,7 @@ def members(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict[str
     if (folder / default.COMPACT / fit.CHECKPOINT).exists():
         compact = default.trained_compact(data, training)
     else:
-        compact = fit.fresh(pretrained.known("compact").build, seed=0)
+        compact = fit.fresh(NETWORKS["compact"].build, seed=0)
         pretrained.load_pretrained(compact, load(bundle).face.net, name="compact")
     first = [default.trained_mobile(data, weights, training, seed=seed) for seed in settings.mobile_seeds]
     targets = default.taught_targets(default.clear_faces(data), compact, first, training)

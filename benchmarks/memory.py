@@ -20,7 +20,7 @@ import numpy as np
 from peak import peak_bytes
 
 from emofuse.core.settings import with_settings
-from emofuse.nets import pretrained, voices
+from emofuse.nets.catalogue import Input, network, network_for
 from emofuse.runtime import Engine, Net
 from emofuse.systems.paper import system
 from emofuse.systems.spec import VoiceSystem
@@ -63,13 +63,14 @@ def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None
         changes = {"voice.seconds": str(seconds)} if seconds else {}
         voice = with_settings(definition, changes | {"voice.tiny": str(tiny)}).voice
         samples = voice.windows.samples[0]
-        shape = voices.VoiceShape(voice.rate_hz, samples, voice.answers, 7, voice.tiny)
-        net, prepare = voices.build(voice.net, shape), voice.augment
+        build = network(voice.net, Input.WAVEFORMS).build
+        net = build(tiny=voice.tiny, rate_hz=voice.rate_hz, samples=samples, answers=voice.answers)
+        prepare = voice.augment
         inputs, example = rng.normal(size=(3 * batch, samples)).astype(np.float32), fit.wave_example(samples)
         targets = np.repeat(targets[:, None], voice.answers, axis=1) if voice.answers > 1 else targets
     else:
-        entry, face = pretrained.known(definition.face.weights), definition.face
-        net = entry.small(7) if tiny else entry.build(7)
+        face = definition.face
+        net = network_for(face.weights).build(tiny=tiny)
         size = net.settings.size if tiny else face.size
         prepare = fit.Faces(face.colour, face.mean, face.scale, size, fit.AUGMENTS[face.augment]())
         inputs = rng.integers(256, size=(3 * batch, face.side, face.side, 3), dtype=np.uint8)

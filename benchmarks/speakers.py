@@ -28,6 +28,7 @@ from emofuse.faces.crop import fer_crop, identity_crop
 from emofuse.models.detectors import choose_detector
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
 from emofuse.nets import pretrained
+from emofuse.nets.catalogue import NETWORKS
 from emofuse.runtime import Engine
 from emofuse.systems.paper import system
 from emofuse.systems.spec import Head, Window
@@ -54,7 +55,6 @@ def main() -> None:
     parser.add_argument("weights", type=Path, help="mobilefacenet.pt, or the folder of a training of mobile-fer")
     parser.add_argument("--out", type=Path, default=Path("runs/speakers"))
     parser.add_argument("--rate", type=float, default=10.0, help="faces a second")
-    parser.add_argument("--layer", default="identity", help="layer of MobileFaceNet")
     parser.add_argument("--crop", choices=CROPS, default="identity", help="framing of the faces")
     parser.add_argument("--detector", default="auto")
     arguments = parser.parse_args()
@@ -63,7 +63,7 @@ def main() -> None:
     speakers = np.array([clip.subject for clip in data.clips])
     present = len({int(data.annotation(c).labels[0]) for c in data.clips})
     print(
-        f"{len(data.clips)} clips, {len(set(speakers))} speakers, {arguments.weights.name}, layer {arguments.layer}, "
+        f"{len(data.clips)} clips, {len(set(speakers))} speakers, {arguments.weights.name}, "
         f"framing {arguments.crop}; chance {1 / present:.3f}"
     )
     for name in ("mobile-svm", "mobile-kelm"):
@@ -76,12 +76,10 @@ def main() -> None:
 
 def embedder(data: ClipList, arguments: argparse.Namespace) -> Embeddings:
     face = system("mobile-svm").face
-    net = pretrained.known("mobilefacenet").net(
-        replace(pretrained.known("mobilefacenet").settings, embedding=arguments.layer)
-    )
+    net = NETWORKS["mobilefacenet"].build()
     weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
     pretrained.load_pretrained(net, weights, name="mobilefacenet", head="fresh")
-    path = arguments.out / f"{arguments.layer}.onnx"
+    path = arguments.out / "identity.onnx"
     fit.export_onnx(net, fit.face_example(face.size, n=2, channels=3), path, outputs=(EMBEDDING, OUTPUT))
     crop, given = CROPS[arguments.crop](face.size), FaceInput(face.colour, face.mean, face.scale)
     even = LogitCalibration.identity(len(data.label_set))

@@ -21,10 +21,11 @@ from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.datasets.fer2013.dataset import FaceImages, load_fer2013
 from emofuse.nets import pretrained
-from emofuse.nets.mobilefacenet import PREPROCESSING
+from emofuse.nets.catalogue import NETWORKS
 from emofuse.training import loop as fit
 
-PREPARE = fit.Faces(Colour.RGB, PREPROCESSING.mean, PREPROCESSING.scale, PREPROCESSING.size, fit.PaperAugment())
+GIVEN = NETWORKS["mobilefacenet"].preprocessing
+PREPARE = fit.Faces(Colour.RGB, GIVEN.mean, GIVEN.scale, GIVEN.size, fit.PaperAugment())
 RATES = {"fine-tuned": (3e-4, 1e-3), "from scratch": (1e-3, 3e-3)}
 
 
@@ -53,7 +54,7 @@ def main() -> None:
         trials = []
         for lr in rates:
             begin = time.monotonic()
-            net = fit.fresh(lambda: pretrained.known("mobilefacenet").build(classes=len(AFFWILD2)), seed=0)
+            net = fit.fresh(lambda: NETWORKS["mobilefacenet"].build(len(AFFWILD2)), seed=0)
             if start == "fine-tuned":
                 pretrained.load_pretrained(net, arguments.weights, name="mobilefacenet", head="fresh")
             folder = arguments.out / f"{start.replace(' ', '-')}-{lr:g}-{arguments.images}x{arguments.epochs}"

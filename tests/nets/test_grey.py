@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from emofuse.nets.catalogue import NETWORKS  # noqa: E402
 from emofuse.nets.grey import Evened, FromGrey, StandardisedGrey, standardised  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
 from emofuse.training.loop import Faces, fresh  # noqa: E402
@@ -12,7 +13,7 @@ from emofuse.training.loop import Faces, fresh  # noqa: E402
 
 def test_a_net_behind_it_is_given_what_training_gives_it():
     net = fresh(MobileFaceNet.tiny, seed=0).eval()
-    wants = net.preprocessing
+    wants = NETWORKS["mobilefacenet"].preprocessing
     grey = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(np.uint8))
     given = Faces(wants.colour, wants.mean, wants.scale, augment=None)(grey)
     with torch.inference_mode():

@@ -117,7 +117,7 @@ def test_the_net_for_tests_is_small():
 def test_a_net_for_faces_of_another_size_has_the_same_weights_but_for_the_kernel_that_covers_the_face():
     net = fresh(MobileFaceNet.tiny, seed=0)
     other = at_size(net, 64)
-    assert other.preprocessing.size == 64
+    assert other.settings.size == 64
     differing = [k for k, v in net.state_dict().items() if other.state_dict()[k].shape != v.shape]
     assert differing == ["gdconv.depthwise.weight"]
     one, two = (n.state_dict()[differing[0]].sum(dim=(1, 2, 3)) for n in (net, other))

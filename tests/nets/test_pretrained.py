@@ -15,10 +15,11 @@ from safetensors.torch import save_file  # noqa: E402
 
 from emofuse.core.files import file_digest  # noqa: E402
 from emofuse.errors import OutputError, WeightsError  # noqa: E402
-from emofuse.nets import pretrained  # noqa: E402
+from emofuse.nets.catalogue import NETWORKS, all_published_weights, network_for, published_weights  # noqa: E402
+from emofuse.nets.cnn14 import Cnn14  # noqa: E402
 from emofuse.nets.compact import CompactFace  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
-from emofuse.nets.pretrained import Head, convert, import_weights, known, load_pretrained, origin, save_trained  # noqa: E402
+from emofuse.nets.pretrained import Head, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
 from emofuse.nets.vggface import VGGFace  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
 from emofuse.training.loop import export_onnx, face_example, fresh  # noqa: E402
@@ -41,50 +42,66 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch) -> None:
-    """All names stand for tiny nets here."""
-    for name, entry in pretrained.KNOWN.items():
-        settings = entry.net.tiny(entry.settings.classes).settings
-        if name == "pann-32k":
-            settings = replace(settings, logmel=replace(settings.logmel, window=128))
-        monkeypatch.setitem(pretrained.KNOWN, name, replace(entry, settings=settings))
+    """Every network is a tiny one here."""
+
+    def cnn14_32k(classes):
+        settings = Cnn14.tiny(classes).settings
+        return Cnn14(replace(settings, logmel=replace(settings.logmel, window=128)))
+
+    builders = {
+        "vggface2": VGGFace2.tiny,
+        "vggface": VGGFace.tiny,
+        "mobilefacenet": MobileFaceNet.tiny,
+        "compact": CompactFace.tiny,
+        "cnn14-16k": Cnn14.tiny,
+        "cnn14-32k": cnn14_32k,
+    }
+    for name, build in builders.items():
+        entry = replace(NETWORKS[name], builder=lambda classes, tiny, build=build: build(classes))
+        monkeypatch.setitem(NETWORKS._own, name, entry)
+
+
+def built(name: str):
+    """The network that weights of a name are for, with the classes of their file."""
+    return network_for(name).build(published_weights(name).classes)
 
 
 def original(name: str, folder: Path, *, seed: int = 0) -> Path:
     """A file as it would be published, for the tiny net of that name."""
-    entry, rng = known(name), np.random.default_rng(seed)
-    path = folder / entry.file
+    settings, rng = built(name).settings, np.random.default_rng(seed)
+    path = folder / published_weights(name).file
     if name == "vggface2":
-        return write_keras(path, resnet_layers(entry.settings, rng))
+        return write_keras(path, resnet_layers(settings, rng))
     if name == "mobilefacenet":
         net = fresh(MobileFaceNet.tiny, seed=seed)
         torch.save({k: v for k, v in net.state_dict().items() if not k.startswith(net.head)}, path)
         return path
     if name == "compact":
-        net = fresh(lambda: CompactFace(entry.settings), seed=seed)
-        export_onnx(net, face_example(entry.settings.size), path, outputs=("embedding", "logits"))
+        net = fresh(lambda: CompactFace(settings), seed=seed)
+        export_onnx(net, face_example(settings.size), path, outputs=("embedding", "logits"))
         return path
     if name.startswith("pann"):
-        widths, logmel = entry.settings.widths, entry.settings.logmel
-        shapes = pann_shapes(window=logmel.window, mels=logmel.mels, widths=widths, hidden=entry.settings.hidden)
+        widths, logmel = settings.widths, settings.logmel
+        shapes = pann_shapes(window=logmel.window, mels=logmel.mels, widths=widths, hidden=settings.hidden)
         torch.save({"model": {k: torch.from_numpy(v) for k, v in pann_state(shapes, rng).items()}}, path)
         return path
-    layers = vgg_layers(entry.settings, rng, classes=entry.settings.classes)
+    layers = vgg_layers(settings, rng, classes=settings.classes)
     write = write_mat7 if name == "vggface" else write_mat73
-    return write(path, in_net(layers, average_image(entry.settings.size, rng)))
+    return write(path, in_net(layers, average_image(settings.size, rng)))
 
 
 NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet", "compact", "pann-16k", "pann-32k")
 
 
 def test_the_names_are_those_of_the_tests():
-    assert tuple(pretrained.KNOWN) == NAMES
+    assert tuple(weights.name for _, weights in all_published_weights()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_imported_file_gives_the_same_net_as_the_published_one(tmp_path, name):
     path = original(name, tmp_path)
     imported = import_weights(path, name, out=tmp_path / "out" / "w.safetensors")
-    nets = [fresh(known(name).build, seed=3) for _ in range(2)]
+    nets = [fresh(network_for(name).build, seed=3) for _ in range(2)]
     fresh_names = [
         load_pretrained(n, p, name=name, head=Head.FRESH) for n, p in zip(nets, (path, imported), strict=True)
     ]
@@ -100,9 +117,9 @@ def test_an_imported_file_says_what_it_was_and_equal_files_give_equal_bytes(tmp_
     with safe_open(first, "np") as file:
         assert json.loads(file.metadata()["emofuse"]) == {
             "name": name,
-            "file": known(name).file,
+            "file": published_weights(name).file,
             "sha256": file_digest(path),
-            "form": known(name).form,
+            "form": published_weights(name).form,
         }
         assert set(file.keys()) == set(convert(path, name))
     assert first.read_bytes() == second.read_bytes()
@@ -189,7 +206,7 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, name):
 def test_an_imported_file_that_was_cut_off_is_refused(tmp_path, name):
     path = cut(import_weights(original(name, tmp_path), name, out=tmp_path / "w.safetensors"))
     with pytest.raises(WeightsError, match=r"found a safetensors file.*is it the right file, and whole"):
-        load_pretrained(known(name).build(), path, name=name)
+        load_pretrained(network_for(name).build(), path, name=name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -253,7 +270,7 @@ def test_a_published_file_says_nothing_of_itself(tmp_path):
 
 
 def test_an_unknown_name_suggests_the_nearest(tmp_path):
-    with pytest.raises(WeightsError, match=r"'vgface2': unknown \(did you mean 'vggface2'\?\); one of vggface2, "):
+    with pytest.raises(WeightsError, match=r"'vgface2': unknown \(did you mean 'vggface2'\?\); choose vggface2, "):
         convert(tmp_path / "w.h5", "vgface2")
 
 
@@ -274,17 +291,8 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
         import_weights(original("vggfer", tmp_path), "vggfer", out=tmp_path / "file" / "w.safetensors")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_entry_says_where_its_file_comes_from_and_its_licence(name):
-    entry = known(name)
-    assert entry.source.startswith("https://") or entry.bundle
-    assert all((entry.file, entry.form, entry.what, entry.licence))
-
-
 def test_the_published_mobilefacenet_is_imported_whole(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        pretrained.KNOWN, "mobilefacenet", replace(known("mobilefacenet"), settings=MobileFaceNet().settings)
-    )
+    monkeypatch.undo()
     path = import_weights(shared_weights("mobilefacenet.pt"), "mobilefacenet", out=tmp_path / "w.safetensors")
     net = MobileFaceNet()
     assert load_pretrained(net, path, name="mobilefacenet", head=Head.FRESH) == ("classify.weight", "classify.bias")

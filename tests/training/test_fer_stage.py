@@ -17,6 +17,7 @@ from emofuse.faces.crop import fer_crop, identity_crop
 from emofuse.models.bundle import Bundle, load
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceScorer
 from emofuse.nets import pretrained
+from emofuse.nets.catalogue import NETWORKS, network_for
 from emofuse.nets.resized import Resized
 from emofuse.nets.vggface import VGGFace, VGGFaceSettings
 from emofuse.runtime import Engine
@@ -83,12 +84,12 @@ def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus,
     bundle = trained(system, corpus[0], tmp_path, weights=runs[parent])
     assert bundle.card["start"]["name"] == parent
     assert bundle.face.crop == identity_crop(112)
-    weights = pretrained.known(name).small(7)
+    weights = network_for(name).build(tiny=True)
     pretrained.load_pretrained(weights, runs[parent] / WEIGHTS, name=name)
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
     given = bundle.face.input
     prepare = fit.Faces(given.colour, given.mean, given.scale, None, None)
-    expected = fit.predict(Resized(weights, weights.preprocessing.size), faces, prepare=prepare).embeddings
+    expected = fit.predict(Resized(weights, network_for(name).tiny_size), faces, prepare=prepare).embeddings
     found = FaceScorer(bundle.face, Engine(), classes=7, output=EMBEDDING)(faces)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
@@ -96,8 +97,8 @@ def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus,
 def test_the_bundle_says_of_colour_crops_what_the_net_said_of_the_grey_images(table, tmp_path, monkeypatch):
     # Faces of 48 pixels, so that nothing is resized on either way.
     small = VGGFaceSettings(widths=(4, 6), convolutions=(1, 1), hidden=10, size=48)
-    entry = pretrained.known("vggface")
-    monkeypatch.setitem(pretrained.KNOWN, "vggface", replace(entry, small=lambda _: VGGFace(small)))
+    entry = replace(NETWORKS["vggface"], builder=lambda classes, tiny: VGGFace(small), tiny_size=48)
+    monkeypatch.setitem(NETWORKS._own, "vggface", entry)
     bundle = stage("vggfer", table, tmp_path)
     images = load_fer2013(table, "public-test")
     said = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)(np.repeat(images.faces[..., None], 3, axis=3))

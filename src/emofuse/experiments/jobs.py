@@ -14,7 +14,7 @@ from emofuse.core.settings import with_settings
 from emofuse.errors import BundleError, SettingsError
 from emofuse.models import bundle as bundles
 from emofuse.models import weights as kept
-from emofuse.nets import pretrained
+from emofuse.nets.catalogue import published_weights
 from emofuse.systems.spec import System, VoiceSystem
 from emofuse.training.training_run import shipped
 
@@ -96,7 +96,7 @@ def parts_of(
         SettingsError: pretrained weights are missing (all are listed).
     """
     for name in files:
-        pretrained.known(name)
+        published_weights(name)
     parts, missing = dict[str, Part](), list[str]()
     for name, definition in definitions.items():
         parent = next((p for p in parts if _shares(definition, definitions[p])), None)
@@ -150,7 +150,7 @@ def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | 
     if name in files:
         return files[name], ""
     path = next((p for folder in kept.folders() if (p := folder / f"{name}.safetensors").is_file()), shipped(name))
-    entry = pretrained.known(name)
+    entry = published_weights(name)
     return path, "" if path else f"{name}: {entry.file} from {entry.source}"
 
 

@@ -11,7 +11,8 @@ Source: Kong et al., PANNs, IEEE/ACM TASLP 2020; paper, 2.2.3: windows of 3 s, t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -29,7 +30,6 @@ from emofuse.nets.logmel import LogMel, LogMelSettings, at_least
 # Of the checkpoints Cnn14_16k_mAP=0.438.pth and Cnn14_mAP=0.431.pth.
 LOGMEL_16K = LogMelSettings(rate_hz=16_000, window=512, hop=160, mels=64, fmin=50.0, fmax=8_000.0)
 LOGMEL_32K = LogMelSettings(rate_hz=32_000, window=1024, hop=320, mels=64, fmin=50.0, fmax=14_000.0)
-AUDIOSET_CLASSES = 527
 
 _PUBLISHED = {
     "logmel.real": "spectrogram_extractor.stft.conv_real.weight",
@@ -148,6 +148,17 @@ class Cnn14(nn.Module):
         layer = layer or self.settings.embedding
         check_layer(layer, self.layer_names, net="cnn14")
         return collect(self.steps(waves), (layer,))[0]
+
+
+def build(spectrum: LogMelSettings, classes: int = 7, *, tiny: bool = False) -> Cnn14:
+    """The published architecture, or a small one; see `emofuse.nets.catalogue.Network`."""
+    if tiny:  # half as many bands and time steps: a quarter of the work
+        coarse = replace(spectrum, hop=2 * spectrum.hop, mels=spectrum.mels // 2)
+        return Cnn14(Cnn14Settings(coarse, widths=(16, 32, 64), hidden=64, head_dropout=0.2, classes=classes))
+    return Cnn14(Cnn14Settings(spectrum, classes=classes))
+
+
+build_16k, build_32k = partial(build, LOGMEL_16K), partial(build, LOGMEL_32K)
 
 
 def load_torch(path: Path, settings: Cnn14Settings | None = None) -> dict[str, Tensor]:

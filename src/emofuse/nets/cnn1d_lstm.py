@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar
 
@@ -96,6 +97,45 @@ class Cnn1dLstm(nn.Module):
         if not self.settings.sequence:
             embedding = embedding[:, -1]
         return embedding, self.classify(self.dropout(embedding))
+
+
+def build(
+    classes: int = 7, *, tiny: bool = False, samples: int = 48_000, answers: int = 1, gain: float = 1.0
+) -> Cnn1dLstm:
+    """The paper's network, or a small one, for windows of `samples`; see `emofuse.nets.catalogue.Network`.
+
+    Raises:
+        SettingsError: the window cannot be divided into this number of answers.
+    """
+    settings = Cnn1dLstmSettings(classes=classes, sequence=answers > 1, gain=gain)
+    if tiny:
+        # 600 samples per LSTM step. Speech is far below 1, and a small network cannot make up for that in time.
+        settings = Cnn1dLstmSettings(
+            (16, 32, 32),
+            kernels=(20, 10, 8),
+            pools=(10, 10, 6),
+            hidden=32,
+            dropout=0.0,
+            classes=classes,
+            sequence=answers > 1,
+            gain=10 * gain,
+        )
+    if answers > 1:
+        # The last pool determines the number of LSTM steps, one per answer.
+        *first, _ = settings.pools
+        settings = replace(settings, pools=(*first, 1))
+        per_answer, remainder = divmod(samples, answers)
+        last, rest = divmod(per_answer, settings.step_samples)
+        if remainder or rest or not last:
+            raise SettingsError(
+                f"cnn1d-lstm: {samples} samples cannot be divided into {answers} answers, because the other pools "
+                f"cover {settings.step_samples} samples together; choose another window or number of answers."
+            )
+        settings = replace(settings, pools=(*first, last))
+    return Cnn1dLstm(settings)
+
+
+build_16_bit = partial(build, gain=2.0**15)  # samples as 16-bit files hold them
 
 
 def _convolutions(settings: Cnn1dLstmSettings) -> Iterator[nn.Module]:

@@ -60,6 +60,11 @@ class CompactFace(nn.Module):
         return embedding, self.classify(self.dropout(embedding))
 
 
+def build(classes: int = 7, *, tiny: bool = False) -> CompactFace:
+    """The network of the default bundle, or a smaller one; see `emofuse.nets.catalogue.Network`."""
+    return CompactFace.tiny(classes) if tiny else CompactFace(CompactFaceSettings(classes=classes))
+
+
 def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[str, Tensor]:
     """All tensors of the net from an ONNX file that it was exported to, alone or as the first of a committee, such as
     that of the default bundle.

@@ -75,6 +75,11 @@ class CompactSpeech(nn.Module):
         return embedding, self.classify(self.dropout(embedding))
 
 
+def build(classes: int = 7, *, tiny: bool = False) -> CompactSpeech:
+    """The network, or a smaller one; see `emofuse.nets.catalogue.Network`."""
+    return CompactSpeech.tiny(classes) if tiny else CompactSpeech(CompactSpeechSettings(classes=classes))
+
+
 def stem(width: int) -> nn.Sequential:
     """Spectra [n, 1, steps, bands] -> [n, width, steps / 4, bands / 4]."""
     convolution = nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False)

@@ -16,14 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emofuse.core.colour import Colour
 from emofuse.nets.formats import state_dict
 from emofuse.nets.formats.matching import Source, take
 from emofuse.nets.layers import check_layer, collect
-from emofuse.nets.preprocessing import Preprocessing
-
-# ImageNet's, on pixels of 0 to 255, as in the repository's data_gen.py.
-PREPROCESSING = Preprocessing(112, Colour.RGB, mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375))
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class MobileFaceNetSettings:
 
 
 class MobileFaceNet(nn.Module):
-    """Faces float [n, 3, 112, 112] as `preprocessing` gives them -> (embedding [n, 128], logits [n, classes]).
+    """Faces float [n, 3, 112, 112], preprocessed -> (embedding [n, 128], logits [n, classes]).
 
     The embedding is that of the identity; compare it by the cosine.
 
@@ -88,11 +83,6 @@ class MobileFaceNet(nn.Module):
         """A net of a few thousand parameters on faces of 32 pixels with the same interface, for tests."""
         groups = (InvertedResiduals(2, 16, 2, 2), InvertedResiduals(2, 16, 1, 2), InvertedResiduals(2, 16, 2, 2))
         return cls(MobileFaceNetSettings(stem=16, groups=groups, wide=24, identity=8, classes=classes, size=32))
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What turns RGB faces into the net's input."""
-        return replace(PREPROCESSING, size=self.settings.size)
 
     def steps(self, faces: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Name and output of each layer of `layer_names`, one by one."""
@@ -138,6 +128,11 @@ def at_size(net: MobileFaceNet, size: int) -> MobileFaceNet:
     tensors[kernel] = scaled * (width / sides[0]) ** 2
     other.load_state_dict(tensors)
     return other
+
+
+def build(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
+    """The published architecture, or a small one; see `emofuse.nets.catalogue.Network`."""
+    return MobileFaceNet.tiny(classes) if tiny else MobileFaceNet(MobileFaceNetSettings(classes=classes))
 
 
 def load_torch(path: Path, settings: MobileFaceNetSettings | None = None) -> dict[str, Tensor]:

@@ -7,20 +7,20 @@ what `save_trained` wrote of a net that was trained here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from emofuse.core.files import file_digest, write_bytes
-from emofuse.core.registry import nearest
 from emofuse.errors import WeightsError
-from emofuse.nets import cnn14, compact, mobilefacenet, vggface, vggface2
+from emofuse.nets.catalogue import loaded, network_for, published_weights
 from emofuse.nets.formats import kinds
 
 _METADATA = "emofuse"
@@ -37,143 +37,14 @@ class Head(StrEnum):
     FRESH = "fresh"
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """One set of weights: net and settings it is for, reader, and what a user must know before using it.
-
-    small: builds a version of the net for so many classes that learns in minutes from nothing.
-    bundle: name of the bundle that comes along and holds the file; "" where the user has to get it.
-    """
-
-    name: str
-    net: type[Any]
-    settings: Any
-    small: Callable[[int], Any]
-    read: Callable[[Path, Any], dict[str, Tensor]]
-    file: str
-    form: str
-    what: str
-    licence: str
-    source: str
-    bundle: str = ""
-
-    def build(self, classes: int = 7) -> nn.Module:
-        """The net with random weights and that many classes."""
-        net: nn.Module = self.net(replace(self.settings, classes=classes))
-        return net
-
-
-KNOWN = {
-    w.name: w
-    for w in (
-        Pretrained(
-            name="vggface2",
-            net=vggface2.VGGFace2,
-            settings=vggface2.VGGFace2Settings(),
-            small=vggface2.VGGFace2.small,
-            read=vggface2.load_keras,
-            file="rcmalli_vggface_tf_notop_resnet50.h5",
-            form="keras-hdf5",
-            what="ResNet-50 trained on the identities of VGGFace2, without classifier",
-            licence="non-commercial research, Creative Commons Attribution (readme of keras-vggface)",
-            source="https://github.com/rcmalli/keras-vggface/releases/tag/v2.0",
-        ),
-        Pretrained(
-            name="vggface",
-            net=vggface.VGGFace,
-            settings=vggface.VGGFaceSettings(classes=2622),
-            small=vggface.VGGFace.small,
-            read=vggface.load_matconvnet,
-            file="vgg_face.mat",
-            form="matconvnet",
-            what="VGG-16 trained on the 2622 identities of VGG-Face",
-            licence="non-commercial research",
-            source="https://www.robots.ox.ac.uk/~vgg/software/vgg_face/",
-        ),
-        Pretrained(
-            name="vggfer",
-            net=vggface.VGGFace,
-            settings=vggface.VGGFaceSettings(classes=7),
-            small=vggface.VGGFace.small,
-            read=vggface.load_matconvnet,
-            file="vggfer.mat",
-            form="matconvnet",
-            what="VGG-Face fine-tuned on the 7 emotions of FER-2013 by Kaya et al. (2017)",
-            licence="research; cite doi:10.1016/j.imavis.2017.01.012",
-            source="https://github.com/frkngrpnr/jcs (readme)",
-        ),
-        Pretrained(
-            name="mobilefacenet",
-            net=mobilefacenet.MobileFaceNet,
-            settings=mobilefacenet.MobileFaceNetSettings(),
-            small=mobilefacenet.MobileFaceNet.tiny,
-            read=mobilefacenet.load_torch,
-            file="mobilefacenet.pt",
-            form="torch-state-dict",
-            what="MobileFaceNet, identity embedding trained on MS-Celeb-1M",
-            licence="Apache-2.0",
-            source="https://github.com/foamliu/MobileFaceNet",
-        ),
-        Pretrained(
-            name="compact",
-            net=compact.CompactFace,
-            settings=compact.CompactFaceSettings(),
-            small=compact.CompactFace.tiny,
-            read=compact.load_onnx,
-            file="face.onnx",
-            form="onnx",
-            what="the compact face net of the default bundle, trained on FER-2013",
-            licence="weights trained on FER-2013, which is for research use",
-            source="emofuse itself",
-            bundle="default",
-        ),
-        Pretrained(
-            name="pann-16k",
-            net=cnn14.Cnn14,
-            settings=cnn14.Cnn14Settings(cnn14.LOGMEL_16K, classes=cnn14.AUDIOSET_CLASSES),
-            small=cnn14.Cnn14.tiny,
-            read=cnn14.load_torch,
-            file="Cnn14_16k_mAP=0.438.pth",
-            form="torch-checkpoint",
-            what="PANN Cnn14 trained on the 527 classes of AudioSet, sound at 16 kHz",
-            licence="CC BY 4.0",
-            source="https://zenodo.org/records/3987831",
-        ),
-        Pretrained(
-            name="pann-32k",
-            net=cnn14.Cnn14,
-            settings=cnn14.Cnn14Settings(cnn14.LOGMEL_32K, classes=cnn14.AUDIOSET_CLASSES),
-            small=cnn14.Cnn14.tiny,
-            read=cnn14.load_torch,
-            file="Cnn14_mAP=0.431.pth",
-            form="torch-checkpoint",
-            what="PANN Cnn14 trained on the 527 classes of AudioSet, sound at 32 kHz",
-            licence="CC BY 4.0",
-            source="https://zenodo.org/records/3987831",
-        ),
-    )
-}
-
-
-def known(name: str) -> Pretrained:
-    """The entry of a name.
-
-    Raises:
-        WeightsError: there is no such name; the nearest is suggested.
-    """
-    if name not in KNOWN:
-        raise WeightsError(f"weights {name!r}: unknown{nearest(name, KNOWN)}; one of {', '.join(KNOWN)}.")
-    return KNOWN[name]
-
-
 def convert(path: Path, name: str) -> dict[str, Tensor]:
     """The tensors of a file as it was published, by their names in the net.
 
     Raises:
         WeightsError: the file is not that of `name`.
     """
-    entry = known(name)
-    return entry.read(path, entry.settings)
+    tensors: dict[str, Tensor] = loaded(published_weights(name).reader)(path, _published(name).settings)
+    return tensors
 
 
 def import_weights(path: Path, name: str, *, out: Path) -> Path:
@@ -184,7 +55,7 @@ def import_weights(path: Path, name: str, *, out: Path) -> Path:
         OutputError: `out` cannot be written.
     """
     tensors = convert(path, name)
-    origin = {"name": name, "file": path.name, "sha256": file_digest(path), "form": known(name).form}
+    origin = {"name": name, "file": path.name, "sha256": file_digest(path), "form": published_weights(name).form}
     # One key: safetensors writes several in any order.
     write_bytes(out, save(tensors, {_METADATA: json.dumps(origin, sort_keys=True)}))
     return out
@@ -214,19 +85,26 @@ def load_pretrained(net: nn.Module, path: Path, *, name: str, head: Head = Head.
     Raises:
         WeightsError: the file, the net and the name do not fit each other; the net is left as it was.
     """
-    entry = known(name)
-    if not isinstance(net, entry.net):
-        raise WeightsError(f"weights {name!r} are for {entry.net.__name__}, not for {type(net).__name__}.")
+    weights = published_weights(name)
+    expected: type[Any] = type(_published(name))
+    if not isinstance(net, expected):
+        raise WeightsError(f"weights {name!r} are for {expected.__name__}, not for {type(net).__name__}.")
     if kinds.kind(path) == kinds.SAFETENSORS:
         tensors = _read_kept(path, name, net)
     else:
-        tensors = entry.read(path, replace(net.settings, classes=entry.settings.classes))
+        tensors = loaded(weights.reader)(path, replace(net.settings, classes=weights.classes))
     own: dict[str, Tensor] = net.state_dict()
     fresh = tuple(k for k in own if k.startswith(net.head)) if Head(head) is Head.FRESH else ()
     tensors = {k: v for k, v in tensors.items() if k not in fresh}
     _check_fit(tensors, {k: v for k, v in own.items() if k not in fresh}, path, heads=net.head)
     net.load_state_dict(tensors, strict=False)
     return fresh
+
+
+def _published(name: str) -> Any:
+    """The network as published, without any weights in memory."""
+    with torch.device("meta"):
+        return network_for(name).build(published_weights(name).classes)
 
 
 def origin(path: Path) -> dict[str, str]:

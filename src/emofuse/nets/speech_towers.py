@@ -57,6 +57,11 @@ class SpeechTowers(nn.Module):
         return torch.cat([embedding for embedding, _ in apart]), torch.cat([logits for _, logits in apart])
 
 
+def build(classes: int = 7, *, tiny: bool = False) -> SpeechTowers:
+    """The network, or a smaller one; see `emofuse.nets.catalogue.Network`."""
+    return SpeechTowers.tiny(classes) if tiny else SpeechTowers(SpeechTowersSettings(classes=classes))
+
+
 class _Tower(nn.Module):
     """Spectra [n, 1, steps, mels] -> (embedding [n, 2 * the last width], logits [n, classes])."""
 

@@ -21,12 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emofuse.core.colour import Colour
 from emofuse.errors import WeightsError
 from emofuse.nets.formats import matconvnet
 from emofuse.nets.formats.matching import Source, from_hwio, take
 from emofuse.nets.layers import check_layer, collect
-from emofuse.nets.preprocessing import Preprocessing
 
 # Red, green and blue of the published net; files with their own average image replace it.
 AVERAGE_COLOUR = (129.1863, 104.7624, 93.5940)
@@ -80,11 +78,6 @@ class VGGFace(nn.Module):
         """A net of 230,000 parameters on faces of 56 pixels, which learns from some thousand faces in a minute."""
         return cls(VGGFaceSettings((16, 32, 64), (1, 1, 1), hidden=64, dropout=0.2, classes=classes, size=56))
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What turns RGB faces into the net's input: only their size, the net subtracts its average itself."""
-        return Preprocessing(self.settings.size, Colour.RGB)
-
     def steps(self, faces: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Name and output of each of the 37 layers, one by one."""
         x = faces - self.average
@@ -124,6 +117,11 @@ def _layers(settings: VGGFaceSettings) -> Iterator[tuple[str, nn.Module]]:
         yield f"relu{n}", nn.Sequential(nn.ReLU(), nn.Dropout(settings.dropout))
     yield "fc8", nn.Linear(settings.hidden, settings.classes)
     yield "prob", nn.Softmax(dim=1)
+
+
+def build(classes: int = 7, *, tiny: bool = False) -> VGGFace:
+    """The published architecture, or a small one; see `emofuse.nets.catalogue.Network`."""
+    return VGGFace.small(classes) if tiny else VGGFace(VGGFaceSettings(classes=classes))
 
 
 def load_matconvnet(path: Path, settings: VGGFaceSettings | None = None) -> dict[str, Tensor]:

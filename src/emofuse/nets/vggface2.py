@@ -12,7 +12,7 @@ takes means and deviations of the 1024. Cao et al., VGGFace2, FG 2018.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,16 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emofuse.core.colour import Colour
 from emofuse.nets.formats import keras
 from emofuse.nets.formats.matching import Source, from_hwio, take
 from emofuse.nets.layers import check_layer, collect
-from emofuse.nets.preprocessing import Preprocessing
-
-# What the weights were made with: version 2 of keras-vggface's `preprocess_input`.
-PREPROCESSING = Preprocessing(224, Colour.BGR, mean=(91.4953, 103.8827, 131.0912))
-# What the authors' code does: version 1, the means of VGG-Face.
-PREPROCESSING_CODE = replace(PREPROCESSING, mean=(93.5940, 104.7624, 129.1863))
 
 _EXPANSION = 4
 _EPS = 1e-3
@@ -53,7 +46,7 @@ class VGGFace2Settings:
 
 
 class VGGFace2(nn.Module):
-    """Faces float [n, 3, 224, 224] as `preprocessing` gives them -> (embedding [n, 1024], logits [n, classes]).
+    """Faces float [n, 3, 224, 224], preprocessed -> (embedding [n, 1024], logits [n, classes]).
 
     The embedding is the dense layer after its ReLU, before dropout.
 
@@ -99,11 +92,6 @@ class VGGFace2(nn.Module):
                 module.momentum = 0.1  # statistics that need hundreds of steps to settle would come too late
         return net
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What turns RGB faces into the net's input; PREPROCESSING_CODE has the means of the authors' code."""
-        return replace(PREPROCESSING, size=self.settings.size)
-
     def steps(self, faces: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Name and output of each layer of `layer_names`, one by one."""
         x = torch.relu(self.stem(self.pad(faces)))
@@ -134,6 +122,11 @@ class VGGFace2(nn.Module):
         layer = layer or self.settings.embedding
         check_layer(layer, self.layer_names, net="vggface2")
         return collect(self.steps(faces), (layer,))[0]
+
+
+def build(classes: int = 7, *, tiny: bool = False) -> VGGFace2:
+    """The published architecture, or a small one; see `emofuse.nets.catalogue.Network`."""
+    return VGGFace2.small(classes) if tiny else VGGFace2(VGGFace2Settings(classes=classes))
 
 
 def load_keras(path: Path, settings: VGGFace2Settings | None = None) -> dict[str, Tensor]:

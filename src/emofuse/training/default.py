@@ -34,6 +34,7 @@ from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import write_manifest
 from emofuse.models.face import OUTPUT
 from emofuse.nets import mobilefacenet, pretrained
+from emofuse.nets.catalogue import published_weights
 from emofuse.nets.committee import Committee, TwoOpinions, together
 from emofuse.nets.compact import CompactFace
 from emofuse.nets.resized import Resized
@@ -310,7 +311,7 @@ def _manifest(
             "data": "FER-2013 training part, FER+ votes beside its labels",
             "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
             "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
-            "start": pretrained.known(START).source,
+            "start": published_weights(START).source,
             "settings": asdict(settings),
             "emofuse": __version__,
             "onnx_largest_error": error,

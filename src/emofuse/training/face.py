@@ -31,6 +31,7 @@ from emofuse.models.bundle import Bundle, load, write_manifest
 from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
 from emofuse.nets import pretrained
+from emofuse.nets.catalogue import network_for, published_weights
 from emofuse.nets.grey import Evened, FromGrey
 from emofuse.nets.resized import Resized
 from emofuse.runtime import Engine
@@ -114,8 +115,8 @@ def _faces(
 
 def _net(system: System, place: Place, *, classes: int) -> tuple[Any, dict[str, Any]]:
     """The net with its first weights, and what the card says of these."""
-    face, entry = system.face, pretrained.known(system.face.weights)
-    net = fit.fresh(lambda: entry.small(classes) if face.tiny else entry.build(classes), seed=system.fit.seed)
+    face, entry = system.face, published_weights(system.face.weights)
+    net = fit.fresh(lambda: network_for(entry.name).build(classes, tiny=face.tiny), seed=system.fit.seed)
     weights = place.weights or (None if face.scratch or face.tiny else shipped(entry.name))
     if weights is None:
         if not (face.scratch or face.tiny):
@@ -140,7 +141,7 @@ def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
 
 def _size(system: System) -> int:
     face = system.face
-    return int(pretrained.known(face.weights).small(7).settings.size) if face.tiny else face.size
+    return network_for(face.weights).tiny_size if face.tiny else face.size
 
 
 def _seeing(net: Any, face: FaceNet) -> Any:

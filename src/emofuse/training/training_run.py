@@ -20,6 +20,7 @@ from emofuse.errors import SettingsError, WeightsError
 from emofuse.evaluation.evaluate import rounded
 from emofuse.models import bundle as bundles
 from emofuse.nets import pretrained
+from emofuse.nets.catalogue import published_weights
 from emofuse.training import loop as fit
 from emofuse.training.loop.distributed import Team
 
@@ -49,14 +50,14 @@ def start(net: Any, name: str, weights: Path) -> dict[str, Any]:
     """
     path = _file_of(weights)
     pretrained.load_pretrained(net, path, name=name, head=pretrained.Head.FRESH)
-    said, entry = pretrained.origin(path), pretrained.known(name)
+    said, entry = pretrained.origin(path), published_weights(name)
     origin = {"name": said.get("name", name), "file": path.name, "sha256": file_digest(path)}
     return {"licence": said.get("licence", entry.licence), "start": origin}
 
 
 def shipped(name: str) -> Path | None:
     """The file of pretrained weights that come along; None for others."""
-    entry = pretrained.known(name)
+    entry = published_weights(name)
     return bundles.shipped()[entry.bundle] / entry.file if entry.bundle else None
 
 
@@ -65,7 +66,7 @@ def without_weights(system: str, name: str, *, scratch: str = "") -> SettingsErr
 
     scratch: the setting that does without, if there is one.
     """
-    entry = pretrained.known(name)
+    entry = published_weights(name)
     without = f", or train from nothing with --set {scratch}=true" if scratch else ""
     return SettingsError(
         f"{system}: starts from the weights {entry.name!r} ({entry.what}); give their file with --weights "

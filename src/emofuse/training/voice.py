@@ -26,7 +26,8 @@ from emofuse.inference.collect import voice_scores
 from emofuse.inference.voice_setup import choose_hearing
 from emofuse.models.bundle import Bundle, load, write_manifest
 from emofuse.models.voice import OUTPUT, VoicePart, VoiceScorer
-from emofuse.nets import pretrained, voices
+from emofuse.nets import pretrained
+from emofuse.nets.catalogue import Input, network
 from emofuse.runtime import Engine
 from emofuse.systems.spec import VoiceSystem
 from emofuse.training import loop as fit
@@ -95,8 +96,11 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
 def _net(system: VoiceSystem, classes: int, place: Place) -> tuple[Any, dict[str, Any]]:
     """The net with its first weights, and what the card says of these."""
     voice = system.voice
-    shape = voices.VoiceShape(voice.rate_hz, voice.windows.samples[0], voice.answers, classes, voice.tiny)
-    net = fit.fresh(lambda: voices.build(voice.net, shape), seed=system.fit.seed)
+    entry, samples = network(voice.net, Input.WAVEFORMS), voice.windows.samples[0]
+    net = fit.fresh(
+        lambda: entry.build(classes, tiny=voice.tiny, rate_hz=voice.rate_hz, samples=samples, answers=voice.answers),
+        seed=system.fit.seed,
+    )
     if not voice.weights and place.weights is not None:
         raise SettingsError(f"{system.name}: starts from nothing; leave out --weights {place.weights}.")
     if place.weights is not None and not voice.scratch:
