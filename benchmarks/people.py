@@ -29,7 +29,7 @@ from emofuse.core.time import Timeline
 from emofuse.core.types import Scores
 from emofuse.fusion.log_pool import LogPool, LogPoolFusion
 from emofuse.fusion.system_scores import SystemScores
-from emofuse.inference.prediction import EVERYBODY
+from emofuse.inference.prediction import NO_PERSON
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.audio import AudioReader
 from emofuse.models.fusion import FACE, VOICE
@@ -104,7 +104,7 @@ def read(folder: Path, predictor: Predictor) -> list[Clip]:
     clips = []
     for row in rows:
         found = predictor.predict(folder / row["path"])
-        parts = found.modalities[max(found.persons, key=lambda p: int(found.scores[p].valid.sum()), default=EVERYBODY)]
+        parts = found.modalities[max(found.persons, key=lambda p: int(found.scores[p].valid.sum()), default=NO_PERSON)]
         (truth,) = predictor.bundle.label_set.encode([row["emotion"]])
         clips.append(Clip(folder / row["path"], int(truth), row["speaker"], row["sex"], (parts[FACE], parts[VOICE])))
     return clips
@@ -129,7 +129,7 @@ def heard(clips: list[Clip], predictor: Predictor, change: Callable[[np.ndarray,
             with wave.open(str(Path(place) / "sound.wav"), "wb") as file:
                 file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
                 file.writeframes((np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes())
-            parts = predictor.predict(Path(place) / "sound.wav").modalities[EVERYBODY]
+            parts = predictor.predict(Path(place) / "sound.wav").modalities[NO_PERSON]
             changed.append(replace(clip, said=(clip.said[0], parts[VOICE].onto(clip.timeline))))
     return changed
 

@@ -37,7 +37,7 @@ def test_options_of_what_is_shown_reach_the_table_and_the_summary(run, bundle, t
     table = pd.read_csv("emofuse-results/talk.csv")
     assert set(table.emotion) == {"uncertain"}
     assert {"face_fear", "voice_fear"} <= set(table.columns)
-    assert (entry["fused"], entry["min_confidence"], entry["per_modality"]) == (["face", "voice"], 1.0, True)
+    assert (entry["modalities"], entry["min_confidence"], entry["per_modality"]) == (["face", "voice"], 1.0, True)
 
 
 def test_a_least_confidence_beyond_one_is_one_line(run, talk):

@@ -101,7 +101,7 @@ def two_people(tmp_path) -> Path:
     one, two = table(3, person=1, status="ok"), table(3, person=2, status="ok")
     two[list(AFFWILD2.names)] = shares(3, seed=9)
     pd.concat([one, two]).to_csv(tmp_path / "v1.csv", index=False)
-    persons = [{"person": 1, "centre": [0.7, 0.4]}, {"person": 2, "centre": [0.3, 0.4]}]
+    persons = [{"person": 1, "face_centre": [0.7, 0.4]}, {"person": 2, "face_centre": [0.3, 0.4]}]
     entry = {"file": "videos/batch1/v1.mp4", "outputs": ["v1.csv"], "persons": persons}
     (tmp_path / "summary.json").write_text(json.dumps({"files": [entry]}))
     return tmp_path

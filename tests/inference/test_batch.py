@@ -16,7 +16,7 @@ import pytest
 from emofuse.core.parallel.jobs import Fate, Here, Processes, Result, Task, Where
 from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
 from emofuse.inference import batch
-from emofuse.inference.batch import Job, find_files, plan, run_jobs, write_summary
+from emofuse.inference.batch import FileTask, find_files, plan, predict_files, write_summary
 from emofuse.inference.predictor import Options
 from emofuse.synthetic.sample import make_sample
 
@@ -24,14 +24,14 @@ HERE = Here()
 HAAR = Options(detector="haar")
 
 
-def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[Job]:
-    return plan(files, out=out, options=options, form="csv", plot=False)
+def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[FileTask]:
+    return plan(files, out=out, options=options, format="csv", plot=False)
 
 
-def run(files: list[Path], out: Path, *, on: Where = HERE, options: Options = HAAR) -> list[batch.Outcome]:
+def run(files: list[Path], out: Path, *, on: Where = HERE, options: Options = HAAR) -> list[batch.FileResult]:
     jobs = planned(files, out, options)
     ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None}
-    outcomes = {o.job.path: o for o in run_jobs(jobs, on=on, **ignore)}
+    outcomes = {o.task.path: o for o in predict_files(jobs, on=on, **ignore)}
     ordered = [outcomes[f] for f in files]
     write_summary(ordered)
     return ordered
@@ -95,13 +95,13 @@ def test_several_processes_give_the_same_bytes(videos, tmp_path):
 @pytest.mark.slow
 def test_processes_killed_in_the_middle_change_no_byte(videos, tmp_path):
     run(videos, tmp_path / "whole")
-    outcomes, notes, jobs = list[batch.Outcome](), list[str](), planned(videos, tmp_path / "killed")
-    for outcome in run_jobs(jobs, on=Processes(2), draw=None, progress=lambda *_: None, note=notes.append):
+    outcomes, notes, jobs = list[batch.FileResult](), list[str](), planned(videos, tmp_path / "killed")
+    for outcome in predict_files(jobs, on=Processes(2), draw=None, progress=lambda *_: None, note=notes.append):
         if not outcomes:  # one is at the second file, the other has yet to be given the third
             for process in multiprocessing.active_children():
                 os.kill(process.pid, signal.SIGKILL)
         outcomes.append(outcome)
-    write_summary(sorted(outcomes, key=lambda o: o.job.path))
+    write_summary(sorted(outcomes, key=lambda o: o.task.path))
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
     assert f"{videos[2]}: the process at work on it died; it is predicted again." in notes
 
@@ -114,8 +114,8 @@ def test_a_file_that_was_given_up_is_a_failed_file(videos, tmp_path, monkeypatch
 
 
 def test_results_that_are_not_here_are_one_line(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(Job, "table", tmp_path / "elsewhere" / "v0.csv")
-    monkeypatch.setattr(batch, "run_job", lambda _, job, *__: batch.Outcome(job, {"status": "done"}))
+    monkeypatch.setattr(FileTask, "table", tmp_path / "elsewhere" / "v0.csv")
+    monkeypatch.setattr(batch, "predict_file", lambda _, job, *__: batch.FileResult(job, {"status": "done"}))
     with pytest.raises(OutputError, match="choose --out on a disk that all share"):
         run(videos[:1], tmp_path / "out")
 
@@ -160,7 +160,7 @@ def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
 def test_equal_stems_get_names_of_their_own(tmp_path):
     def stems(*names: str) -> list[str]:
         files = [tmp_path / n for n in names]
-        return [j.stem for j in plan(files, out=tmp_path / "out", options=HAAR, form="csv", plot=False)]
+        return [j.stem for j in plan(files, out=tmp_path / "out", options=HAAR, format="csv", plot=False)]
 
     assert stems("a.mp4", "b.mp4") == ["a", "b"]
     assert stems("a.mp4", "a.avi") == ["a.mp4", "a.avi"]
@@ -170,13 +170,13 @@ def test_equal_stems_get_names_of_their_own(tmp_path):
 
 def test_an_unknown_format_suggests_the_nearest(tmp_path):
     with pytest.raises(SettingsError, match="did you mean 'parquet'"):
-        plan([tmp_path / "x.mp4"], out=tmp_path, options=HAAR, form="parkuet", plot=False)
+        plan([tmp_path / "x.mp4"], out=tmp_path, options=HAAR, format="parkuet", plot=False)
 
 
 def test_an_output_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="choose another"):
-        plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=HAAR, form="csv", plot=False)
+        plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=HAAR, format="csv", plot=False)
 
 
 def _predict(

@@ -15,11 +15,11 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Scores
 from emofuse.faces.detector import Face
-from emofuse.inference.collect import Collector
+from emofuse.inference.collector import Collector
 from emofuse.inference.face_windows import Windower
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import Session, Vision
+from emofuse.inference.session import FaceStages, Session
 from emofuse.media.video import Frame
 from emofuse.models.face import WindowPart
 from emofuse.models.fusion import WINDOWS
@@ -73,10 +73,10 @@ def frames(levels: list[int]) -> list[Frame]:
 
 
 def predicted(levels: list[int], chunks: list[int]) -> Prediction:
-    session = Session(Vision(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
+    session = Session(FaceStages(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
     collector, n, shown = Collector(LABELS, modalities=(WINDOWS,)), 0, frames(levels)
     for size in [*chunks, len(shown)]:
-        collector.add(session.push(shown[n : n + size]))
+        collector.add(session.push_frames(shown[n : n + size]))
         n += size
     collector.add(session.close(shown[-1].end))
     return collector.prediction("clip.mp4", "fake", {})
@@ -111,11 +111,11 @@ def test_a_moment_without_a_face_has_no_score_though_its_windows_have():
 
 
 def test_windows_are_judged_as_soon_as_no_picture_can_join_them():
-    session = Session(Vision(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
-    judged = [len(session.push([frame]).windows) for frame in frames([100] * 30)]
+    session = Session(FaceStages(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
+    judged = [len(session.push_frames([frame]).face_windows) for frame in frames([100] * 30)]
     first = next(n for n, count in enumerate(judged) if count)
     assert 10 <= first <= 10 + session.lookahead_pictures
-    assert sum(judged) + len(session.close(ticks(6)).windows) == 6
+    assert sum(judged) + len(session.close(ticks(6)).face_windows) == 6
 
 
 def test_an_hour_keeps_the_embeddings_of_the_open_windows_only():

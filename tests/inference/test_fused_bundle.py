@@ -17,7 +17,7 @@ from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Clip
 from emofuse.errors import MediaError, SettingsError
 from emofuse.evaluation.sources import open_source
-from emofuse.inference.batch import plan, run_job
+from emofuse.inference.batch import plan, predict_file
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor, predict
 from emofuse.media.audio import AudioBlock, AudioReader
@@ -97,12 +97,12 @@ def test_digital_silence_and_no_sound_at_all_leave_the_face_alone(both, tmp_path
     levels = [(150,)] * 20
     mute = predictor(both).predict(film(tmp_path / "mute.mkv", levels))
     silent = predictor(both).predict(film(tmp_path / "silent.mkv", levels, np.zeros(4 * 44_100, np.float32)))
-    assert mute.about["warnings"] == ["has no sound, so nothing was heard"]
-    assert silent.about["warnings"] == []
+    assert mute.metadata["warnings"] == ["has no sound, so nothing was heard"]
+    assert silent.metadata["warnings"] == []
     for prediction in (mute, silent):
         assert prediction.table().status.tolist() == ["ok"] * 20
         assert prediction.scores[1].values == pytest.approx(prediction.modalities[1]["face"].values, abs=1e-6)
-        assert not prediction.heard.valid.any()
+        assert not prediction.voice.valid.any()
 
 
 def test_of_sound_alone_the_voice_is_judged(both, tmp_path):
@@ -172,11 +172,11 @@ def test_random_chunks_of_pictures_and_sound_give_what_predicting_at_once_gives(
     while shown < len(frames) or said < len(samples):
         if rng.random() < 0.5:
             size = int(rng.integers(1, 15))
-            collector.add(session.push(frames[shown : shown + size]))
+            collector.add(session.push_frames(frames[shown : shown + size]))
             shown += size
         elif said < len(samples):
             size = int(rng.integers(1, 6000))
-            collector.add(session.hear(AudioBlock(samples[said : said + size], said * ticks(1) // RATE, RATE)))
+            collector.add(session.push_audio(AudioBlock(samples[said : said + size], said * ticks(1) // RATE, RATE)))
             said += size
     collector.add(session.close(end))
     pushed = collector.prediction(path.name, "x", {})
@@ -192,16 +192,16 @@ def test_a_face_is_given_exactly_when_its_future_is_known(both, tmp_path):
     path, late = film(tmp_path / "a.mkv", [(150,)] * 40), []
     with VideoReader(path) as video:
         for frame in video.frames():
-            late += [frame.index - o.picture for o in session.push([frame]).observations]
+            late += [frame.index - o.picture for o in session.push_frames([frame]).faces]
     assert set(late) == {8 + session.lookahead_pictures}
-    assert len(session.close(ticks(8)).observations) == 40 - len(late)
+    assert len(session.close(ticks(8)).faces) == 40 - len(late)
 
 
 def test_what_a_session_keeps_does_not_grow(all_three, tmp_path):
     session = predictor(all_three).session()
     with VideoReader(film(tmp_path / "a.mkv", [(150,)] * 300, spoken(1))) as video:
         for frame in video.frames():
-            session.push([frame])
+            session.push_frames([frame])
             assert sum(len(p.times) for p in session._smoother._persons.values()) <= 2 * 8 + 6
             assert sum(map(len, session._windower._open.values())) <= 10 + 5 + 6
 
@@ -254,8 +254,8 @@ def test_a_bundle_of_one_part_has_its_columns_too_though_nobody_is_seen(tmp_path
 
 
 def job(path: Path, out: Path, bundle: Path, **options: object):
-    (planned,) = plan([path], out=out, options=Options(str(bundle), "haar", **options), form="csv", plot=False)
-    return run_job(predictor(bundle, **options), planned, None, lambda _: None)
+    (planned,) = plan([path], out=out, options=Options(str(bundle), "haar", **options), format="csv", plot=False)
+    return predict_file(predictor(bundle, **options), planned, None, lambda _: None)
 
 
 def test_another_least_confidence_or_other_columns_are_made_anew(both, tmp_path):
@@ -268,10 +268,11 @@ def test_another_least_confidence_or_other_columns_are_made_anew(both, tmp_path)
 
 def test_the_summary_tells_what_was_used_and_how_often_the_voice_stood_alone(both, tmp_path):
     entry = job(half_seen(tmp_path), tmp_path / "out", both, min_confidence=0.3).entry
-    assert (entry["detector"], entry["fused"], entry["min_confidence"]) == ("squares", ["face", "voice"], 0.3)
-    assert entry["hearing"].startswith("none, energy")
-    assert (entry["persons"][0]["face_found"], entry["persons"][0]["voice_only"]) == (0.5, 0.5)
-    assert entry["voice"]["found"] == 1.0
+    assert (entry["detector"], entry["modalities"], entry["min_confidence"]) == ("squares", ["face", "voice"], 0.3)
+    assert entry["separation"] == "none"
+    assert entry["voice_activity"].startswith("energy")
+    assert (entry["persons"][0]["face_fraction"], entry["persons"][0]["voice_only_fraction"]) == (0.5, 0.5)
+    assert entry["voice"]["fraction"] == 1.0
     json.dumps(entry)
 
 
@@ -291,7 +292,7 @@ def test_sound_that_cannot_be_read_is_a_warning_where_faces_are(both, tmp_path, 
     monkeypatch.setattr(AudioReader, "blocks", blocks)
     prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(150,)] * 10, spoken(2)))
     assert prediction.table().status.tolist() == ["ok"] * 10
-    assert "only its faces are judged there: a.mkv: its sound is broken" in prediction.about["warnings"][0]
+    assert "only its faces are judged there: a.mkv: its sound is broken" in prediction.metadata["warnings"][0]
 
 
 def test_progress_goes_on_and_ends_at_one(both, tmp_path):

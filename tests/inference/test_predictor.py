@@ -45,7 +45,7 @@ def test_pushing_random_chunks_gives_what_predicting_at_once_gives(talk, predict
         frames = list(reader.frames())  # every frame: the session itself passes over those it does not want
         while frames:
             size = rng.randint(1, 40)
-            collector.add(session.push(frames[:size]))
+            collector.add(session.push_frames(frames[:size]))
             frames = frames[size:]
         collector.add(session.close(reader.end))
     pushed = collector.prediction(talk.name, "default", {})

@@ -17,10 +17,10 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline, ticks
 from emofuse.errors import ShapeError
 from emofuse.faces.detector import Face
-from emofuse.inference.collect import Collector
+from emofuse.inference.collector import Collector
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import Session, Vision
+from emofuse.inference.session import FaceStages, Session
 from emofuse.media.video import Frame
 
 LABELS = LabelSet(("dark", "light"))
@@ -67,10 +67,10 @@ def frames_at(starts: list[float], levels: list[int], end: float) -> list[Frame]
 
 
 def run(frames: list[Frame], end: float, rate: Fraction | None, chunks: list[int] | None = None) -> Prediction:
-    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
+    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
     collector, n = Collector(LABELS), 0
     for size in [*(chunks or []), len(frames)]:
-        collector.add(session.push(frames[n : n + size]))
+        collector.add(session.push_frames(frames[n : n + size]))
         n += size
     collector.add(session.close(ticks(Fraction(str(end)))))
     return collector.prediction("clip.mp4", "fake", {})
@@ -149,24 +149,24 @@ def test_pictures_that_threads_look_at_stay_in_order(levels):
     frames, end = at_rate(5, levels), len(levels) / 5
     alone, collector = run(frames, end, Fraction(5)), Collector(LABELS)
     with ThreadPoolExecutor(3) as pool:
-        session = Session(Vision(crop, SlowToStart(), ColourScorer(), pool.map), sampling=Sampling(Fraction(5)))
-        collector.add(session.push(iter(frames)))
+        session = Session(FaceStages(crop, SlowToStart(), ColourScorer(), pool.map), sampling=Sampling(Fraction(5)))
+        collector.add(session.push_frames(iter(frames)))
         collector.add(session.close(ticks(Fraction(str(end)))))
     pd.testing.assert_frame_equal(collector.prediction("clip.mp4", "fake", {}).table(), alone.table())
 
 
 def test_frames_out_of_order_are_refused():
-    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
+    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
     frames = at_rate(5, [100, 100])
     with pytest.raises(ShapeError, match="in the order of their time"):
-        session.push(frames[::-1])
+        session.push_frames(frames[::-1])
 
 
 def test_a_closed_session_takes_no_more_frames():
-    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
+    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
     session.close(0)
     with pytest.raises(ShapeError, match="open a new session"):
-        session.push(at_rate(5, [100]))
+        session.push_frames(at_rate(5, [100]))
 
 
 LEVELS = st.lists(st.sampled_from([0, 60, 100, 200]), min_size=1, max_size=30)
@@ -190,12 +190,12 @@ def test_the_way_frames_are_cut_into_pushes_changes_nothing(levels, chunks, rate
 def test_a_session_looks_at_exactly_the_frames_that_sampling_wants(gaps, rate):
     starts = np.cumsum([0, *gaps[:-1]]) * ticks(Fraction(1, 100))
     timeline = Timeline(starts, starts + np.array(gaps) * ticks(Fraction(1, 100)))
-    session = Session(Vision(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
+    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
     looked = []
     for n, (start, end) in enumerate(timeline):
         if session.wants(start):
             looked.append(n)
-        session.push([Frame.from_rgb(picture(100), index=n, start=start, end=end)])
+        session.push_frames([Frame.from_rgb(picture(100), index=n, start=start, end=end)])
     assert looked == Sampling(rate).wanted(timeline).tolist()
 
 

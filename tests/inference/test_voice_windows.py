@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from emofuse.core.time import Timeline, ticks
 from emofuse.errors import ShapeError
-from emofuse.inference.voice_windows import Listener, VoiceScore
+from emofuse.inference.voice_windows import AudioWindowScore, Listener
 from emofuse.media.audio import AudioBlock
 from emofuse.models.voice import Windowing
 from emofuse.speech import ActivitySegment, ActivityStream, AlwaysActive, NoSeparation, SeparationStream
@@ -87,8 +87,8 @@ def mean_and_end(waves: np.ndarray) -> np.ndarray:
     return np.stack([waves.mean(axis=1), waves[:, -1]], axis=1).astype(np.float32)[:, None]
 
 
-def heard(wave: np.ndarray, sizes: list[int], ears: Listener) -> list[VoiceScore]:
-    scores, done = list[VoiceScore](), 0
+def heard(wave: np.ndarray, sizes: list[int], ears: Listener) -> list[AudioWindowScore]:
+    scores, done = list[AudioWindowScore](), 0
     for size in [*sizes, len(wave)]:
         part = wave[done : done + size]
         if len(part):

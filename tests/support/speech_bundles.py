@@ -45,7 +45,7 @@ def hear(
     session, collector, done = judging.session(), judging.collector(), 0
     while done < len(samples):
         size = int(rng.integers(1, 2 * rate))
-        collector.add(session.hear(AudioBlock(samples[done : done + size], done * ticks(1) // rate, rate)))
+        collector.add(session.push_audio(AudioBlock(samples[done : done + size], done * ticks(1) // rate, rate)))
         done += size
     collector.add(session.close(len(samples) * ticks(1) // rate))
     return collector.prediction(name, "x", {})

@@ -17,7 +17,7 @@ from emofuse.errors import DataError, MediaError, OutputError
 from emofuse.faces.crop import BoxCrop
 from emofuse.faces.detector import Face
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import Session, Vision
+from emofuse.inference.session import FaceStages, Session
 from emofuse.models.detectors import ChosenDetector
 from emofuse.training.face_cache import Embeddings, FaceSource
 from support.media_files import moving_bar, write_media
@@ -63,11 +63,11 @@ def test_cut_faces_are_those_of_a_session(film, tmp_path):
     source = source_of(tmp_path)
     track = source(source.data.clips[0])
     sampling = Sampling(Fraction(10))
-    session = Session(Vision(BoxCrop(16), Walking(), Kept()), sampling=sampling)
+    session = Session(FaceStages(BoxCrop(16), Walking(), Kept()), sampling=sampling)
     with VideoReader(film) as reader:
         rows = sampling.wanted(reader.timeline)
-        seen = [o for f in reader.frames(rows) for o in session.push([f]).observations]
-        seen += session.close(reader.end).observations
+        seen = [o for f in reader.frames(rows) for o in session.push_frames([f]).faces]
+        seen += session.close(reader.end).faces
         starts = reader.timeline[rows].start
     people = [o.person for o in seen]
     main = max(set(people), key=people.count)

@@ -18,9 +18,9 @@ from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.datasets.dataset import open_data
 from emofuse.errors import BundleError, DataError, MediaError, SettingsError
-from emofuse.inference.batch import plan, run_job
+from emofuse.inference.audio_stages import choose_audio_stages
+from emofuse.inference.batch import plan, predict_file
 from emofuse.inference.predictor import Options, Predictor, predict
-from emofuse.inference.voice_setup import choose_hearing
 from emofuse.media.audio import AudioReader
 from emofuse.models.bundle import write_manifest as write_bundle
 from emofuse.models.voice import VoicePart
@@ -76,7 +76,7 @@ def said_of(path: Path, part: VoicePart, place: Place) -> list[str]:
     """The status of each row by a bundle with another part."""
     predictor = Predictor(Options(str(place.out)))
     predictor.bundle = replace(predictor.bundle, voice=part)
-    predictor.hearing = choose_hearing(part.separation, part.activity, Engine())
+    predictor.audio_stages = choose_audio_stages(part.separation, part.activity, Engine())
     return predictor.predict(path).table().status.tolist()
 
 
@@ -134,7 +134,7 @@ def test_every_frame_of_sound_alone_is_refused(trained, place, tmp_path):
 def test_a_video_without_sound_has_rows_without_voice_and_a_warning(trained, place, tmp_path):
     prediction = predict(write_media(tmp_path / "mute.mp4", moving_bar(30)), bundle=place.out)
     assert set(prediction.table().status) == {"no_voice"}
-    assert prediction.about["warnings"] == ["has no sound, so nothing was heard"]
+    assert prediction.metadata["warnings"] == ["has no sound, so nothing was heard"]
 
 
 def test_where_the_sound_starts_late_and_ends_early_the_rows_say_so(data, trained, place, tmp_path):
@@ -195,7 +195,7 @@ def test_sequences_get_a_label_for_each_answer(data, tmp_path):
     (folder / "clips.csv").write_text("path,label,start,end,split\na.wav,anger,0,2,train\na.wav,fear,2,4,train\n")
     halves = open_data(folder / "clips.csv")
     windows = defined("cnn1d-lstm-sequence", PLAIN).voice.windows
-    sounds = Sounds(windows, choose_hearing("none", "none", Engine()), tmp_path / "sounds")
+    sounds = Sounds(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "sounds")
     examples = window_examples(sounds, halves, halves.split("train"), labels_hz=5)
     assert fit.labels(examples.targets).tolist() == [[1] * 10 + [3] * 10]
 
@@ -207,7 +207,7 @@ def test_silent_windows_are_not_learned_from(tmp_path):
     made = open_data(tmp_path / "clips.csv")
     windows = defined("cnn1d-lstm", PLAIN).voice.windows
     for activity, expected in (("none", 9), ("energy", 5)):
-        sounds = Sounds(windows, choose_hearing("none", activity, Engine()), tmp_path / "sounds")
+        sounds = Sounds(windows, choose_audio_stages("none", activity, Engine()), tmp_path / "sounds")
         assert len(window_examples(sounds, made, made.split("train"), labels_hz=5)) == expected
 
 
@@ -216,7 +216,7 @@ def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_pat
     (tmp_path / "clips.csv").write_text("path,label,split\nmute.mp4,anger,train\n")
     made = open_data(tmp_path / "clips.csv")
     windows = defined("cnn1d-lstm", PLAIN).voice.windows
-    sounds = Sounds(windows, choose_hearing("none", "none", Engine()), tmp_path / "sounds")
+    sounds = Sounds(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "sounds")
     with pytest.raises(DataError, match="none of 1 clips has a labelled window with voice"):
         window_examples(sounds, made, made.split("train"), labels_hz=5)
 
@@ -252,8 +252,8 @@ def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, place, 
 
 def test_a_batch_tells_how_much_voice_it_found(trained, place, tmp_path):
     path = write_wave(tmp_path / "a.wav", tone(2, 4.0, 0))
-    (job,) = plan([path], out=tmp_path / "out", options=Options(str(place.out)), form="csv", plot=False)
-    entry = run_job(Predictor(job.options), job, None, lambda _: None).entry
-    assert entry["voice"]["found"] == 1.0
-    assert sum(entry["voice"]["mean"].values()) == pytest.approx(1, abs=1e-3)
-    assert entry["hearing"] == "none, none"
+    (job,) = plan([path], out=tmp_path / "out", options=Options(str(place.out)), format="csv", plot=False)
+    entry = predict_file(Predictor(job.options), job, None, lambda _: None).entry
+    assert entry["voice"]["fraction"] == 1.0
+    assert sum(entry["voice"]["mean_probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert (entry["separation"], entry["voice_activity"]) == ("none", "none")

@@ -154,7 +154,7 @@ def predict(
     hz = None if every_frame else checked_rate(rate)
     options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_modality)
     files = batch.find_files(paths, sound=bundles.load(bundle).voice is not None)
-    planned = batch.plan(files, out=out, options=options, form=form, plot=plot)
+    planned = batch.plan(files, out=out, options=options, format=form, plot=plot)
     outcomes = predicting.run_and_show(planned, on=where, quiet=as_json)
     if any(o.error for o in outcomes):
         raise typer.Exit(2)

@@ -14,34 +14,34 @@ from rich.table import Table
 
 from emofuse.core.parallel.jobs import Where
 from emofuse.core.time import TICKS_PER_SECOND
-from emofuse.inference.batch import Job, Outcome, run_jobs, write_summary
+from emofuse.inference.batch import FileResult, FileTask, predict_files, write_summary
 from emofuse.inference.prediction import OK, Prediction
 from emofuse.report.timeline import draw_timeline, used_for
 
 _SEGMENTS_SHOWN = 24
 
 
-def run_and_show(jobs: Sequence[Job], *, on: Where, quiet: bool) -> list[Outcome]:
-    """Run the jobs with a progress bar on standard error, then print what came out on standard output."""
+def run_and_show(tasks: Sequence[FileTask], *, on: Where, quiet: bool) -> list[FileResult]:
+    """Predict files with a progress bar on standard error, then print the results on standard output."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
-    outcomes: dict[Path, Outcome] = {}
+    results: dict[Path, FileResult] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     notes: list[str] = []
     with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("predicting", total=len(jobs))
+        row = bar.add_task("predicting", total=len(tasks))
         done = 0
 
-        def progress(job: Job, part: float) -> None:
-            bar.update(task, completed=done + part, description=job.path.name)
+        def progress(task: FileTask, fraction: float) -> None:
+            bar.update(row, completed=done + fraction, description=task.path.name)
 
-        for outcome in run_jobs(jobs, on=on, draw=draw_timeline, progress=progress, note=notes.append):
+        for result in predict_files(tasks, on=on, draw=draw_timeline, progress=progress, note=notes.append):
             done += 1
-            bar.update(task, completed=done)
+            bar.update(row, completed=done)
             # Of a batch only the figures are kept, or memory would grow with the number of files.
-            outcomes[outcome.job.path] = outcome if len(jobs) == 1 else replace(outcome, prediction=None)
-            if outcome.error and len(jobs) > 1:
-                errors.print(f"failed: {escape(outcome.error)}")
-    ordered = [outcomes[job.path] for job in jobs]
+            results[result.task.path] = result if len(tasks) == 1 else replace(result, prediction=None)
+            if result.error and len(tasks) > 1:
+                errors.print(f"failed: {escape(result.error)}")
+    ordered = [results[task.path] for task in tasks]
     summary = write_summary(ordered)
     if quiet:
         print(summary.read_text("utf-8"), end="")
@@ -52,42 +52,42 @@ def run_and_show(jobs: Sequence[Job], *, on: Where, quiet: bool) -> list[Outcome
     return ordered
 
 
-def _show(outcomes: Sequence[Outcome], console: Console, errors: Console) -> None:
-    if len(outcomes) == 1:
-        _show_one(outcomes[0], console, errors)
+def _show(results: Sequence[FileResult], console: Console, errors: Console) -> None:
+    if len(results) == 1:
+        _show_one(results[0], console, errors)
         return
-    failed = [o for o in outcomes if o.error]
-    skipped = sum(o.skipped for o in outcomes)
-    made = len(outcomes) - len(failed) - skipped
-    out = outcomes[0].job.out
-    if made == 0 and skipped == len(outcomes):
+    failed = [o for o in results if o.error]
+    skipped = sum(o.skipped for o in results)
+    made = len(results) - len(failed) - skipped
+    out = results[0].task.out
+    if made == 0 and skipped == len(results):
         console.print(f"All {skipped} files were done already; nothing to do. Results: {out}")
     else:
         already = f", {skipped} done already" if skipped else ""
-        console.print(f"{made} of {len(outcomes)} files predicted{already}, {len(failed)} failed. Results: {out}")
-    for outcome in outcomes:
-        for warning in outcome.entry.get("warnings", []):
-            console.print(f"warning: {escape(outcome.entry['file'])}: {escape(warning)}")
+        console.print(f"{made} of {len(results)} files predicted{already}, {len(failed)} failed. Results: {out}")
+    for result in results:
+        for warning in result.entry.get("warnings", []):
+            console.print(f"warning: {escape(result.entry['file'])}: {escape(warning)}")
     if failed:
         errors.print("These files failed:")
-        for outcome in failed:
-            errors.print(f"  {escape(outcome.error or '')}")
+        for result in failed:
+            errors.print(f"  {escape(result.error or '')}")
 
 
-def _show_one(outcome: Outcome, console: Console, errors: Console) -> None:
-    if outcome.error:
-        errors.print(f"emofuse: {escape(outcome.error)}")
+def _show_one(result: FileResult, console: Console, errors: Console) -> None:
+    if result.error:
+        errors.print(f"emofuse: {escape(result.error)}")
         return
-    entry, job = outcome.entry, outcome.job
-    if outcome.skipped:
+    entry, task = result.entry, result.task
+    if result.skipped:
         console.print(f"{escape(entry['file'])} was done already; nothing to do.")
-    if outcome.prediction is not None:
-        _show_segments(outcome.prediction, console)
+    if result.prediction is not None:
+        _show_segments(result.prediction, console)
     for warning in entry["warnings"]:
         console.print(f"warning: {escape(warning)}")
-    console.print(f"table  {escape(str(job.table))}")
-    if job.plot:
-        console.print(f"plot   {escape(str(job.picture))}")
+    console.print(f"table  {escape(str(task.table))}")
+    if task.plot:
+        console.print(f"plot   {escape(str(task.plot_path))}")
 
 
 def _show_segments(prediction: Prediction, console: Console) -> None:

@@ -19,7 +19,7 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline
 from emofuse.core.types import Clip, Scores
 from emofuse.errors import DataError, EmofuseError
-from emofuse.inference.prediction import JUDGED, OK
+from emofuse.inference.prediction import OK, SCORED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ def clip_scores(
 
 def _said(table: pd.DataFrame, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
     if "status" in columns:
-        return np.asarray(table[columns["status"]].isin(JUDGED), np.bool_)
+        return np.asarray(table[columns["status"]].isin(SCORED), np.bool_)
     if "valid" in columns:
         return np.asarray(table[columns["valid"]], np.bool_)
     return np.ones(len(table), bool)

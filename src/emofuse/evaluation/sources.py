@@ -125,7 +125,7 @@ class TableFolder:
         path = self.path / entry["outputs"][0] if entry else next(named, None)
         if path is None:
             return None
-        places = {p["person"]: p["centre"][0] for p in entry.get("persons", []) if p.get("centre")}
+        places = {p["person"]: p["face_centre"][0] for p in entry.get("persons", []) if p.get("face_centre")}
         table = read_table(path)
         if self.modality:
             prefix = f"{self.modality.replace('-', '_')}_"

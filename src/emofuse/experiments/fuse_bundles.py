@@ -157,14 +157,14 @@ def _predict(
             f"{data.root}: the clips have neither pictures nor sound; give the files that they were cut from."
         )
     options = Options(str(request.out / DRAFT), request.detector, per_modality=True)
-    jobs = batch.plan(files, out=request.out / TABLES, options=options, form="parquet", plot=False)
+    tasks = batch.plan(files, out=request.out / TABLES, options=options, format="parquet", plot=False)
 
-    def step(job: batch.Job, share: float) -> None:
-        progress(job.path, share, len(jobs))
+    def step(task: batch.FileTask, fraction: float) -> None:
+        progress(task.path, fraction, len(tasks))
 
-    outcomes = batch.run_jobs(jobs, on=on, draw=None, progress=step, note=note)
-    done = {o.job.path: replace(o, prediction=None) for o in outcomes}
-    batch.write_summary([done[job.path] for job in jobs])
+    results = batch.predict_files(tasks, on=on, draw=None, progress=step, note=note)
+    done = {o.task.path: replace(o, prediction=None) for o in results}
+    batch.write_summary([done[task.path] for task in tasks])
 
 
 def _card(bundles: list[Bundle], data: DataSet, licence: str) -> dict[str, Any]:

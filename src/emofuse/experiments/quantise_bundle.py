@@ -21,7 +21,7 @@ from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import atomic
 from emofuse.datasets.dataset import Fer2013, open_training_data
 from emofuse.errors import SettingsError
-from emofuse.inference.voice_setup import choose_hearing
+from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.metrics import Estimate
 from emofuse.models.bundle import MANIFEST, Bundle, load, write_manifest
 from emofuse.models.detectors import choose_detector
@@ -140,8 +140,8 @@ def _examples(request: Request, part: FacePart | VoicePart, split: str, say: Cal
             raise SettingsError(
                 f"{request.bundle}: listens, but {request.data} has faces alone; give clips with sound."
             )
-        hearing = choose_hearing(part.separation, part.activity, Engine())
-        sounds = Sounds(part.windows, hearing, request.out / "sounds")
+        stages = choose_audio_stages(part.separation, part.activity, Engine())
+        sounds = Sounds(part.windows, stages, request.out / "sounds")
         return window_examples(sounds, data, data.split(split), labels_hz=request.rate_hz)
     if isinstance(data, Fer2013):
         return FacesOfFer2013(data).examples(split, say)

@@ -79,7 +79,7 @@ def _parquet(prediction: Prediction, path: Path) -> None:
 
 def _json(prediction: Prediction, path: Path) -> None:
     rows = [row for block in prediction.blocks() for row in json.loads(block.to_json(orient="records"))]
-    content = {"file": prediction.file, **prediction.about, "labels": prediction.label_set.names, "rows": rows}
+    content = {"file": prediction.file, **prediction.metadata, "labels": prediction.label_set.names, "rows": rows}
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 

@@ -34,22 +34,22 @@ RECORDS = ".emofuse"
 
 
 @dataclass(frozen=True)
-class Job:
+class FileTask:
     """One file of a batch, and where its results go; small and picklable, so it can run anywhere."""
 
     path: Path
     stem: str
     out: Path
     options: Options
-    form: str = "csv"
+    format: str = "csv"
     plot: bool = False
 
     @property
     def table(self) -> Path:
-        return self.out / f"{self.stem}.{self.form}"
+        return self.out / f"{self.stem}.{self.format}"
 
     @property
-    def picture(self) -> Path:
+    def plot_path(self) -> Path:
         return self.out / f"{self.stem}.png"
 
     @property
@@ -58,10 +58,10 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileResult:
     """What became of one file. `entry` is its part of the summary and the same in every run."""
 
-    job: Job
+    task: FileTask
     entry: dict[str, Any]
     skipped: bool = False
     prediction: Prediction | None = None  # where it was made here, in this run
@@ -75,7 +75,9 @@ class Outcome:
 Draw = Callable[[Prediction, Path], None]
 
 
-def run_job(predictor: Predictor, job: Job, draw: Draw | None, progress: Callable[[float], None]) -> Outcome:
+def predict_file(
+    predictor: Predictor, task: FileTask, draw: Draw | None, progress: Callable[[float], None]
+) -> FileResult:
     """Predict one file, or find that it is done. Errors of the file become part of the outcome.
 
     Raises:
@@ -85,26 +87,26 @@ def run_job(predictor: Predictor, job: Job, draw: Draw | None, progress: Callabl
         name = digest(
             {
                 **predictor.identity,
-                "file": job.path.name,
-                "content": _content_digest(job.path),
-                "form": job.form,
-                "plot": job.plot,
+                "file": task.path.name,
+                "content": _content_digest(task.path),
+                "format": task.format,
+                "plot": task.plot,
             }
         )
-        if (entry := _done(job, name)) is not None:
-            return Outcome(job, entry, skipped=True)
-        prediction = predictor.predict(job.path, progress=progress)
+        if (entry := _done(task, name)) is not None:
+            return FileResult(task, entry, skipped=True)
+        prediction = predictor.predict(task.path, progress=progress)
     except OutputError:
         raise
     except EmofuseError as error:
-        return Outcome(job, {"file": str(job.path), "status": "failed", "error": str(error)})
-    outputs = [prediction.save(job.table)]
-    if job.plot and draw is not None:
-        draw(prediction, job.picture)
-        outputs.append(job.picture)
-    entry = {"file": str(job.path), "status": "done", **_figures(prediction), "outputs": [p.name for p in outputs]}
-    write_json(job.record, {"digest": name, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
-    return Outcome(job, entry, prediction=prediction)
+        return FileResult(task, {"file": str(task.path), "status": "failed", "error": str(error)})
+    outputs = [prediction.save(task.table)]
+    if task.plot and draw is not None:
+        draw(prediction, task.plot_path)
+        outputs.append(task.plot_path)
+    entry = {"file": str(task.path), "status": "done", **_metrics(prediction), "outputs": [p.name for p in outputs]}
+    write_json(task.record, {"digest": name, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
+    return FileResult(task, entry, prediction=prediction)
 
 
 def _content_digest(path: Path) -> str:
@@ -115,46 +117,45 @@ def _content_digest(path: Path) -> str:
         raise MediaError(f"{path}: cannot be read to its end ({error.strerror}); copy it to another disk.") from None
 
 
-def _done(job: Job, name: str) -> dict[str, Any] | None:
+def _done(task: FileTask, name: str) -> dict[str, Any] | None:
     """The entry of an earlier run with the same digest whose outputs are still what it wrote."""
     try:
-        record = json.loads(job.record.read_text("utf-8"))
+        record = json.loads(task.record.read_text("utf-8"))
         same = record["digest"] == name and all(
-            file_digest(job.out / file) == expected for file, expected in record["sha256"].items()
+            file_digest(task.out / file) == expected for file, expected in record["sha256"].items()
         )
-        return {**record["entry"], "file": str(job.path)} if same else None
+        return {**record["entry"], "file": str(task.path)} if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _figures(prediction: Prediction) -> dict[str, Any]:
-    steps, voice = len(prediction.timeline), prediction.heard
-    return {
-        "seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
+def _metrics(prediction: Prediction) -> dict[str, Any]:
+    steps, voice = len(prediction.timeline), prediction.voice
+    persons = []
+    for p in prediction.persons:
+        entry: dict[str, Any] = {"person": p, "face_fraction": _fraction(prediction.face_found(p))}
+        if voice is not None:
+            entry["voice_only_fraction"] = _fraction(prediction.statuses(p) == VOICE_ONLY)
+        entry["face_centre"] = [round(c, 4) for c in prediction.centres[p]]
+        persons.append(entry | {"mean_probabilities": _mean_probabilities(prediction.scores[p])})
+    entries: dict[str, Any] = {
+        "duration_seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
         "steps": steps,
         "rows": prediction.rows,
-        "persons": [
-            {
-                "person": p,
-                "face_found": _share(prediction.face_found(p)),
-                **({"voice_only": _share(prediction.statuses(p) == VOICE_ONLY)} if voice is not None else {}),
-                "centre": [round(c, 4) for c in prediction.centres[p]],
-                "mean": _mean(prediction.scores[p]),
-            }
-            for p in prediction.persons
-        ],
-        **({"voice": {"found": _share(voice.valid), "mean": _mean(voice)}} if voice is not None else {}),
-        **prediction.about,
+        "persons": persons,
     }
+    if voice is not None:
+        entries["voice"] = {"fraction": _fraction(voice.valid), "mean_probabilities": _mean_probabilities(voice)}
+    return {**entries, **prediction.metadata}
 
 
-def _share(rows: Bools) -> float:
-    """The share of the rows of which it is true."""
+def _fraction(rows: Bools) -> float:
+    """The fraction of rows that are true."""
     return round(float(rows.mean()), 4) if len(rows) else 0.0
 
 
-def _mean(scores: Scores) -> dict[str, float] | None:
-    """The mean probabilities over the rows that say something."""
+def _mean_probabilities(scores: Scores) -> dict[str, float] | None:
+    """Mean probabilities over the valid rows."""
     if not scores.valid.any():
         return None
     mean = scores.probabilities()[scores.valid].mean(axis=0)
@@ -197,18 +198,18 @@ def _has(path: Path, suffixes: frozenset[str]) -> bool:
     return path.suffix.lower() in suffixes and not any(part.startswith(".") for part in path.parts)
 
 
-def plan(files: Sequence[Path], *, out: Path, options: Options, form: str, plot: bool) -> list[Job]:
-    """One job for each file, with names that do not clash: the stem, or more of the path where stems repeat.
+def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plot: bool) -> list[FileTask]:
+    """One task for each file, with names that do not clash: the stem, or more of the path where stems repeat.
 
     Raises:
         SettingsError: unknown format.
         OutputError: `out` cannot be written.
     """
-    if form not in FORMATS:
-        raise SettingsError(f"--format {form}: unknown{nearest(form, FORMATS)}; choose {', '.join(FORMATS)}.")
+    if format not in FORMATS:
+        raise SettingsError(f"--format {format}: unknown{nearest(format, FORMATS)}; choose {', '.join(FORMATS)}.")
     write_json(out / RECORDS / "format.json", {"format": 1})  # also shows at once whether the folder can be written
     stems = _stems(files)
-    return [Job(f, s, out, options, form, plot) for f, s in zip(files, stems, strict=True)]
+    return [FileTask(f, s, out, options, format, plot) for f, s in zip(files, stems, strict=True)]
 
 
 def _stems(files: Sequence[Path]) -> list[str]:
@@ -227,14 +228,14 @@ def _stems(files: Sequence[Path]) -> list[str]:
             level[n] += 1
 
 
-def run_jobs(
-    jobs: Sequence[Job],
+def predict_files(
+    tasks: Sequence[FileTask],
     *,
     on: Where,
     draw: Draw | None,
-    progress: Callable[[Job, float], None],
+    progress: Callable[[FileTask, float], None],
     note: Callable[[str], None],
-) -> Iterator[Outcome]:
+) -> Iterator[FileResult]:
     """Outcomes as they come; the same files wherever the work is done.
 
     A file whose process or machine died is predicted again, and has failed if that happens again and again.
@@ -247,55 +248,55 @@ def run_jobs(
     Raises:
         EmofuseError: an option is wrong or the results cannot be written: nothing to do with one file.
     """
-    predictor = Predictor(jobs[0].options)
-    for chosen in (predictor.detector, predictor.hearing):
+    predictor = Predictor(tasks[0].options)
+    for chosen in (predictor.detector, predictor.audio_stages):
         if chosen is not None and chosen.note:
             note(chosen.note)
 
-    def told(task: Task[Job], step: Step) -> None:
+    def told(task: Task[FileTask], step: Step) -> None:
         progress(task.given, 0.0)
         if step is Step.LOST:
             note(f"{task.name}: the process at work on it died; it is predicted again.")
 
-    def work_here(job: Job) -> Outcome:
-        return run_job(predictor, job, draw, partial(progress, job))
+    def work_here(file: FileTask) -> FileResult:
+        return predict_file(predictor, file, draw, partial(progress, file))
 
-    work: Callable[[Job], Outcome] = work_here
-    if isinstance(on, Processes) and len(jobs) == 1:
+    work: Callable[[FileTask], FileResult] = work_here
+    if isinstance(on, Processes) and len(tasks) == 1:
         on = Here()
     if not isinstance(on, Here):
         work = partial(_run_alone, draw=draw, threads=on.threads)
-    for result in run([Task(str(job.path), job) for job in jobs], work, on=on, progress=told):
+    for result in run([Task(str(t.path), t) for t in tasks], work, on=on, progress=told):
         progress(result.task.given, 1.0)
         yield _outcome(result)
 
 
-def _outcome(result: Result[Job, Outcome]) -> Outcome:
-    job, outcome = result.task.given, result.outcome
+def _outcome(result: Result[FileTask, FileResult]) -> FileResult:
+    task, outcome = result.task.given, result.outcome
     if result.fate is Fate.LOST:
-        return Outcome(job, {"file": str(job.path), "status": "failed", "error": str(result.error)})
+        return FileResult(task, {"file": str(task.path), "status": "failed", "error": str(result.error)})
     if outcome is None:
         assert result.error is not None
         raise result.error
-    if outcome.error is None and not job.table.is_file():
-        raise OutputError(f"{job.table}: was written, but on another machine; choose --out on a disk that all share.")
+    if outcome.error is None and not task.table.is_file():
+        raise OutputError(f"{task.table}: was written, but on another machine; choose --out on a disk that all share.")
     return outcome
 
 
 _predictors: dict[Options, Predictor] = {}
 
 
-def _run_alone(job: Job, draw: Draw | None, threads: int) -> Outcome:
+def _run_alone(task: FileTask, draw: Draw | None, threads: int) -> FileResult:
     """Predict one file in a process that does the same for others."""
-    options = replace(job.options, engine=replace(job.options.engine, threads=threads))
+    options = replace(task.options, engine=replace(task.options.engine, threads=threads))
     predictor = _predictors.get(options) or _predictors.setdefault(options, Predictor(options))
-    return replace(run_job(predictor, job, draw, lambda _: None), prediction=None)
+    return replace(predict_file(predictor, task, draw, lambda _: None), prediction=None)
 
 
-def write_summary(outcomes: Sequence[Outcome]) -> Path:
+def write_summary(results: Sequence[FileResult]) -> Path:
     """`summary.json`: what became of each file, in the order given; no times, so that runs can be compared."""
-    path = outcomes[0].job.out / "summary.json"
-    failed = sum(o.error is not None for o in outcomes)
-    entries = [o.entry for o in outcomes]
-    write_json(path, {"emofuse": __version__, "done": len(outcomes) - failed, "failed": failed, "files": entries})
+    path = results[0].task.out / "summary.json"
+    failed = sum(o.error is not None for o in results)
+    entries = [o.entry for o in results]
+    write_json(path, {"emofuse": __version__, "done": len(results) - failed, "failed": failed, "files": entries})
     return path

@@ -14,7 +14,7 @@ from emofuse.models.face import WindowPart
 Head = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
-class WindowScore(NamedTuple):
+class FaceWindowScore(NamedTuple):
     """What the head says of one person in [start, end) ticks; probabilities float32 [classes]."""
 
     start: int
@@ -39,7 +39,7 @@ class Windower:
         """A face of a picture that starts at `start` (ticks)."""
         self._open.setdefault(person, []).append((start, embedding))
 
-    def settle(self, until: int) -> list[WindowScore]:
+    def settle(self, until: int) -> list[FaceWindowScore]:
         """Judge the windows that end at `until` or before: every earlier picture has been added."""
         judged = []
         while self._next * self._part.step + self._part.width <= until:
@@ -47,7 +47,7 @@ class Windower:
             judged += self._judge(start, start + self._part.width)
         return judged
 
-    def close(self, end: int) -> list[WindowScore]:
+    def close(self, end: int) -> list[FaceWindowScore]:
         """Judge what is left of a video that ends at `end`; the last windows are cut there."""
         judged = []
         while self._next * self._part.step < end:
@@ -55,7 +55,7 @@ class Windower:
             judged += self._judge(start, min(start + self._part.width, end))
         return judged
 
-    def _judge(self, start: int, end: int) -> list[WindowScore]:
+    def _judge(self, start: int, end: int) -> list[FaceWindowScore]:
         inside = {p: [v for t, v in rows if start <= t < end] for p, rows in sorted(self._open.items())}
         features = {p: functionals_of(np.stack(rows)) for p, rows in inside.items() if rows}
         self._next += 1
@@ -65,4 +65,4 @@ class Windower:
         if not features:
             return []
         said = self._head(np.stack(list(features.values())))
-        return [WindowScore(start, end, person, row) for person, row in zip(features, said, strict=True)]
+        return [FaceWindowScore(start, end, person, row) for person, row in zip(features, said, strict=True)]

@@ -22,10 +22,10 @@ from emofuse.models.fusion import VOICE
 if TYPE_CHECKING:
     import pandas as pd
 
-OK, VOICE_ONLY = JUDGED = ("ok", "voice_only")  # the second: no face, by a bundle that looks and listens
+OK, VOICE_ONLY = SCORED = ("ok", "voice_only")  # the second: no face, by a bundle that looks and listens
 NO_FACE, NO_FRAME, NO_VOICE = "no_face", "no_frame", "no_voice"
 UNCERTAIN = "uncertain"  # in the place of an emotion that is not sure enough
-EVERYBODY = 0  # whose scores those of a voice are: it is not known which of the persons seen is heard
+NO_PERSON = 0  # whose scores those of a voice are: it is not known which of the persons seen is heard
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class Prediction:
 
     frames: int64 [n], number of the decoded frame on screen at each row, -1 before the first.
     scores: by person, from 1; a row is valid where the person's face was found, or where a voice is judged in its
-        place. What is heard where no person is told apart stands under `EVERYBODY`; a row is valid where somebody
+        place. What is heard where no person is told apart stands under `NO_PERSON`; a row is valid where somebody
         spoke around it.
-    about: what was used (bundle, detector) and what was noticed on the way.
+    metadata: the bundle, detector and other stages that were used, and warnings about the file.
     centres: by person; mean centre (x, y) of the face where it was found, in parts of the picture.
     modalities: by person, then by modality of the bundle (face, face-windows, voice): the scores of each, on the same
-        timeline; those of `EVERYBODY` where no person is told apart.
+        timeline; those of `NO_PERSON` where no person is told apart.
     modality_names: of the modalities that the bundle has.
     min_confidence: a row below it has the emotion `uncertain`; its probabilities stay.
     per_modality: whether the table has columns of each modality.
@@ -77,7 +77,7 @@ class Prediction:
     frames: Ints
     label_set: LabelSet
     scores: Mapping[int, Scores]
-    about: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     centres: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     modalities: Mapping[int, Mapping[str, Scores]] = field(default_factory=dict)
     modality_names: tuple[str, ...] = ()
@@ -85,16 +85,16 @@ class Prediction:
     per_modality: bool = False
 
     @classmethod
-    def empty(cls, file: str, *, about: Mapping[str, Any] | None = None) -> Prediction:
+    def empty(cls, file: str, *, metadata: Mapping[str, Any] | None = None) -> Prediction:
         """A prediction without any row, in Aff-Wild2 labels."""
         from emofuse.core.labels import AFFWILD2
 
-        return cls(file, Timeline.empty(), np.empty(0, np.int64), AFFWILD2, {}, about or {})
+        return cls(file, Timeline.empty(), np.empty(0, np.int64), AFFWILD2, {}, metadata or {})
 
     @property
     def persons(self) -> list[int]:
         """Persons in the order of their first appearance, from 1."""
-        return sorted(p for p in self.scores if p != EVERYBODY)
+        return sorted(p for p in self.scores if p != NO_PERSON)
 
     @property
     def rows(self) -> int:
@@ -104,27 +104,27 @@ class Prediction:
     @property
     def shown(self) -> list[int]:
         """Whose rows the table has, in order: every person's, or everybody's where none is told apart."""
-        return self.persons or [EVERYBODY]
+        return self.persons or [NO_PERSON]
 
     @property
-    def heard(self) -> Scores | None:
+    def voice(self) -> Scores | None:
         """What the voice says by itself; None where nothing listens."""
         for said in self.modalities.values():
             if VOICE in said:
                 return said[VOICE]
-        return self.scores.get(EVERYBODY)
+        return self.scores.get(NO_PERSON)
 
     @property
-    def heard_alone(self) -> bool:
+    def audio_only(self) -> bool:
         """Whether no faces were looked for: the bundle only listens, or there was sound alone."""
-        return EVERYBODY in self.scores and not set(self.modalities.get(EVERYBODY, {})) - {VOICE}
+        return NO_PERSON in self.scores and not set(self.modalities.get(NO_PERSON, {})) - {VOICE}
 
     def face_found(self, person: int) -> Bools:
         """Where the person's face was found, bool [n]."""
         seen = [s.valid for name, s in self.modalities.get(person, {}).items() if name != VOICE]
         if seen:
             return np.asarray(np.any(seen, axis=0))
-        return np.zeros(len(self.timeline), bool) if person == EVERYBODY else self._valid(person)
+        return np.zeros(len(self.timeline), bool) if person == NO_PERSON else self._valid(person)
 
     def statuses(self, person: int) -> NDArray[np.str_]:
         """The status of each row of a person."""
@@ -148,7 +148,7 @@ class Prediction:
 
     def _lacking(self) -> NDArray[np.str_]:
         """The status of each row if it is not valid."""
-        if self.heard_alone:
+        if self.audio_only:
             return np.full(len(self.timeline), NO_VOICE)
         return np.where(self.frames >= 0, NO_FACE, NO_FRAME)
 

@@ -12,13 +12,13 @@ from emofuse.core.files import printable
 from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
-from emofuse.inference.collect import Collector
+from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
+from emofuse.inference.collector import Collector
 from emofuse.inference.face_windows import Windower
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.score_smoother import Smoother
-from emofuse.inference.session import AT_ONCE, Observation, Session, Timed, Vision
-from emofuse.inference.voice_setup import Hearing, choose_hearing
+from emofuse.inference.session import AT_ONCE, FaceStages, ScoredFace, Session, Timed
 from emofuse.media.audio import AudioReader
 from emofuse.media.container import media_streams
 from emofuse.media.video import VideoReader
@@ -81,9 +81,9 @@ class Predictor:
         self.scorer = self.bundle.face_judge(options.engine)
         self.head = self.bundle.window_head()
         self.voice_scorer = self.bundle.voice_scorer(options.engine)
-        self.hearing: Hearing | None = None
-        if self.bundle.voice is not None:
-            self.hearing = choose_hearing(self.bundle.voice.separation, self.bundle.voice.activity, options.engine)
+        self.audio_stages: AudioStages | None = None
+        if (voice := self.bundle.voice) is not None:
+            self.audio_stages = choose_audio_stages(voice.separation, voice.activity, options.engine)
         self.detector: ChosenDetector | None = None
         if self.bundle.face is not None:
             self.detector = choose_detector(options.detector, options.engine)
@@ -109,22 +109,22 @@ class Predictor:
     @property
     def _stages(self) -> dict[str, str]:
         """What was chosen for this machine and is not part of the bundle."""
-        seeing = {"detector": self.detector.identity} if self.detector else {}
-        return seeing | ({"hearing": self.hearing.identity} if self.hearing else {})
+        found = {"detector": self.detector.identity} if self.detector else {}
+        return found | (self.audio_stages.identity if self.audio_stages else {})
 
     def session(self) -> Session:
         """A new session for one video."""
         vision = windower = listener = None
-        smoother: Smoother[Observation] | None = None
+        smoother: Smoother[ScoredFace] | None = None
         face, modalities = self.bundle.face, self.bundle.modalities
         if face is not None and self.detector is not None and self.scorer is not None:
-            vision = Vision(face.crop, self.detector.detector, self.scorer, self.detector.spread)
+            vision = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.spread)
             if face.window is not None and self.head is not None and WINDOWS in modalities:
                 windower = Windower(face.window, self.head.probabilities)
             if face.smoothing is not None and FACE in modalities:
                 smoother = Smoother(face.smoothing)
-        if self.hearing is not None and self.bundle.voice is not None and self.voice_scorer is not None:
-            listener = self.hearing.listener(self.bundle.voice.windows, self.voice_scorer)
+        if self.audio_stages is not None and self.bundle.voice is not None and self.voice_scorer is not None:
+            listener = self.audio_stages.listener(self.bundle.voice.windows, self.voice_scorer)
         return Session(vision, sampling=self.sampling, windower=windower, smoother=smoother, listener=listener)
 
     def collector(self) -> Collector:
@@ -144,7 +144,7 @@ class Predictor:
         seen = self._seen(fed)
         about: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
         if self.bundle.fusion is not None:
-            about["fused"] = list(self.bundle.modalities)
+            about["modalities"] = list(self.bundle.modalities)
         about |= self._shown | {"warnings": fed.warnings}
         prediction = fed.collector.prediction(path.name, self.bundle.name, about, size=seen)
         options = self.options
@@ -160,7 +160,7 @@ class Predictor:
                     size = self._watch(fed, video, share=_SEEING if sound else 1.0)
                 else:  # the times of its frames are read, not its pictures
                     for n, (start, stop) in enumerate(video.timeline):
-                        fed.collector.add(fed.session.push([Timed(n, start, stop)]))
+                        fed.collector.add(fed.session.push_frames([Timed(n, start, stop)]))
                 end = video.end
                 fed.warnings.extend(video.warnings)
         elif self.sampling.rate_hz is None:
@@ -179,7 +179,7 @@ class Predictor:
     def _watch(self, fed: _Fed, video: VideoReader, *, share: float) -> tuple[int, int]:
         frames = video.frames(self.sampling.wanted(video.timeline))
         for chunk in prefetch(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
-            fed.collector.add(fed.session.push(chunk))
+            fed.collector.add(fed.session.push_frames(chunk))
             fed.tell(share * chunk[-1].end / max(video.end, 1))
         return video.info.width, video.info.height
 
@@ -189,7 +189,7 @@ class Predictor:
         try:
             with AudioReader(fed.path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
-                    fed.collector.add(fed.session.hear(block))
+                    fed.collector.add(fed.session.push_audio(block))
                     fed.tell(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
                 fed.warnings.extend(audio.warnings)
                 end = end or audio.end or 0

@@ -19,10 +19,10 @@ from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
 from emofuse.faces.detector import Detector, Face
 from emofuse.faces.tracker import TrackedFace, Tracker, TrackerSettings
-from emofuse.inference.face_windows import Windower, WindowScore
+from emofuse.inference.face_windows import FaceWindowScore, Windower
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.score_smoother import Smoother
-from emofuse.inference.voice_windows import Listener, VoiceScore
+from emofuse.inference.voice_windows import AudioWindowScore, Listener
 from emofuse.media.audio import AudioBlock
 from emofuse.media.video import Frame
 from emofuse.models.face import Judged
@@ -54,7 +54,7 @@ class Step(NamedTuple):
     picture: int  # number of the picture looked at, -1 before the first one
 
 
-class Observation(NamedTuple):
+class ScoredFace(NamedTuple):
     """A face that was found in picture number `picture`, and what the net says about it.
 
     values: probabilities float32 [classes], smoothed if the session does so; an embedding where only windows are
@@ -72,9 +72,9 @@ class Output:
     """What became known by a push: rows that ended, faces whose person is settled, windows that were judged."""
 
     steps: list[Step] = field(default_factory=list)
-    observations: list[Observation] = field(default_factory=list)
-    windows: list[WindowScore] = field(default_factory=list)
-    heard: list[VoiceScore] = field(default_factory=list)
+    faces: list[ScoredFace] = field(default_factory=list)
+    face_windows: list[FaceWindowScore] = field(default_factory=list)
+    audio_windows: list[AudioWindowScore] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _Picture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Vision:
+class FaceStages:
     """How faces are judged; may serve any number of sessions.
 
     crop: cuts a face out of a picture.
@@ -139,11 +139,11 @@ class Session:
 
     def __init__(
         self,
-        vision: Vision | None,
+        vision: FaceStages | None,
         *,
         sampling: Sampling,
         windower: Windower | None = None,
-        smoother: Smoother[Observation] | None = None,
+        smoother: Smoother[ScoredFace] | None = None,
         listener: Listener | None = None,
     ) -> None:
         self._vision = vision
@@ -176,7 +176,7 @@ class Session:
             return True
         return self._sampling.step_of(start) > self._on_screen.step
 
-    def push(self, frames: Iterable[Frame | Timed]) -> Output:
+    def push_frames(self, frames: Iterable[Frame | Timed]) -> Output:
         """Take the next frames; those that are not wanted are passed over.
 
         Raises:
@@ -205,28 +205,28 @@ class Session:
         self._judge(output)
         return output
 
-    def hear(self, sound: AudioBlock) -> Output:
+    def push_audio(self, sound: AudioBlock) -> Output:
         """Take the next block of sound; a session that does not listen passes it over.
 
         Raises:
             ShapeError: the block does not begin where the one before it ended, has another rate than the listener, or
                 the session is closed.
         """
-        return Output() if self._listener is None else Output(heard=self._listener.push(sound))
+        return Output() if self._listener is None else Output(audio_windows=self._listener.push(sound))
 
     def close(self, end: int) -> Output:
         """End the session at `end` (ticks): the last steps, and what was still waiting."""
         self._closed = True
         self._settle(self._tracker.close())
-        output = Output(observations=self._observe())
+        output = Output(faces=self._observe())
         if self._smoother is not None:
-            output.observations = _smooth(self._smoother, None)
+            output.faces = _smooth(self._smoother, None)
         if self._sampling.rate_hz is not None and end > 0:
             output.steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
         if self._windower is not None:
-            output.windows = self._windower.close(end)
+            output.face_windows = self._windower.close(end)
         if self._listener is not None:
-            output.heard = self._listener.close()
+            output.audio_windows = self._listener.close()
         return output
 
     def _show(self, frame: Frame | Timed) -> list[Step]:
@@ -248,7 +248,7 @@ class Session:
             bounds[-1] = min(bounds[-1], cut)
         return [Step(start, end, frame, self._pictures - 1) for start, end in itertools.pairwise(bounds)]
 
-    def _look(self, frames: Sequence[Frame | Timed], vision: Vision, output: Output) -> None:
+    def _look(self, frames: Sequence[Frame | Timed], vision: FaceStages, output: Output) -> None:
         """Find the faces of frames, and judge them as they come; which person each is may be settled only later."""
         for frame, picture in zip(frames, vision.spread(vision.look, frames), strict=True):
             self._crops.append(picture.faces)
@@ -273,13 +273,13 @@ class Session:
         found = self._observe()
         settled = len(self._starts) > self.lookahead_pictures
         if self._smoother is None:
-            output.observations += found
+            output.faces += found
         elif settled:
-            output.observations += _smooth(self._smoother, self._starts[0])
+            output.faces += _smooth(self._smoother, self._starts[0])
         if self._windower is not None and settled:
-            output.windows += self._windower.settle(self._starts[0])
+            output.face_windows += self._windower.settle(self._starts[0])
 
-    def _observe(self) -> list[Observation]:
+    def _observe(self) -> list[ScoredFace]:
         """Score what is settled, the faces of all persons in one batch; nothing is given that is smoothed first."""
         if self._vision is None or not self._unscored:
             return []
@@ -290,7 +290,7 @@ class Session:
             for (s, start, _), row in zip(settled, embeddings, strict=True):
                 self._windower.add(s.person, start, row)
         found = [
-            Observation(s.frame_index, s.person, row, s.face) for (s, _, _), row in zip(settled, values, strict=True)
+            ScoredFace(s.frame_index, s.person, row, s.face) for (s, _, _), row in zip(settled, values, strict=True)
         ]
         if self._smoother is None:
             return found
@@ -299,7 +299,7 @@ class Session:
         return []
 
 
-def _smooth(smoother: Smoother[Observation], until: int | None) -> list[Observation]:
+def _smooth(smoother: Smoother[ScoredFace], until: int | None) -> list[ScoredFace]:
     """What is settled, in the order of pictures, then persons."""
     settled = [observation._replace(values=row) for observation, row in smoother.settle(until)]
     return sorted(settled, key=lambda o: (o.picture, o.person))

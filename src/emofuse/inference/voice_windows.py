@@ -22,7 +22,7 @@ from emofuse.speech import ActivitySegment, ActivityStream, SeparationStream
 Floats = NDArray[np.float32]
 
 
-class VoiceScore(NamedTuple):
+class AudioWindowScore(NamedTuple):
     """What a net says of the voice in [start, end) ticks; probabilities float32 [classes], None without a voice."""
 
     start: int
@@ -56,7 +56,7 @@ class Listener:
         self._known = 0  # up to which sample it is known where there is voice
         self._closed = False
 
-    def push(self, sound: AudioBlock) -> list[VoiceScore]:
+    def push(self, sound: AudioBlock) -> list[AudioWindowScore]:
         """Take the next block, which begins where the one before it ended; samples that are no numbers count as zero.
 
         Raises:
@@ -69,7 +69,7 @@ class Listener:
             self._take(clean)
         return self._judged(self._ready())
 
-    def close(self) -> list[VoiceScore]:
+    def close(self) -> list[AudioWindowScore]:
         """End the sound: what is left is judged, the last window moved back to end with the sound."""
         self._closed = True
         for clean in self._voice.close():
@@ -99,7 +99,7 @@ class Listener:
         self._next = max((until - self._width) // self._step + 1, first)
         return [n * self._step for n in range(first, self._next)]
 
-    def _judged(self, starts: list[int]) -> list[VoiceScore]:
+    def _judged(self, starts: list[int]) -> list[AudioWindowScore]:
         total = self._first + len(self._held)
         spans = [(start, min(start + self._width, total)) for start in starts]
         heard = [span for span in spans if self._heard(*span)]
@@ -120,13 +120,13 @@ class Listener:
         voiced = sum(max(min(s.end, last) - max(s.start, first), 0) for s in self._spoken)
         return voiced >= max(min(self._windows.least_voice, last - first), 1)
 
-    def _answers(self, start: int, end: int, said: Floats | None) -> list[VoiceScore]:
+    def _answers(self, start: int, end: int, said: Floats | None) -> list[AudioWindowScore]:
         """The answers of a window, each for its part of it; those beyond the end of the sound are left out."""
         count = self._windows.answers
         bounds = [self._moment(start + self._width * k // count) for k in range(count + 1)]
         bounds = [min(b, self._moment(end)) for b in bounds]
         return [
-            VoiceScore(bounds[k], bounds[k + 1], None if said is None else said[k])
+            AudioWindowScore(bounds[k], bounds[k + 1], None if said is None else said[k])
             for k in range(count)
             if bounds[k] < bounds[k + 1]
         ]

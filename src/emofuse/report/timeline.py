@@ -9,7 +9,7 @@ import numpy as np
 
 from emofuse.core.files import atomic
 from emofuse.core.time import TICKS_PER_SECOND
-from emofuse.inference.prediction import EVERYBODY, VOICE_ONLY
+from emofuse.inference.prediction import NO_PERSON, VOICE_ONLY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
     for band, person in zip(bands, shown, strict=False):
         _band(band, prediction, person)
     if not shown:
-        lacks = "no voice found" if prediction.heard_alone else "no face found"
+        lacks = "no voice found" if prediction.audio_only else "no face found"
         bands[0].text(0.5, 0.5, lacks, ha="center", va="center", transform=bands[0].transAxes)
         bands[0].set_yticks([])
     more = len(prediction.persons) - len([p for p in shown if p])
@@ -60,21 +60,25 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
 
 
 def used_for(prediction: Prediction) -> dict[str, str]:
-    """What faces were found and the voice was heard by, in a word each; no faces where there was sound alone.
+    """The face detector and the stages of the audio that were used, one word each; audio alone has no face.
 
     >>> from emofuse.inference.prediction import Prediction
-    >>> used_for(Prediction.empty("x.mp4", about={"detector": "yunet:0123", "hearing": "none, energy:4567"}))
+    >>> stages = {"detector": "yunet:0123", "separation": "none", "voice_activity": "energy:4567"}
+    >>> used_for(Prediction.empty("x.mp4", metadata=stages))
     {'face': 'yunet', 'voice': 'energy'}
     """
-    detector = None if prediction.heard_alone else prediction.about.get("detector")
-    names = {"face": detector, "voice": prediction.about.get("hearing")}
-    words = {part: [word.split(":")[0] for word in name.split(", ")] for part, name in names.items() if name}
-    return {part: " and ".join([w for w in said if w != "none"]) or "all of it" for part, said in words.items()}
+    stages = {"face": () if prediction.audio_only else ("detector",), "voice": ("separation", "voice_activity")}
+    used = {}
+    for modality, keys in stages.items():
+        names = [str(prediction.metadata[k]).split(":")[0] for k in keys if k in prediction.metadata]
+        if names:
+            used[modality] = " and ".join(n for n in names if n != "none") or "all of it"
+    return used
 
 
 def _nobody(prediction: Prediction) -> bool:
     """Whether there is nothing to draw of those who are not told apart."""
-    scores = prediction.scores.get(EVERYBODY)
+    scores = prediction.scores.get(NO_PERSON)
     return scores is not None and len(prediction.modality_names) > 1 and not scores.valid.any()
 
 

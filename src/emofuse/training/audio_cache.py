@@ -13,8 +13,8 @@ from emofuse.core.files import atomic, digest, file_digest
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.types import Clip
 from emofuse.errors import DataError
-from emofuse.inference.voice_setup import Hearing
-from emofuse.inference.voice_windows import Floats, VoiceScore
+from emofuse.inference.audio_stages import AudioStages
+from emofuse.inference.voice_windows import AudioWindowScore, Floats
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.container import media_streams
 from emofuse.models.voice import Windowing
@@ -28,7 +28,7 @@ class Sounds:
     """The sound of clips at the rate of some windows, each file read once and kept in `folder` under its digest."""
 
     windows: Windowing
-    hearing: Hearing
+    stages: AudioStages
     folder: Path
 
     def path(self, clip: Clip) -> Path | None:
@@ -44,11 +44,11 @@ class Sounds:
         if not media_streams(file)[1]:
             return None
         rate = self.windows.rate_hz
-        name = {"sound": file_digest(file), "rate_hz": rate, "separation": self.hearing.separation.identity}
+        name = {"sound": file_digest(file), "rate_hz": rate, "separation": self.stages.separation.identity}
         path = self.folder / f"{digest(name)}.f32"
         if not path.exists():
             with atomic(path) as partial, partial.open("wb") as out, AudioReader(file, rate_hz=rate) as reader:
-                voice = self.hearing.separation.stream(rate)
+                voice = self.stages.separation.stream(rate)
                 for block in reader.blocks(_BLOCK_SECONDS):
                     for clean in voice.push(block):
                         out.write(clean.samples.tobytes())
@@ -56,7 +56,7 @@ class Sounds:
                     out.write(clean.samples.tobytes())
         return path
 
-    def heard(self, path: Path, scorer: Callable[[Floats], Floats]) -> Iterator[VoiceScore]:
+    def heard(self, path: Path, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
         """What a listener says of kept samples."""
         return self._heard(path, self.windows, scorer)
 
@@ -66,9 +66,9 @@ class Sounds:
         found = self._heard(path, whole, lambda waves: np.zeros((len(waves), 1, 1), np.float32))
         return [(s.start, s.end) for s in found if s.probabilities is not None]
 
-    def _heard(self, path: Path, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Iterator[VoiceScore]:
+    def _heard(self, path: Path, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
         rate = windows.rate_hz
-        separated = replace(self.hearing, separation=NoSeparation())
+        separated = replace(self.stages, separation=NoSeparation())
         listener = separated.listener(windows, scorer)
         samples, size = mapped(path), round(_BLOCK_SECONDS * rate)
         for first in range(0, len(samples), size):

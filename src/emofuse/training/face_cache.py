@@ -24,7 +24,7 @@ from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError
 from emofuse.faces.crop import Crop
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import AT_ONCE, Output, Session, Vision
+from emofuse.inference.session import AT_ONCE, FaceStages, Output, Session
 from emofuse.media.video import VideoReader
 from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceScorer
@@ -125,12 +125,12 @@ def _seen(
     video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
     """All crops of a video, one after the other into `crops`; their numbers by person and picture."""
-    session = Session(Vision(crop, detector.detector, _Crops(), detector.spread), sampling=sampling)
+    session = Session(FaceStages(crop, detector.detector, _Crops(), detector.spread), sampling=sampling)
     found: dict[int, dict[int, int]] = {}
     numbers = count()
 
     def keep(output: Output) -> None:
-        for seen in output.observations:
+        for seen in output.faces:
             crops.write(seen.values.tobytes())
             found.setdefault(seen.person, {})[seen.picture] = next(numbers)
 
@@ -138,7 +138,7 @@ def _seen(
         wanted = sampling.wanted(reader.timeline)
         timeline = reader.timeline if wanted is None else reader.timeline[wanted]
         for chunk in prefetch(chunks(reader.frames(wanted), AT_ONCE)):
-            keep(session.push(chunk))
+            keep(session.push_frames(chunk))
         keep(session.close(reader.end))
     return timeline, found
 

@@ -22,8 +22,8 @@ from emofuse.core.version import __version__
 from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import aligned, confusions
-from emofuse.inference.collect import voice_scores
-from emofuse.inference.voice_setup import choose_hearing
+from emofuse.inference.audio_stages import choose_audio_stages
+from emofuse.inference.collector import audio_scores
 from emofuse.models.bundle import Bundle, load, write_manifest
 from emofuse.models.voice import OUTPUT, VoicePart, VoiceScorer
 from emofuse.nets import pretrained
@@ -53,10 +53,10 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
     voice = system.voice
     if not system.fit.epochs:
         raise SettingsError(f"{system.name}: fit.epochs is 0, so nothing is learned; set fit.epochs.")
-    hearing = choose_hearing(voice.separation, voice.activity, Engine())
-    if hearing.note:
-        place.say(f"note: {hearing.note}")
-    sounds = Sounds(voice.windows, hearing, place.out / "sounds")
+    stages = choose_audio_stages(voice.separation, voice.activity, Engine())
+    if stages.note:
+        place.say(f"note: {stages.note}")
+    sounds = Sounds(voice.windows, stages, place.out / "sounds")
     net, begun = _net(system, len(data.label_set), place)
 
     def examples(part: str) -> fit.Examples:
@@ -217,8 +217,8 @@ def voice_scores_of(system: VoiceSystem, bundle: Bundle, data: DataSet, folder: 
     """
     part = bundle.voice
     assert part is not None
-    hearing = choose_hearing(part.separation, part.activity, Engine())
-    scores = _scores(part, Sounds(part.windows, hearing, folder / "sounds"), data)
+    stages = choose_audio_stages(part.separation, part.activity, Engine())
+    scores = _scores(part, Sounds(part.windows, stages, folder / "sounds"), data)
     return lambda clip: replace(scores(clip), system=system.name)
 
 
@@ -228,6 +228,6 @@ def _scores(part: VoicePart, sounds: Sounds, data: DataSet) -> Callable[[Clip], 
     def scores(clip: Clip) -> Scores:
         path = sounds.path(clip)
         heard = list(sounds.heard(path, scorer)) if path is not None else []
-        return voice_scores(heard, data.label_set, data.name)
+        return audio_scores(heard, data.label_set, data.name)
 
     return scores

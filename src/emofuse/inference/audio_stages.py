@@ -13,7 +13,7 @@ from emofuse.speech import SpeechDetector, VoiceSeparator
 
 
 @dataclass(frozen=True)
-class Hearing:
+class AudioStages:
     """How sound is listened to. note: what a user should know of what was chosen, or ""."""
 
     separation: VoiceSeparator
@@ -21,9 +21,9 @@ class Hearing:
     note: str = ""
 
     @property
-    def identity(self) -> str:
-        """Names what was chosen in results."""
-        return f"{self.separation.identity}, {self.activity.identity}"
+    def identity(self) -> dict[str, str]:
+        """The names of both in results."""
+        return {"separation": self.separation.identity, "voice_activity": self.activity.identity}
 
     def listener(self, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Listener:
         """A new listener for one recording."""
@@ -31,7 +31,7 @@ class Hearing:
         return Listener(windows, scorer, voice=self.separation.stream(rate), activity=self.activity.stream(rate))
 
 
-def choose_hearing(separation: str, activity: str, engine: Engine) -> Hearing:
+def choose_audio_stages(separation: str, activity: str, engine: Engine) -> AudioStages:
     """The stages of these names.
 
     Raises:
@@ -39,4 +39,4 @@ def choose_hearing(separation: str, activity: str, engine: Engine) -> Hearing:
         WeightsError: the weights of one are not here, or are not what they should be.
     """
     chosen = choose_speech_detector(activity)
-    return Hearing(choose_separation(separation, engine), chosen.detector, chosen.note)
+    return AudioStages(choose_separation(separation, engine), chosen.detector, chosen.note)

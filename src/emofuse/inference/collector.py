@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints, Timeline
 from emofuse.core.types import Bools, Scores
-from emofuse.inference.face_windows import WindowScore
-from emofuse.inference.prediction import EVERYBODY, Prediction
+from emofuse.inference.face_windows import FaceWindowScore
+from emofuse.inference.prediction import NO_PERSON, Prediction
 from emofuse.inference.session import Output
-from emofuse.inference.voice_windows import VoiceScore
+from emofuse.inference.voice_windows import AudioWindowScore
 from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
 
 Said = dict[str, Scores]  # of one person, by part
@@ -36,8 +36,8 @@ class Collector:
         self, label_set: LabelSet, *, modalities: tuple[str, ...] = (FACE,), fusion: FusionPart | None = None
     ) -> None:
         self._label_set, self._modalities, self._fusion = label_set, modalities, fusion
-        self._heard: list[VoiceScore] = []
-        self._windows: dict[int, list[WindowScore]] = {}
+        self._heard: list[AudioWindowScore] = []
+        self._windows: dict[int, list[FaceWindowScore]] = {}
         self._steps = array("q")  # start, end, frame, picture of one step after the other
         self._found: dict[int, tuple[array[int], array[float]]] = {}
         self._places: dict[int, NDArray[np.float64]] = {}  # sum of the centres of each person's faces, in pixels
@@ -46,19 +46,19 @@ class Collector:
         """Take the output of a push or of the close."""
         for step in output.steps:
             self._steps.extend(step)
-        for o in output.observations:
+        for o in output.faces:
             pictures, shares = self._found.setdefault(o.person, (array("q"), array("f")))
             pictures.append(o.picture)
             if FACE in self._modalities:
                 shares.extend(o.values.tolist())
             centre = o.face.box[:2].astype(np.float64) + o.face.box[2:] / 2
             self._places[o.person] = self._places.get(o.person, 0) + centre
-        for window in output.windows:
+        for window in output.face_windows:
             self._windows.setdefault(window.person, []).append(window)
-        self._heard += output.heard
+        self._heard += output.audio_windows
 
     def prediction(
-        self, file: str, system: str, about: Mapping[str, Any], *, size: tuple[int, int] | None = None
+        self, file: str, system: str, metadata: Mapping[str, Any], *, size: tuple[int, int] | None = None
     ) -> Prediction:
         """Everything gathered so far; with the size of the picture (width, height) also where the faces were."""
         start, end, frames, pictures = np.array(self._steps, np.int64).reshape(-1, 4).T
@@ -67,16 +67,16 @@ class Collector:
         parts = {p: self._seen(p, timeline, r) for p, r in rows.items()}
         pictured = bool(np.any(pictures >= 0))
         if VOICE in self._modalities:
-            heard = voice_scores(self._heard, self._label_set, VOICE).onto(timeline)
+            heard = audio_scores(self._heard, self._label_set, VOICE).onto(timeline)
             if not parts:
-                parts[EVERYBODY] = self._nobody(timeline) if pictured else {}
+                parts[NO_PERSON] = self._nobody(timeline) if pictured else {}
             parts = {p: said | {VOICE: heard} for p, said in parts.items()}
         visible = np.zeros(len(timeline), np.int64)
         for r in rows.values():
             visible += r >= 0
         scores = {p: replace(self._fused(said, visible), system=system) for p, said in parts.items()}
         centres = {p: self._centre(p, size) for p in self._found} if size else {}
-        whole = Prediction(file, timeline, frames.copy(), self._label_set, scores, about, centres)
+        whole = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata, centres)
         return replace(whole, modalities=parts, modality_names=self._modalities)
 
     def _centre(self, person: int, size: tuple[int, int]) -> tuple[float, float]:
@@ -126,7 +126,7 @@ def _silent(part: str, timeline: Timeline, label_set: LabelSet) -> Scores:
     return Scores(values, timeline, label_set, np.zeros(len(timeline), bool), part)
 
 
-def voice_scores(heard: Sequence[VoiceScore], label_set: LabelSet, system: str) -> Scores:
+def audio_scores(heard: Sequence[AudioWindowScore], label_set: LabelSet, system: str) -> Scores:
     """What a listener gave, as scores in the order of their time; windows without a voice are not valid."""
     ordered = sorted(heard, key=lambda h: (h.start, h.end))
     values = np.zeros((len(ordered), len(label_set)), np.float32)
