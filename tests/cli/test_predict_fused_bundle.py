@@ -83,4 +83,4 @@ def test_sound_alone_is_refused_by_a_bundle_that_only_looks(run, tmp_path):
     code, out, err = run("predict", write_wave(tmp_path / "a.wav", tone(2, 2.0, 0)), "--bundle", bundle)
     assert (code, out) == (2, "")
     assert err.startswith("emofuse: a.wav: ") or "a.wav: " in err
-    assert "only sound" in err
+    assert "only audio" in err

@@ -1,4 +1,4 @@
-"""The sound reader on small files made for each test: every sample must be where the clip's clock says."""
+"""The audio reader on small files encoded for each test: every sample must be where the clip's clock says."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ RATE = 16000
 
 
 def waveform(path, seconds=1.0):
-    with AudioReader(path) as sound:
-        blocks = list(sound.blocks(seconds))
+    with AudioReader(path) as audio:
+        blocks = list(audio.blocks(seconds))
     assert all(b.rate_hz == RATE and b.samples.dtype == np.float32 and b.samples.ndim == 1 for b in blocks)
     return np.concatenate([b.samples for b in blocks])
 
 
-def moment_of_burst(samples):
+def seconds_of_burst(samples):
     """Seconds at the middle of the tone burst, from where it fits best."""
     tone = tone_burst(RATE, at=0.02, length=0.04)
     return int(np.argmax(np.correlate(samples, tone, mode="valid"))) / RATE + 0.02
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "rate", "picture"),
+    ("name", "codec", "rate", "video_codec"),
     [
         ("a.wav", "pcm_s16le", 44100, None),
         ("a.flac", "flac", 44100, None),
@@ -47,13 +47,13 @@ def moment_of_burst(samples):
         ("low.mp4", "aac", 8000, "mpeg4"),
     ],
 )
-def test_a_tone_burst_stays_where_it_was(tmp_path, name, codec, rate, picture):
-    kind = {"pictures": moving_bar(30), "codec": picture} if picture else {}
-    path = write_media(tmp_path / name, **kind, audio=tone_burst(rate), audio_codec=codec, audio_rate=rate)
-    assert moment_of_burst(waveform(path)) == pytest.approx(0.5, abs=0.0005)
+def test_a_tone_burst_keeps_its_time_in_any_format(tmp_path, name, codec, rate, video_codec):
+    video = {"frames": moving_bar(30), "codec": video_codec} if video_codec else {}
+    path = write_media(tmp_path / name, **video, audio=tone_burst(rate), audio_codec=codec, audio_rate=rate)
+    assert seconds_of_burst(waveform(path)) == pytest.approx(0.5, abs=0.0005)
 
 
-def test_sound_that_begins_late_is_led_by_zeros(tmp_path):
+def test_audio_that_begins_late_is_preceded_by_zeros(tmp_path):
     path = write_media(
         tmp_path / "a.mkv",
         moving_bar(60),
@@ -62,17 +62,17 @@ def test_sound_that_begins_late_is_led_by_zeros(tmp_path):
         audio_start=0.7,
     )
     samples = waveform(path)
-    assert moment_of_burst(samples) == pytest.approx(0.9, abs=0.0005)
+    assert seconds_of_burst(samples) == pytest.approx(0.9, abs=0.0005)
     assert not samples[: int(0.69 * RATE)].any()
     assert len(samples) == pytest.approx(1.7 * RATE, abs=1)
 
 
-def test_sound_and_picture_share_their_zero(tmp_path):
+def test_audio_and_video_share_clip_time_zero(tmp_path):
     late = [15 + i for i in range(30)]
     path = write_media(tmp_path / "a.ts", moving_bar(30), times=late, audio=tone_burst(48000), audio_rate=48000)
     with VideoReader(path) as video:
         first_frame = video.timeline.start[0] / TICKS_PER_SECOND
-    assert moment_of_burst(waveform(path)) == pytest.approx(first_frame, abs=0.0005)  # both were written at 0.5 s
+    assert seconds_of_burst(waveform(path)) == pytest.approx(first_frame, abs=0.0005)  # both were written at 0.5 s
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000, 96000])
@@ -82,7 +82,7 @@ def test_the_output_is_as_long_as_the_input(tmp_path, rate):
     assert len(waveform(path)) == pytest.approx(n * RATE / rate, abs=1)
 
 
-def test_resampling_in_pieces_is_resampling_at_once(tmp_path):
+def test_resampling_in_pieces_equals_resampling_in_one_call(tmp_path):
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 60000).astype(np.float32)
     path = write_media(tmp_path / "a.wav", audio=noise, audio_codec="pcm_f32le", audio_rate=44100)
     assert np.abs(waveform(path) - soxr.resample(noise, 44100, RATE, "HQ")).max() < 1e-5
@@ -126,22 +126,22 @@ def test_overlaps_in_the_timestamps_are_trimmed(tmp_path):
     assert np.allclose(samples, expected, atol=1e-4)
 
 
-def test_timestamps_that_waver_leave_the_sound_whole(tmp_path):
+def test_jitter_in_the_timestamps_leaves_the_samples_contiguous(tmp_path):
     noise = np.random.default_rng(0).uniform(-0.9, 0.9, (20, 800))
-    waver = np.random.default_rng(1).integers(-6, 7, 20) * 0.001
-    waver[0] = 0
-    path = write_pcm(tmp_path / "a.mkv", [(0.05 * i + waver[i], piece) for i, piece in enumerate(noise)])
+    jitter = np.random.default_rng(1).integers(-6, 7, 20) * 0.001
+    jitter[0] = 0
+    path = write_pcm(tmp_path / "a.mkv", [(0.05 * i + jitter[i], piece) for i, piece in enumerate(noise)])
     assert np.allclose(waveform(path), noise.ravel(), atol=1e-4)
 
 
-def test_joined_recordings_whose_clock_restarts_are_heard_in_full(tmp_path):
+def test_joined_recordings_whose_clock_restarts_are_read_in_full(tmp_path):
     part = write_media(tmp_path / "part.ts", audio=tone_burst(48000, length=2), audio_rate=48000).read_bytes()
     path = tmp_path / "joined.ts"
     path.write_bytes(part + part)
     assert len(waveform(path)) == pytest.approx(2 * len(waveform(tmp_path / "part.ts")), rel=0.02)
 
 
-def test_a_sample_rate_that_changes_on_the_way_changes_neither_time_nor_pitch(tmp_path):
+def test_a_sample_rate_that_changes_within_the_file_changes_neither_time_nor_pitch(tmp_path):
     parts = []
     for rate in (44_100, 22_050):
         tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)).astype(np.float32)
@@ -154,35 +154,35 @@ def test_a_sample_rate_that_changes_on_the_way_changes_neither_time_nor_pitch(tm
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.3, 1.0, 60.0])
-def test_blocks_tile_the_clip_whatever_their_length(tmp_path, seconds):
+def test_blocks_of_any_length_tile_the_clip(tmp_path, seconds):
     path = write_media(tmp_path / "a.m4a", audio=tone_burst(44100, length=2.3))
-    with AudioReader(path) as sound:
-        assert sound.end is None
-        blocks = list(sound.blocks(seconds))
-        assert sound.end == blocks[-1].end
+    with AudioReader(path) as audio:
+        assert audio.end is None
+        blocks = list(audio.blocks(seconds))
+        assert audio.end == blocks[-1].end
     assert [b.start for b in blocks] == [i * ticks(seconds) for i in range(len(blocks))]
     assert all(b.end == after.start for b, after in pairwise(blocks))
     assert np.array_equal(np.concatenate([b.samples for b in blocks]), waveform(path))
 
 
-def test_samples_never_leave_the_range_of_minus_one_to_one(tmp_path):
+def test_samples_lie_between_minus_one_and_one(tmp_path):
     square = np.sign(np.sin(2 * np.pi * 300 * np.arange(44100) / 44100)).astype(np.float32)
     samples = waveform(write_media(tmp_path / "a.wav", audio=square, audio_codec="pcm_f32le"))
     assert np.abs(samples).max() == 1
 
 
-def test_numbers_that_are_none_become_silence(tmp_path):
+def test_nan_becomes_silence(tmp_path):
     broken = tone_burst(RATE)
     broken[:100] = np.nan
     path = write_media(tmp_path / "a.wav", audio=broken, audio_codec="pcm_f32le", audio_rate=RATE)
     assert np.isfinite(waveform(path)).all()
 
 
-def test_sound_may_end_before_the_picture(tmp_path):
+def test_audio_may_end_before_the_video(tmp_path):
     path = write_media(tmp_path / "a.mp4", moving_bar(90), audio=tone_burst(44100))
-    with AudioReader(path) as sound, VideoReader(path) as video:
-        list(sound.blocks())
-        assert sound.end == pytest.approx(ticks(1), abs=ticks(0.03))
+    with AudioReader(path) as audio, VideoReader(path) as video:
+        list(audio.blocks())
+        assert audio.end == pytest.approx(ticks(1), abs=ticks(0.03))
         assert video.end == ticks(3)
 
 
@@ -196,16 +196,16 @@ def test_damaged_packets_become_silence_of_the_same_length(tmp_path):
         at = data.index(packet)
         data[at : at + len(packet)] = b"\xff" * len(packet)
     path.write_bytes(data)
-    with AudioReader(path) as sound:
-        hurt = np.concatenate([b.samples for b in sound.blocks()])
-        assert sound.warnings == ["2 packets of sound could not be decoded"]
-    assert len(hurt) == len(whole)
+    with AudioReader(path) as audio:
+        damaged = np.concatenate([b.samples for b in audio.blocks()])
+        assert audio.warnings == ["2 audio packets could not be decoded"]
+    assert len(damaged) == len(whole)
     quiet = slice(round(0.54 * RATE), round(0.71 * RATE))  # packets of 4608 samples at 44.1 kHz
-    assert np.abs(hurt[quiet]).max() < 1e-5
-    assert np.allclose(hurt[round(0.75 * RATE) :], whole[round(0.75 * RATE) :], atol=1e-4)
+    assert np.abs(damaged[quiet]).max() < 1e-5
+    assert np.allclose(damaged[round(0.75 * RATE) :], whole[round(0.75 * RATE) :], atol=1e-4)
 
 
-def test_a_tag_in_another_encoding_than_it_claims_is_no_reason_not_to_read_a_file(tmp_path):
+def test_a_tag_with_invalid_utf_8_does_not_make_a_file_unreadable(tmp_path):
     def chunk(name: bytes, content: bytes) -> bytes:
         return name + struct.pack("<I", len(content)) + content
 
@@ -216,26 +216,26 @@ def test_a_tag_in_another_encoding_than_it_claims_is_no_reason_not_to_read_a_fil
     assert len(waveform(path)) == 16_000
 
 
-def test_a_silent_video_says_that_it_has_no_sound(tmp_path):
+def test_a_video_without_audio_is_refused(tmp_path):
     path = write_media(tmp_path / "a.mp4", moving_bar(3))
     with pytest.raises(MediaError) as error:
         AudioReader(path)
-    assert str(error.value).startswith(f"{path}: has no sound.")
+    assert str(error.value).startswith(f"{path}: has no audio.")
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_sound_file_is_named(tmp_path):
+def test_a_missing_audio_file_is_named(tmp_path):
     with pytest.raises(MediaError, match=r"gone\.wav: there is no such file"):
         AudioReader(tmp_path / "gone.wav")
 
 
-def test_sound_of_which_nothing_decodes_gives_a_warning(tmp_path):
+def test_audio_that_cannot_be_decoded_yields_no_block_and_a_warning(tmp_path):
     path = write_media(tmp_path / "a.wav", audio=tone_burst(RATE), audio_codec="pcm_s16le")
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"data") + 8])
-    with AudioReader(path) as sound:
-        assert list(sound.blocks()) == []
-        assert (sound.end, sound.warnings) == (0, ["none of the sound could be decoded"])
+    with AudioReader(path) as audio:
+        assert list(audio.blocks()) == []
+        assert (audio.end, audio.warnings) == (0, ["none of the audio could be decoded"])
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(0, 1.0), (16000, 0.0)])

@@ -1,3 +1,5 @@
+"""Image files: reading, encoding, and folders of them as arrays."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -16,7 +18,7 @@ def rows(tmp_path):
     return ImageRows([tmp_path / "1.jpg", None, tmp_path / "3.jpg"], (8, 6))
 
 
-def test_a_jpeg_comes_back_nearly_as_it_was_with_red_first(rows):
+def test_a_jpeg_is_read_back_as_rgb_with_small_errors(rows):
     image = read_image(rows.paths[0])
     assert image.shape == RED.shape
     assert np.abs(image.astype(int) - RED).max() < 4
@@ -28,30 +30,30 @@ def test_a_row_without_a_file_is_black(rows):
 
 
 @pytest.mark.parametrize("chosen", [2, -1, slice(1, None), [2, 0], np.array([True, False, True]), slice(0, 0)])
-def test_rows_are_indexed_as_an_array_is(rows, chosen):
+def test_rows_are_indexed_like_an_array(rows, chosen):
     assert np.array_equal(rows[chosen], np.asarray(rows)[chosen])
 
 
-def test_nothing_is_read_before_it_is_asked_for(tmp_path):
+def test_a_file_is_only_read_when_its_row_is_indexed(tmp_path):
     rows = ImageRows([tmp_path / "not-there.jpg"], (8, 6))
     assert rows.shape == (1, 8, 6, 3)
     with pytest.raises(DataError, match=r"not-there\.jpg: cannot be read"):
         rows[0]
 
 
-def test_a_picture_of_another_size_is_refused(rows, tmp_path):
+def test_an_image_of_another_size_is_refused(rows, tmp_path):
     (tmp_path / "3.jpg").write_bytes(encode_jpeg(RED[:4]))
     with pytest.raises(DataError, match=r"3\.jpg: 6x4 pixels, the others have 6x8"):
         rows[2]
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
-def test_a_file_that_is_no_picture_is_told(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"not an image"])
+def test_a_file_that_is_not_an_image_is_refused(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(DataError, match="no picture, or a damaged one"):
+    with pytest.raises(DataError, match="not an image, or a damaged one"):
         read_image(tmp_path / "a.jpg")
 
 
-def test_a_grey_picture_is_no_jpeg_of_ours():
-    with pytest.raises(ShapeError, match=r"give uint8 \[height, width, 3\]"):
+def test_a_grey_image_cannot_be_encoded():
+    with pytest.raises(ShapeError, match=r"^encode_jpeg: .* give RGB, uint8 \[height, width, 3\]"):
         encode_jpeg(RED[..., 0])

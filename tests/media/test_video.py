@@ -1,4 +1,4 @@
-"""The video reader on small files made for each test; the independent reference is PyAV's plainest decoding."""
+"""The video reader on small files encoded for each test; the reference is PyAV decoding packet by packet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pytest
 
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, ShapeError
-from emofuse.media.video import Frame, VideoReader, media_streams
+from emofuse.media.audio import AudioReader
+from emofuse.media.container import MediaFile
+from emofuse.media.video import Frame, VideoReader
 from support.media_files import B_FRAMES, decoded_frames, moving_bar, set_display_matrix, tone_burst, write_media
 
 SECOND = TICKS_PER_SECOND
@@ -84,24 +86,24 @@ def test_variable_rate_frames_last_until_the_next_one(tmp_path):
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 29])
 @pytest.mark.parametrize(("name", "codec", "options"), KINDS[:7], ids=[k[0] for k in KINDS[:7]])
-def test_wanted_frames_are_the_same_pictures_as_in_a_full_decode(tmp_path, name, codec, options, every):
+def test_wanted_frames_equal_those_of_a_full_decode(tmp_path, name, codec, options, every):
     path = write_media(tmp_path / name, moving_bar(30), codec=codec, options=options)
     reference, wanted = decoded_frames(path), np.arange(every // 2, 30, every)
     found = read(path, wanted)
     assert [i for i, _ in found] == wanted.tolist()
-    assert all(np.array_equal(picture, reference[i]) for i, picture in found)
+    assert all(np.array_equal(image, reference[i]) for i, image in found)
 
 
-def test_wanted_frames_of_variable_rate_are_the_same_pictures(tmp_path):
+def test_wanted_frames_of_variable_rate_equal_those_of_a_full_decode(tmp_path):
     times = np.cumsum(np.random.default_rng(0).integers(1, 9, 40)).tolist()
     path = write_media(tmp_path / "a.mp4", moving_bar(40), options=B_FRAMES, times=times)
     reference, wanted = decoded_frames(path), np.array([1, 2, 6, 17, 18, 33, 39])
     found = read(path, wanted)
     assert [i for i, _ in found] == wanted.tolist()
-    assert all(np.array_equal(picture, reference[i]) for i, picture in found)
+    assert all(np.array_equal(image, reference[i]) for i, image in found)
 
 
-def test_asking_for_no_frame_gives_none(tmp_path):
+def test_an_empty_list_of_wanted_frames_yields_none(tmp_path):
     assert read(write_media(tmp_path / "a.mp4", moving_bar(3)), np.empty(0, np.int64)) == []
 
 
@@ -112,13 +114,28 @@ def test_wanted_frames_out_of_order_or_range_are_refused(tmp_path, wanted):
         read(path, np.array(wanted))
 
 
-def test_a_file_can_be_read_twice_at_once(tmp_path):
+def test_a_file_can_be_iterated_twice_at_the_same_time(tmp_path):
     with VideoReader(write_media(tmp_path / "a.mp4", moving_bar(6))) as video:
         pairs = zip(video.frames(), video.frames(), strict=True)
         assert [(a.index, b.index) for a, b in pairs] == [(i, i) for i in range(6)]
 
 
-def test_leaving_the_reader_ends_its_readings(tmp_path):
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_media_file_is_opened_once_for_video_and_once_for_audio(tmp_path, monkeypatch, name):
+    path = write_media(tmp_path / name, moving_bar(30), options=B_FRAMES, audio=tone_burst(44100))
+    opened, av_open = [], av.open
+    monkeypatch.setattr(
+        "av.open", lambda file, *args, **options: opened.append(file) or av_open(file, *args, **options)
+    )
+    with MediaFile(path) as file:
+        with VideoReader(file) as video:
+            assert len(list(video.frames())) == 30
+        with AudioReader(file) as audio:
+            assert sum(len(block.samples) for block in audio.blocks()) >= 16_000
+    assert opened == [str(path)] * 2
+
+
+def test_closing_the_reader_ends_its_iterations(tmp_path):
     with VideoReader(write_media(tmp_path / "a.mp4", moving_bar(6))) as video:
         frames = video.frames()
         next(frames)
@@ -138,29 +155,29 @@ def test_leaving_the_reader_ends_its_readings(tmp_path):
         ("ffv1", "yuv422p10le", (40, 17)),
     ],
 )
-def test_pictures_of_any_size_and_pixel_format_become_rgb(tmp_path, codec, pix_fmt, size):
+def test_frames_of_any_size_and_pixel_format_become_rgb(tmp_path, codec, pix_fmt, size):
     width, height = size
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[: height // 2, : width // 2], picture[height // 2 :, width // 2 :] = (200, 40, 40), (230, 230, 230)
+    image = np.zeros((height, width, 3), np.uint8)
+    image[: height // 2, : width // 2], image[height // 2 :, width // 2 :] = (200, 40, 40), (230, 230, 230)
     options = {"qp": "1"} if codec == "libx264" else {}
-    path = write_media(tmp_path / "a.mkv", [picture] * 3, codec=codec, pix_fmt=pix_fmt, options=options)
+    path = write_media(tmp_path / "a.mkv", [image] * 3, codec=codec, pix_fmt=pix_fmt, options=options)
     found = read(path)
     assert len(found) == 3
     assert all(p.shape == (height, width, 3) and p.dtype == np.uint8 and p.flags.c_contiguous for _, p in found)
-    expected = picture.astype(float)
+    expected = image.astype(float)
     if pix_fmt.startswith("gray"):
-        expected[:] = (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
+        expected[:] = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
     middle_of_quarters = np.ix_([height // 4, 3 * height // 4], [width // 4, 3 * width // 4])
     assert np.abs(found[1][1][middle_of_quarters] - expected[middle_of_quarters]).max() <= 6
 
 
-def test_full_range_pictures_keep_their_greys(tmp_path):
+def test_full_range_frames_keep_their_grey_levels(tmp_path):
     grey = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 48, axis=0).repeat(3, axis=2)
     path = write_media(tmp_path / "a.mp4", [grey], pix_fmt="yuvj420p", options={"qp": "1"})
     assert np.abs(read(path)[0][1].astype(int) - grey).max() <= 2
 
 
-def test_a_video_of_one_frame_lasts_as_long_as_its_frame(tmp_path):
+def test_a_video_of_one_frame_lasts_as_long_as_that_frame(tmp_path):
     with VideoReader(write_media(tmp_path / "a.mp4", moving_bar(1))) as video:
         assert list(video.timeline) == [(0, SECOND // 30)]
         assert [f.index for f in video.frames()] == [0]
@@ -205,7 +222,7 @@ def test_the_rotation_sign_agrees_with_pyav(tmp_path):
         assert (video.info.width, video.info.height, video.info.rotation) == (48, 64, 270)
 
 
-def test_info_says_what_the_file_is(tmp_path):
+def test_info_has_size_rotation_rate_codec_and_audio(tmp_path):
     path = write_media(tmp_path / "a.mp4", moving_bar(30), audio=tone_burst(44100))
     with VideoReader(path) as video:
         info = video.info
@@ -213,24 +230,24 @@ def test_info_says_what_the_file_is(tmp_path):
     assert (info.codec, info.has_audio) == ("h264", True)
 
 
-def test_time_zero_is_the_earliest_start_of_picture_or_sound(tmp_path):
+def test_time_zero_is_the_earliest_start_of_video_or_audio(tmp_path):
     late = [12 + i for i in range(20)]
     path = write_media(tmp_path / "a.mkv", moving_bar(20), times=late, audio=tone_burst(44100), audio_codec="pcm_s16le")
     with VideoReader(path) as video:
         assert video.timeline.start[0] == ticks(Fraction(4, 10))
 
 
-def test_a_picture_without_sound_begins_at_zero_wherever_its_clock_does(tmp_path):
+def test_a_video_without_audio_begins_at_zero_whatever_its_first_timestamp(tmp_path):
     path = write_media(tmp_path / "a.ts", moving_bar(10), times=[3000 + i for i in range(10)])
     with VideoReader(path) as video:
         assert video.timeline.start[0] == 0
 
 
-def test_frames_with_equal_timestamps_keep_an_interval_each(tmp_path):
+def test_frames_with_equal_timestamps_have_separate_intervals(tmp_path):
     # Matroska rounds to milliseconds, so two or three of these frames share each timestamp.
-    pictures = moving_bar(20)
+    frames = moving_bar(20)
     path = write_media(
-        tmp_path / "a.mkv", pictures, codec="mjpeg", pix_fmt="yuvj420p", time_base=Fraction(1, 2500), times=range(20)
+        tmp_path / "a.mkv", frames, codec="mjpeg", pix_fmt="yuvj420p", time_base=Fraction(1, 2500), times=range(20)
     )
     with VideoReader(path) as video:
         assert len(video.timeline) == 20
@@ -238,10 +255,10 @@ def test_frames_with_equal_timestamps_keep_an_interval_each(tmp_path):
         assert 1 in np.diff(video.timeline.start)
     found, reference = read(path, np.array([3, 4, 11])), decoded_frames(path)
     assert [i for i, _ in found] == [3, 4, 11]
-    assert all(np.array_equal(picture, reference[i]) for i, picture in found)
+    assert all(np.array_equal(image, reference[i]) for i, image in found)
 
 
-def test_joined_recordings_whose_clock_restarts_give_every_frame(tmp_path):
+def test_joined_recordings_whose_clock_restarts_are_read_in_full(tmp_path):
     part = write_media(tmp_path / "part.ts", moving_bar(60), options=B_FRAMES).read_bytes()
     path = tmp_path / "joined.ts"
     path.write_bytes(part + part)
@@ -261,9 +278,9 @@ def test_frames_before_the_start_of_an_edit_are_not_counted(tmp_path):
         assert all(np.array_equal(f.rgb(), r) for f, r in zip(frames, reference, strict=True))
 
 
-def test_a_cut_off_file_gives_what_there_is_and_says_so(tmp_path):
-    pictures = moving_bar(90)
-    path = write_media(tmp_path / "a.mp4", pictures, options=B_FRAMES, container_options={"movflags": "faststart"})
+def test_a_cut_off_file_yields_its_frames_and_a_warning(tmp_path):
+    frames = moving_bar(90)
+    path = write_media(tmp_path / "a.mp4", frames, options=B_FRAMES, container_options={"movflags": "faststart"})
     data, whole = path.read_bytes(), decoded_frames(path)
     path.write_bytes(data[: data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2])
     reference = decoded_frames(path)
@@ -271,12 +288,12 @@ def test_a_cut_off_file_gives_what_there_is_and_says_so(tmp_path):
         frames = list(video.frames())
         assert 10 < len(frames) == len(reference) < 90
         assert all(np.array_equal(f.rgb(), r) for f, r in zip(frames, reference, strict=True))
-        # B-frames behind the cut leave a hole before the last picture, which keeps its time.
+        # B-frames behind the cut leave a gap before the last frame, which keeps its time.
         assert all(np.array_equal(f.rgb(), whole[f.start * 30 // SECOND]) for f in frames[:-1])
         assert "the header promises 3.0 s: the file is cut off" in video.warnings[0]
 
 
-def test_damaged_frames_leave_the_others_their_time(tmp_path):
+def test_damaged_frames_do_not_change_the_times_of_the_others(tmp_path):
     path = write_media(tmp_path / "a.mkv", moving_bar(30), codec="ffv1", options={"slicecrc": "1"}, pix_fmt="yuv420p")
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
@@ -294,7 +311,7 @@ def test_damaged_frames_leave_the_others_their_time(tmp_path):
     assert np.abs(found[12].astype(int) - moving_bar(30)[12]).mean() < 8
 
 
-def test_libav_prints_nothing_about_damage(tmp_path, capfd):
+def test_libav_prints_nothing_about_damaged_data(tmp_path, capfd):
     path = write_media(tmp_path / "a.mp4", moving_bar(40), options=B_FRAMES)
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 1200
@@ -305,65 +322,70 @@ def test_libav_prints_nothing_about_damage(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def says(error: pytest.ExceptionInfo[MediaError], path: Path, *words: str) -> bool:
+def reports(error: pytest.ExceptionInfo[MediaError], path: Path, *words: str) -> bool:
     text = str(error.value)
     return "\n" not in text and text.startswith(f"{path}: ") and all(word in text for word in words)
+
+
+def kinds_of_streams(path: Path) -> tuple[bool, bool]:
+    with MediaFile(path) as file:
+        return file.has_video, file.has_audio
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MediaError) as error:
         VideoReader(tmp_path / "gone.mp4")
-    assert says(error, tmp_path / "gone.mp4", "no such file")
+    assert reports(error, tmp_path / "gone.mp4", "no such file")
 
 
-def test_a_folder_is_no_video(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     with pytest.raises(MediaError) as error:
         VideoReader(tmp_path)
-    assert says(error, tmp_path, "is a folder")
+    assert reports(error, tmp_path, "is a folder")
 
 
-def test_an_empty_file_is_said_to_be_empty(tmp_path):
+def test_an_empty_file_is_refused(tmp_path):
     path = tmp_path / "a.mp4"
     path.touch()
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "empty (0 bytes)")
+    assert reports(error, path, "empty (0 bytes)")
 
 
-def test_text_named_as_video_is_no_video(tmp_path):
+def test_a_text_file_named_mp4_is_refused(tmp_path):
     path = tmp_path / "a.mp4"
-    path.write_text("Dear diary, this is no video.\n" * 100)
+    path.write_text("Dear diary, this is not a video.\n" * 100)
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "no video or sound file")
+    assert reports(error, path, "is not a video or audio file")
 
 
-def test_a_recording_that_was_never_finished_lacks_its_index(tmp_path):
+def test_an_unfinished_recording_lacks_its_index(tmp_path):
     path = write_media(tmp_path / "a.mp4", moving_bar(30))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") - 4])
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "index (moov) is missing", "untrunc")
+    assert reports(error, path, "index (moov) is missing", "untrunc")
 
 
-def test_a_cut_within_the_index_says_the_same(tmp_path):
+def test_a_file_cut_off_within_its_index_lacks_it(tmp_path):
     path = write_media(tmp_path / "a.mp4", moving_bar(30))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"moov") + 200])
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "index (moov) is missing")
+    assert reports(error, path, "index (moov) is missing")
 
 
-def test_a_sound_file_holds_no_picture(tmp_path):
+def test_an_audio_file_has_no_video(tmp_path):
     path = write_media(tmp_path / "a.wav", audio=tone_burst(44100), audio_codec="pcm_s16le")
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "only sound")
+    assert reports(error, path, "only audio")
 
 
-def test_cover_art_is_no_picture(tmp_path):
+def test_cover_art_is_not_video(tmp_path):
     path = tmp_path / "song.mp3"
     with av.open(str(path), "w") as container:
         voice, cover = container.add_stream("libmp3lame", rate=44100, layout="mono"), container.add_stream("mjpeg")
@@ -376,13 +398,13 @@ def test_cover_art_is_no_picture(tmp_path):
         for packet in [*cover.encode(image), *cover.encode(None), *voice.encode(sound), *voice.encode(None)]:
             container.mux(packet)
     assert len(av.open(str(path)).streams.video) == 1
-    assert media_streams(path) == (False, True)
+    assert kinds_of_streams(path) == (False, True)
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "only sound")
+    assert reports(error, path, "only audio")
 
 
-def test_a_picture_of_which_nothing_decodes_is_refused(tmp_path):
+def test_a_video_of_which_no_frame_decodes_is_refused(tmp_path):
     path = write_media(tmp_path / "a.mp4", moving_bar(5))
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 4
@@ -390,19 +412,19 @@ def test_a_picture_of_which_nothing_decodes_is_refused(tmp_path):
     path.write_bytes(data)
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "no frame of its picture can be decoded")
+    assert reports(error, path, "no frame of its video can be decoded")
 
 
-def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
+def test_a_file_without_read_permission_is_refused(tmp_path, monkeypatch):
     path = write_media(tmp_path / "a.mp4", moving_bar(2))
 
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # tests may run as root, whom chmod does not stop
+    monkeypatch.setattr(Path, "open", refuse)  # tests may run as root, whom chmod does not restrict
     with pytest.raises(MediaError) as error:
         VideoReader(path)
-    assert says(error, path, "no permission", "chmod")
+    assert reports(error, path, "no permission", "chmod")
 
 
 def test_a_line_break_in_a_name_does_not_break_the_message(tmp_path):
@@ -411,21 +433,21 @@ def test_a_line_break_in_a_name_does_not_break_the_message(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_media_streams_tells_picture_and_sound(tmp_path):
+def test_a_media_file_knows_its_streams(tmp_path):
     both = write_media(tmp_path / "both.mp4", moving_bar(3), audio=tone_burst(44100))
     silent = write_media(tmp_path / "silent.mp4", moving_bar(3))
-    assert (media_streams(both), media_streams(silent)) == ((True, True), (True, False))
+    assert (kinds_of_streams(both), kinds_of_streams(silent)) == ((True, True), (True, False))
 
 
-def test_a_frame_of_a_webcam_is_its_picture():
-    picture = moving_bar(1)[0]
-    frame = Frame.from_rgb(picture, index=3, start=10, end=20)
+def test_a_frame_from_memory_returns_its_image():
+    image = moving_bar(1)[0]
+    frame = Frame.from_rgb(image, index=3, start=10, end=20)
     assert (frame.index, frame.start, frame.end) == (3, 10, 20)
-    assert np.array_equal(frame.rgb(), picture)
+    assert np.array_equal(frame.rgb(), image)
 
 
-def test_a_frame_refuses_what_is_no_rgb_picture():
-    with pytest.raises(ShapeError, match="give uint8"):
+def test_a_frame_from_memory_must_be_rgb():
+    with pytest.raises(ShapeError, match=r"^Frame: .* give RGB, uint8"):
         Frame.from_rgb(np.zeros((4, 4)), index=0, start=0, end=1)
 
 
@@ -439,7 +461,7 @@ def test_real_clips_have_as_many_frames_as_their_timeline():
             assert video.warnings == []
 
 
-def test_pictures_are_freed_without_the_garbage_collector(tmp_path):
+def test_frames_are_freed_without_the_garbage_collector(tmp_path):
     path = write_media(tmp_path / "v.mp4", moving_bar(30))
     gc.collect()
     gc.disable()
@@ -450,4 +472,4 @@ def test_pictures_are_freed_without_the_garbage_collector(tmp_path):
             waiting = sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
     finally:
         gc.enable()
-    assert waiting <= 2  # the one at hand, and the one whose orientation was asked
+    assert waiting <= 2  # the current one, and the one whose orientation was read

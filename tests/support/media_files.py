@@ -1,4 +1,4 @@
-"""Small video and sound files for tests, encoded on the spot: the same bytes' worth of picture and sound every time."""
+"""Small video and audio files, encoded for each test."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ B_FRAMES = {"x264-params": "bframes=3:b-adapt=0:b-pyramid=none:scenecut=0:keyint
 
 
 def moving_bar(n: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
-    """Pictures that all differ: a light bar that walks over a floor of changing grey."""
-    pictures = []
+    """Frames that all differ: a bright bar that moves over a background of changing grey."""
+    frames = []
     for i in range(n):
-        picture = np.full((height, width, 3), 20 + i * 5 % 150, np.uint8)
-        picture[:, (i * 3) % width :][:, :8] = (250, 60, 60)
-        pictures.append(picture)
-    return pictures
+        image = np.full((height, width, 3), 20 + i * 5 % 150, np.uint8)
+        image[:, (i * 3) % width :][:, :8] = (250, 60, 60)
+        frames.append(image)
+    return frames
 
 
 def tone_burst(rate: int, *, at: float = 0.5, length: float = 1.0) -> np.ndarray:
-    """Silence with 30 ms of a 1 kHz tone that swells and fades, in the middle of it the moment `at`; float32 [n]."""
+    """Silence with a 30 ms burst of a 1 kHz tone centred at `at` seconds; float32 [n]."""
     t = np.arange(round(rate * length)) / rate - at
     tone = 0.8 * np.cos(2 * np.pi * 1000 * t) * np.cos(np.pi * t / 0.03) ** 2
     return np.where(np.abs(t) < 0.015, tone, 0).astype(np.float32)
@@ -33,7 +33,7 @@ def tone_burst(rate: int, *, at: float = 0.5, length: float = 1.0) -> np.ndarray
 
 def write_media(
     path: Path,
-    pictures: Sequence[np.ndarray] = (),
+    frames: Sequence[np.ndarray] = (),
     *,
     codec: str = "libx264",
     pix_fmt: str = "yuv420p",
@@ -47,41 +47,42 @@ def write_media(
     audio_start: float = 0,
     container_options: dict[str, str] | None = None,
 ) -> Path:
-    """A file of pictures (one size) and/or audio: float [channels, n] or [n]. `times` are pts in `time_base`."""
-    for name, used in ((codec, len(pictures) > 0), (audio_codec, audio is not None)):
+    """A file of frames (one size) and/or audio: float [channels, n] or [n]. `times` are pts in `time_base`."""
+    for name, used in ((codec, len(frames) > 0), (audio_codec, audio is not None)):
         if used and name not in av.codecs_available:
             pytest.skip(f"this build of PyAV has no {name}")
     with av.open(str(path), "w", options=container_options or {}) as container:
         packets = []
-        if len(pictures):
+        if len(frames):
             stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
-            stream.height, stream.width = pictures[0].shape[:2]
+            stream.height, stream.width = frames[0].shape[:2]
             stream.pix_fmt = pix_fmt
             stream.codec_context.time_base = time_base
         if audio is not None:
-            voice = container.add_stream(audio_codec, rate=audio_rate, layout="mono" if audio.ndim == 1 else "stereo")
-        for i, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            layout = "mono" if audio.ndim == 1 else "stereo"
+            audio_stream = container.add_stream(audio_codec, rate=audio_rate, layout=layout)
+        for i, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = i if times is None else times[i], time_base
             packets += stream.encode(frame)
-        if len(pictures):
+        if len(frames):
             packets += stream.encode(None)
         if audio is not None:
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(np.atleast_2d(audio), np.float32),
                 format="fltp",
-                layout="mono" if audio.ndim == 1 else "stereo",
+                layout=layout,
             )
             frame.sample_rate, frame.time_base = audio_rate, Fraction(1, audio_rate)
             frame.pts = round(audio_start * audio_rate)
-            packets += voice.encode(frame) + voice.encode(None)
+            packets += audio_stream.encode(frame) + audio_stream.encode(None)
         for packet in packets:
             container.mux(packet)
     return path
 
 
 def write_pcm(path: Path, pieces: Sequence[tuple[float, np.ndarray]], *, rate: int = 16000) -> Path:
-    """Mono PCM in packets of their own with given start times (seconds), gaps and overlaps as they come."""
+    """Mono PCM, one packet for each piece with its start time in seconds; there may be gaps and overlaps."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
         for start, samples in pieces:
@@ -94,7 +95,7 @@ def write_pcm(path: Path, pieces: Sequence[tuple[float, np.ndarray]], *, rate: i
 
 
 def set_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
-    """Overwrites the display matrix (a, b, c, d) in the track header of an MP4, as cameras write it."""
+    """Overwrite the display matrix (a, b, c, d) in the track header of an MP4, as cameras write it."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
     a, b, c, d = (v << 16 for v in matrix)
@@ -103,14 +104,14 @@ def set_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
 
 
 def decoded_frames(path: Path) -> list[np.ndarray]:
-    """RGB of every frame by PyAV's plainest way: one thread, one packet after the other, errors passed over."""
-    pictures = []
+    """RGB of every frame, decoded by PyAV in one thread, packet by packet; errors are ignored."""
+    frames = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
         for packet in container.demux(stream):
             try:
-                pictures += [frame.to_ndarray(format="rgb24") for frame in packet.decode()]
+                frames += [frame.to_ndarray(format="rgb24") for frame in packet.decode()]
             except av.error.FFmpegError:
                 continue
-    return pictures
+    return frames

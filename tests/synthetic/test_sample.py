@@ -195,7 +195,7 @@ def test_the_writer_says_what_is_wrong_with_a_frame(tmp_path):
         write_video(tmp_path / "x.mp4", dots(0), rate_hz=RATE)
     with pytest.raises(ShapeError, match="one size"):
         write_video(tmp_path / "x.mp4", [*dots(1), *dots(1, (64, 16))], rate_hz=RATE)
-    with pytest.raises(SettingsError, match="unknown kind"):
+    with pytest.raises(SettingsError, match="unknown video format"):
         write_video(tmp_path / "x.txt", dots(1), rate_hz=RATE)
     with pytest.raises(MediaError, match="refused"):
         write_video(tmp_path / "x.mp4", dots(1), rate_hz=RATE, audio=np.zeros(100, np.float32), audio_rate_hz=1)

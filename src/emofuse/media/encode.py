@@ -1,7 +1,6 @@
-"""Write a video file: H.264 picture and AAC sound, on exact timestamps, the same bytes every time.
+"""Write a video file: H.264 video and AAC audio with exact timestamps, the same bytes every time.
 
-Memory does not grow with the length of the film: frames are taken one by one, and sound is written
-beside them as the picture moves on.
+Memory does not grow with the length of the video: frames are taken one by one, and audio is interleaved with them.
 """
 
 from __future__ import annotations
@@ -20,16 +19,13 @@ from numpy.typing import NDArray
 from emofuse.core.files import atomic
 from emofuse.errors import MediaError, SettingsError, ShapeError
 
-_SOUND_BLOCK = 1024  # the frame of AAC
+_AAC_FRAME = 1024  # samples
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How much is spent on the picture and the sound.
-
-    threads is fixed, not taken from the machine: x264 decides by it, and so do the bytes.
-    """
+    """Quality of video and audio. `threads` is fixed, not taken from the machine: the bytes of x264 depend on it."""
 
     crf: int = 20
     preset: str = "fast"
@@ -46,68 +42,68 @@ def write_video(
     audio_rate_hz: int = 48_000,
     encoding: Encoding | None = None,
 ) -> None:
-    """Write frames and sound to `path` (.mp4, .m4v, .mov or .mkv), whole or not at all.
+    """Write frames and audio to `path` (.mp4, .m4v, .mov or .mkv), completely or not at all.
 
     Args:
         frames: uint8 RGB [height, width, 3], all of one size, width and height even.
         rate_hz: frames per second; frame n is shown from n / rate_hz.
-        audio: float [samples] in [-1, 1], one channel; None for a silent film.
+        audio: float [samples] in [-1, 1], one channel; None for a video without audio.
     Raises:
-        ShapeError: a frame or the sound has another shape or type; there is no frame.
-        SettingsError: the name ends in no known format, or a rate is not positive.
+        ShapeError: a frame or the audio has another shape or type; there is no frame.
+        SettingsError: the suffix of the path is not a known format, or a rate is not positive.
         MediaError: the encoder refuses the sizes or rates.
         OutputError: the file cannot be written.
     """
     path, rate_hz = Path(path), Fraction(rate_hz)
     if path.suffix.lower() not in _FORMATS:
-        raise SettingsError(f"{path}: unknown kind of video {path.suffix!r}; name it {', '.join(_FORMATS)}.")
+        raise SettingsError(f"{path}: unknown video format {path.suffix!r}; choose {', '.join(_FORMATS)}.")
     if rate_hz <= 0 or audio_rate_hz <= 0:
-        raise SettingsError(f"{path}: {rate_hz} frames and {audio_rate_hz} samples a second; both must be above 0.")
+        raise SettingsError(f"{path}: {rate_hz} frames and {audio_rate_hz} samples per second; both must be above 0.")
     if audio is not None and (audio.ndim != 1 or audio.dtype.kind != "f" or not np.isfinite(audio).all()):
         raise ShapeError(f"{path}: audio is {audio.dtype} {audio.shape}; give one row of finite floats in [-1, 1].")
     checked = _checked(path, frames)
     first = next(checked, None)
     if first is None:
         raise ShapeError(f"{path}: there is no frame to write; give at least one.")
-    film = _Film(rate_hz, first.shape[:2], audio, audio_rate_hz, encoding or Encoding())
+    writer = _Writer(rate_hz, first.shape[:2], audio, audio_rate_hz, encoding or Encoding())
     with atomic(path) as partial:
-        # av's errors about this very file become OutputError in `atomic`; they are OSErrors with its name.
+        # `atomic` turns av's errors about this very file into OutputError; they are OSErrors with its name.
         try:
-            film.write(partial, _FORMATS[path.suffix.lower()], chain([first], checked))
+            writer.write(partial, _FORMATS[path.suffix.lower()], chain([first], checked))
         except (av.error.InvalidDataError, av.error.ArgumentError, av.error.ExternalError) as error:
             raise MediaError(f"{path}: the encoder refused {first.shape[1]}x{first.shape[0]} ({error}).") from error
 
 
 @dataclass(frozen=True)
-class _Film:
+class _Writer:
     rate_hz: Fraction
     shape: tuple[int, ...]
     audio: NDArray[np.float32] | None
     audio_rate_hz: int
     encoding: Encoding
 
-    def write(self, path: Path, kind: str, frames: Iterable[NDArray[np.uint8]]) -> None:
-        # The temporary name keeps its suffix, but the format is named all the same. `bitexact` leaves out
-        # version strings and dates, which would make the bytes differ from one day or build to the next.
-        with av.open(str(path), "w", format=kind, options={"fflags": "+bitexact"}) as container:
-            picture = self._picture(container)
-            voice: Any = None if self.audio is None else self._voice(container)
-            blocks: Iterator[Any] = iter(()) if voice is None else self._blocks()
+    def write(self, path: Path, format_name: str, frames: Iterable[NDArray[np.uint8]]) -> None:
+        # The format is explicit, whatever the suffix of the temporary name. `bitexact` leaves out version strings
+        # and dates, which would make the bytes differ from one day or build to the next.
+        with av.open(str(path), "w", format=format_name, options={"fflags": "+bitexact"}) as container:
+            video = self._video_stream(container)
+            audio: Any = None if self.audio is None else self._audio_stream(container)
+            blocks: Iterator[Any] = iter(()) if audio is None else self._blocks()
             ahead = next(blocks, None)
             for n, image in enumerate(frames):
                 while ahead is not None and Fraction(ahead.pts, self.audio_rate_hz) <= n / self.rate_hz:
-                    container.mux(voice.encode(ahead))
+                    container.mux(audio.encode(ahead))
                     ahead = next(blocks, None)
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 frame.pts, frame.time_base = n, 1 / self.rate_hz
-                container.mux(picture.encode(frame))
+                container.mux(video.encode(frame))
             for block in chain(() if ahead is None else (ahead,), blocks):
-                container.mux(voice.encode(block))
-            for stream in (picture, voice):
+                container.mux(audio.encode(block))
+            for stream in (video, audio):
                 if stream is not None:
                     container.mux(stream.encode(None))
 
-    def _picture(self, container: Any) -> Any:
+    def _video_stream(self, container: Any) -> Any:
         stream = container.add_stream("libx264", rate=self.rate_hz)
         stream.height, stream.width = self.shape
         stream.pix_fmt = "yuv420p"
@@ -117,7 +113,7 @@ class _Film:
         context.options = {"crf": str(self.encoding.crf), "preset": self.encoding.preset, "flags": "+bitexact"}
         return stream
 
-    def _voice(self, container: Any) -> Any:
+    def _audio_stream(self, container: Any) -> Any:
         stream = container.add_stream("aac", rate=self.audio_rate_hz, layout="mono")
         stream.bit_rate = self.encoding.audio_bit_rate
         stream.codec_context.options = {"flags": "+bitexact"}
@@ -125,8 +121,8 @@ class _Film:
 
     def _blocks(self) -> Iterator[Any]:
         assert self.audio is not None
-        for start in range(0, len(self.audio), _SOUND_BLOCK):
-            row = np.clip(self.audio[start : start + _SOUND_BLOCK], -1, 1).astype(np.float32)
+        for start in range(0, len(self.audio), _AAC_FRAME):
+            row = np.clip(self.audio[start : start + _AAC_FRAME], -1, 1).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(row[None], format="fltp", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = self.audio_rate_hz, start, Fraction(1, self.audio_rate_hz)
             yield frame

@@ -1,4 +1,4 @@
-"""Pictures in files of their own: read, encoded, and a folder of numbered ones read as it is needed."""
+"""Still images: checked, read from files, encoded, and a folder of face images as a lazily read array."""
 
 from __future__ import annotations
 
@@ -13,14 +13,26 @@ from numpy.typing import NDArray
 
 from emofuse.errors import DataError, ShapeError
 
-Image = NDArray[np.uint8]
+Image = NDArray[np.uint8]  # RGB [height, width, 3]
+
+
+def check_rgb(image: Image, where: str) -> None:
+    """Check that an array is an RGB image.
+
+    Raises:
+        ShapeError: it is not uint8 [height, width, 3], or has no pixels; the message begins with `where`.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ShapeError(
+            f"{where}: the image has shape {image.shape} and type {image.dtype}; give RGB, uint8 [height, width, 3]."
+        )
 
 
 def read_image(path: str | Path) -> Image:
-    """A picture file as uint8 RGB [height, width, 3].
+    """An image file as uint8 RGB [height, width, 3].
 
     Raises:
-        DataError: the file is missing or is no picture.
+        DataError: the file is missing or not an image.
     """
     try:
         content = np.frombuffer(Path(path).read_bytes(), np.uint8)
@@ -28,7 +40,7 @@ def read_image(path: str | Path) -> Image:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
     image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if image is None:
-        raise DataError(f"{path}: no picture, or a damaged one; copy it again.")
+        raise DataError(f"{path}: not an image, or a damaged one; copy it again.")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -40,20 +52,19 @@ def encode_jpeg(image: Image, *, quality: int = 95) -> bytes:
     Raises:
         ShapeError: another shape or type.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ShapeError(f"encode_jpeg: the picture is {image.dtype} {image.shape}; give uint8 [height, width, 3].")
+    check_rgb(image, "encode_jpeg")
     _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes()
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRows:
-    """Picture files as rows of an array uint8 [n, height, width, 3] that are read when they are asked for.
+    """Image files as rows of an array uint8 [n, height, width, 3], read when they are indexed.
 
-    paths: the file of each row, None where there is none; such rows are black.
-    size: height and width of all pictures.
+    paths: the file of each row; a row without a file (None) is black.
+    size: height and width of all images.
 
-    Indexing with a number, a slice, an array of numbers or of booleans gives an array, as NumPy does.
+    Indexing with a number, a slice, an array of numbers or of booleans returns an array, as in NumPy.
     """
 
     paths: Sequence[Path | None]
@@ -90,6 +101,6 @@ class ImageRows:
         if image.shape[:2] != self.size:
             raise DataError(
                 f"{path}: {image.shape[1]}x{image.shape[0]} pixels, the others have {self.size[1]}x{self.size[0]}; "
-                "cut all faces of a folder to one size."
+                "crop all faces of a folder to one size."
             )
         return image

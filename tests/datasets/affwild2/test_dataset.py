@@ -233,7 +233,7 @@ def test_an_entry_without_a_video_is_refused(tree: Tree):
 def test_an_unreadable_video_is_refused_with_the_words_of_the_reader(tree: Tree):
     tree.labels("v1")
     tree.video("v1").write_bytes(b"no video")
-    assert "v1.mp4: is no video or sound file" in refused(AffWild2(tree.root), "v1")
+    assert "v1.mp4: is not a video or audio file" in refused(AffWild2(tree.root), "v1")
 
 
 def test_an_unknown_clip_is_answered_with_the_nearest(tree: Tree):

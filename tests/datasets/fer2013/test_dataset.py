@@ -331,7 +331,7 @@ def test_an_image_of_another_size_is_named(tmp_path):
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
     root = write_images(tmp_path, FLAT)
     (root / "train" / "sad" / "broken.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"sad/broken\.jpg: no picture, or a damaged one"):
+    with pytest.raises(DataError, match=r"sad/broken\.jpg: not an image, or a damaged one"):
         load_fer2013(root, "train")
 
 
