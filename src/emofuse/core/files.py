@@ -16,9 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from emofuse.errors import OutputError
 
 _CHUNK = 1 << 20
@@ -121,21 +118,6 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write JSON (UTF-8, two spaces, key order kept, NaN refused) whole or not at all."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
-
-
-def array_bytes(arrays: Mapping[str, NDArray[Any]], about: Mapping[str, str] | None = None) -> bytes:
-    """A safetensors file of named arrays with text beside them, the same bytes every time.
-
-    The library writes what stands beside the arrays in any order.
-    """
-    from safetensors.numpy import save
-
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(about or {}))
-    length = int.from_bytes(content[:8], "little")
-    parsed = json.loads(content[8 : 8 + length])
-    header = json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def digest(definition: Mapping[str, Any]) -> str:

@@ -1,21 +1,17 @@
-"""Fitted fusions on disk: one safetensors file, arrays with their meaning beside them, no pickle."""
+"""Fitted fusions on disk."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from emofuse.core.files import array_bytes, write_bytes
+from emofuse.core.arrays import ArrayFormat
 from emofuse.core.labels import LabelSet
-from emofuse.errors import BundleError, LabelError, ShapeError
+from emofuse.errors import LabelError, ShapeError
 from emofuse.fusion.contract import FittedFusion, FusionMethod
 from emofuse.fusion.registry import method as by_name
 
-KIND, VERSION = "emofuse fusion", "1"
+FORMAT = ArrayFormat("fusion", 1, remedy="fit the fusion again")
 
 
 def save(path: str | Path, fitted: FittedFusion) -> None:
@@ -24,55 +20,27 @@ def save(path: str | Path, fitted: FittedFusion) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    arrays = fitted.arrays()
-    about = {
-        "kind": KIND,
-        "version": VERSION,
-        "method": fitted.method,
-        "systems": json.dumps(fitted.systems),
-        "labels": json.dumps(fitted.label_set.names),
-        "arrays": json.dumps(sorted(arrays)),
-    }
-    write_bytes(path, array_bytes(arrays, about))
+    meaning = {"method": fitted.method, "systems": fitted.systems, "labels": fitted.label_set.names}
+    FORMAT.write(path, fitted.arrays(), meaning)
 
 
 def load(path: str | Path, *, method: Callable[[str], FusionMethod] = by_name) -> FittedFusion:
     """Read a fitted fusion; it fuses to the same bits as the one that was saved.
 
     Args:
-        method: finds the method by its name; by default among all that are registered.
+        method: finds a method by name; default: among all that are registered.
     Raises:
-        BundleError: missing, damaged, no fusion, or of another version.
-        SettingsError: its method is not known here.
+        BundleError: the file is missing, damaged, not a fusion, or of another version.
+        SettingsError: the method is not registered.
     """
-    about, arrays = _content(Path(path))
-    if about.get("kind") != KIND:
-        raise BundleError(f"{path}: not a fusion file; give one that emofuse has saved.")
-    if about.get("version") != VERSION:
-        raise BundleError(
-            f"{path}: version {about.get('version')}, this emofuse reads {VERSION}; update emofuse or fit again."
-        )
+    arrays, meaning = FORMAT.read(path)
     try:
-        name, systems = about["method"], tuple(json.loads(about["systems"]))
-        label_set = LabelSet(tuple(json.loads(about["labels"])))
-        if sorted(arrays) != json.loads(about["arrays"]):
-            raise ShapeError(f"its arrays are {', '.join(arrays) or 'none'}, not {about['arrays']}")
-        restored = method(name).restore
-    except (KeyError, TypeError, ShapeError, LabelError, json.JSONDecodeError) as error:
-        raise BundleError(f"{path}: incomplete or wrong ({error}); fit the fusion again.") from None
+        name, systems = str(meaning["method"]), tuple(meaning["systems"])
+        label_set = LabelSet(tuple(meaning["labels"]))
+    except (KeyError, TypeError, LabelError) as error:
+        raise FORMAT.damaged(path, error) from None
+    restore = method(name).restore
     try:
-        return restored(arrays, systems, label_set)
+        return restore(arrays, systems, label_set)
     except ShapeError as error:
-        raise BundleError(f"{path}: damaged ({str(error).rstrip('.')}); fit the fusion again.") from None
-
-
-def _content(path: Path) -> tuple[Mapping[str, str], dict[str, NDArray[Any]]]:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise BundleError(f"{path}: no such file; give a fusion that was saved.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise BundleError(f"{path}: cannot be read ({error}); it is damaged, or not a fusion file.") from None
+        raise FORMAT.damaged(path, error) from None

@@ -1,8 +1,7 @@
-"""Fitted heads on disk: one safetensors file, arrays with their meaning beside them, no pickle."""
+"""Fitted heads on disk."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
-from emofuse.core.files import array_bytes, write_bytes
+from emofuse.core.arrays import ArrayFormat
 from emofuse.core.labels import LabelSet
 from emofuse.core.types import Floats
-from emofuse.errors import BundleError, LabelError, SettingsError, ShapeError
+from emofuse.errors import LabelError, SettingsError
 from emofuse.heads.kelm import KernelELM
 from emofuse.heads.svm import SVM
 
-KIND, VERSION = "emofuse head", "1"
+FORMAT = ArrayFormat("head", 1, remedy="fit the head again")
 HEADS: Mapping[str, type[SVM] | type[KernelELM]] = MappingProxyType({"svm": SVM, "kelm": KernelELM})
 
 Head = SVM | KernelELM
@@ -60,7 +58,7 @@ class Saved:
 
 
 def save(path: str | Path, head: Head, *, label_set: LabelSet) -> None:
-    """Write a fitted head, whole or not at all; training rows that are no support vectors or landmarks are left out.
+    """Write a fitted head, whole or not at all, without the training rows that it does not need.
 
     Raises:
         LabelError: its classes are not indices into the label set.
@@ -69,56 +67,24 @@ def save(path: str | Path, head: Head, *, label_set: LabelSet) -> None:
     arrays = head.arrays()
     Saved(head, label_set)
     names = {kind: name for name, kind in HEADS.items()}
-    params = head.get_params()
-    if isinstance(params["class_weight"], Mapping):  # what JSON keeps of a dict with numbers as keys
+    params = {key: value.item() if isinstance(value, np.generic) else value for key, value in head.get_params().items()}
+    if isinstance(params["class_weight"], Mapping):  # JSON has no mapping from numbers
         params["class_weight"] = [[int(name), float(weight)] for name, weight in params["class_weight"].items()]
-    about = {
-        "kind": KIND,
-        "version": VERSION,
-        "head": names[type(head)],
-        "params": json.dumps(params, default=_plain),
-        "labels": json.dumps(label_set.names),
-        "arrays": json.dumps(sorted(arrays)),
-    }
-    write_bytes(path, array_bytes(arrays, about))
+    FORMAT.write(path, arrays, {"head": names[type(head)], "params": params, "labels": label_set.names})
 
 
 def load(path: str | Path) -> Saved:
     """Read a fitted head; it predicts the same bits as the one that was saved.
 
     Raises:
-        BundleError: missing, damaged, no head, or of another version.
+        BundleError: the file is missing, damaged, not a head, or of another version.
     """
-    about, arrays = _content(Path(path))
-    if about.get("kind") != KIND:
-        raise BundleError(f"{path}: not a head; give a file that emofuse has saved.")
-    if about.get("version") != VERSION:
-        raise BundleError(
-            f"{path}: version {about.get('version')}, this emofuse reads {VERSION}; update it or fit the head again."
-        )
+    arrays, meaning = FORMAT.read(path)
     try:
-        if sorted(arrays) != json.loads(about["arrays"]):
-            raise ShapeError(f"its arrays are {', '.join(arrays) or 'none'}, not {about['arrays']}")
-        params = json.loads(about["params"])
+        params = meaning["params"]
         if isinstance(params["class_weight"], list):
             params["class_weight"] = dict(params["class_weight"])
-        head = HEADS[about["head"]].restore(arrays, params)
-        return Saved(head, LabelSet(tuple(json.loads(about["labels"]))))
-    except (KeyError, TypeError, IndexError, ValueError) as error:  # all of ours that can occur here are ValueErrors
-        raise BundleError(f"{path}: incomplete or damaged ({str(error).rstrip('.')}); fit the head again.") from None
-
-
-def _plain(number: Any) -> Any:
-    if isinstance(number, np.generic):
-        return number.item()
-    raise TypeError(f"a parameter of the head is {number!r}; give plain numbers and names")
-
-
-def _content(path: Path) -> tuple[Mapping[str, str], dict[str, NDArray[Any]]]:
-    if not path.is_file():
-        raise BundleError(f"{path}: no such file; give a head that was saved.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise BundleError(f"{path}: cannot be read ({error}); it is damaged, or not a head.") from None
+        head = HEADS[meaning["head"]].restore(arrays, params)
+        return Saved(head, LabelSet(tuple(meaning["labels"])))
+    except (KeyError, TypeError, IndexError, ValueError) as error:  # includes ShapeError, LabelError, SettingsError
+        raise FORMAT.damaged(path, error) from None

@@ -19,17 +19,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from emofuse import metrics
+from emofuse.core.arrays import ArrayFormat
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
-from emofuse.core.files import array_bytes, digest, write_bytes
+from emofuse.core.files import digest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.version import __version__
 from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, SIZE, FaceImages, Fer2013
-from emofuse.errors import SettingsError
+from emofuse.errors import BundleError, SettingsError
 from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import write_manifest
 from emofuse.models.face import OUTPUT
@@ -43,6 +42,7 @@ from emofuse.training.loop import FitSettings
 
 NET = "face.onnx"
 START = "mobilefacenet"  # pretrained weights that some of the nets start from
+_TEACHER = ArrayFormat("teacher", 1, remedy="delete it")
 COMPACT, MOBILE, TAUGHT = "compact", "mobile", "taught"  # trainings: folders, and where progress is told
 MOBILE_SIZE = 64
 OPINIONS = ("labels", "votes")
@@ -214,12 +214,12 @@ def taught_targets(
     of = digest(decides | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
     path = training.out / f"teacher-{of[:16]}.safetensors"
     try:
-        teacher = load_file(path)["said"]
-    except (OSError, SafetensorError, KeyError):  # not there, or not whole: it is made anew
+        teacher = _TEACHER.read(path)[0]["logits"]
+    except (BundleError, KeyError):  # not there, or not whole: it is made anew
         nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
         said = [fit.predict(net, faces.faces).logits for net in nets]
         teacher = together(said, shares_of(len(mobiles), settings))
-        write_bytes(path, array_bytes({"said": teacher}))
+        _TEACHER.write(path, {"logits": teacher})
     known = given.any(axis=2, keepdims=True)
     return np.where(known, (1 - settings.teacher_share) * given + settings.teacher_share * teacher, teacher)
 

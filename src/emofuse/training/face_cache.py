@@ -13,10 +13,9 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-from emofuse.core.files import array_bytes, atomic, digest, file_digest, printable, write_bytes
+from emofuse.core.arrays import ArrayFormat
+from emofuse.core.files import atomic, digest, file_digest, printable
 from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.time import Timeline
 from emofuse.core.types import Clip, Track
@@ -30,7 +29,8 @@ from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceScorer
 
 _KEPT_TOGETHER = 64
-_NOT_WHOLE = (OSError, ValueError, EOFError, KeyError, SafetensorError)
+_FORMAT = ArrayFormat("cache of faces", 1, remedy="delete it", error=DataError)
+_NOT_WHOLE = (OSError, ValueError, EOFError, KeyError, DataError)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class FaceSource:
             sampling = Sampling(self.rate_hz)
             timeline, valid = cut_faces(video, self.crop, self.detector, sampling=sampling, path=faces)
             # Last, since it says that the faces are whole.
-            write_bytes(record, _clock_bytes(timeline, valid))
+            _FORMAT.write(record, _clock_arrays(timeline, valid))
             kept = _kept_faces(faces, record, clip)
             assert kept is not None
         return kept
@@ -169,12 +169,12 @@ class Embeddings:
         found = self.faces.find(clip)
         path = self.folder / f"{digest({'net': self.net, 'faces': found.identity()})}.safetensors"
         try:
-            kept = load_file(path)
+            kept, _ = _FORMAT.read(path)
             return Track(kept["values"], *_clock(kept), clip.id)
         except _NOT_WHOLE:
             pass  # not there, or not whole: it is made anew
         track = self._embedded(found.track())
-        write_bytes(path, _clock_bytes(track.timeline, track.valid, values=track.values))
+        _FORMAT.write(path, {"values": track.values, **_clock_arrays(track.timeline, track.valid)})
         return track
 
     def _embedded(self, faces: Track) -> Track:
@@ -216,7 +216,7 @@ def _file_digest(path: Path, size: int, changed_ns: int) -> str:
 
 def _kept_faces(faces: Path, record: Path, clip: Clip) -> Track | None:
     try:
-        timeline, valid = _clock(load_file(record))
+        timeline, valid = _clock(_FORMAT.read(record)[0])
         values = np.load(faces, mmap_mode="r")
         return Track(values, timeline, valid, clip.id) if len(values) == len(timeline) else None
     except _NOT_WHOLE:
@@ -224,8 +224,8 @@ def _kept_faces(faces: Path, record: Path, clip: Clip) -> Track | None:
 
 
 def _clock(kept: Mapping[str, NDArray[Any]]) -> tuple[Timeline, NDArray[np.bool_]]:
-    return Timeline(kept["start"], kept["end"]), kept["valid"].astype(bool)
+    return Timeline(kept["start"], kept["end"]), kept["valid"]
 
 
-def _clock_bytes(timeline: Timeline, valid: NDArray[np.bool_], **arrays: NDArray[Any]) -> bytes:
-    return array_bytes(arrays | {"valid": valid.astype(np.uint8), "start": timeline.start, "end": timeline.end})
+def _clock_arrays(timeline: Timeline, valid: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    return {"valid": valid, "start": timeline.start, "end": timeline.end}
