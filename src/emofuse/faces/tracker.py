@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,22 @@ from scipy.optimize import linear_sum_assignment
 
 from emofuse.core.time import seconds
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.faces.detector import Face, box_iou
+from emofuse.faces.detector import box_iou
 
 Thumbnail = NDArray[np.uint8]
 Point = NDArray[np.float64]
 
 UNMATCHED = 4.0  # cost of leaving a face and a track apart; no pair that may match costs more
+
+
+class Located(Protocol):
+    """Anything with the box of a face: float32 [4], left, top, width and height in pixels."""
+
+    @property
+    def box(self) -> NDArray[np.float32]: ...
+
+
+Item = TypeVar("Item", bound=Located)
 
 
 @dataclass(frozen=True)
@@ -64,22 +75,22 @@ class TrackerSettings:
 
 
 @dataclass(frozen=True)
-class TrackedFace:
+class TrackedFace(Generic[Item]):
     """One face of one person: `frame_index` counts the pushed frames from 0, `person` the persons from 1."""
 
     frame_index: int
     person: int
-    face: Face
+    face: Item
 
 
 @dataclass(eq=False)
-class _Trace:
+class _Trace(Generic[Item]):
     """One face through time; `held` keeps what was seen before it is known to be a person."""
 
-    face: Face
+    face: Item
     seen_at: int
     thumbnail: Thumbnail | None
-    held: list[tuple[int, Face]]
+    held: list[tuple[int, Item]]
     person: int | None = None
     velocity: Point = field(default_factory=lambda: np.zeros(2))  # pixels a second
     after_cut: bool = False
@@ -90,7 +101,7 @@ class _Trace:
         return frame, float(face.box[0])
 
 
-class Tracker:
+class Tracker(Generic[Item]):
     """Gives the faces of successive frames to persons, numbered 1, 2, ... in the order they are confirmed.
 
     A face is held back until it was seen in `confirm_frames` frames; then all its frames come at once. What
@@ -99,7 +110,7 @@ class Tracker:
 
     def __init__(self, settings: TrackerSettings = TrackerSettings()) -> None:
         self.settings = settings
-        self._traces: list[_Trace] = []
+        self._traces: list[_Trace[Item]] = []
         self._frames = 0
         self._persons = 0
         self._now: int | None = None
@@ -110,12 +121,12 @@ class Tracker:
         """After frame k was pushed, nothing comes any more for frames before k - lookahead_frames."""
         return 2 * self.settings.confirm_frames - 1
 
-    def push(self, start: int, faces: list[Face], *, thumbnail: Thumbnail | None = None) -> list[TrackedFace]:
+    def push(self, start: int, faces: list[Item], *, thumbnail: Thumbnail | None = None) -> list[TrackedFace[Item]]:
         """The faces of the next frame; gives what is known by now, in the order of frames, then persons.
 
         Args:
             start: the frame's time in ticks, after that of the frame before.
-            faces: as the detector gives them, in pixels of pictures of one size.
+            faces: detected faces in pixels of frames of one size, or values that carry such a box; returned unchanged.
             thumbnail: the picture as grey uint8 [h, w], about 18 x 32, to notice cuts; without it there are none.
         Raises:
             ShapeError: time does not go on, or thumbnails change their shape.
@@ -141,14 +152,14 @@ class Tracker:
         self._frames += 1
         return sorted(seen, key=lambda s: (s.frame_index, s.person))
 
-    def close(self) -> list[TrackedFace]:
+    def close(self) -> list[TrackedFace[Item]]:
         """The end: faces of a video that was too short to confirm any; of others nothing more comes."""
         short = self._frames < self.settings.confirm_frames
         seen = self._confirmed([t for t in self._traces if t.person is None]) if short else []
         self._traces = []
         return sorted(seen, key=lambda s: (s.frame_index, s.person))
 
-    def _confirmed(self, traces: list[_Trace]) -> list[TrackedFace]:
+    def _confirmed(self, traces: list[_Trace[Item]]) -> list[TrackedFace[Item]]:
         seen = []
         for trace in sorted(traces, key=_Trace.first):
             self._persons += 1
@@ -178,7 +189,7 @@ class Tracker:
             and (trace.person is not None or self._frames - trace.held[0][0] < patience)
         ]
 
-    def _assigned(self, start: int, faces: list[Face]) -> list[tuple[_Trace | None, Face]]:
+    def _assigned(self, start: int, faces: list[Item]) -> list[tuple[_Trace[Item] | None, Item]]:
         """Each face with its trace, or None where it is new, so that the costs of all pairs add up to the least."""
         costs = np.full((len(self._traces), len(faces)), UNMATCHED)
         for row, trace in enumerate(self._traces):
@@ -188,7 +199,7 @@ class Tracker:
         trace_of = {int(c): self._traces[r] for r, c in zip(rows, columns, strict=True) if costs[r, c] < UNMATCHED}
         return [(trace_of.get(column), face) for column, face in enumerate(faces)]
 
-    def _cost(self, trace: _Trace, face: Face, start: int) -> float:
+    def _cost(self, trace: _Trace[Item], face: Item, start: int) -> float:
         """What it costs to take a face for the next of a trace, UNMATCHED where it cannot be."""
         settings, gap = self.settings, seconds(start - trace.seen_at)
         if trace.after_cut and not self._same_shot(trace, face):
@@ -210,13 +221,13 @@ class Tracker:
         rank = 0.25 * min(gap, 2.0) + (0.25 if trace.person is None else 0.0)
         return min(far + grown + apart + rank, 0.99 * UNMATCHED)
 
-    def _same_shot(self, trace: _Trace, face: Face) -> bool:
+    def _same_shot(self, trace: _Trace[Item], face: Item) -> bool:
         if trace.thumbnail is None or self._thumbnail is None:
             return False
         back = _difference(trace.thumbnail, self._thumbnail) <= self.settings.cut_level
         return back and float(box_iou(trace.face.box, face.box[None])[0]) >= self.settings.shot_iou
 
-    def _move(self, trace: _Trace, face: Face, start: int) -> None:
+    def _move(self, trace: _Trace[Item], face: Item, start: int) -> None:
         gap = seconds(start - trace.seen_at)
         measured = (_centre(face) - _centre(trace.face)) / gap
         if trace.after_cut:
@@ -234,10 +245,10 @@ def _difference(one: Thumbnail, other: Thumbnail) -> float:
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
-def _centre(face: Face) -> Point:
+def _centre(face: Located) -> Point:
     return np.asarray(face.box[:2] + face.box[2:] / 2, np.float64)
 
 
-def _size(face: Face) -> float:
+def _size(face: Located) -> float:
     """Side of a square as large as the box, at least one pixel."""
     return max(math.sqrt(max(float(face.box[2] * face.box[3]), 0.0)), 1.0)
