@@ -113,21 +113,21 @@ def _search(engine_name: str) -> Callable[[argparse.Namespace, Path], dict[str, 
         from emofuse.fusion import candidates
         from emofuse.metrics import cpm_of
 
-        engine = {"numba": candidates.with_numba, "numpy": candidates.with_numpy}[engine_name]
+        engine = {"numba": candidates.count_with_numba, "numpy": candidates.count_with_numpy}[engine_name]
         stack, truth = _made(arguments.frames)
-        candidates.confusions(stack, truth, _tables("swf", 2), engine=engine)  # compiles
+        candidates.SortedFrames.of(stack, truth).confusions(_tables("swf", 2), engine=engine)  # compiles
         result: dict[str, float] = {}
         for kind in KINDS:
             tables, taken, cpu = _tables(kind, arguments.candidates), [], time.process_time()
             rounds = arguments.rounds if engine_name == "numba" else 1
             for _ in range(rounds):
                 start = time.perf_counter()
-                values = cpm_of(candidates.confusions(stack, truth, tables, engine=engine))
+                values = cpm_of(candidates.SortedFrames.of(stack, truth).confusions(tables, engine=engine))
                 taken.append(time.perf_counter() - start)
             np.save(f"{path}-{kind}.npy", values)
             result |= {kind: statistics.median(taken), f"{kind} spread": max(taken) / min(taken)}
             result[f"{kind} cpu"] = (time.process_time() - cpu) / rounds
-        blocks = max(candidates._threads(), -(-arguments.candidates // candidates._MOST_IN_BLOCK))
+        blocks = max(len(os.sched_getaffinity(0)), -(-arguments.candidates // candidates._MAX_BLOCK))
         return result | {"peak_mb": peak_bytes() / 2**20, "bytes": float(stack.values.nbytes * blocks)}
 
     return child
@@ -157,7 +157,7 @@ def _start(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
 
     stack, truth = _made(1000)
     start = time.perf_counter()
-    candidates.confusions(stack, truth, _tables("swf", 2), engine=candidates.with_numba)
+    candidates.SortedFrames.of(stack, truth).confusions(_tables("swf", 2), engine=candidates.count_with_numba)
     return {"start": time.perf_counter() - start}
 
 

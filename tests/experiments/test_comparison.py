@@ -70,3 +70,12 @@ def test_a_row_is_fused_of_its_own_parts_alone(compared):
 
 def test_the_same_seed_gives_the_same_figures(compared):
     assert compare(ROWS, DATA, SOURCES, Settings(resamples=200)).rows == compared.rows
+
+
+@pytest.mark.parametrize(("method", "weighted"), [("log-pool", True), ("stacking", False)])
+def test_a_row_may_be_fused_by_any_method(method, weighted):
+    row = replace(table_row("mcwf-best"), method=method)
+    compared = compare([row], DATA, SOURCES, Settings(resamples=20))
+    weights = compared.rows["mcwf-best"]["weights"]
+    assert compared.rows["mcwf-best"]["cross_fitted"]["cpm"][0] > 0.3
+    assert np.shape(weights["values"]) == (2, 7) if weighted else weights is None

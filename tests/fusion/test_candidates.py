@@ -9,69 +9,69 @@ from hypothesis import strategies as st
 
 from emofuse import metrics
 from emofuse.errors import ShapeError
-from emofuse.fusion import confusions
-from emofuse.fusion.candidates import SortedFrames, with_numba, with_numpy
-from emofuse.fusion.weighted import fuse
-from support.fusion_scores import seeds, stack, tables
+from emofuse.fusion.candidates import SortedFrames, count_with_numba, count_with_numpy
+from emofuse.fusion.weighted import weighted_sum
+from support.fusion_scores import seeds, system_scores, tables
 
-with_or_without = st.sampled_from([1.0, 0.7, 0.3])
+fraction_valid = st.sampled_from([1.0, 0.7, 0.3])
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="needs numba: pip install emofuse[train]")
 
 
-@given(seeds, st.integers(1, 9), st.integers(1, 200), st.integers(2, 7), with_or_without)
+@given(seeds, st.integers(1, 9), st.integers(1, 200), st.integers(2, 7), fraction_valid)
 @settings(max_examples=60, deadline=None)
-def test_counts_are_those_of_fusing_with_each_table_in_turn(seed, systems, frames, classes, valid):
+def test_counts_equal_those_of_fusing_with_each_table_in_turn(seed, systems, frames, classes, valid):
     rng = np.random.default_rng(seed)
-    made, truth = stack(rng, systems=systems, frames=frames, classes=classes, valid=valid)
+    scores, truth = system_scores(rng, systems=systems, frames=frames, classes=classes, valid=valid)
     candidates = tables(rng, 3, systems, classes)
-    kept = made.judged(truth)
-    slowly = [metrics.confusion(truth[kept], fuse(made, t)[kept].argmax(axis=1), classes=classes) for t in candidates]
-    assert np.array_equal(confusions(made, truth, candidates, engine=with_numpy), slowly)
+    kept = scores.fitting_frames(truth)
+    guesses = [weighted_sum(scores, t)[kept].argmax(axis=1) for t in candidates]
+    one_by_one = [metrics.confusion(truth[kept], guess, classes=classes) for guess in guesses]
+    assert np.array_equal(SortedFrames.of(scores, truth).confusions(candidates, engine=count_with_numpy), one_by_one)
 
 
 @needs_numba
-@given(seeds, st.integers(1, 9), st.integers(1, 1500), st.integers(2, 7), with_or_without)
+@given(seeds, st.integers(1, 9), st.integers(1, 1500), st.integers(2, 7), fraction_valid)
 @settings(max_examples=60, deadline=None)
-def test_numba_counts_exactly_what_numpy_counts(seed, systems, frames, classes, valid):
+def test_numba_and_numpy_count_the_same(seed, systems, frames, classes, valid):
     rng = np.random.default_rng(seed)
-    made, truth = stack(rng, systems=systems, frames=frames, classes=classes, valid=valid)
-    sorted_frames, candidates = SortedFrames.of(made, truth), tables(rng, 5, systems, classes)
-    by_numba = sorted_frames.confusions(candidates, engine=with_numba)
-    assert np.array_equal(by_numba, sorted_frames.confusions(candidates, engine=with_numpy))
+    scores, truth = system_scores(rng, systems=systems, frames=frames, classes=classes, valid=valid)
+    sorted_frames, candidates = SortedFrames.of(scores, truth), tables(rng, 5, systems, classes)
+    by_numba = sorted_frames.confusions(candidates, engine=count_with_numba)
+    assert np.array_equal(by_numba, sorted_frames.confusions(candidates, engine=count_with_numpy))
 
 
 @needs_numba
-def test_numba_counts_exactly_what_numpy_counts_on_scores_that_round():
+def test_numba_and_numpy_count_the_same_on_scores_that_round():
     rng = np.random.default_rng(0)
-    made, truth = stack(rng, systems=4, frames=20_000, classes=7, valid=0.9)
-    noisy = made.values * rng.random(made.values.shape, np.float32)
-    object.__setattr__(made, "values", noisy)
+    scores, truth = system_scores(rng, systems=4, frames=20_000, classes=7, valid=0.9)
+    noisy = scores.values * rng.random(scores.values.shape, np.float32)
+    object.__setattr__(scores, "values", noisy)
     candidates = tables(rng, 40, 4, 7)
-    by_numba = confusions(made, truth, candidates, engine=with_numba)
-    assert np.array_equal(by_numba, confusions(made, truth, candidates, engine=with_numpy))
+    by_numba = SortedFrames.of(scores, truth).confusions(candidates, engine=count_with_numba)
+    assert np.array_equal(by_numba, SortedFrames.of(scores, truth).confusions(candidates, engine=count_with_numpy))
 
 
 @given(seeds)
-def test_unlabelled_frames_and_those_without_a_system_never_count(seed):
+def test_unlabelled_frames_and_frames_without_a_valid_system_are_ignored(seed):
     rng = np.random.default_rng(seed)
-    made, truth = stack(rng, systems=2, frames=50, classes=3, valid=0.5)
-    counts = confusions(made, truth, tables(rng, 4, 2, 3))
-    assert counts.sum(axis=(1, 2)).tolist() == [made.judged(truth).sum()] * 4
+    scores, truth = system_scores(rng, systems=2, frames=50, classes=3, valid=0.5)
+    counts = SortedFrames.of(scores, truth).confusions(tables(rng, 4, 2, 3))
+    assert counts.sum(axis=(1, 2)).tolist() == [scores.fitting_frames(truth).sum()] * 4
 
 
 def test_ties_go_to_the_first_class():
-    made, _ = stack(np.random.default_rng(0), systems=1, frames=3, classes=3)
-    object.__setattr__(made, "values", np.full((1, 3, 3), 1 / 3, np.float32))
-    counts = confusions(made, np.array([0, 1, 2]), np.ones((1, 1, 3), np.float32))
+    scores, _ = system_scores(np.random.default_rng(0), systems=1, frames=3, classes=3)
+    object.__setattr__(scores, "values", np.full((1, 3, 3), 1 / 3, np.float32))
+    counts = SortedFrames.of(scores, np.array([0, 1, 2])).confusions(np.ones((1, 1, 3), np.float32))
     assert counts[0, :, 0].tolist() == [1, 1, 1]
 
 
-def test_no_candidates_give_no_counts():
-    made, truth = stack(np.random.default_rng(0), systems=2, frames=5, classes=3)
-    assert confusions(made, truth, np.zeros((0, 2, 3), np.float32)).shape == (0, 3, 3)
+def test_no_candidates_return_no_counts():
+    scores, truth = system_scores(np.random.default_rng(0), systems=2, frames=5, classes=3)
+    assert SortedFrames.of(scores, truth).confusions(np.zeros((0, 2, 3), np.float32)).shape == (0, 3, 3)
 
 
-def test_tables_of_other_shape_are_refused():
-    made, truth = stack(np.random.default_rng(0), systems=2, frames=5, classes=3)
+def test_tables_of_another_shape_are_refused():
+    scores, truth = system_scores(np.random.default_rng(0), systems=2, frames=5, classes=3)
     with pytest.raises(ShapeError, match=r"give float32 .candidates, 2 systems, 3 classes."):
-        confusions(made, truth, np.zeros((4, 3, 2), np.float32))
+        SortedFrames.of(scores, truth).confusions(np.zeros((4, 3, 2), np.float32))

@@ -54,7 +54,7 @@ def test_what_is_written_is_loaded(folder):
     assert (bundle.face.window.width, bundle.face.window.step) == (ticks(2), ticks(1))
     assert bundle.voice.windows.least_voice == ticks(Fraction(3, 10))
     assert bundle.fusion.calibrations == {"face+voice": HOT, "any": LogitCalibration.identity(7)}
-    assert bundle.fusion.weights.table[:, 0] == pytest.approx([0.5, 0.2, 0.3])
+    assert bundle.fusion.weights.class_weights[:, 0] == pytest.approx([0.5, 0.2, 0.3])
 
 
 def test_a_fused_bundle_has_a_format_of_its_own_and_no_pickle(folder):
@@ -70,8 +70,8 @@ def test_a_loaded_bundle_can_be_written_again_in_its_place(folder):
 
 def test_another_weight_is_another_identity(folder):
     before = load(folder)
-    table = before.fusion.weights.table[:, ::-1].copy() * [[1]] + np.array([[0.1], [-0.1], [0]], np.float32)
-    other = replace(before.fusion, weights=replace(before.fusion.weights, table=table.astype(np.float32)))
+    table = before.fusion.weights.class_weights[:, ::-1].copy() * [[1]] + np.array([[0.1], [-0.1], [0]], np.float32)
+    other = replace(before.fusion, weights=replace(before.fusion.weights, class_weights=table.astype(np.float32)))
     after = write_fused(folder, Fused("both", "1", other, before.face, before.voice), card=before.card)
     assert after.identity != before.identity
 
@@ -79,7 +79,7 @@ def test_another_weight_is_another_identity(folder):
 def test_a_pool_is_written_and_loaded_like_weights(folder):
     before = load(folder)
     weights = before.fusion.weights
-    pool = LogPoolFusion("log-pool", weights.systems, AFFWILD2, weights.table.astype(np.float64))
+    pool = LogPoolFusion("log-pool", weights.systems, AFFWILD2, weights.class_weights.astype(np.float64))
     again = write_fused(folder, Fused("both", "1", FusionPart(pool), before.face, before.voice), card=before.card)
     assert np.array_equal(again.fusion.weights.exponents, pool.exponents)
     assert again.identity != before.identity
@@ -107,7 +107,7 @@ def test_a_bundle_of_one_part_asks_its_net_for_that_only(tmp_path, parts, column
 
 def test_parts_of_bundles_that_only_look_can_be_taken_over(tmp_path, folder):
     default, voice = load("default"), load(folder).voice
-    two = fusion.method("mean").restore({"weights": np.full((2, 7), 0.5, np.float32)}, ("face", "voice"), AFFWILD2)
+    two = fusion.METHODS["mean"].restore({"weights": np.full((2, 7), 0.5, np.float32)}, ("face", "voice"), AFFWILD2)
     part = replace(load(folder).fusion, weights=two, calibrations={})
     face = replace(default.face, smoothing=Triangle(ticks(1)))
     bundle = write_fused(tmp_path / "new", Fused("new", "1", part, face, voice), card=CARD)

@@ -1,4 +1,4 @@
-"""Small stacks of scores for tests of fusion."""
+"""Small random scores of several systems, for tests of fusion."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def labels(n: int) -> LabelSet:
     return LabelSet(tuple(f"class {c}" for c in range(n)))
 
 
-def stack(
+def system_scores(
     rng: np.random.Generator, *, systems: int, frames: int, classes: int, valid: float = 1.0
 ) -> tuple[SystemScores, Ints]:
-    """Probabilities, some of them equal so that ties occur, and a truth with some frames unlabelled."""
+    """Probabilities, some of them equal so that there are ties, and truth with some frames unlabelled."""
     values = rng.integers(0, 5, (systems, frames, classes)).astype(np.float64) + 1e-3
     flags = rng.random((systems, frames)) < valid
     truth = rng.integers(-1, classes, frames)
@@ -40,13 +40,13 @@ def stack(
     return SystemScores(values, flags, tuple(f"system {m}" for m in range(systems)), labels(classes)), truth
 
 
-def clips(made: SystemScores, frames: int) -> list[list[Scores]]:
-    """The stack cut into clips of so many frames."""
-    cuts = [slice(n, n + frames) for n in range(0, len(made), frames)]
+def clips(given: SystemScores, frames: int) -> list[list[Scores]]:
+    """The scores split into clips of this number of frames."""
+    cuts = [slice(n, n + frames) for n in range(0, len(given), frames)]
     return [
         [
-            Scores(made.values[m, cut], steps(made.valid[m, cut].size), made.label_set, made.valid[m, cut], name)
-            for m, name in enumerate(made.systems)
+            Scores(given.values[m, cut], steps(given.valid[m, cut].size), given.label_set, given.valid[m, cut], name)
+            for m, name in enumerate(given.systems)
         ]
         for cut in cuts
     ]

@@ -7,8 +7,7 @@ import pytest
 
 from emofuse.core.types import Scores
 from emofuse.fusion import METHODS
-from emofuse.fusion.refine import Refinement
-from emofuse.fusion.search import DirichletSearch
+from emofuse.fusion.search import DirichletSearch, Refinement
 from emofuse.fusion.weighted import Mean, WeightedFusion
 from emofuse.testing import check_fusion
 

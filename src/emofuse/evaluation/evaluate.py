@@ -20,7 +20,7 @@ from emofuse.core.types import Annotation, Clip, Scores
 from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.sources import Source
-from emofuse.fusion.cross_fitting import cross_fit, groups
+from emofuse.fusion.cross_fitting import clip_groups, cross_fit
 from emofuse.fusion.system_scores import SystemScores
 from emofuse.metrics import MEASURES, Estimate, Measure
 
@@ -161,13 +161,13 @@ def evaluate(data: DataSet, sources: Sequence[Source], settings: Settings | None
     notes: list[str] = []
     cases = cases_of(data, sources, settings, notes)
     measure = MEASURES[settings.measure]
-    videos = groups([video_of(c.clip) for c in cases], [None] * len(cases))
+    videos = clip_groups([video_of(c.clip) for c in cases], [None] * len(cases))
     rows = [
         _row(source.system, "", cases, [c.scores[k] for c in cases], videos, settings)
         for k, source in enumerate(sources)
     ]
     fitted = {}
-    apart = groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
+    apart = clip_groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
     for name in settings.fuse:
         fitted[name], fused, held_out = fuse_cases(name, cases, apart, measure, settings)
         rows.append(_row(name, "in-sample", cases, fused, videos, settings))
@@ -186,7 +186,7 @@ def _check(sources: Sequence[Source], settings: Settings) -> None:
     if twice := next((n for n in names if names.count(n) > 1), None):
         raise SettingsError(f"two sources are called {twice}; name them apart: NAME=PATH.")
     for name in settings.fuse:
-        fusion.method(name)
+        fusion.METHODS[name]
     if settings.fuse and len(names) < 2:
         raise SettingsError(f"--fuse {', '.join(settings.fuse)}: one system alone cannot be fused; give two or more.")
 
@@ -245,7 +245,7 @@ def fuse_cases(
     name: str, cases: Sequence[Case], apart: Ints, measure: Measure, settings: Settings
 ) -> tuple[fusion.FittedFusion, list[Scores], list[Scores]]:
     """The fit on all clips, what it says of them, and what fits on the other folds say of each."""
-    method = fusion.method(name)
+    method = fusion.METHODS[name]
     clips, truths = [c.scores for c in cases], [c.truth.labels for c in cases]
     fitted = method.fit(SystemScores.of(clips), np.concatenate(truths), measure, np.random.default_rng(settings.seed))
     held_out = cross_fit(method, clips, truths, apart, measure, count=settings.folds, seed=settings.seed)

@@ -15,7 +15,7 @@ from emofuse.datasets.dataset import DataSet
 from emofuse.evaluation.evaluate import Case, Settings, cases_of, confusions, fuse_cases, number, video_of
 from emofuse.evaluation.sources import Source
 from emofuse.fusion import FittedFusion
-from emofuse.fusion.cross_fitting import groups
+from emofuse.fusion.cross_fitting import clip_groups
 from emofuse.metrics import MEASURES
 from emofuse.systems.paper import TableRow
 
@@ -52,7 +52,7 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
             figures[row.name] = _figures(counts[row.parts[0]], data, settings) | _nothing_fused()
             continue
         chosen = [replace(c, scores=[c.scores[names.index(p)] for p in row.parts]) for c in cases]
-        apart = groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
+        apart = clip_groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
         fit, fused, held_out = fuse_cases(row.method, chosen, apart, MEASURES[settings.measure], settings)
         fitted[row.name] = fit
         inside, outside = counted(cases, fused, place), counted(cases, held_out, place)
@@ -62,14 +62,14 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
             "in_sample": estimates(inside, settings),
             "cross_fitted": estimates(outside, settings),
             "gain": gained(outside, counts[best], best, settings),
-            "weights": {"systems": list(fit.systems), "values": _weights(fit, len(data.label_set))},
+            "weights": _weights(fit),
         }
     return Compared(figures, fitted, about(cases, settings), notes)
 
 
 def places(cases: Sequence[Case]) -> Ints:
     """The number of each case's video, int64 [cases]; left and right of one film share it."""
-    videos = groups([video_of(c.clip) for c in cases], [None] * len(cases))
+    videos = clip_groups([video_of(c.clip) for c in cases], [None] * len(cases))
     return np.asarray(np.unique(videos, return_inverse=True)[1], np.int64)
 
 
@@ -125,8 +125,9 @@ def _nothing_fused() -> dict[str, Any]:
     return {"cross_fitted": None, "gain": None, "weights": None}
 
 
-def _weights(fitted: FittedFusion, classes: int) -> list[list[float]]:
-    """A weight for each system and class, whatever the method keeps."""
-    table = np.asarray(fitted.arrays()["weights"], np.float64).reshape(len(fitted.systems), -1)
-    rounded: list[list[float]] = np.round(np.broadcast_to(table, (len(table), classes)), 4).tolist()
-    return rounded
+def _weights(fitted: FittedFusion) -> dict[str, Any] | None:
+    """The weight of each system for each class as JSON values; None for a fusion that has no such weights."""
+    if fitted.class_weights is None:
+        return None
+    values = np.round(np.asarray(fitted.class_weights, np.float64), 4)
+    return {"systems": list(fitted.systems), "values": values.tolist()}

@@ -1,15 +1,14 @@
-"""Fitted fusions on disk."""
+"""Fitted fusions on disk: one file of arrays with the names of method, systems and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from emofuse.core.arrays import ArrayFormat
 from emofuse.core.labels import LabelSet
 from emofuse.errors import LabelError, ShapeError
-from emofuse.fusion.contract import FittedFusion, FusionMethod
-from emofuse.fusion.registry import method as by_name
+from emofuse.fusion.registry import METHODS, FittedFusion, FusionMethod
 
 FORMAT = ArrayFormat("fusion", 1, remedy="fit the fusion again")
 
@@ -20,27 +19,27 @@ def save(path: str | Path, fitted: FittedFusion) -> None:
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
-    meaning = {"method": fitted.method, "systems": fitted.systems, "labels": fitted.label_set.names}
+    meaning = {"method": fitted.method, "systems": list(fitted.systems), "labels": list(fitted.label_set.names)}
     FORMAT.write(path, fitted.arrays(), meaning)
 
 
-def load(path: str | Path, *, method: Callable[[str], FusionMethod] = by_name) -> FittedFusion:
-    """Read a fitted fusion; it fuses to the same bits as the one that was saved.
+def load(path: str | Path, *, methods: Mapping[str, FusionMethod] = METHODS) -> FittedFusion:
+    """Read a fitted fusion; its fused scores have the same bits as those of the one that was saved.
 
-    Args:
-        method: finds a method by name; default: among all that are registered.
     Raises:
         BundleError: the file is missing, damaged, not a fusion, or of another version.
-        SettingsError: the method is not registered.
+        SettingsError: its method is not installed.
     """
     arrays, meaning = FORMAT.read(path)
     try:
-        name, systems = str(meaning["method"]), tuple(meaning["systems"])
+        name, systems = meaning["method"], tuple(meaning["systems"])
         label_set = LabelSet(tuple(meaning["labels"]))
     except (KeyError, TypeError, LabelError) as error:
         raise FORMAT.damaged(path, error) from None
-    restore = method(name).restore
+    method = methods[name]
     try:
-        return restore(arrays, systems, label_set)
+        return method.restore(arrays, systems, label_set)
+    except KeyError as error:
+        raise FORMAT.damaged(path, f"{name} lacks the array {error}") from None
     except ShapeError as error:
         raise FORMAT.damaged(path, error) from None

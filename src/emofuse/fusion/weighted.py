@@ -1,15 +1,12 @@
-"""Weighted score fusion: a weight for each system and class, as data, and what it makes of scores.
+"""Weighted sums of scores, with the weights of absent systems given to those that are valid.
 
-A weight table is float32 [systems, classes]; the weights of a class sum to one over the systems. Fused scores are raw:
-where the classes have different weights, rows do not sum to one, and `Scores.probabilities()` normalises them.
-
-Everything is float32, products summed over the systems in their order without contraction, so that the search
-(`candidates.py`) and the fitted fusion give the same bits.
+Sums run over the systems in their order, in float32 and one after the other without contraction, so that the search
+(`candidates.py`) and the fitted fusion return the same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +17,17 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats, Scores
 from emofuse.errors import ShapeError
-from emofuse.fusion.contract import Measure
-from emofuse.fusion.system_scores import SystemScores, bind
+from emofuse.fusion.registry import METHODS, Arrays, Measure
+from emofuse.fusion.system_scores import SystemScores, read_only
 
-NEGLIGIBLE = 1e-6  # below this total, weights do not say which of the valid systems to trust
+NEGLIGIBLE = 1e-6  # below this sum, the weights of the valid systems are not used
 
 
 def renormalised(tables: Floats, valid: Bools) -> Floats:
-    """Weights where only some systems are valid: the others drop out, and those left sum to one for each class.
+    """Weights where only some systems are valid: zero for the others, and a sum of one for each class.
 
-    Where all that is left for a class weighs less than `NEGLIGIBLE`, the valid systems get equal weights there. With
-    all systems valid the tables come back as they are.
+    Where the weights of the valid systems sum to less than `NEGLIGIBLE` for a class, they are equal there. With all
+    systems valid the tables are returned unchanged.
 
     Args:
         tables: float32 [..., systems, classes].
@@ -45,115 +42,101 @@ def renormalised(tables: Floats, valid: Bools) -> Floats:
         return tables
     kept = np.where(valid[:, None], tables, 0).astype(np.float64)
     total = np.zeros_like(kept[..., :1, :])
-    for m in np.flatnonzero(valid):  # in this order whatever the shape, so one table and a thousand agree
+    for m in np.flatnonzero(valid):  # in this order for every shape, so that one table and a thousand agree
         total += kept[..., m : m + 1, :]
     equal = (valid / valid.sum())[:, None]
     enough = total >= NEGLIGIBLE
     return np.where(enough, kept / np.where(enough, total, 1), equal).astype(np.float32)
 
 
-def fuse(stack: SystemScores, table: Floats) -> Floats:
-    """Weighted sum over the systems, float32 [frames, classes]; zeros where no system is valid."""
-    fused = np.zeros(stack.values.shape[1:], np.float32)
-    validity, pattern = stack.patterns()
+def weighted_sum(scores: SystemScores, class_weights: Floats) -> Floats:
+    """Sum over the systems by weights [systems, classes], float32 [frames, classes]; zeros where no system is valid."""
+    fused = np.zeros(scores.values.shape[1:], np.float32)
+    validity, pattern = scores.patterns()
     for p, valid in enumerate(validity):
         if valid.any():
-            rows, weights = pattern == p, renormalised(table, valid)
-            total = np.zeros_like(fused[rows])
+            frames, weights = pattern == p, renormalised(class_weights, valid)
+            total = np.zeros_like(fused[frames])
             for m in np.flatnonzero(valid):
-                total += weights[m] * stack.values[m, rows]
-            fused[rows] = total
+                total += weights[m] * scores.values[m, frames]
+            fused[frames] = total
     return fused
 
 
 @dataclass(frozen=True, eq=False)
 class WeightedFusion:
-    """A fitted weighted fusion.
+    """A fitted weighted sum.
 
-    table: float32 [systems, classes], not negative, the weights of each class summing to one.
+    class_weights: float32 [systems, classes], not negative; the weights of each class sum to one.
 
     Raises:
-        ShapeError: the table has another shape or type, a weight is negative or not finite, or a sum is not one.
+        ShapeError: the weights have another shape or type, are negative or not finite, or do not sum to one.
 
     >>> from emofuse.core.time import Timeline
-    >>> def say(system, *row):
+    >>> def one_frame(system, *row):
     ...     return Scores(np.array([row]), Timeline.steps(1, end=1), LabelSet(("a", "b")), np.array([True]), system)
-    >>> table = np.array([[0.75] * 2, [0.25] * 2], np.float32)
-    >>> fused = WeightedFusion("swf", ("face", "voice"), LabelSet(("a", "b")), table)
-    >>> fused([say("voice", 1, 0), say("face", 0, 1)]).values
+    >>> weights = np.array([[0.75] * 2, [0.25] * 2], np.float32)
+    >>> fusion = WeightedFusion("swf", ("face", "voice"), LabelSet(("a", "b")), weights)
+    >>> fusion([one_frame("voice", 1, 0), one_frame("face", 0, 1)]).values
     array([[0.25, 0.75]], dtype=float32)
     """
 
     method: str
     systems: tuple[str, ...]
     label_set: LabelSet
-    table: Floats
+    class_weights: Floats
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "systems", tuple(self.systems))
-        shape = (len(self.systems), len(self.label_set))
-        if self.table.shape != shape or self.table.dtype != np.float32:
+        weights, shape = self.class_weights, (len(self.systems), len(self.label_set))
+        if weights.shape != shape or weights.dtype != np.float32:
             raise ShapeError(
-                f"weights of {self.method}: {self.table.dtype} {list(self.table.shape)}, not float32 {list(shape)}, "
+                f"weights of {self.method}: {weights.dtype} {list(weights.shape)}, not float32 {list(shape)}, "
                 "one row for each system and one column for each label."
             )
-        if not np.all(self.table >= 0) or not np.allclose(self.table.sum(axis=0, dtype=np.float64), 1, atol=1e-4):
+        if not np.all(weights >= 0) or not np.allclose(weights.sum(axis=0, dtype=np.float64), 1, atol=1e-4):
             raise ShapeError(
-                f"weights of {self.method}: negative, not finite, or of a sum other than one; fit the fusion again."
+                f"weights of {self.method}: negative, not finite, or their sum is not one; fit the fusion again."
             )
-        table = self.table.copy()
-        table.flags.writeable = False
-        object.__setattr__(self, "table", table)
+        object.__setattr__(self, "class_weights", read_only(weights))
 
     def __call__(self, scores: Sequence[Scores]) -> Scores:
-        """Fused scores of one clip; see `emofuse.fusion.contract.FittedFusion`."""
-        stack = bind(scores, self.systems, self.label_set)
-        return Scores(self.values(stack), scores[0].timeline, self.label_set, stack.covered, self.method)
+        """Fused scores of one clip; see `emofuse.fusion.FittedFusion`."""
+        aligned = SystemScores.of_clip(scores, self.systems, self.label_set)
+        return Scores(self.values(aligned), scores[0].timeline, self.label_set, aligned.covered, self.method)
 
-    def values(self, stack: SystemScores) -> Floats:
+    def values(self, scores: SystemScores) -> Floats:
         """Fused scores float32 [frames, classes]; zeros where no system is valid."""
-        return fuse(stack, self.table)
+        return weighted_sum(scores, self.class_weights)
 
     def weakened(self, system: str, factor: float) -> WeightedFusion:
-        """The same, but one system counts for `factor` of what it did beside the others."""
+        """The same fusion with the weight of one system, relative to the others, multiplied by `factor`."""
         scale = np.array([[factor if s == system else 1.0] for s in self.systems], np.float32)
-        table = self.table * scale
-        total = table.sum(axis=0)
-        # A class that only this system speaks for stays with it.
-        return WeightedFusion(self.method, self.systems, self.label_set, np.asarray(table / total, np.float32))
+        weights = self.class_weights * scale
+        # A class that only this system has weight for keeps it.
+        weights = np.asarray(weights / weights.sum(axis=0), np.float32)
+        return WeightedFusion(self.method, self.systems, self.label_set, weights)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The table, under the name "weights"."""
-        return {"weights": self.table}
-
-    @classmethod
-    def restore(
-        cls, method: str, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
-    ) -> WeightedFusion:
-        """Weights from their `arrays`.
-
-        Raises:
-            ShapeError: the array is missing or does not fit.
-        """
-        if "weights" not in arrays:
-            raise ShapeError(f"weights of {method}: no array 'weights' among {', '.join(arrays) or 'none'}.")
-        return cls(method, systems, label_set, arrays["weights"])
+        """As in `emofuse.fusion.FittedFusion`."""
+        return {"weights": self.class_weights}
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Equal weights: the mean of the systems that are valid."""
+    """Equal weights: the mean of the valid systems."""
 
     name: str = "mean"
 
     def fit(self, scores: SystemScores, truth: Ints, measure: Measure, rng: np.random.Generator) -> WeightedFusion:
-        """Equal weights, whatever the truth; errors as in `emofuse.fusion.contract.FusionMethod`."""
-        scores.judged(truth)
+        """Equal weights, independent of the truth; errors as in `emofuse.fusion.FusionMethod`."""
+        scores.fitting_frames(truth)
         shape = (len(scores.systems), len(scores.label_set))
         return WeightedFusion(self.name, scores.systems, scores.label_set, np.full(shape, 1 / shape[0], np.float32))
 
-    def restore(
-        self, arrays: Mapping[str, NDArray[Any]], systems: tuple[str, ...], label_set: LabelSet
-    ) -> WeightedFusion:
-        """As in `emofuse.fusion.contract.FusionMethod`."""
-        return WeightedFusion.restore(self.name, arrays, systems, label_set)
+    def restore(self, arrays: Arrays, systems: tuple[str, ...], label_set: LabelSet) -> WeightedFusion:
+        """As in `emofuse.fusion.FusionMethod`."""
+        return WeightedFusion(self.name, systems, label_set, arrays["weights"])
+
+
+METHODS.add("mean", Mean())

@@ -19,7 +19,6 @@ from emofuse.core.types import Bools, Floats, Scores
 from emofuse.errors import ShapeError
 from emofuse.fusion import SystemScores
 from emofuse.fusion.log_pool import LogPoolFusion
-from emofuse.fusion.system_scores import bind
 from emofuse.fusion.weighted import WeightedFusion
 
 # Parts by name: single faces (smoothed over time), windows of faces, windows of sound.
@@ -86,14 +85,13 @@ class FusionPart:
             LabelError: the scores have other labels.
         """
         named = [Scores(s.values, s.timeline, s.label_set, s.valid, name) for name, s in scores.items()]
-        stack = bind(named, self.weights.systems, self.label_set)
+        stack = SystemScores.of_clip(named, self.weights.systems, self.label_set)
         valid = stack.covered & ~(self.voice_alone(stack) & (visible > 0))
         values = np.zeros((len(stack), len(self.label_set)), np.float32)
         sharing = np.maximum(visible, 1)
         for persons in np.unique(sharing[valid]):
             rows = np.flatnonzero(valid & (sharing == persons))
-            part = SystemScores(stack.values[:, rows], stack.valid[:, rows], stack.systems, self.label_set)
-            values[rows] = self._shared(int(persons)).values(part)
+            values[rows] = self._shared(int(persons)).values(stack[rows])
         values = self._calibrated(values, stack, valid)
         return Scores(values, named[0].timeline, self.label_set, valid, self.weights.method)
 

@@ -33,7 +33,7 @@ def check_fusion(method: FusionMethod) -> None:
     Raises:
         AssertionError: what the method does not keep, and what was found.
 
-    >>> check_fusion(fusion.method("mean"))
+    >>> check_fusion(fusion.METHODS["mean"])
     """
     assert method.name, "method.name is empty; give the name that it is registered under."
     clips = [clip(SYSTEMS, frames=40 + 10 * n, seed=n) for n in range(4)]
@@ -120,7 +120,7 @@ def _check_saving(method: FusionMethod, fitted: FittedFusion, scores: list[Score
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fusion.safetensors"
         fusion.save(path, fitted)
-        loaded = fusion.load(path, method=lambda name: method)
+        loaded = fusion.load(path, methods={method.name: method})
     assert (loaded.method, loaded.systems, loaded.label_set) == (fitted.method, fitted.systems, fitted.label_set), (
         f"saved as {fitted.method} of {fitted.systems}, loaded as {loaded.method} of {loaded.systems}."
     )

@@ -6,45 +6,45 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.errors import SettingsError
-from emofuse.fusion.refine import Refinement
+from emofuse.fusion.search import Refinement
 from support.fusion_scores import seeds
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 7))
 @settings(deadline=None, max_examples=25)
-def test_whatever_is_tried_are_weights_that_sum_to_one(seed, systems, classes):
+def test_all_candidates_are_weights_that_sum_to_one(seed, systems, classes):
     rng = np.random.default_rng(seed)
 
-    def worth(shares):
-        assert (shares >= 0).all()
-        assert shares.sum(axis=1) == pytest.approx(1)
-        return rng.random(len(shares))
+    def evaluate(weights):
+        assert (weights >= 0).all()
+        assert weights.sum(axis=1) == pytest.approx(1)
+        return rng.random(len(weights))
 
     start = rng.dirichlet(np.ones(systems), size=classes).T
-    Refinement(rounds=3).improve(start, 0.0, worth, rng)
+    Refinement(rounds=3).improve(start, 0.0, evaluate, rng)
 
 
 @given(seeds, st.integers(1, 20), st.integers(1, 12))
 @settings(deadline=None, max_examples=25)
-def test_no_more_is_tried_than_was_said(seed, systems, classes):
-    tried = []
+def test_the_number_of_evaluations_is_bounded(seed, systems, classes):
+    evaluated = []
 
-    def worth(shares):
-        tried.append(len(shares))
-        return np.zeros(len(shares))
+    def evaluate(weights):
+        evaluated.append(len(weights))
+        return np.zeros(len(weights))
 
     refinement = Refinement()
-    refinement.improve(np.full((systems, classes), 1 / systems), 0.0, worth, np.random.default_rng(seed))
-    assert sum(tried) <= refinement.evaluations <= 4000
+    refinement.improve(np.full((systems, classes), 1 / systems), 0.0, evaluate, np.random.default_rng(seed))
+    assert sum(evaluated) <= refinement.max_evaluations <= 4000
 
 
-def test_without_a_better_candidate_the_start_stays():
+def test_without_a_better_candidate_the_start_is_kept():
     start = np.array([[0.25, 0.5], [0.75, 0.5]])
-    found = Refinement().improve(start, 1.0, lambda shares: np.ones(len(shares)), np.random.default_rng(0))
+    found = Refinement().improve(start, 1.0, lambda weights: np.ones(len(weights)), np.random.default_rng(0))
     assert np.array_equal(found, start)
 
 
-def test_it_comes_near_a_best_that_no_draw_has_hit():
+def test_it_comes_close_to_the_optimum():
     best = np.array([[0.9, 0.05, 0.3], [0.1, 0.95, 0.7]])
     found = Refinement().improve(
         np.full((2, 3), 0.5), -9.0, lambda s: -np.abs(s - best).sum(axis=(1, 2)), np.random.default_rng(0)

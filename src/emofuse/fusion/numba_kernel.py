@@ -1,9 +1,12 @@
-"""The search's inner loop, compiled by numba. Importing this needs numba; `candidates.py` does so when it pays."""
+"""The inner loop of the search for fusion weights, compiled by numba.
+
+Importing this module needs numba; `candidates.py` imports it only for large searches.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numba
 import numba.extending
@@ -12,21 +15,22 @@ import numpy as np
 from emofuse.core.time import Ints
 from emofuse.core.types import Floats
 
-if TYPE_CHECKING:
-    from emofuse.fusion.candidates import SortedFrames
-
-TILE = 512  # frames that stay in the first two caches while all candidates pass
-ABREAST = 4  # systems summed in one pass over a tile
+TILE = 512  # frames that stay in the first two cache levels while all candidates are evaluated
+UNROLLED = 4  # systems summed in one pass over a tile
 
 
-def count(frames: SortedFrames, weights: Floats) -> Ints:
-    """Confusion counts int64 [candidates, classes, classes]; see `emofuse.fusion.candidates.Engine`."""
+def count(values: Floats, runs: tuple[Ints, Ints, Ints, Ints], weights: Floats) -> Ints:
+    """Confusion matrices int64 [candidates, classes, classes] of weights [patterns, candidates, systems, classes].
+
+    Args:
+        values, runs: of `emofuse.fusion.candidates.SortedFrames`.
+    """
     patterns, candidates, systems, classes = weights.shape
-    # Systems are summed four abreast; those that are not there weigh zero, and adding zero changes no bit.
-    full = np.zeros((patterns, candidates, -(-systems // ABREAST) * ABREAST, classes), np.float32)
-    full[:, :, :systems] = weights
+    # Systems are summed four at a time; the missing ones weigh zero, and adding zero changes no bit.
+    padded = np.zeros((patterns, candidates, -(-systems // UNROLLED) * UNROLLED, classes), np.float32)
+    padded[:, :, :systems] = weights
     counts = np.zeros((candidates, classes, classes), np.int64)
-    _count(frames.values, full, (frames.starts, frames.stops, frames.labels, frames.patterns), counts)
+    _count(values, padded, runs, counts)
     return counts
 
 
@@ -34,12 +38,12 @@ def _compiled(function: Callable[..., Any]) -> Any:
     # Never fastmath: it would change the sums.
     try:
         return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # no folder to keep compiled code in, such as a read-only installation
+    except RuntimeError:  # no writable folder for compiled code, as in a read-only installation
         return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 def _choose(_context: Any, condition: Any, this: Any, other: Any) -> Any:
-    """Compiled, `this` where the condition holds and `other` elsewhere, without a branch."""
+    """Intrinsic: `this` where the condition holds, else `other`, without a branch."""
 
     def generate(_: Any, builder: Any, __: Any, values: Any) -> Any:
         return builder.select(*values)
@@ -51,10 +55,10 @@ _chosen: Any = numba.extending.intrinsic(_choose)
 
 
 def _guess_tile(values: Any, first: int, stop: int, table: Any, scratch: Any) -> Any:
-    """The class of each frame from `first` to `stop`, float32: values [systems, classes, frames], table [4n, classes].
+    """Predicted class of each frame from `first` to `stop`, float32.
 
-    Best score and class so far are read from one row and written to the other, and chosen without a branch: a choice
-    between keeping and replacing in place compiles to masked stores, which cost several times the arithmetic.
+    values: [systems, classes, frames]; table: [4n, classes]. The best score and class so far are read from one row and
+    written to another, without a branch: updating them in place compiles to masked stores, several times slower.
     """
     total, best, guess = scratch
     systems, classes, _ = values.shape
