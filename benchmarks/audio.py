@@ -28,7 +28,7 @@ from emofuse.media.audio import AudioReader
 from emofuse.nets.catalogue import Input, network
 from emofuse.nets.cnn14 import LOGMEL_16K
 from emofuse.nets.logmel import LogMel
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.systems.paper_voice import VOICE_SYSTEMS
 from emofuse.training import loop as fit
 
@@ -115,7 +115,7 @@ def nets(name: str, folder: Path, engine: Engine, *, batch: int) -> dict[str, Co
         f"{name}: {work / batch:.2f} GFLOP a window of {voice.seconds:g} s; "
         f"int8: {said.layers} layers, {said.kept} kept in float32"
     )
-    runs = {key: Net(folder / f"{name}{key}.onnx", engine) for key in ("", "-int8")}
+    runs = {key: OnnxNetwork(folder / f"{name}{key}.onnx", engine) for key in ("", "-int8")}
 
     @torch.inference_mode()
     def eager() -> object:

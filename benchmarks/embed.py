@@ -36,7 +36,7 @@ from emofuse.nets.compact import CompactFace
 from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.nets.vggface import VGGFace
 from emofuse.nets.vggface2 import VGGFace2, VGGFace2Settings
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import loop as fit
 from emofuse.training.loop.devices import keep_freed_memory, laid_out
 
@@ -119,7 +119,7 @@ def _contenders(
     said = fit.quantise_onnx(folder / "float.onnx", folder / "int8.onnx", calibration=[plain[:2]], held_back=[plain])
     print(f"int8: {said.layers} layers, {said.kept} kept in float32; files {_mb(folder / 'float.onnx')} and "
           f"{_mb(folder / 'int8.onnx')} MB")  # fmt: skip
-    nets = {key: Net(folder / f"{key}.onnx", engine) for key in ("float", "int8")}
+    nets = {key: OnnxNetwork(folder / f"{key}.onnx", engine) for key in ("float", "int8")}
 
     @torch.inference_mode()
     def eager() -> object:
@@ -177,12 +177,12 @@ def accuracy(folder: Path, data: Path, name: str, *, threads: int) -> None:
     net, engine = folder / FILE, Engine(threads, "cpu")
     part = load(folder).face if (folder / MANIFEST).is_file() else None
     wanted = part.input if part else NETWORKS[name].preprocessing
-    size = onnxruntime.InferenceSession(net, providers=["CPUExecutionProvider"]).get_inputs()[0].shape[-1]
+    size = next(iter(OnnxNetwork(net).inputs.values()))[-1]
     prepare = fit.Faces(wanted.colour, wanted.mean, wanted.scale, size, None)
     learn, public = some(load_fer2013(data, "train"), 512), load_fer2013(data, "public-test")
 
     def right(path: Path) -> np.ndarray:
-        run = Net(path, engine)
+        run = OnnxNetwork(path, engine)
         logits = np.concatenate([run(batch, OUTPUT) for batch in batches(public.faces, prepare)])
         said = part.calibration(logits) if part and part.calibration else logits
         return said.argmax(axis=1) == public.labels

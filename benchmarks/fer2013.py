@@ -27,7 +27,7 @@ from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS
 from emofuse.nets.committee import Committee
 from emofuse.nets.resized import Resized
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import default
 from emofuse.training import loop as fit
 
@@ -62,7 +62,7 @@ def of_bundle(name: str, threads: int) -> Judge:
     part = load(name).face
     if part is None or part.calibration is None:
         raise SystemExit(f"{name}: does not judge single faces.")
-    net, wanted, calibrate = Net(part.net, Engine(threads, "cpu")), part.input, part.calibration
+    net, wanted, calibrate = OnnxNetwork(part.net, Engine(threads, "cpu")), part.input, part.calibration
     prepare = fit.Faces(wanted.colour, wanted.mean, wanted.scale, part.crop.size, None)
 
     def judge(faces: np.ndarray) -> np.ndarray:

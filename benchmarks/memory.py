@@ -21,7 +21,7 @@ from peak import peak_bytes
 
 from emofuse.core.settings import with_settings
 from emofuse.nets.catalogue import Input, network, network_for
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.systems.paper import system
 from emofuse.systems.spec import VoiceSystem
 from emofuse.training import loop as fit
@@ -82,7 +82,7 @@ def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None
         path = Path(folder) / "net.onnx"
         fit.export_onnx(net, example, path, outputs=OUTPUTS)
         peaks.append(peak_bytes())
-        scorer = Net(path, Engine(threads=1))
+        scorer = OnnxNetwork(path, Engine(threads=1))
         for _ in range(4):
             scorer(np.repeat(np.asarray(example[:1]), 16, axis=0), OUTPUTS[0])
         peaks.append(peak_bytes())

@@ -143,7 +143,7 @@ def child(stems: tuple[Path, Path], seconds: int, threads: int) -> dict[str, flo
 
 def timed(vocals: str, accompaniment: str, seconds: str, *, threads: int) -> dict[str, float]:
     """Noise in blocks of a second through the nets."""
-    stream = Spleeter(Path(vocals), Path(accompaniment), threads=threads).stream(RATE_HZ)
+    stream = Spleeter(Path(vocals), Path(accompaniment), engine=Engine(threads, "cpu")).stream(RATE_HZ)
     rng, came = np.random.default_rng(0), 0
     start = time.perf_counter()
     for second in range(int(seconds)):

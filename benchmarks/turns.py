@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import loop as fit
 
 SIDE = 2048  # of the matrices that say how fast a product can be
@@ -61,5 +61,8 @@ def products(folder: Path, engine: Engine) -> dict[str, Turn]:
         folder / "product.onnx", folder / "product-int8.onnx", calibration=[left.numpy()], held_back=[left.numpy()],
         settings=fit.Int8(keep=()),
     )  # fmt: skip
-    nets = {"float32": Net(folder / "product.onnx", engine), "int8": Net(folder / "product-int8.onnx", engine)}
+    nets = {
+        "float32": OnnxNetwork(folder / "product.onnx", engine),
+        "int8": OnnxNetwork(folder / "product-int8.onnx", engine),
+    }
     return {key: Turn(lambda net=net: net(left.numpy(), "y")) for key, net in nets.items()}

@@ -134,7 +134,7 @@ def test_missing_weights_say_what_to_do(tmp_path):
 
 def test_damaged_weights_are_one_line(tmp_path):
     (tmp_path / "yunet.onnx").write_bytes(b"no network")
-    with pytest.raises(WeightsError, match="cannot be read as ONNX") as caught:
+    with pytest.raises(WeightsError, match="cannot be read as an ONNX network") as caught:
         YuNet(tmp_path / "yunet.onnx")
     assert "\n" not in str(caught.value)
 

@@ -10,7 +10,7 @@ import pytest
 
 from emofuse.core.colour import Colour
 from emofuse.core.files import digest
-from emofuse.errors import BundleError, SettingsError
+from emofuse.errors import BundleError
 from emofuse.models import bundle as bundles
 from emofuse.models.bundle import load, shipped
 from emofuse.models.face import FaceInput
@@ -140,17 +140,3 @@ def test_colour_order_and_scale_are_those_of_the_bundle():
     assert rgb.ravel().tolist() == [9, 9, 9]
     assert bgr.ravel().tolist() == [30, 20, 10]
     assert grey.ravel() == pytest.approx([0.299 * 10 + 0.587 * 20 + 0.114 * 30])
-
-
-def test_an_unknown_device_lists_the_known():
-    with pytest.raises(SettingsError, match="choose one of auto, cuda, cpu"):
-        Engine(device="gpu")
-
-
-def test_a_device_that_is_not_there_says_what_to_do():
-    import onnxruntime
-
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this machine has CUDA")
-    with pytest.raises(SettingsError, match="use --device cpu"):
-        Engine(device="cuda")

@@ -89,8 +89,8 @@ def test_both_outputs_of_the_net_come_of_one_run(folder):
     judge = load(folder).face_judge(Engine(1))
     assert isinstance(judge, FaceJudge)
     runs = []
-    several = judge._net.several
-    judge._net.several = lambda batch, outputs: runs.append(len(batch)) or several(batch, outputs)
+    run = judge._net.run
+    judge._net.run = lambda outputs, batch: runs.append(len(batch)) or run(outputs, batch)
     crops = np.random.default_rng(0).integers(0, 256, (20, CROP, CROP, 3), dtype=np.uint8)
     judged = judge(crops)
     assert runs == [16, 4]

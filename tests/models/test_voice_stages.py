@@ -100,9 +100,9 @@ def test_silero_is_found_in_its_package_without_importing_it(monkeypatch, tmp_pa
 
 def test_a_wrong_net_for_silero_is_not_replaced_in_silence(mine):
     (mine / "silero_vad.onnx").write_bytes(b"a web page")
-    with pytest.raises(WeightsError, match="cannot be read as ONNX"):
+    with pytest.raises(WeightsError, match="cannot be read as an ONNX network"):
         choose_speech_detector("silero")
-    assert "cannot be read as ONNX" in choose_speech_detector("auto").note
+    assert "cannot be read as an ONNX network" in choose_speech_detector("auto").note
 
 
 @pytest.mark.parametrize("name", SEPARATIONS)

@@ -108,7 +108,7 @@ def test_yunet_by_name_insists(monkeypatch):
 
 def test_results_know_how_large_the_pictures_were_that_faces_were_looked_for_in(monkeypatch):
     class Sized:
-        def __init__(self, path, *, providers):
+        def __init__(self, path, *, engine):
             self.long_side = 416
 
     monkeypatch.setattr("emofuse.models.detectors.YuNet", Sized)

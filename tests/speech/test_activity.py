@@ -295,9 +295,9 @@ def test_another_network_is_not_silero(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "silero_vad.onnx"
     path.write_bytes(b"\x08\x08half of it")
-    with pytest.raises(WeightsError, match=r"silero_vad\.onnx cannot be read as ONNX"):
+    with pytest.raises(WeightsError, match=r"silero_vad\.onnx: cannot be read as an ONNX network"):
         SileroDetector(path)
-    with pytest.raises(WeightsError, match="there is no file"):
+    with pytest.raises(WeightsError, match=r"gone\.onnx: there is no such file"):
         SileroDetector(tmp_path / "gone.onnx")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import SettingsError, ShapeError, WeightsError
 from emofuse.media.audio import AudioBlock
+from emofuse.runtime import ONE_THREAD
 from emofuse.speech.spleeter import Spleeter
 from support.spleeter_networks import gain, looking_pair, pair
 
@@ -22,12 +23,12 @@ SPLIT = 512 * 1024  # samples at 44.1 kHz
 
 @pytest.fixture(scope="module")
 def spleeter(tmp_path_factory):
-    return Spleeter(*pair(tmp_path_factory.mktemp("gain")), threads=1)
+    return Spleeter(*pair(tmp_path_factory.mktemp("gain")), engine=ONE_THREAD)
 
 
 @pytest.fixture(scope="module")
 def looking(tmp_path_factory):
-    return Spleeter(*looking_pair(tmp_path_factory.mktemp("looking")), threads=1)
+    return Spleeter(*looking_pair(tmp_path_factory.mktemp("looking")), engine=ONE_THREAD)
 
 
 def blocks_of(samples, rate, sizes=(), *, start=0):
@@ -235,19 +236,19 @@ def refused(vocals, accompaniment):
 
 def test_a_missing_file_is_named(tmp_path):
     vocals, _ = pair(tmp_path)
-    assert "there is no file" in refused(vocals, tmp_path / "gone.onnx")
+    assert "gone.onnx: there is no such file" in refused(vocals, tmp_path / "gone.onnx")
 
 
 def test_a_truncated_file_is_named(tmp_path):
     vocals, accompaniment = pair(tmp_path)
     vocals.write_bytes(vocals.read_bytes()[:80])
-    assert f"{vocals} cannot be read as ONNX" in refused(vocals, accompaniment)
+    assert f"{vocals}: cannot be read as an ONNX network" in refused(vocals, accompaniment)
 
 
 def test_a_web_page_in_place_of_a_file_is_named(tmp_path):
     vocals, accompaniment = pair(tmp_path)
     accompaniment.write_text("<html>\nNot found\n</html>")
-    assert f"{accompaniment} cannot be read as ONNX" in refused(vocals, accompaniment)
+    assert f"{accompaniment}: cannot be read as an ONNX network" in refused(vocals, accompaniment)
 
 
 @pytest.mark.parametrize("shape", [["splits", 2, 512, 1024], [2, 1, 512, 512], [2, 1, 1, 512, 1024]])

@@ -27,7 +27,7 @@ from emofuse.models.bundle import MANIFEST, Bundle, load, write_manifest
 from emofuse.models.detectors import choose_detector
 from emofuse.models.face import OUTPUT, FacePart
 from emofuse.models.voice import VoicePart
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds
 from emofuse.training.face_cache import FaceSource
@@ -159,7 +159,7 @@ def _prepare(part: FacePart | VoicePart) -> fit.Prepare:
 def _guess(
     path: Path, examples: fit.Examples, prepare: fit.Prepare, calibration: LogitCalibration | None, classes: int
 ) -> NDArray[np.int64]:
-    net, said = Net(path, Engine(device="cpu")), []
+    net, said = OnnxNetwork(path, Engine(device="cpu")), []
     for batch in fit.prepared(examples.inputs, np.arange(len(examples)), prepare):
         logits = net(batch, OUTPUT).reshape(-1, classes)
         said.append((calibration(logits) if calibration else logits).argmax(axis=1))

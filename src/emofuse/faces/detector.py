@@ -6,17 +6,16 @@ with pixel (0, 0) at the top left; they may reach beyond its border, as faces do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from emofuse.errors import ShapeError, WeightsError
+from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -101,7 +100,7 @@ class YuNet:
     Args:
         model: the ONNX file; outputs named as in OpenCV's model zoo.
         long_side: at 608 faces of 8 % of the height of a 720p picture are found, at 416 of 12 %, in half the time.
-        providers: of ONNX Runtime, the first that is there is used.
+        engine: its device is used, with one thread: several threads may call the detector at once.
         min_score: faces below it are dropped.
         iou: of two faces that overlap more, the worse is dropped.
     Raises:
@@ -116,15 +115,13 @@ class YuNet:
         self,
         model: Path,
         *,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        engine: Engine = ONE_THREAD,
         long_side: int = 608,
         min_score: float = 0.6,
         iou: float = 0.3,
     ) -> None:
-        self._session = _open(Path(model), providers)
-        entry = self._session.get_inputs()[0]
-        self._input = entry.name
-        height, width = entry.shape[2:]
+        self._network = _open(Path(model), engine)
+        height, width = next(iter(self._network.inputs.values()))[2:]
         self._fixed = (height, width) if isinstance(height, int) and isinstance(width, int) else None
         self.long_side, self._min_score, self._iou = long_side, min_score, iou
 
@@ -151,7 +148,7 @@ class YuNet:
 
     def _decoded(self, pixels: Floats) -> tuple[Floats, Floats, Floats]:
         """Boxes [n, 4], scores [n] and landmarks [n, 5, 2] above the smallest score, not yet suppressed."""
-        found = dict(zip(OUTPUTS, self._session.run(OUTPUTS, {self._input: pixels}), strict=True))
+        found = dict(zip(OUTPUTS, self._network.run(OUTPUTS, pixels), strict=True))
         boxes, scores, landmarks = [], [], []
         for stride in STRIDES:
             likely = np.clip(found[f"cls_{stride}"][0, :, 0], 0, 1) * np.clip(found[f"obj_{stride}"][0, :, 0], 0, 1)
@@ -232,23 +229,13 @@ def _padded(side: int) -> int:
     return -(-side // PADDED_TO) * PADDED_TO
 
 
-def _open(model: Path, providers: Sequence[str]) -> ort.InferenceSession:
-    if not model.is_file():
-        raise WeightsError(f"YuNet: there is no file {model}; fetch it with `emofuse weights`, or use Haar().")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1  # threads of one inference wait for each other; several may call it at once
-    try:
-        session = ort.InferenceSession(str(model), options, providers=list(providers))
-    except Exception as error:  # ONNX Runtime has a class of its own for each of its status codes
-        raise WeightsError(f"YuNet: {model} cannot be read as ONNX ({_first_line(error)}); fetch it again.") from error
-    missing = set(OUTPUTS) - {output.name for output in session.get_outputs()}
-    if missing or len(session.get_inputs()) != 1 or len(session.get_inputs()[0].shape) != 4:
+def _open(model: Path, engine: Engine) -> OnnxNetwork:
+    remedy = "fetch it with `emofuse weights`, or use Haar()"
+    network = OnnxNetwork(model, replace(engine, threads=1), error=WeightsError, remedy=remedy)
+    missing = set(OUTPUTS) - network.outputs.keys()
+    if missing or len(network.inputs) != 1 or any(len(shape) != 4 for shape in network.inputs.values()):
         raise WeightsError(f"YuNet: {model} is another network (it lacks {', '.join(sorted(missing)) or 'one input'}).")
-    return session
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return network
 
 
 def _cascade() -> Path:

@@ -26,7 +26,7 @@ from emofuse.inference.voice_windows import AudioWindowScore, Listener
 from emofuse.media.audio import AudioBlock
 from emofuse.media.video import Frame
 from emofuse.models.face import Judged
-from emofuse.runtime import Spread
+from emofuse.runtime import Map
 
 AT_ONCE = 8  # pictures of a push that threads share and whose faces share a batch; as many wait
 
@@ -112,7 +112,7 @@ class FaceStages:
     crop: Crop
     detector: Detector
     scorer: Scorer
-    spread: Spread = map
+    spread: Map = map
 
     def look(self, frame: Frame | Timed) -> _Picture:
         """Find the faces of a frame and cut them out.

@@ -9,7 +9,7 @@ from emofuse.core.registry import nearest
 from emofuse.errors import OutputError, SettingsError, WeightsError
 from emofuse.faces.detector import Detector, Haar, YuNet
 from emofuse.models import weights
-from emofuse.runtime import Engine, Spread
+from emofuse.runtime import Engine, Map
 
 DETECTORS = ("auto", "yunet", "haar")
 
@@ -22,7 +22,7 @@ class ChosenDetector:
     detector: Detector
     identity: str
     note: str = ""
-    spread: Spread = map
+    spread: Map = map
 
 
 def choose_detector(name: str, engine: Engine) -> ChosenDetector:
@@ -46,5 +46,5 @@ def choose_detector(name: str, engine: Engine) -> ChosenDetector:
         return ChosenDetector(
             Haar(), "haar", f"faces are found by the simpler Haar cascade, since YuNet is not here: {reason}."
         )
-    yunet = YuNet(path, providers=engine.providers)
-    return ChosenDetector(yunet, f"yunet:{file_digest(path)[:12]}:{yunet.long_side}", spread=engine.spread())
+    yunet = YuNet(path, engine=engine)
+    return ChosenDetector(yunet, f"yunet:{file_digest(path)[:12]}:{yunet.long_side}", spread=engine.parallel_map())

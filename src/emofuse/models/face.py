@@ -17,7 +17,7 @@ from emofuse.core.smoothing import Triangle
 from emofuse.core.time import Timeline
 from emofuse.errors import BundleError
 from emofuse.faces.crop import Crop
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 
 OUTPUT, EMBEDDING = "logits", "embedding"
 
@@ -91,7 +91,7 @@ class FaceScorer:
 
     def __init__(self, part: FacePart, engine: Engine, *, classes: int, output: str = OUTPUT) -> None:
         self._part = part
-        self._net = Net(part.net, engine)
+        self._net = OnnxNetwork(part.net, engine)
         self._output = output
         shape = _checked(part, self._net, output, classes)
         # Some nets do not tell; one black face does.
@@ -119,7 +119,7 @@ class FaceJudge:
     batch = FaceScorer.batch
 
     def __init__(self, part: FacePart, engine: Engine, *, classes: int) -> None:
-        self._part, self._net = part, Net(part.net, engine)
+        self._part, self._net = part, OnnxNetwork(part.net, engine)
         for output in (OUTPUT, EMBEDDING):
             _checked(part, self._net, output, classes)
 
@@ -129,7 +129,7 @@ class FaceJudge:
         return Judged(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
 
     def _judged(self, crops: NDArray[np.uint8]) -> Judged:
-        logits, embeddings = self._net.several(self._part.input(crops), (OUTPUT, EMBEDDING))
+        logits, embeddings = self._net.run((OUTPUT, EMBEDDING), self._part.input(crops))
         calibrate = self._part.calibration
         return Judged(logits if calibrate is None else calibrate(logits), embeddings)
 
@@ -138,7 +138,7 @@ def _black(part: FacePart) -> NDArray[np.uint8]:
     return np.zeros((1, part.crop.size, part.crop.size, 3), np.uint8)
 
 
-def _checked(part: FacePart, net: Net, output: str, classes: int) -> list[Any]:
+def _checked(part: FacePart, net: OnnxNetwork, output: str, classes: int) -> list[Any]:
     """The shape of an output of the net, if it fits the labels."""
     shape = net.outputs.get(output)
     if shape is None or (output == OUTPUT and shape[-1] != classes):

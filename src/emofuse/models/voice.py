@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.errors import BundleError, SettingsError
-from emofuse.runtime import Engine, Net
+from emofuse.runtime import Engine, OnnxNetwork
 
 OUTPUT = "logits"
 
@@ -83,7 +83,7 @@ class VoiceScorer:
     batch = 8
 
     def __init__(self, part: VoicePart, engine: Engine, *, classes: int) -> None:
-        self._part, self._net = part, Net(part.net, engine)
+        self._part, self._net = part, OnnxNetwork(part.net, engine)
         answers, width = part.windows.answers, part.windows.samples[0]
         if OUTPUT not in self._net.outputs:
             raise BundleError(f"{part.net}: the net has no output {OUTPUT!r}; get the bundle again.")

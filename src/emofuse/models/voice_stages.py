@@ -39,7 +39,7 @@ def choose_separation(name: str, engine: Engine) -> VoiceSeparator:
     from emofuse.speech.spleeter import Spleeter
 
     vocals, accompaniment = weights.fetch_set(weights.known("spleeter"))
-    return Spleeter(vocals, accompaniment, threads=engine.cores, providers=engine.providers)
+    return Spleeter(vocals, accompaniment, engine=engine)
 
 
 def choose_speech_detector(name: str) -> ChosenSpeechDetector:

@@ -5,17 +5,15 @@ Its package brings the net as ONNX; only that file is read, so neither the packa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from emofuse.core.files import digest, file_digest
 from emofuse.errors import WeightsError
+from emofuse.runtime import OnnxNetwork
 from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
-from emofuse.speech.onnx_nets import CPU, open_net
 from emofuse.speech.stream import Floats
 
 CONTEXT = 64  # samples before each frame that the net is given too
@@ -34,10 +32,10 @@ class SileroDetector:
 
     AROUND = VoteWindow(before=6, after=3)
 
-    def __init__(self, model: Path, *, providers: Sequence[str] = CPU) -> None:
+    def __init__(self, model: Path) -> None:
         # The net is so small that a second thread costs more than it gains.
-        self._net = open_net(model, "Silero", threads=1, providers=providers)
-        names = {value.name for value in (*self._net.get_inputs(), *self._net.get_outputs())}
+        self._net = OnnxNetwork(model, error=WeightsError, remedy="fetch it again")
+        names = {*self._net.inputs, *self._net.outputs}
         if names != {"input", "state", "sr", "output", "stateN"}:
             raise WeightsError(
                 f"Silero: {model} is another network ({', '.join(sorted(names))}); "
@@ -56,7 +54,7 @@ class SileroClassifier:
 
     frame = 512
 
-    def __init__(self, net: ort.InferenceSession) -> None:
+    def __init__(self, net: OnnxNetwork) -> None:
         self._net = net
         self._state = np.zeros(STATE, np.float32)
         self._context = np.zeros(CONTEXT, np.float32)

@@ -9,18 +9,16 @@ Source: Hennequin et al. (2020), doi:10.21105/joss.02154, and the settings of it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import scipy.fft
 
 from emofuse.core.files import digest, file_digest
 from emofuse.core.time import ticks
 from emofuse.errors import WeightsError
 from emofuse.media.audio import AudioBlock
-from emofuse.speech.onnx_nets import CPU, open_net
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.speech.stream import ContiguousBlocks, Floats, Resampler
 
 RATE_HZ = 44100
@@ -34,6 +32,8 @@ _STEP = SPLIT * HOP
 _SPAN = _STEP - HOP + FRAME  # samples under the frames of a split
 _LEAD = FRAME  # zeros before the sound, as in the published program: the first samples have all their frames
 _WINDOW = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
+_ALL_CORES = Engine(0, "cpu")
+_REMEDY = "fetch it again; `emofuse weights list` shows which file belongs where"
 _OVERLAP = np.float32(1.5)  # sum of the squared windows over each sample
 
 
@@ -47,12 +47,12 @@ class Spleeter:
         WeightsError: a file is missing, damaged, another network, or that of the other stem.
     """
 
-    def __init__(self, vocals: Path, accompaniment: Path, *, threads: int = 0, providers: Sequence[str] = CPU) -> None:
+    def __init__(self, vocals: Path, accompaniment: Path, *, engine: Engine = _ALL_CORES) -> None:
         stems = {"vocals": vocals, "accompaniment": accompaniment}
         digests = {}
         self._nets = []
         for stem, path in stems.items():
-            net = open_net(path, "Spleeter", threads=threads, providers=providers)
+            net = OnnxNetwork(path, engine, error=WeightsError, remedy=_REMEDY)
             _check(net, stem, path)
             self._nets.append(net)
             digests[stem] = file_digest(path)
@@ -67,7 +67,7 @@ class Spleeter:
     def mask(self, magnitudes: Floats) -> Floats:
         """Share of the voice, in [0, 1], of each point of a mono spectrogram float32 [512, 1024]; same shape."""
         both = np.broadcast_to(magnitudes, (2, 1, SPLIT, BINS))
-        voice, rest = (net.run(None, {net.get_inputs()[0].name: both})[0] ** 2 for net in self._nets)
+        voice, rest = (net.run(tuple(net.outputs), both)[0] ** 2 for net in self._nets)
         share: Floats = ((voice + EPSILON / 2) / (voice + rest + EPSILON)).mean(axis=(0, 1))
         return share
 
@@ -147,16 +147,15 @@ class SpleeterStream:
         return [AudioBlock(np.clip(voice, -1, 1).astype(np.float32, copy=False), start, self.rate_hz)]
 
 
-def _check(net: ort.InferenceSession, stem: str, path: Path) -> None:
+def _check(net: OnnxNetwork, stem: str, path: Path) -> None:
     """That a net is one of Spleeter's, and that of this stem."""
-    inputs, outputs = net.get_inputs(), net.get_outputs()
-    shapes = [list(value.shape) for value in (*inputs, *outputs)]
+    shapes = [*net.inputs.values(), *net.outputs.values()]
     # Another conversion has the splits first: [splits, 2, 512, 1024].
-    if len(inputs) != 1 or len(outputs) != 1 or any(s[:1] != [2] or s[2:] != [SPLIT, BINS] for s in shapes):
+    if len(net.inputs) != 1 or len(net.outputs) != 1 or any(s[:1] != [2] or s[2:] != [SPLIT, BINS] for s in shapes):
         found = ", ".join(map(str, shapes))
         raise WeightsError(
             f"Spleeter: {path} is another network ({found}); it must take and give [2, splits, {SPLIT}, {BINS}]."
         )
     other = "accompaniment" if stem == "vocals" else "vocals"
-    if net.get_modelmeta().custom_metadata_map.get("comment") == other:
+    if net.metadata.get("comment") == other:
         raise WeightsError(f"Spleeter: {path} says that it is {other!r}, not {stem!r}; give it its own name back.")

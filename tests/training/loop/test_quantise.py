@@ -251,7 +251,9 @@ def test_a_net_of_two_inputs_is_refused(tmp_path):
 def test_a_file_that_is_no_net_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "net.onnx").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"net\.onnx: not an ONNX net that can be (read|run)"):
+    with pytest.raises(
+        WeightsError, match=r"net\.onnx: cannot be read as an ONNX network \(.+\); give a file of export_onnx"
+    ):
         quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx")
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from emofuse.core.files import atomic
 from emofuse.errors import SettingsError
+from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training.loop.devices import laid_out
 
 LARGEST_ERROR = 1e-4
@@ -66,8 +66,8 @@ def _difference(net: nn.Module, given: tuple[Tensor, ...], names: tuple[str, ...
     with torch.inference_mode():
         answer = net(*given)
     expected = [t.numpy() for t in ((answer,) if isinstance(answer, Tensor) else answer)]
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = session.run(None, {name: t.numpy() for name, t in zip(names, given, strict=True)})
+    network = OnnxNetwork(path, Engine(device="cpu"))
+    found = network.run(tuple(network.outputs), {name: t.numpy() for name, t in zip(names, given, strict=True)})
     return max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(expected, found, strict=True))
 
 

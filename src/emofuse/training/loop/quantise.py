@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from emofuse.core.files import atomic
 from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError, ShapeError, WeightsError
+from emofuse.runtime import Engine, OnnxNetwork
 
 Array = NDArray[np.float32]
 Feed = dict[str, Array]
 
 FIRST, LAST = "first", "last"
+_REMEDY = "give a file of export_onnx"
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 # These pass int8 on; a net that left them in float32 would go there and back at every one of them.
 _PASSING = frozenset({"Add", "AveragePool", "Clip", "GlobalAveragePool", "MaxPool", "Relu"})
@@ -88,14 +89,14 @@ def quantise_onnx(
     """
     if path.resolve() == net.resolve():
         raise SettingsError(f"{path}: the int8 net would take the place of the float32 net; give another path.")
-    model, before = _read(net), _session(net)
+    model, before = _read(net), _opened(net)
     given = _Input.of(before, net)
     chosen = _chosen(model.graph, settings, net)
     with atomic(path) as partial:
         with _beside(partial) as folder:
             _write(model, folder / "net.onnx")
             _quantise(folder / "net.onnx", partial, chosen, settings, given.checked(calibration, "calibration"))
-        errors, agreement, inputs = _compare(before, _session(partial), given.checked(held_back, "held_back"))
+        errors, agreement, inputs = _compare(before, _opened(partial), given.checked(held_back, "held_back"))
     weighted = [node.name in chosen for node in model.graph.node if node.op_type in _WEIGHTED]
     return Quantised(errors, agreement, inputs, layers=sum(weighted), kept=len(weighted) - sum(weighted))
 
@@ -111,7 +112,9 @@ def _read(net: Path) -> Any:
         model = onnx.load(net)
     except (OSError, DecodeError) as error:
         reason = getattr(error, "strerror", None) or "it does not parse"
-        raise WeightsError(f"{net}: not an ONNX net that can be read ({reason}); give a file of export_onnx.") from None
+        raise WeightsError(
+            f"{net}: cannot be read as an ONNX network ({reason}); give a file of export_onnx."
+        ) from None
     found = next((node.op_type for node in model.graph.node if node.op_type.startswith(_INT8)), None)
     if found is not None:
         raise SettingsError(f"{net}: is quantised already (it has a {found}); give the float32 net.")
@@ -141,14 +144,8 @@ def _write(model: Any, path: Path) -> None:
     onnx.save(model, path)
 
 
-def _session(net: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(net), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own exceptions have no common base
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{net}: not an ONNX net that can be run ({reason}).") from None
+def _opened(net: Path) -> OnnxNetwork:
+    return OnnxNetwork(net, Engine(device="cpu"), error=WeightsError, remedy=_REMEDY)
 
 
 def _chosen(graph: Any, settings: Int8, net: Path) -> set[str]:
@@ -238,12 +235,12 @@ class _Input:
     shape: tuple[int | str | None, ...]
 
     @classmethod
-    def of(cls, session: onnxruntime.InferenceSession, net: Path) -> _Input:
-        inputs = session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-            found = ", ".join(f"{i.name} {i.type}" for i in inputs)
+    def of(cls, session: OnnxNetwork, net: Path) -> _Input:
+        if list(session.input_types.values()) != ["tensor(float)"]:
+            found = ", ".join(f"{name} {kind}" for name, kind in session.input_types.items())
             raise SettingsError(f"{net}: takes {found}; only nets of one float32 input can be quantised.")
-        return cls(inputs[0].name, tuple(inputs[0].shape))
+        ((name, shape),) = session.inputs.items()
+        return cls(name, tuple(shape))
 
     def checked(self, batches: Iterable[Array], what: str) -> Iterator[Feed]:
         batch, empty = None, True
@@ -268,10 +265,8 @@ class _Input:
         )
 
 
-def _compare(
-    before: onnxruntime.InferenceSession, after: onnxruntime.InferenceSession, batches: Iterator[Feed]
-) -> tuple[dict[str, float], float, int]:
-    names = [output.name for output in before.get_outputs()]
+def _compare(before: OnnxNetwork, after: OnnxNetwork, batches: Iterator[Feed]) -> tuple[dict[str, float], float, int]:
+    names = list(before.outputs)
     off, size = np.zeros(len(names)), np.zeros(len(names))
     same = answers = inputs = 0
     for feed in batches:
