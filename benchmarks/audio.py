@@ -29,7 +29,7 @@ from emofuse.nets.catalogue import Input, network
 from emofuse.nets.cnn14 import LOGMEL_16K
 from emofuse.nets.logmel import LogMel
 from emofuse.runtime import Engine, OnnxNetwork
-from emofuse.systems.paper_voice import VOICE_SYSTEMS
+from emofuse.systems import system
 from emofuse.training import loop as fit
 
 SYSTEMS = ("cnn1d-lstm", "pann", "compact-speech")
@@ -98,21 +98,22 @@ def front(folder: Path) -> dict[str, Contender]:
 
 def nets(name: str, folder: Path, engine: Engine, *, batch: int) -> dict[str, Contender]:
     """The net of a system by torch, ONNX Runtime and in int8."""
-    voice = VOICE_SYSTEMS[name].voice
-    width = voice.windows.samples[0]
-    build = partial(network(voice.net, Input.WAVEFORMS).build, rate_hz=voice.rate_hz, samples=width)
+    definition = system(name)
+    windows = definition.windows
+    width = windows.samples[0]
+    build = partial(network(definition.net.network, Input.WAVEFORMS).build, rate_hz=windows.rate_hz, samples=width)
     net = fit.fresh(build, seed=0).eval()
     waves = fit.wave_example(width, n=batch)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net(waves)
-    work, seconds = counter.get_total_flops() / 1e9, batch * voice.step_seconds
+    work, seconds = counter.get_total_flops() / 1e9, batch * windows.step_seconds
     plain = waves.numpy()
     fit.export_onnx(net, waves[:2], folder / f"{name}.onnx", outputs=("embedding", "logits"))
     said = fit.quantise_onnx(
         folder / f"{name}.onnx", folder / f"{name}-int8.onnx", calibration=[plain[:2]], held_back=[plain]
     )
     print(
-        f"{name}: {work / batch:.2f} GFLOP a window of {voice.seconds:g} s; "
+        f"{name}: {work / batch:.2f} GFLOP a window of {windows.seconds:g} s; "
         f"int8: {said.layers} layers, {said.kept} kept in float32"
     )
     runs = {key: OnnxNetwork(folder / f"{name}{key}.onnx", engine) for key in ("", "-int8")}

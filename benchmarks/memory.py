@@ -19,11 +19,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from peak import peak_bytes
 
-from emofuse.core.settings import with_settings
 from emofuse.nets.catalogue import Input, network, network_for
 from emofuse.runtime import Engine, OnnxNetwork
-from emofuse.systems.paper import system
-from emofuse.systems.spec import VoiceSystem
+from emofuse.systems import VOICE, system
 from emofuse.training import loop as fit
 
 SYSTEMS = ("vggface2", "vggfer", "cnn1d-lstm", "cnn1d-lstm-sequence", "pann", "mobile", "compact-speech")
@@ -59,17 +57,16 @@ def measure(name: str, batch: int, seconds: float | None, *, tiny: bool) -> None
     settings = replace(definition.fit, epochs=1, batch=batch, accumulate=1)
     rng, peaks = np.random.default_rng(0), [peak_bytes()]
     targets = np.eye(7, dtype=np.float32)[rng.integers(7, size=3 * batch)]
-    if isinstance(definition, VoiceSystem):
-        changes = {"voice.seconds": str(seconds)} if seconds else {}
-        voice = with_settings(definition, changes | {"voice.tiny": str(tiny)}).voice
-        samples = voice.windows.samples[0]
-        build = network(voice.net, Input.WAVEFORMS).build
-        net = build(tiny=voice.tiny, rate_hz=voice.rate_hz, samples=samples, answers=voice.answers)
-        prepare = voice.augment
+    if definition.modality == VOICE:
+        windows = replace(definition.windows, seconds=seconds) if seconds else definition.windows
+        samples = windows.samples[0]
+        build = network(definition.net.network, Input.WAVEFORMS).build
+        net = build(tiny=tiny, rate_hz=windows.rate_hz, samples=samples, answers=windows.segments)
+        prepare = fit.Waveforms(definition.net.augment)
         inputs, example = rng.normal(size=(3 * batch, samples)).astype(np.float32), fit.wave_example(samples)
-        targets = np.repeat(targets[:, None], voice.answers, axis=1) if voice.answers > 1 else targets
+        targets = np.repeat(targets[:, None], windows.segments, axis=1) if windows.segments > 1 else targets
     else:
-        face = definition.face
+        face = definition.net
         net = network_for(face.weights).build(tiny=tiny)
         size = net.settings.size if tiny else face.size
         prepare = fit.Faces(face.colour, face.mean, face.scale, size, fit.AUGMENTS[face.augment]())

@@ -30,8 +30,7 @@ from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScor
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS
 from emofuse.runtime import Engine
-from emofuse.systems.paper import system
-from emofuse.systems.spec import Head, Window
+from emofuse.systems import Head, system
 from emofuse.training import loop as fit
 from emofuse.training.face import WEIGHTS
 from emofuse.training.face_cache import Embeddings, FaceSource
@@ -67,15 +66,14 @@ def main() -> None:
         f"framing {arguments.crop}; chance {1 / present:.3f}"
     )
     for name in ("mobile-svm", "mobile-kelm"):
-        window = system(name).window
-        assert window is not None
-        rows = Rows(*window_rows(window, embeddings, data, data.clips))
+        definition = system(name)
+        rows = Rows(*window_rows(definition.windows, embeddings, data, data.clips))
         for how, chosen in (("as defined", False), ("chosen on the training speakers", True)):
-            told(f"{name}, {how}", *left_out(rows, data.clips, window, chosen=chosen))
+            told(f"{name}, {how}", *left_out(rows, data.clips, definition.head, chosen=chosen))
 
 
 def embedder(data: ClipList, arguments: argparse.Namespace) -> Embeddings:
-    face = system("mobile-svm").face
+    face = system("mobile-svm").net
     net = NETWORKS["mobilefacenet"].build()
     weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
     pretrained.load_pretrained(net, weights, name="mobilefacenet", head="fresh")
@@ -90,14 +88,14 @@ def embedder(data: ClipList, arguments: argparse.Namespace) -> Embeddings:
     return Embeddings(source, scorer, file_digest(path), arguments.out / "embeddings")
 
 
-def left_out(rows: Rows, clips: Sequence[Clip], window: Window, *, chosen: bool) -> tuple[np.ndarray, np.ndarray]:
+def left_out(rows: Rows, clips: Sequence[Clip], defined: Head, *, chosen: bool) -> tuple[np.ndarray, np.ndarray]:
     """Truth and answer of each clip by a head that never saw its speaker."""
     speakers = np.array([clip.subject for clip in clips])
     truth, guess = np.full(len(clips), -1), np.full(len(clips), -1)
     for speaker in dict.fromkeys(speakers):
         test = speakers[rows.clips] == speaker
         train = Rows(rows.features[~test], rows.labels[~test], rows.clips[~test])
-        head = best(train, speakers, window.head) if chosen else window.head
+        head = best(train, speakers, defined) if chosen else defined
         fitted = head_of(head).fit(train.features, train.labels, speakers[train.clips])
         said = np.zeros((int(test.sum()), 7))
         said[:, fitted.classes_] = fitted.predict_proba(rows.features[test])

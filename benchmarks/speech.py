@@ -43,7 +43,7 @@ from emofuse.nets.cnn1d_lstm import Cnn1dLstm
 from emofuse.nets.compact_speech import CompactSpeech
 from emofuse.nets.logmel import LogMel
 from emofuse.nets.speech_towers import SpeechTowers
-from emofuse.systems.paper import system
+from emofuse.systems import system
 from emofuse.training import loop as fit
 
 RATE_HZ = 16_000
@@ -81,8 +81,8 @@ class Trained:
 
 
 _COMPACT, _TOWERS = system("compact-speech"), system("speech-towers")
-COMPACT = Trained(CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, _COMPACT.voice.augment, _COMPACT.fit)
-TOWERS = Trained(SpeechTowers, RATE_HZ, 3 * RATE_HZ, RATE_HZ, _TOWERS.voice.augment, _TOWERS.fit)
+COMPACT = Trained(CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, fit.Waveforms(_COMPACT.net.augment), _COMPACT.fit)
+TOWERS = Trained(SpeechTowers, RATE_HZ, 3 * RATE_HZ, RATE_HZ, fit.Waveforms(_TOWERS.net.augment), _TOWERS.fit)
 LSTM = Trained(
     Cnn1dLstm, 12_000, 48_000, 19_200, fit.Waveforms(),
     fit.FitSettings(epochs=2, batch=20, optimiser="nadam", lr=2.5e-4, weight_decay=0, schedule="constant",

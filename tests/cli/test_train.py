@@ -15,7 +15,7 @@ from support.fer2013_files import fer_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TINY = ("--set", "face.tiny=true", "--set", "fit.batch=14", "--epochs", "1")
+TINY = ("--set", "net.tiny=true", "--set", "fit.batch=14", "--epochs", "1")
 
 
 def one_line(message: str, *parts: str) -> None:
@@ -39,11 +39,11 @@ def test_a_net_learns_from_fer2013_and_says_where_its_bundle_is(run, tmp_path):
     ("words", "parts"),
     [
         (("mobile-fer", "--set", "fit.lrr=1"), ["setting fit.lrr", "did you mean 'lr'"]),
-        (("mobile-fer", "--set", "face.tinny=true"), ["setting face.tinny", "did you mean 'tiny'"]),
+        (("mobile-fer", "--set", "net.tinny=true"), ["setting net.tinny", "did you mean 'tiny'"]),
         (("mobile-fer", "--set", "lr=1"), ["setting lr", "fit.lr"]),
         (("mobile-fer", "--set", "fit.lr=fast"), ["fit.lr", "'fast' is not a number"]),
         (("mobile-fer", "--set", "fit.lr"), ["--set fit.lr", "NAME=VALUE"]),
-        (("mobile-fer", "--set", "face.augment=papre", *TINY), ["face.augment papre", "paper"]),
+        (("mobile-fer", "--set", "net.augment=papre", *TINY), ["net.augment papre", "paper"]),
         (("mobilefer",), ["'mobilefer'", "did you mean 'mobile-fer'"]),
         (("mobile-fer",), ["starts from the weights 'mobilefacenet'", "--weights"]),
         (("mobile-fer", "--weights", "no.pt"), ["no.pt: cannot be read"]),
@@ -103,7 +103,7 @@ def test_two_processes_of_torchrun_train_one_system_and_one_of_them_tells(talk, 
             for t, e in ((0, "neutral"), (2, "fear"), (4, "anger"))]  # fmt: skip
     (tmp_path / "list.csv").write_text("\n".join(["path,label,start,end,split", *rows]))
     out = tmp_path / "out"
-    words = ("--set", "face.tiny=true", "--set", "fit.batch=8", "--set", "window.seconds=1", "--epochs", "2")
+    words = ("--set", "net.tiny=true", "--set", "fit.batch=8", "--set", "windows.seconds=1", "--epochs", "2")
     done = torchrun("train", "mobile-svm", "--data", tmp_path / "list.csv", "--out", out, "--detector", "haar", *words)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -70,9 +70,9 @@ def test_from_scratch_does_without_weights_and_says_so(monkeypatch, tmp_path):
 
 
 def test_another_system_can_stand_in_and_single_settings_change():
-    found = planned(rows=("vggface2",), changes={"vggface2": "mobile", "vggface2.face.tiny": "true"})
+    found = planned(rows=("vggface2",), changes={"vggface2": "mobile", "vggface2.net.tiny": "true"})
     definition = found.parts["vggface2"].definition
-    assert (definition.name, definition.face.tiny) == ("mobile", True)
+    assert (definition.name, definition.net.tiny) == ("mobile", True)
     assert "vggface2: mobile stands in its place." in found.notes
 
 
@@ -92,5 +92,5 @@ def test_folders_are_named_by_all_that_decides_what_is_in_them(tmp_path):
     first = folder(weights={"vggface2": one})
     assert first == folder(weights={"vggface2": one})
     assert first != folder(weights={"vggface2": two})
-    assert first != folder(weights={"vggface2": one}, changes={"vggface2-svm.window.head.C": "1"})
+    assert first != folder(weights={"vggface2": one}, changes={"vggface2-svm.head.C": "1"})
     assert first != folder(weights={"vggface2": one}, seed=1)

@@ -26,20 +26,20 @@ def asked(system: str, over: dict[str, str], **more) -> Request:
 def test_of_several_settings_all_combinations_are_variants():
     found = variants(asked("vggface2-svm", {"kernel": "poly,rbf", "C": "1,3"}))
     assert list(found) == ["kernel=poly, C=1", "kernel=poly, C=3", "kernel=rbf, C=1", "kernel=rbf, C=3"]
-    assert [d.window.head.C for d in found.values()] == [1, 3, 1, 3]
+    assert [d.head.C for d in found.values()] == [1, 3, 1, 3]
 
 
 @pytest.mark.parametrize(("system", "steps"), [("cnn1d-lstm", [0.8, 1.6, 4.8]), ("vggface2-svm", [1.0, 2.0, 6.0])])
 def test_windows_of_other_lengths_keep_their_overlap(system, steps):
     found = variants(asked(system, {"window": "2,4,12"}, scale="paper")).values()
-    parts = [d.voice if system == "cnn1d-lstm" else d.window for d in found]
-    assert [p.seconds for p in parts] == [2, 4, 12]
-    assert [p.step_seconds for p in parts] == pytest.approx(steps)
+    windows = [d.windows for d in found]
+    assert [p.seconds for p in windows] == [2, 4, 12]
+    assert [p.step_seconds for p in windows] == pytest.approx(steps)
 
 
-def test_one_answer_a_window_and_many_are_variants_of_one_system():
-    found = variants(asked("cnn1d-lstm", {"answers": "1,20"}))
-    assert [d.voice.windows.answers for d in found.values()] == [1, 20]
+def test_one_segment_per_window_and_many_are_variants_of_one_system():
+    found = variants(asked("cnn1d-lstm", {"segments": "1,20"}))
+    assert [d.windows.segments for d in found.values()] == [1, 20]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_cannot_be_varied_is_one_line(system, over, line):
 
 @pytest.fixture(scope="module")
 def request_(corpus, tmp_path_factory) -> Request:
-    changes = QUICK | {"face.rate_hz": "1"}
+    changes = QUICK | {"net.rate_hz": "1"}
     over = {"kernel": ("poly", "linear"), "C": ("1", "3")}
     out = tmp_path_factory.mktemp("sweep") / "out"
     return Request("vggface2-svm", over, Trial(corpus[0], out, detector="haar"), changes)

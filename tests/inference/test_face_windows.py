@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from emofuse.core.align import pool
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Scores
+from emofuse.core.windows import Windows
 from emofuse.faces.detector import Face
 from emofuse.inference.collector import Collector
 from emofuse.inference.face_windows import Windower
@@ -21,11 +21,10 @@ from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import FaceStages, Session
 from emofuse.media.video import Frame
-from emofuse.models.face import WindowPart
 from emofuse.models.fusion import WINDOWS
 
 LABELS = LabelSet(("still", "lively"))
-PART = WindowPart(ticks(2), ticks(1), Path("head"))
+TWO_SECONDS = Windows(2, 1)
 RATE = Fraction(5)
 
 
@@ -73,7 +72,9 @@ def frames(levels: list[int]) -> list[Frame]:
 
 
 def predicted(levels: list[int], chunks: list[int]) -> Prediction:
-    session = Session(FaceStages(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
+    session = Session(
+        FaceStages(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(TWO_SECONDS, head)
+    )
     collector, n, shown = Collector(LABELS, modalities=(WINDOWS,)), 0, frames(levels)
     for size in [*chunks, len(shown)]:
         collector.add(session.push_frames(shown[n : n + size]))
@@ -85,7 +86,7 @@ def predicted(levels: list[int], chunks: list[int]) -> Prediction:
 def at_once(levels: list[int]) -> Scores:
     timeline = Timeline.steps(RATE, end=ticks(len(levels) / RATE))
     embeddings, valid = np.array([[level, 1] for level in levels], np.float32), np.array(levels) > 0
-    windows = PART.timeline(int(timeline.end[-1]))
+    windows = TWO_SECONDS.timeline(int(timeline.end[-1]))
     pooled = pool(embeddings, timeline, windows, valid=valid)
     scores = Scores(head(pooled.functionals()), windows, LABELS, pooled.valid, "fake").onto(timeline)
     return Scores(scores.values, timeline, LABELS, scores.valid & valid, "fake")
@@ -111,7 +112,9 @@ def test_a_moment_without_a_face_has_no_score_though_its_windows_have():
 
 
 def test_windows_are_judged_as_soon_as_no_picture_can_join_them():
-    session = Session(FaceStages(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(PART, head))
+    session = Session(
+        FaceStages(cut, Anywhere(), Level()), sampling=Sampling(RATE), windower=Windower(TWO_SECONDS, head)
+    )
     judged = [len(session.push_frames([frame]).face_windows) for frame in frames([100] * 30)]
     first = next(n for n, count in enumerate(judged) if count)
     assert 10 <= first <= 10 + session.lookahead_pictures
@@ -119,7 +122,7 @@ def test_windows_are_judged_as_soon_as_no_picture_can_join_them():
 
 
 def test_an_hour_keeps_the_embeddings_of_the_open_windows_only():
-    windower = Windower(PART, head)
+    windower = Windower(TWO_SECONDS, head)
     for n in range(18_000):
         windower.add(1, ticks(Fraction(n, 5)), np.ones(2, np.float32))
         windower.settle(ticks(Fraction(n, 5)))

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.core.time import Timeline, ticks
+from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.inference.voice_windows import AudioWindowScore, Listener
 from emofuse.media.audio import AudioBlock
-from emofuse.models.voice import Windowing
 from emofuse.speech import ActivitySegment, ActivityStream, AlwaysActive, NoSeparation, SeparationStream
 
 RATE = 100
 SECOND = ticks(1)
-WINDOWS = Windowing(RATE, ticks(4), ticks(1.6))
+WINDOWS = Windows(4, 1.6, RATE)
 
 
 class Late:
@@ -68,7 +68,7 @@ def moment(sample: int) -> int:
 
 
 def listener(
-    windows: Windowing = WINDOWS,
+    windows: Windows = WINDOWS,
     score=None,
     *,
     voice: SeparationStream | None = None,
@@ -141,20 +141,20 @@ def test_a_window_without_voice_is_not_judged_but_keeps_its_place():
 
 def test_a_window_with_less_voice_than_asked_for_is_not_judged():
     wave = np.concatenate([noise(200), np.full(20, 0.9, np.float32), noise(180)])
-    for least, judged in ((ticks(0.2), True), (ticks(0.21), False)):
-        windows = Windowing(RATE, ticks(4), ticks(4), least_voice=least)
+    for least, judged in ((0.2, True), (0.21, False)):
+        windows = Windows(4, 4, RATE, min_voice_seconds=least)
         (score,) = heard(wave, [], listener(windows, activity=LoudIsVoice()))
         assert (score.probabilities is not None) == judged
 
 
 def test_each_answer_of_a_window_has_its_part_of_the_time():
-    windows = Windowing(RATE, ticks(4), ticks(4), answers=4)
+    windows = Windows(4, 4, RATE, segments=4)
     scores = heard(noise(400), [], listener(windows, lambda w: np.zeros((len(w), 4, 2), np.float32)))
     assert [(s.start, s.end) for s in scores] == [(n * SECOND, (n + 1) * SECOND) for n in range(4)]
 
 
 def test_answers_beyond_the_end_of_a_short_sound_are_left_out():
-    windows = Windowing(RATE, ticks(4), ticks(4), answers=4)
+    windows = Windows(4, 4, RATE, segments=4)
     scores = heard(noise(150), [], listener(windows, lambda w: np.zeros((len(w), 4, 2), np.float32)))
     assert [(s.start, s.end) for s in scores] == [(0, SECOND), (SECOND, 3 * SECOND // 2)]
 
@@ -185,5 +185,5 @@ def test_a_closed_listener_takes_nothing_more():
 def test_samples_that_are_no_numbers_count_as_silence():
     wave = noise(400)
     wave[[3, 100, 399]] = np.nan, np.inf, -np.inf
-    (score,) = heard(wave, [], listener(Windowing(RATE, ticks(4), ticks(4))))
+    (score,) = heard(wave, [], listener(Windows(4, 4, RATE)))
     assert score.probabilities == pytest.approx([np.nan_to_num(wave, posinf=0, neginf=0).mean(), 0], abs=1e-6)

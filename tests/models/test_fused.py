@@ -51,8 +51,8 @@ def test_what_is_written_is_loaded(folder):
     bundle = load(folder)
     assert bundle.modalities == ("face", "face-windows", "voice")
     assert bundle.face.smoothing == Triangle(ticks(Fraction(3, 2)))
-    assert (bundle.face.window.width, bundle.face.window.step) == (ticks(2), ticks(1))
-    assert bundle.voice.windows.least_voice == ticks(Fraction(3, 10))
+    assert (bundle.face.windows.width, bundle.face.windows.step) == (ticks(2), ticks(1))
+    assert bundle.voice.windows.min_voice == ticks(Fraction(3, 10))
     assert bundle.fusion.calibrations == {"face+voice": HOT, "any": LogitCalibration.identity(7)}
     assert bundle.fusion.weights.class_weights[:, 0] == pytest.approx([0.5, 0.2, 0.3])
 

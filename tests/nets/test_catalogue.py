@@ -51,8 +51,8 @@ def test_every_weights_entry_has_a_source_and_a_licence(name):
 @pytest.mark.parametrize(
     ("name", "window", "message"),
     [
-        ("compact-speech", {"rate_hz": 8_000}, "needs audio at 16000 Hz, found 8000 Hz; set voice.rate_hz"),
-        ("cnn14-16k", {"answers": 20}, "has one answer per window, found 20; set voice.answers to 1"),
+        ("compact-speech", {"rate_hz": 8_000}, "needs audio at 16000 Hz, found 8000 Hz; set windows.rate_hz"),
+        ("cnn14-16k", {"answers": 20}, "has one answer per window, found 20; set windows.segments to 1"),
         (
             "cnn1d-lstm",
             {"answers": 7, "samples": 48_000},
@@ -83,10 +83,11 @@ def test_a_builder_whose_packages_are_missing_says_what_to_install():
 def test_systems_preprocess_faces_as_their_networks_expect():
     pytest.importorskip("torch")
     from emofuse.nets.vggface import AVERAGE_COLOUR
-    from emofuse.systems.paper_face import FACE_SYSTEMS
+    from emofuse.systems import FACE, SYSTEMS
 
-    for name, system in FACE_SYSTEMS.items():
-        face, wanted = system.face, network_for(system.face.weights).preprocessing
+    faces = {name: system.net for name, system in SYSTEMS.items() if system.modality == FACE}
+    for name, face in faces.items():
+        wanted = network_for(face.weights).preprocessing
         found = (face.size, face.colour, face.scale[: len(face.mean)])
         assert found == (wanted.size, wanted.colour, wanted.scale)
         # The authors' code subtracts the means of VGG-Face, here in the order blue, green, red.

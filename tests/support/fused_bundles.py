@@ -16,6 +16,7 @@ from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
+from emofuse.core.windows import Windows
 from emofuse.faces.crop import BoxCrop
 from emofuse.faces.detector import Face
 from emofuse.fusion.weighted import WeightedFusion
@@ -23,10 +24,10 @@ from emofuse.heads import KernelELM
 from emofuse.heads import save as save_head
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.models.detectors import ChosenDetector
-from emofuse.models.face import FaceInput, FacePart, WindowPart
+from emofuse.models.face import FaceInput, FacePart
 from emofuse.models.fused import Fused, write_fused
 from emofuse.models.fusion import FusionPart
-from emofuse.models.voice import VoicePart, Windowing
+from emofuse.models.voice import VoicePart
 from support.media_files import write_media
 from support.speech_bundles import tone
 
@@ -81,26 +82,27 @@ def made(
 ) -> Path:
     """A bundle of the parts named, with these weights, in `folder / "bundle"`."""
     even = LogitCalibration.identity(len(AFFWILD2))
-    face = voice = window = None
+    face = voice = windows = head = None
     if "face-windows" in parts:
-        window = WindowPart(ticks(2), ticks(1), folder / "parts" / "head.safetensors")
+        windows, head = Windows(2, 1), folder / "parts" / "head.safetensors"
         rng = np.random.default_rng(0)
         features = np.concatenate([rng.uniform(0, 1, (70, 1)), np.zeros((70, 3))], axis=1).astype(np.float32)
-        head = KernelELM("linear", probability=True).fit(features, (features[:, 0] * 7).astype(int))
-        window.head.parent.mkdir(parents=True, exist_ok=True)
-        save_head(window.head, head, label_set=AFFWILD2)
+        fitted = KernelELM("linear", probability=True).fit(features, (features[:, 0] * 7).astype(int))
+        head.parent.mkdir(parents=True, exist_ok=True)
+        save_head(head, fitted, label_set=AFFWILD2)
     if {"face", "face-windows"} & set(parts):
         face = FacePart(
             net(folder / "parts" / "f.onnx", (1, CROP, CROP), SEEN, embedding=True),
             BoxCrop(CROP),
             FaceInput(Colour.GREY, (0.0,), (255.0,)),
             even if "face" in parts else None,
-            window,
+            windows,
+            head,
             Triangle(ticks(smoothing)) if smoothing else None,
         )
     if "voice" in parts:
-        windows = Windowing(RATE, ticks(2), ticks(1), least_voice=ticks(0.3))
-        voice = VoicePart(net(folder / "parts" / "v.onnx", (8_000,), HEARD), windows, even, activity="energy")
+        audio = Windows(2, 1, RATE, min_voice_seconds=0.3)
+        voice = VoicePart(net(folder / "parts" / "v.onnx", (8_000,), HEARD), audio, even, activity="energy")
     weights = WeightedFusion("mcwf", tuple(parts), AFFWILD2, table(*parts.values()))
     fused = Fused("both", "1", FusionPart(weights, dict(calibrations or {})), face, voice)
     write_fused(folder / "bundle", fused, card=CARD)

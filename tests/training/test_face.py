@@ -17,6 +17,7 @@ from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Track
+from emofuse.core.windows import Windows
 from emofuse.datasets.dataset import open_data
 from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.faces.crop import CROP_PRESETS, identity_crop
@@ -25,8 +26,7 @@ from emofuse.models.bundle import load
 from emofuse.models.detectors import choose_detector
 from emofuse.models.face import OUTPUT, FaceScorer
 from emofuse.runtime import Engine
-from emofuse.systems.paper import SYSTEMS, system
-from emofuse.systems.spec import Head, Window
+from emofuse.systems import SYSTEMS, system
 from emofuse.training import loop as fit
 from emofuse.training.face import train_visual
 from emofuse.training.train import Request, train
@@ -35,7 +35,7 @@ from emofuse.training.window_head import window_rows
 from support.media_files import moving_bar, write_media
 from support.small_datasets import MadeData
 
-TINY = {"face.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.001"}
+TINY = {"net.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.001"}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def trained(corpus, place):
 
 
 def test_the_bundle_has_a_head_for_windows_and_says_how_it_was_made(trained):
-    assert trained.face.window is not None
+    assert trained.face.windows is not None
     assert trained.window_head().label_set == AFFWILD2
     assert trained.card["definition"]["fit"]["epochs"] == 1
     assert set(trained.card["figures"]["validation"]) >= {"cpm", "uar", "interval", "clips"}
@@ -82,20 +82,20 @@ def test_training_again_computes_nothing_twice(trained, corpus, place):
 
 def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus, place, tmp_path):
     bundle = trained_by(with_settings(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
-    assert bundle.face.window is None
+    assert bundle.face.windows is None
     assert bundle.face.calibration is not None
     assert bundle.face.calibration.temperature != 1.0
 
 
 def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, place, tmp_path):
-    definition = with_settings(system("mobile-kelm"), {"face.tiny": "true"})
+    definition = with_settings(system("mobile-kelm"), {"net.tiny": "true"})
     bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
     assert isinstance(bundle.window_head().head, heads.KernelELM)
-    assert bundle.face.window.step == bundle.face.window.width  # without overlap
+    assert bundle.face.windows.step == bundle.face.windows.width  # without overlap
 
 
 def test_an_evened_bundle_takes_faces_of_any_light_for_the_same(corpus, place, tmp_path):
-    definition = with_settings(system("mobile"), TINY | {"face.evened": "true", "face.augment": "gentle"})
+    definition = with_settings(system("mobile"), TINY | {"net.standardise": "true", "net.augment": "gentle"})
     bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
     faces = np.random.default_rng(0).integers(0, 100, (3, 112, 112, 3)).astype(np.uint8)
     judge = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)
@@ -110,7 +110,7 @@ def test_the_compact_net_starts_from_the_weights_that_come_along(corpus, place, 
 
 
 def test_faces_are_cut_from_videos_as_the_net_has_learned_them():
-    face = system("compact").face
+    face = system("compact").net
     assert CROP_PRESETS[face.framing](face.side) == load("default").face.crop
 
 
@@ -119,8 +119,7 @@ def test_window_rows_take_the_commonest_label_of_their_faces_and_leave_out_what_
     data = MadeData({"v": labels}, rate_hz=5)
     frames = Timeline.steps(5, end=ticks(12))
     embeddings = Track(np.arange(60, dtype=np.float32)[:, None], frames, np.arange(60) != 1, "v")
-    window = Window(Head("svm", "linear", C=1.0), seconds=4, step_seconds=2)
-    features, found, groups = window_rows(window, lambda _: embeddings, data, data.clips)
+    features, found, groups = window_rows(Windows(4, 2), lambda _: embeddings, data, data.clips)
     assert found.tolist() == [0, 3, 3]  # the first has ten of each: the first class; the last three have no label
     assert groups.tolist() == [0, 0, 0]
     assert features[1] == pytest.approx([np.arange(10, 30).mean(), np.arange(10, 30).std()])
@@ -138,9 +137,9 @@ def test_every_definition_has_its_row_and_digest():
         ("mobile-svm", {"fit.lrr": "1"}, SettingsError, r"lrr.*did you mean 'fit\.lr'|lrr.*lr"),
         ("mobile-svm", {"fit.epochs": "many"}, SettingsError, "many"),
         ("mobile-svm", {}, SettingsError, r"starts from the weights 'mobilefacenet'.*--weights"),
-        ("mobile", {"face.tiny": "true", "fit.epochs": "0"}, SettingsError, "nothing is learned"),
-        ("mobile", TINY | {"face.framing": "far"}, SettingsError, "choose identity, fer"),
-        ("mobile-svm", TINY | {"window.head.kind": "forest"}, SettingsError, "choose svm or kelm"),
+        ("mobile", {"net.tiny": "true", "fit.epochs": "0"}, SettingsError, "nothing is learned"),
+        ("mobile", TINY | {"net.framing": "far"}, SettingsError, "choose identity, fer"),
+        ("mobile-svm", TINY | {"head.kind": "forest"}, SettingsError, "choose svm or kelm"),
     ],
 )
 def test_what_makes_no_sense_is_told_in_one_line(corpus, tmp_path, name, changes, error, message):
@@ -182,7 +181,7 @@ def test_a_manifest_of_videos_is_learned_from_and_clips_without_a_face_are_left_
     rows = [row.format(*part) for part in parts for row in TALK]
     data = listed(films, f"{name}.csv", [*rows, "bars.mp4,sadness,,,train"])
     said = []
-    short = {"window.seconds": "1", "window.step_seconds": "0.5"} if name == "mobile-svm" else {}
+    short = {"windows.seconds": "1", "windows.step_seconds": "0.5"} if name == "mobile-svm" else {}
     definition = with_settings(system(name), TINY | {"fit.batch": "8"} | short)
     bundle = trained_by(definition, data, replace(place, out=tmp_path, say=said.append))
     assert "train: 1 of 3 clips have no face with a label and are left out" in said
@@ -217,7 +216,7 @@ def test_clips_without_any_face_are_told_in_one_line(films, place, tmp_path, nam
 def test_a_validation_part_without_labels_has_no_figures(films, place, tmp_path):
     rows = [row.format("talk", "train") for row in TALK]
     data = listed(films, "unlabelled.csv", [*rows, "chat.mp4,,,,validation"])
-    definition = with_settings(system("mobile-kelm"), {"face.tiny": "true", "window.seconds": "1"})
+    definition = with_settings(system("mobile-kelm"), {"net.tiny": "true", "windows.seconds": "1"})
     bundle = trained_by(definition, data, replace(place, out=tmp_path))
     assert bundle.card["figures"]["validation"]["cpm"] is None
 

@@ -31,13 +31,13 @@ QUICK = {
     "fit__batch": "14",
     "fit__lr": "0.01",
     "fit__average_decay": "none",
-    "face__augment": "none",
+    "net__augment": "none",
 }
 
 
 def trained(system: str, data: Path, out: Path, *, weights: Path | None = None, **changes: str) -> Bundle:
     """A system on its tiny net; names of settings with __ for the dot."""
-    given = {"face.tiny": "true"} | {name.replace("__", "."): value for name, value in changes.items()}
+    given = {"net.tiny": "true"} | {name.replace("__", "."): value for name, value in changes.items()}
     train(Request(system, data, out, given, weights, detector="haar"), report=lambda _: None)
     return load(out)
 
@@ -131,8 +131,8 @@ def test_the_stage_may_learn_from_clips_like_every_net(corpus, tmp_path):
     ("system", "changes", "weights", "error", "message"),
     [
         ("mobile-kelm", {}, "vggfer", WeightsError, r"or a MobileFaceNet .*, found a VGGFace trained as 'vggfer'"),
-        ("vggfer-kelm", {"face__tiny": "false"}, "vggfer", WeightsError, r"'average' is \[3, 56, 56\] in the file"),
-        ("vggfer-kelm", {"face__scratch": "true"}, "vggfer", SettingsError, "face.scratch starts from random weights"),
+        ("vggfer-kelm", {"net__tiny": "false"}, "vggfer", WeightsError, r"'average' is \[3, 56, 56\] in the file"),
+        ("vggfer-kelm", {"net__scratch": "true"}, "vggfer", SettingsError, "net.scratch starts from random weights"),
         ("vggfer-kelm", {}, ".", WeightsError, r"a folder without weights\.safetensors; give that of a finished"),
         ("vggfer-kelm", {}, "no.mat", WeightsError, r"no\.mat: cannot be read"),
     ],

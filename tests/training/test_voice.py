@@ -25,8 +25,7 @@ from emofuse.media.audio import AudioReader
 from emofuse.models.bundle import write_manifest as write_bundle
 from emofuse.models.voice import VoicePart
 from emofuse.runtime import Engine
-from emofuse.systems.paper_voice import VOICE_SYSTEMS
-from emofuse.systems.spec import VoiceSystem
+from emofuse.systems import System, system
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds
 from emofuse.training.training_run import Place
@@ -34,9 +33,9 @@ from emofuse.training.voice import train_audible, window_examples
 from support.media_files import moving_bar, write_media
 from support.speech_bundles import RATE, hear, tone, write_manifest, write_wave
 
-PLAIN = {"voice.separation": "none", "voice.activity": "none", "voice.tiny": "true"}
+PLAIN = {"net.separation": "none", "net.activity": "none", "net.tiny": "true"}
 QUICK = PLAIN | {
-    "voice.rate_hz": "4000",
+    "windows.rate_hz": "4000",
     "fit.epochs": "20",
     "fit.batch": "10",
     "fit.lr": "0.003",
@@ -45,8 +44,8 @@ QUICK = PLAIN | {
 }
 
 
-def defined(name: str, changes: dict[str, str]) -> VoiceSystem:
-    return with_settings(VOICE_SYSTEMS[name], changes)
+def defined(name: str, changes: dict[str, str]) -> System:
+    return with_settings(system(name), changes)
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +193,9 @@ def test_sequences_get_a_label_for_each_answer(data, tmp_path):
     write_wave(folder / "a.wav", tone(1, 4.0, 0))
     (folder / "clips.csv").write_text("path,label,start,end,split\na.wav,anger,0,2,train\na.wav,fear,2,4,train\n")
     halves = open_data(folder / "clips.csv")
-    windows = defined("cnn1d-lstm-sequence", PLAIN).voice.windows
+    windows = defined("cnn1d-lstm-sequence", PLAIN).windows
     sounds = Sounds(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "sounds")
-    examples = window_examples(sounds, halves, halves.split("train"), labels_hz=5)
+    examples = window_examples(sounds, halves, halves.split("train"), label_rate_hz=5)
     assert fit.labels(examples.targets).tolist() == [[1] * 10 + [3] * 10]
 
 
@@ -205,20 +204,20 @@ def test_silent_windows_are_not_learned_from(tmp_path):
     write_wave(tmp_path / "a.wav", sound)
     (tmp_path / "clips.csv").write_text("path,label,split\na.wav,anger,train\n")
     made = open_data(tmp_path / "clips.csv")
-    windows = defined("cnn1d-lstm", PLAIN).voice.windows
+    windows = defined("cnn1d-lstm", PLAIN).windows
     for activity, expected in (("none", 9), ("energy", 5)):
         sounds = Sounds(windows, choose_audio_stages("none", activity, Engine()), tmp_path / "sounds")
-        assert len(window_examples(sounds, made, made.split("train"), labels_hz=5)) == expected
+        assert len(window_examples(sounds, made, made.split("train"), label_rate_hz=5)) == expected
 
 
 def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_path):
     write_media(tmp_path / "mute.mp4", moving_bar(30))
     (tmp_path / "clips.csv").write_text("path,label,split\nmute.mp4,anger,train\n")
     made = open_data(tmp_path / "clips.csv")
-    windows = defined("cnn1d-lstm", PLAIN).voice.windows
+    windows = defined("cnn1d-lstm", PLAIN).windows
     sounds = Sounds(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "sounds")
     with pytest.raises(DataError, match="none of 1 clips has a labelled window with voice"):
-        window_examples(sounds, made, made.split("train"), labels_hz=5)
+        window_examples(sounds, made, made.split("train"), label_rate_hz=5)
 
 
 def test_a_net_whose_weights_are_not_given_says_where_they_come_from(data, place, tmp_path):
@@ -233,10 +232,6 @@ def test_every_net_goes_from_definition_to_prediction(name, data, place, tmp_pat
     prediction = predict(write_wave(tmp_path / "a.wav", tone(2, 5.0, 0)), bundle=tmp_path / "out")
     assert prediction.scores[0].valid.all()
     assert prediction.scores[0].probabilities().sum(axis=1) == pytest.approx(1, abs=1e-5)
-
-
-def test_every_definition_has_its_own_digest():
-    assert len({s.digest for s in VOICE_SYSTEMS.values()}) == len(VOICE_SYSTEMS)
 
 
 def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, place, tmp_path):

@@ -13,7 +13,7 @@ from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.datasets.dataset import open_data
 from emofuse.inference.predictor import Options, Predictor
-from emofuse.systems.paper_voice import VOICE_SYSTEMS
+from emofuse.systems import system
 from emofuse.training import loop as fit
 from emofuse.training.training_run import Place
 from emofuse.training.voice import train_audible
@@ -21,8 +21,8 @@ from support.speech_bundles import hear, tone, write_wave
 
 RATE = 12_000
 CHANGES = {
-    "voice.separation": "none",
-    "voice.activity": "none",
+    "net.separation": "none",
+    "net.activity": "none",
     "fit.epochs": "12",
     "fit.batch": "10",
     "fit.lr": "0.001",
@@ -42,7 +42,7 @@ def test_the_full_net_learns_fifty_windows_by_heart_and_a_live_session_says_the_
             rows.writerow([name, AFFWILD2.names[n % 7], f"s{n}", "train" if n < 50 else "validation"])
     data = open_data(tmp_path / "clips.csv")
     place = Place(tmp_path / "out", watch=fit.Watch(events=False, epoch=print))
-    train_audible(with_settings(VOICE_SYSTEMS["cnn1d-lstm"], CHANGES), data, place)
+    train_audible(with_settings(system("cnn1d-lstm"), CHANGES), data, place)
     predictor = Predictor(Options(str(place.out)))
     said = [predictor.predict(clip.audio).at(1.0)[0].emotion for clip in data.split("train")]
     assert said == [AFFWILD2.names[n % 7] for n in range(50)]

@@ -49,14 +49,14 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
     figures, fitted = dict[str, Mapping[str, Any]](), dict[str, FittedFusion]()
     for row in rows:
         if not row.method:
-            figures[row.name] = _figures(counts[row.parts[0]], data, settings) | _nothing_fused()
+            figures[row.name] = _figures(counts[row.systems[0]], data, settings) | _nothing_fused()
             continue
-        chosen = [replace(c, scores=[c.scores[names.index(p)] for p in row.parts]) for c in cases]
+        chosen = [replace(c, scores=[c.scores[names.index(p)] for p in row.systems]) for c in cases]
         apart = clip_groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
         fit, fused, held_out = fuse_cases(row.method, chosen, apart, MEASURES[settings.measure], settings)
         fitted[row.name] = fit
         inside, outside = counted(cases, fused, place), counted(cases, held_out, place)
-        best = max(row.parts, key=lambda p: float(MEASURES[settings.measure](counts[p].sum(axis=0))))
+        best = max(row.systems, key=lambda p: float(MEASURES[settings.measure](counts[p].sum(axis=0))))
         figures[row.name] = {
             **_figures(outside, data, settings),
             "in_sample": estimates(inside, settings),

@@ -103,7 +103,7 @@ def _together(bundles: list[Bundle], request: Request) -> Fused:
     face, voice = next(iter(faces), None), next(iter(voices), None)
     here = {
         FACE: face is not None and face.calibration is not None,
-        WINDOWS: face is not None and face.window is not None,
+        WINDOWS: face is not None and face.windows is not None,
         VOICE: voice is not None,
     }
     parts = tuple(p for p, there in here.items() if there)

@@ -15,10 +15,10 @@ from emofuse.errors import BundleError, SettingsError
 from emofuse.models import bundle as bundles
 from emofuse.models import weights as kept
 from emofuse.nets.catalogue import published_weights
-from emofuse.systems.spec import System, VoiceSystem
+from emofuse.systems import FACE, System
 from emofuse.training.training_run import shipped
 
-Definition = System | VoiceSystem
+Definition = System
 
 
 @dataclass(frozen=True)
@@ -118,28 +118,25 @@ def from_nothing(definition: Definition) -> Definition:
     """A definition that starts from random weights, where it would need others."""
     if not _needs(definition):
         return definition
-    part = "voice" if isinstance(definition, VoiceSystem) else "face"
     epochs = {} if definition.fit.epochs else {"fit.epochs": "60"}  # a head on a net that knows nothing is no system
-    return with_settings(definition, {f"{part}.scratch": "true", **epochs})
+    return with_settings(definition, {"net.scratch": "true", **epochs})
 
 
 def _needs(definition: Definition) -> str | None:
     """Name of the pretrained weights that a definition cannot do without."""
-    net = definition.voice if isinstance(definition, VoiceSystem) else definition.face
+    net = definition.net
     return None if net.tiny or net.scratch or not net.weights else net.weights
 
 
 def _shares(definition: Definition, other: Definition) -> bool:
     """Whether the net of a definition is that of another one, fine-tuned in the same way."""
-    if isinstance(definition, VoiceSystem) or isinstance(other, VoiceSystem):
-        return False
-    return bool(definition.fit.epochs) and definition.face == other.face and definition.fit == other.fit
+    same = definition.net == other.net and definition.fit == other.fit
+    return definition.modality == FACE and bool(definition.fit.epochs) and same
 
 
 def _taking_over(definition: Definition) -> Definition:
-    assert isinstance(definition, System)
-    face = replace(definition.face, scratch=False)
-    return replace(definition, face=face, fit=replace(definition.fit, epochs=0))
+    net = replace(definition.net, scratch=False)
+    return replace(definition, net=net, fit=replace(definition.fit, epochs=0))
 
 
 def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | None, str]:

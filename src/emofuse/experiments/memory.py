@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from emofuse.systems.spec import System, VoiceSystem
+from emofuse.systems import System, VoiceNet
 
 _GB = 1_000_000_000
 _TINY_BYTES = 1 * _GB
@@ -44,23 +44,20 @@ _NETS: Mapping[str, _Line] = MappingProxyType(
 _LARGEST = _Line(4.0, 0.3)  # for nets that were not measured
 
 
-def training_bytes(definition: System | VoiceSystem) -> int:
+def training_bytes(definition: System) -> int:
     """Of the training of a system, and of what comes after it.
 
-    >>> from emofuse.systems.paper import system
+    >>> from emofuse.systems import system
     >>> training_bytes(system("vggface2")) > training_bytes(system("cnn1d-lstm"))
     True
     """
-    if isinstance(definition, VoiceSystem):
-        line = _NETS.get(definition.voice.net, _LARGEST)
-        tiny, length = definition.voice.tiny, definition.voice.seconds / (line.seconds or definition.voice.seconds)
-    else:
-        line = _NETS.get(definition.face.weights, _LARGEST)
-        tiny, length = definition.face.tiny, 1.0
-    return _TINY_BYTES if tiny else int(_GB * (line.fixed + line.each * length * definition.fit.batch))
+    net, length = definition.net, 1.0
+    line = _NETS.get(net.network if isinstance(net, VoiceNet) else net.weights, _LARGEST)
+    if line.seconds and definition.windows is not None:
+        length = definition.windows.seconds / line.seconds
+    return _TINY_BYTES if net.tiny else int(_GB * (line.fixed + line.each * length * definition.fit.batch))
 
 
-def scoring_bytes(definition: System | VoiceSystem) -> int:
+def scoring_bytes(definition: System) -> int:
     """Of the scoring of a part of a data set by a trained system."""
-    net = definition.voice if isinstance(definition, VoiceSystem) else definition.face
-    return _TINY_BYTES if net.tiny else _SCORING_BYTES
+    return _TINY_BYTES if definition.net.tiny else _SCORING_BYTES

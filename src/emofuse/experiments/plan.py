@@ -11,8 +11,8 @@ from emofuse.datasets.dataset import DataSet
 from emofuse.errors import SettingsError
 from emofuse.experiments.jobs import Definition, Part, Parts, from_nothing, parts_of
 from emofuse.experiments.trial import Trial, check_scale, scale_notes, scaled
-from emofuse.systems.paper import TABLE1, TableRow, system, table_row
-from emofuse.systems.spec import VoiceSystem
+from emofuse.systems import system
+from emofuse.systems.paper import TABLE1, TableRow, table_row
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def plan(request: Request, data: DataSet) -> Plan:
     trial = request.trial
     check_scale(trial.scale)
     rows = tuple(table_row(name) for name in dict.fromkeys(request.rows)) or tuple(TABLE1.values())
-    needed = [name for name in TABLE1 if any(name in row.parts for row in rows)]
+    needed = [name for name in TABLE1 if any(name in row.systems for row in rows)]
     _check_changes(request.changes, needed)
     definitions = {name: _definition(name, request) for name in needed}
     systems = parts_of(trial.site, definitions, trial.weights, scale=trial.scale)
@@ -83,7 +83,7 @@ def _notes(definitions: Mapping[str, Definition]) -> Iterator[str]:
     for name, definition in definitions.items():
         if definition.name != name:
             yield f"{name}: {definition.name} stands in its place."
-        net = definition.voice if isinstance(definition, VoiceSystem) else definition.face
+        net = definition.net
         if net.scratch:
             yield f"{name}: from random weights, not from {net.weights}."
 

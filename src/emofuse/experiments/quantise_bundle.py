@@ -118,7 +118,7 @@ def _only(bundle: Bundle) -> FacePart | VoicePart:
     if bundle.fusion is not None:
         raise SettingsError(f"bundle {bundle.name}: is fused; quantise the bundles that it was made of, and fuse them.")
     part = bundle.face or bundle.voice
-    if part is None or part.calibration is None or (bundle.face is not None and bundle.face.window is not None):
+    if part is None or part.calibration is None or (bundle.face is not None and bundle.face.windows is not None):
         raise SettingsError(
             f"bundle {bundle.name}: a head judges windows of its faces, which is not measured here; give a bundle that "
             "judges single faces or voices."
@@ -142,7 +142,7 @@ def _examples(request: Request, part: FacePart | VoicePart, split: str, say: Cal
             )
         stages = choose_audio_stages(part.separation, part.activity, Engine())
         sounds = Sounds(part.windows, stages, request.out / "sounds")
-        return window_examples(sounds, data, data.split(split), labels_hz=request.rate_hz)
+        return window_examples(sounds, data, data.split(split), label_rate_hz=request.rate_hz)
     if isinstance(data, Fer2013):
         return FacesOfFer2013(data).examples(split, say)
     rate = Fraction(request.rate_hz).limit_denominator(1001)

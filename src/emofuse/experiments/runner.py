@@ -27,7 +27,7 @@ from emofuse.experiments.memory import scoring_bytes, training_bytes
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector, choose_detector
 from emofuse.runtime import Engine
-from emofuse.systems.spec import VoiceSystem
+from emofuse.systems import VOICE
 from emofuse.training import loop as fit
 from emofuse.training.face import face_scores, train_visual
 from emofuse.training.training_run import Place
@@ -178,7 +178,7 @@ def make(
 def _settled(parts: Parts) -> Site:
     """With the detector by its name, which `auto` might stand for another of on another machine."""
     site = parts.site
-    if site.detector != "auto" or all(isinstance(p.definition, VoiceSystem) for p in parts.by_name.values()):
+    if site.detector != "auto" or all(p.definition.modality == VOICE for p in parts.by_name.values()):
         return site
     return replace(site, detector=_detector("auto").identity.partition(":")[0])
 
@@ -242,7 +242,7 @@ def _train(job: Training, say: Callable[[str], None]) -> None:
     )
     place = Place(job.folder, job.start, fit.Machine(device=job.site.device), watch, say)
     data = opened(job.site.data)
-    if isinstance(definition, VoiceSystem):
+    if definition.modality == VOICE:
         train_audible(definition, data, place)
     else:
         train_visual(definition, data, place, detector=_detector(job.site.detector))
@@ -252,7 +252,7 @@ def _train(job: Training, say: Callable[[str], None]) -> None:
 def _score(job: Scoring) -> None:
     part, folder, data = job.parts.by_name[job.name], job.parts.folder(job.name), opened(job.parts.site.data)
     bundle = bundles.load(folder)
-    if isinstance(part.definition, VoiceSystem):
+    if part.definition.modality == VOICE:
         scores = voice_scores_of(part.definition, bundle, data, folder)
     else:
         scores = face_scores(part.definition, bundle, data, folder, detector=_detector(job.parts.site.detector))

@@ -24,13 +24,12 @@ from emofuse.experiments.jobs import Definition, Parts, from_nothing, parts_of
 from emofuse.experiments.provenance import Bundles, machine, sources_of, system_of
 from emofuse.experiments.runner import Watch, claim, make, opened
 from emofuse.experiments.trial import Trial, check_scale, scale_notes, scaled
-from emofuse.systems.paper import system
-from emofuse.systems.spec import VoiceSystem
+from emofuse.systems import VOICE, system
 
 FORMAT = 1
 LARGEST = 64
 _STEP_OF_VOICE = 0.4  # of the window, in the paper
-_SHORT = ("window", "kernel", "C", "gamma", "degree", "g", "answers", "lr", "epochs", "seed")
+_SHORT = ("window", "kernel", "C", "gamma", "degree", "g", "segments", "lr", "epochs", "seed")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Request:
     """What a user asks for.
 
     over: values to try, as text, by the name of a setting or by one of the short names: `window` (seconds, with its
-        step), `kernel`, `C`, `gamma`, `degree`, `g` of the head, `answers` of a window of sound, `lr`, `epochs`,
+        step), `kernel`, `C`, `gamma`, `degree`, `g` of the head, `segments` of a window of sound, `lr`, `epochs`,
         `seed`. Of several settings all combinations are tried.
     changes: other settings, for all variants.
     """
@@ -124,16 +123,13 @@ def _settings(chosen: Mapping[str, str], base: Definition) -> dict[str, str]:
 def _long(name: str, value: str, base: Definition) -> dict[str, str]:
     if name in ("lr", "epochs", "seed"):
         return {f"fit.{name}": value}
-    if isinstance(base, VoiceSystem):
-        if name == "answers":
-            return {"voice.answers": value}
-        if name == "window":
-            return {"voice.seconds": value, "voice.step_seconds": f"{_seconds(value) * _STEP_OF_VOICE:g}"}
-    elif base.window is not None and name != "answers":
-        if name != "window":
-            return {f"window.head.{name}": value}
-        step = base.window.step_seconds / base.window.seconds
-        return {"window.seconds": value, "window.step_seconds": f"{_seconds(value) * step:g}"}
+    if name == "window" and base.windows is not None:
+        step = _STEP_OF_VOICE if base.modality == VOICE else base.windows.step_seconds / base.windows.seconds
+        return {"windows.seconds": value, "windows.step_seconds": f"{_seconds(value) * step:g}"}
+    if name == "segments" and base.modality == VOICE:
+        return {"windows.segments": value}
+    if name not in ("window", "segments") and base.head is not None:
+        return {f"head.{name}": value}
     raise SettingsError(f"--over {name}: {base.name} has no such setting.")
 
 

@@ -66,7 +66,7 @@ def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
         return {}, [f"{data.name} has no test part, so there are no submissions."]
     written, notes, all_sources = {}, list[str](), sources_of(planned.systems, bundles, "test")
     for row in planned.rows:
-        sources = [all_sources[name] for name in row.parts]
+        sources = [all_sources[name] for name in row.systems]
         folder = planned.request.trial.out / "submissions" / row.name
         try:
             done = submit(data, sources, folder, edition=EDITIONS["2020"], fitted=compared.fitted.get(row.name))
@@ -98,5 +98,5 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
 
 
 def _row(row: TableRow, figures: Mapping[str, Any]) -> dict[str, Any]:
-    about = {"name": row.name, "row": row.row, "parts": list(row.parts), "method": row.method}
+    about = {"name": row.name, "row": row.row, "parts": list(row.systems), "method": row.method}
     return about | dict(figures) | {"quoted": {"validation": row.quoted_validation, "test": row.quoted_test}}

@@ -14,7 +14,7 @@ from emofuse.core.registry import nearest
 from emofuse.core.settings import with_settings
 from emofuse.errors import SettingsError
 from emofuse.experiments.jobs import Definition, Site
-from emofuse.systems.spec import VoiceSystem
+from emofuse.systems import VOICE
 
 # Small nets from nothing, few epochs, short windows: the whole path in minutes, with figures above chance and no more.
 _TINY_FIT = {
@@ -25,9 +25,9 @@ _TINY_FIT = {
     "fit.patience": "none",
 }
 _TINY_FACE = _TINY_FIT | {
-    "face.tiny": "true",
-    "face.evened": "true",
-    "face.augment": "gentle",
+    "net.tiny": "true",
+    "net.standardise": "true",
+    "net.augment": "gentle",
     "fit.epochs": "6",
     "fit.batch": "32",
     "fit.lr": "2e-3",
@@ -35,23 +35,23 @@ _TINY_FACE = _TINY_FIT | {
 }
 _TINY_VGG = {"fit.epochs": "10", "fit.lr": "1e-3"}  # it has no batch norms
 _TINY_VOICE = _TINY_FIT | {
-    "voice.tiny": "true",
-    "voice.separation": "none",
-    "voice.seconds": "1",
-    "voice.step_seconds": "0.5",
+    "net.tiny": "true",
+    "net.separation": "none",
+    "windows.seconds": "1",
+    "windows.step_seconds": "0.5",
     "fit.epochs": "15",
     "fit.batch": "16",
     "fit.lr": "3e-3",
     "fit.average_decay": "0.95",
 }
-_TINY_WINDOW = {"window.seconds": "1", "window.step_seconds": "0.5"}
+_TINY_WINDOW = {"windows.seconds": "1", "windows.step_seconds": "0.5"}
 
 
 def _tiny(definition: Definition) -> Mapping[str, str]:
-    if isinstance(definition, VoiceSystem):
+    if definition.modality == VOICE:
         return _TINY_VOICE
-    own = _TINY_VGG if definition.face.weights in ("vggface", "vggfer") else {}
-    return _TINY_FACE | own | (_TINY_WINDOW if definition.window else {})
+    own = _TINY_VGG if definition.net.weights in ("vggface", "vggfer") else {}
+    return _TINY_FACE | own | (_TINY_WINDOW if definition.windows else {})
 
 
 SCALES: Mapping[str, Callable[[Definition], Mapping[str, str]]] = MappingProxyType(

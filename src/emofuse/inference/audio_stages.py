@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from emofuse.core.windows import Windows
 from emofuse.inference.voice_windows import Floats, Listener
-from emofuse.models.voice import Windowing
 from emofuse.models.voice_stages import choose_separation, choose_speech_detector
 from emofuse.runtime import Engine
 from emofuse.speech import SpeechDetector, VoiceSeparator
@@ -25,7 +25,7 @@ class AudioStages:
         """The names of both in results."""
         return {"separation": self.separation.identity, "voice_activity": self.activity.identity}
 
-    def listener(self, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Listener:
+    def listener(self, windows: Windows, scorer: Callable[[Floats], Floats]) -> Listener:
         """A new listener for one recording."""
         rate = windows.rate_hz
         return Listener(windows, scorer, voice=self.separation.stream(rate), activity=self.activity.stream(rate))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.align import functionals_of
-from emofuse.models.face import WindowPart
+from emofuse.core.windows import Windows
 
 Head = Callable[[NDArray[Any]], NDArray[np.float32]]
 
@@ -30,8 +30,8 @@ class Windower:
         head: features float [n, 2 * embedding] to probabilities float32 [n, classes].
     """
 
-    def __init__(self, part: WindowPart, head: Head) -> None:
-        self._part, self._head = part, head
+    def __init__(self, windows: Windows, head: Head) -> None:
+        self._windows, self._head = windows, head
         self._next = 0  # number of the first window that is not judged yet
         self._open: dict[int, list[tuple[int, NDArray[np.float32]]]] = {}
 
@@ -42,24 +42,24 @@ class Windower:
     def settle(self, until: int) -> list[FaceWindowScore]:
         """Judge the windows that end at `until` or before: every earlier picture has been added."""
         judged = []
-        while self._next * self._part.step + self._part.width <= until:
-            start = self._next * self._part.step
-            judged += self._judge(start, start + self._part.width)
+        while self._next * self._windows.step + self._windows.width <= until:
+            start = self._next * self._windows.step
+            judged += self._judge(start, start + self._windows.width)
         return judged
 
     def close(self, end: int) -> list[FaceWindowScore]:
         """Judge what is left of a video that ends at `end`; the last windows are cut there."""
         judged = []
-        while self._next * self._part.step < end:
-            start = self._next * self._part.step
-            judged += self._judge(start, min(start + self._part.width, end))
+        while self._next * self._windows.step < end:
+            start = self._next * self._windows.step
+            judged += self._judge(start, min(start + self._windows.width, end))
         return judged
 
     def _judge(self, start: int, end: int) -> list[FaceWindowScore]:
         inside = {p: [v for t, v in rows if start <= t < end] for p, rows in sorted(self._open.items())}
         features = {p: functionals_of(np.stack(rows)) for p, rows in inside.items() if rows}
         self._next += 1
-        follows = self._next * self._part.step
+        follows = self._next * self._windows.step
         kept = {p: [(t, v) for t, v in rows if t >= follows] for p, rows in self._open.items()}
         self._open = {p: rows for p, rows in kept.items() if rows}
         if not features:

@@ -119,8 +119,8 @@ class Predictor:
         face, modalities = self.bundle.face, self.bundle.modalities
         if face is not None and self.detector is not None and self.scorer is not None:
             vision = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.spread)
-            if face.window is not None and self.head is not None and WINDOWS in modalities:
-                windower = Windower(face.window, self.head.probabilities)
+            if face.windows is not None and self.head is not None and WINDOWS in modalities:
+                windower = Windower(face.windows, self.head.probabilities)
             if face.smoothing is not None and FACE in modalities:
                 smoother = Smoother(face.smoothing)
         if self.audio_stages is not None and self.bundle.voice is not None and self.voice_scorer is not None:

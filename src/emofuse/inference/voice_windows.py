@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.media.audio import AudioBlock
-from emofuse.models.voice import Windowing
 from emofuse.speech import ActivitySegment, ActivityStream, SeparationStream
 
 Floats = NDArray[np.float32]
@@ -40,7 +40,7 @@ class Listener:
 
     def __init__(
         self,
-        windows: Windowing,
+        windows: Windows,
         scorer: Callable[[Floats], Floats],
         *,
         voice: SeparationStream,
@@ -118,11 +118,11 @@ class Listener:
     def _heard(self, start: int, end: int) -> bool:
         first, last = self._moment(start), self._moment(end)
         voiced = sum(max(min(s.end, last) - max(s.start, first), 0) for s in self._spoken)
-        return voiced >= max(min(self._windows.least_voice, last - first), 1)
+        return voiced >= max(min(self._windows.min_voice, last - first), 1)
 
     def _answers(self, start: int, end: int, said: Floats | None) -> list[AudioWindowScore]:
         """The answers of a window, each for its part of it; those beyond the end of the sound are left out."""
-        count = self._windows.answers
+        count = self._windows.segments
         bounds = [self._moment(start + self._width * k // count) for k in range(count + 1)]
         bounds = [min(b, self._moment(end)) for b in bounds]
         return [

@@ -23,14 +23,15 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
+from emofuse.core.windows import Windows
 from emofuse.errors import BundleError, LabelError, SettingsError, ShapeError
 from emofuse.faces import crop as crops
 from emofuse.fusion import load as load_fusion
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.fusion.weighted import WeightedFusion
-from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FaceJudge, FacePart, FaceScorer, WindowPart
+from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FaceJudge, FacePart, FaceScorer
 from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
-from emofuse.models.voice import VoicePart, VoiceScorer, Windowing
+from emofuse.models.voice import VoicePart, VoiceScorer
 from emofuse.runtime import Engine
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Bundle:
             return self.fusion.modalities
         if self.face is None:
             return (VOICE,)
-        return (WINDOWS,) if self.face.window else (FACE,)
+        return (WINDOWS,) if self.face.windows else (FACE,)
 
     def face_judge(self, engine: Engine) -> FaceScorer | FaceJudge | None:
         """The net on faces as the parts need it: probabilities, embeddings, or both of one run.
@@ -101,11 +102,11 @@ class Bundle:
         Raises:
             BundleError: it is damaged, or for other labels.
         """
-        if self.face is None or self.face.window is None:
+        if self.face is None or self.face.head is None:
             return None
         from emofuse.heads.saved import load as load_head  # brings scikit-learn, which single faces do without
 
-        head = load_head(self.face.window.head)
+        head = load_head(self.face.head)
         if head.label_set != self.label_set:
             raise BundleError(
                 f"bundle {self.name}: labels {', '.join(self.label_set.names)}, but its head was fitted on "
@@ -196,7 +197,7 @@ def check_modalities(
     """
     if fusion is None:
         return
-    here = {WINDOWS: face is not None and face.window is not None, VOICE: voice is not None}
+    here = {WINDOWS: face is not None and face.windows is not None, VOICE: voice is not None}
     here[FACE] = face is not None and face.calibration is not None
     missing = [p for p in fusion.modalities if not here[p]]
     idle = [p for p in (WINDOWS, VOICE) if here[p] and p not in fusion.modalities]
@@ -216,7 +217,8 @@ def _face(folder: Path, face: Mapping[str, Any], window: Mapping[str, Any] | Non
         crop=crops.from_json(face["crop"]),
         input=FaceInput(Colour(face["colour"]), tuple(face["mean"]), tuple(face["scale"])),
         calibration=_calibration(face) if (fused and "temperature" in face) or not window else None,
-        window=_window(folder, window) if window else None,
+        windows=_windows(window) if window else None,
+        head=folder / window["head"] if window else None,
         smoothing=Triangle(ticks(Fraction(reach))) if reach is not None else None,
     )
 
@@ -229,10 +231,9 @@ def _fusion(folder: Path, fusion: Mapping[str, Any]) -> FusionPart:
 
 
 def _voice(folder: Path, voice: Mapping[str, Any]) -> VoicePart:
-    width, step, least = (ticks(Fraction(voice[k])) for k in ("seconds", "step_seconds", "least_voice_seconds"))
     return VoicePart(
         net=folder / voice["net"],
-        windows=Windowing(voice["rate_hz"], width, step, voice["answers"], least),
+        windows=_windows(voice),
         calibration=_calibration(voice),
         separation=voice["separation"],
         activity=voice["activity"],
@@ -243,11 +244,11 @@ def _calibration(part: Mapping[str, Any]) -> LogitCalibration:
     return LogitCalibration(float(part["temperature"]), tuple(part["bias"]))
 
 
-def _window(folder: Path, content: Mapping[str, Any]) -> WindowPart:
-    width, step = (ticks(Fraction(content[k])) for k in ("seconds", "step_seconds"))
-    if width < 1 or step < 1:
-        raise ValueError(f"windows of {content['seconds']} s every {content['step_seconds']} s")
-    return WindowPart(width, step, folder / content["head"])
+def _windows(content: Mapping[str, Any]) -> Windows:
+    width, step, least = (
+        float(Fraction(content.get(k, "0"))) for k in ("seconds", "step_seconds", "least_voice_seconds")
+    )
+    return Windows(width, step, content.get("rate_hz", 0), content.get("answers", 1), least)
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any], *, files: tuple[str, ...]) -> None:

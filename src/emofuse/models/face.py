@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import LUMA, Colour
 from emofuse.core.smoothing import Triangle
-from emofuse.core.time import Timeline
+from emofuse.core.windows import Windows
 from emofuse.errors import BundleError
 from emofuse.faces.crop import Crop
 from emofuse.runtime import Engine, OnnxNetwork
@@ -42,26 +42,11 @@ class FaceInput:
 
 
 @dataclass(frozen=True)
-class WindowPart:
-    """How a system judges stretches of time: mean and deviation of the embeddings in each window, then a head.
-
-    width, step: ticks; the first window begins at 0. head: a file of `emofuse.heads`.
-    """
-
-    width: int
-    step: int
-    head: Path
-
-    def timeline(self, end: int) -> Timeline:
-        """The windows of a video that ends at `end` (ticks); the last ones are cut there."""
-        return Timeline.windows(self.width, self.step, end=end)
-
-
-@dataclass(frozen=True)
 class FacePart:
     """How a system judges faces.
 
-    calibration: of single faces; None where only a window's head judges.
+    calibration: of single faces; None where only windows are classified.
+    windows, head: windows whose mean and deviation of the embeddings a head classifies, a file of `emofuse.heads`.
     smoothing: over time, of the probabilities of single faces.
     """
 
@@ -69,7 +54,8 @@ class FacePart:
     crop: Crop
     input: FaceInput
     calibration: LogitCalibration | None
-    window: WindowPart | None = None
+    windows: Windows | None = None
+    head: Path | None = None
     smoothing: Triangle | None = None
 
 

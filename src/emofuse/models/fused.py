@@ -62,9 +62,9 @@ def write_fused(out: str | Path, fused: Fused, *, card: Mapping[str, Any]) -> Bu
     if fused.face is not None:
         files.append(_copied(fused.face.net, out / FACE_NET))
         content["face"] = _face_json(fused.face)
-        if fused.face.window is not None:
-            files.append(_copied(fused.face.window.head, out / HEAD))
-            width, step = fused.face.window.width, fused.face.window.step
+        if fused.face.windows is not None and fused.face.head is not None:
+            files.append(_copied(fused.face.head, out / HEAD))
+            width, step = fused.face.windows.width, fused.face.windows.step
             content["window"] = {"seconds": _seconds(width), "step_seconds": _seconds(step), "head": HEAD}
     if fused.voice is not None:
         files.append(_copied(fused.voice.net, out / VOICE_NET))
@@ -108,8 +108,8 @@ def _voice_json(part: VoicePart) -> dict[str, Any]:
         "rate_hz": windows.rate_hz,
         "seconds": _seconds(windows.width),
         "step_seconds": _seconds(windows.step),
-        "answers": windows.answers,
-        "least_voice_seconds": _seconds(windows.least_voice),
+        "answers": windows.segments,
+        "least_voice_seconds": _seconds(windows.min_voice),
         "separation": part.separation,
         "activity": part.activity,
         **_calibration_json(part.calibration),

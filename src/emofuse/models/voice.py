@@ -9,53 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.calibration import LogitCalibration
-from emofuse.core.time import TICKS_PER_SECOND
-from emofuse.errors import BundleError, SettingsError
+from emofuse.core.windows import Windows
+from emofuse.errors import BundleError
 from emofuse.runtime import Engine, OnnxNetwork
 
 OUTPUT = "logits"
-
-
-@dataclass(frozen=True)
-class Windowing:
-    """Windows of sound: `width` ticks every `step` ticks at `rate_hz`, each judged for `answers` equal stretches.
-
-    least_voice: ticks of voice that make a window worth judging.
-
-    Raises:
-        SettingsError: a length is no whole number of samples.
-
-    >>> from emofuse.core.time import ticks
-    >>> Windowing(12000, ticks(4), ticks(1.6)).samples
-    (48000, 19200)
-    """
-
-    rate_hz: int
-    width: int
-    step: int
-    answers: int = 1
-    least_voice: int = 0
-
-    def __post_init__(self) -> None:
-        if self.rate_hz < 1 or self.answers < 1 or self.least_voice < 0:
-            raise SettingsError(
-                f"windows of sound: a rate of {self.rate_hz} Hz, {self.answers} answers and {self.least_voice} ticks "
-                "of voice make no sense."
-            )
-        for name in ("width", "step"):
-            length = getattr(self, name)
-            if length < 1 or length * self.rate_hz % TICKS_PER_SECOND:
-                raise SettingsError(
-                    f"windows of sound: a {name} of {length / TICKS_PER_SECOND:g} s is no whole number of samples at "
-                    f"{self.rate_hz} Hz; choose another."
-                )
-        if self.samples[0] % self.answers:
-            raise SettingsError(f"windows of sound: {self.samples[0]} samples cannot be parted into {self.answers}.")
-
-    @property
-    def samples(self) -> tuple[int, int]:
-        """Width and step in samples."""
-        return self.width * self.rate_hz // TICKS_PER_SECOND, self.step * self.rate_hz // TICKS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -67,7 +25,7 @@ class VoicePart:
     """
 
     net: Path
-    windows: Windowing
+    windows: Windows
     calibration: LogitCalibration
     separation: str = "none"
     activity: str = "none"
@@ -84,7 +42,7 @@ class VoiceScorer:
 
     def __init__(self, part: VoicePart, engine: Engine, *, classes: int) -> None:
         self._part, self._net = part, OnnxNetwork(part.net, engine)
-        answers, width = part.windows.answers, part.windows.samples[0]
+        answers, width = part.windows.segments, part.windows.samples[0]
         if OUTPUT not in self._net.outputs:
             raise BundleError(f"{part.net}: the net has no output {OUTPUT!r}; get the bundle again.")
         found = self._net(np.zeros((1, width), np.float32), OUTPUT).shape[1:]
@@ -100,7 +58,7 @@ class VoiceScorer:
         """Waveforms float32 [n, samples] -> probabilities float32 [n, answers, classes]."""
         rows = [self._net(waves[n : n + self.batch], OUTPUT) for n in range(0, len(waves), self.batch)]
         if not rows:
-            return np.zeros((0, self._part.windows.answers, self._classes), np.float32)
+            return np.zeros((0, self._part.windows.segments, self._classes), np.float32)
         logits = np.concatenate(rows)
         judged = self._part.calibration(logits.reshape(-1, self._classes))
         return judged.reshape(len(waves), -1, self._classes)

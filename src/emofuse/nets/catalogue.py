@@ -97,11 +97,11 @@ class Network:
         """
         if self.rate_hz and rate_hz != self.rate_hz:
             raise SettingsError(
-                f"{self.name}: needs audio at {self.rate_hz} Hz, found {rate_hz} Hz; set voice.rate_hz to "
+                f"{self.name}: needs audio at {self.rate_hz} Hz, found {rate_hz} Hz; set windows.rate_hz to "
                 f"{self.rate_hz}."
             )
         if answers != 1 and not self.sequence:
-            raise SettingsError(f"{self.name}: has one answer per window, found {answers}; set voice.answers to 1.")
+            raise SettingsError(f"{self.name}: has one answer per window, found {answers}; set windows.segments to 1.")
         window = {"samples": samples, "answers": answers} if self.sequence else {}
         return loaded(self.builder)(classes, tiny=tiny, **window)
 

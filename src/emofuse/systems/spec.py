@@ -1,5 +1,4 @@
-"""What a trained system is made of, as frozen data: a net on faces, and perhaps a head on windows of its embeddings; or
-a net on windows of sound.
+"""Definitions of systems as frozen data: a network on faces with or without a head on windows, or a network on audio.
 
 The digest of a definition names its results on disk; `emofuse train NAME --set fit.lr=3e-5` changes single values.
 """
@@ -7,29 +6,34 @@ The digest of a definition names its results on disk; `emofuse train NAME --set 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from emofuse.core.colour import Colour
 from emofuse.core.files import digest
-from emofuse.core.time import ticks
-from emofuse.models.voice import Windowing
-from emofuse.training.loop import FitSettings, Waveforms
+from emofuse.core.windows import Windows
+from emofuse.systems.training_settings import FitSettings, WaveAugment
+
+FACE, VOICE = "face", "voice"
 
 
 @dataclass(frozen=True)
 class FaceNet:
-    """A net that judges single faces, and how it is trained.
+    """Settings of a network that classifies single faces.
 
-    weights: name in `emofuse.nets.pretrained`, which also says which net it is; scratch: start from random weights.
-    tiny: the small version of the net, for trying the whole path; from random weights unless others are given.
-    side: of the aligned faces that it is given, in pixels, before they are brought to the net's own size.
-    framing: how faces are cut from videos, a name in `emofuse.faces.crop.CROP_PRESETS`; faces that data bring stay.
-    colour, mean, scale: the net takes (pixel - mean) / scale.
-    evened: faces are made grey, each with the same mean and deviation, first; small nets learn faster so.
-    rate_hz: faces a second of a clip that are learned from; 0 for every frame.
-    votes_share: on FER-2013, the part of FER+ votes in the targets; faces without votes keep their label alone.
+    weights: pretrained weights, which also determine the network; by name in `emofuse.nets.catalogue`.
+    colour, mean, scale: the network's input is (pixel - mean) / scale.
+    size: side of the network's input in pixels; side: of the aligned faces, which are resized to `size`.
+    framing: how faces are cropped from videos, a name in `emofuse.faces.crop.CROP_PRESETS`; face images of a data set
+        are used as they are.
+    augment: a name in `emofuse.training.loop.AUGMENTS`.
+    standardise: make faces grey with equal mean and deviation first; small networks learn faster from these.
+    rate_hz: faces per second of a clip to train on; 0 for every frame.
+    ferplus_weight: weight of the FER+ votes in the targets of FER-2013; faces without votes keep their label.
+    scratch: start from random weights.
+    tiny: a small version of the network to try the whole path; from random weights unless others are given.
     """
+
+    modality: ClassVar[str] = FACE
 
     weights: str
     colour: Colour
@@ -39,19 +43,45 @@ class FaceNet:
     side: int = 112
     framing: str = "identity"
     augment: str = "paper"
-    evened: bool = False
+    standardise: bool = False
     rate_hz: float = 5.0
-    votes_share: float = 0.0
+    ferplus_weight: float = 0.0
+    scratch: bool = False
+    tiny: bool = False
+
+
+@dataclass(frozen=True)
+class VoiceNet:
+    """Settings of a network that classifies windows of audio.
+
+    network: a name in `emofuse.nets.catalogue.NETWORKS`.
+    weights: pretrained weights to start from, by name in `emofuse.nets.catalogue`; "" for random weights.
+    separation, activity: how the voice is separated from other audio and how speech is detected; names in
+        `emofuse.models.voice_stages`.
+    label_rate_hz: rate to which labels are resampled before the commonest one of a window is taken.
+    augment: random changes in training.
+    scratch: start from random weights in any case.
+    tiny: a small version of the network to try the whole path; from random weights unless others are given.
+    """
+
+    modality: ClassVar[str] = VOICE
+
+    network: str
+    weights: str = ""
+    separation: str = "none"
+    activity: str = "energy"
+    label_rate_hz: float = 5.0
+    augment: WaveAugment = WaveAugment()  # noqa: RUF009 (frozen)
     scratch: bool = False
     tiny: bool = False
 
 
 @dataclass(frozen=True)
 class Head:
-    """A head of `emofuse.heads`. kind: "svm" or "kelm"; other fields are those of that head that are set.
+    """Settings of a classifier in `emofuse.heads`.
 
-    C, gamma, degree: of the SVM; C, g, normalisation: of the kernel ELM, g 0 for the mean squared distance.
-    mu: of the log rule for the weights of classes; 0 for none.
+    kind: "svm" or "kelm". C, gamma, degree: of the SVM. C, g, normalisation: of the kernel ELM; g 0 stands for the
+    mean squared distance. mu: of the log rule for class weights; 0 for equal weights.
     """
 
     kind: str
@@ -65,93 +95,31 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Window:
-    """Windows of `seconds` every `step_seconds`: mean and population deviation of the embeddings, judged by a head."""
-
-    head: Head
-    seconds: float = 4.0
-    step_seconds: float = 2.0
-
-    @property
-    def ticks(self) -> tuple[int, int]:
-        """Width and step."""
-        return ticks(Fraction(str(self.seconds))), ticks(Fraction(str(self.step_seconds)))
-
-
-@dataclass(frozen=True)
 class System:
-    """A system that can be trained. row: what the paper calls it. window: None where single faces are judged."""
+    """A system that can be trained.
 
-    name: str
-    row: str
-    face: FaceNet
-    fit: FitSettings = field(default_factory=FitSettings)
-    window: Window | None = None
-
-    @property
-    def digest(self) -> str:
-        """Names the results of this definition."""
-        return digest(self.to_json())
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class VoiceNet:
-    """A net that judges windows of sound, and how it is trained.
-
-    net: name in `emofuse.nets.voices`. weights: name in `emofuse.nets.pretrained` that it starts from, or "".
-    scratch: start from random weights all the same. tiny: the small version of the net, from random weights.
-    seconds, step_seconds: windows of so much sound at rate_hz. answers: for how many equal parts of each it answers.
-    separation, activity: names in `emofuse.models.voice_stages`: what takes the voice out of the sound, and what finds
-        where there is voice; windows with less than least_voice_seconds of it are neither learned from nor judged.
-    labels_hz: rate that labels are brought down to before the commonest of a window is taken.
-    augment: random changes in training.
+    title: its row in the paper's Table 1, or how it differs from one.
+    windows: of audio; or of faces, whose embeddings' mean and population deviation the `head` classifies. None where
+        single faces are classified.
     """
 
-    net: str
-    rate_hz: int
-    seconds: float
-    step_seconds: float
-    answers: int = 1
-    weights: str = ""
-    scratch: bool = False
-    tiny: bool = False
-    separation: str = "none"
-    activity: str = "energy"
-    least_voice_seconds: float = 0.3
-    labels_hz: float = 5.0
-    augment: Waveforms = Waveforms()  # noqa: RUF009 (frozen)
+    name: str
+    title: str
+    net: FaceNet | VoiceNet
+    fit: FitSettings = field(default_factory=FitSettings)
+    windows: Windows | None = None
+    head: Head | None = None
 
     @property
-    def windows(self) -> Windowing:
-        """The windows.
-
-        Raises:
-            SettingsError: they are no whole number of samples.
-        """
-        width, step, least = (
-            ticks(Fraction(str(s))) for s in (self.seconds, self.step_seconds, self.least_voice_seconds)
-        )
-        return Windowing(self.rate_hz, width, step, self.answers, least)
-
-
-@dataclass(frozen=True)
-class VoiceSystem:
-    """A system that listens. row: what the paper calls it."""
-
-    name: str
-    row: str
-    voice: VoiceNet
-    fit: FitSettings = field(default_factory=FitSettings)
+    def modality(self) -> str:
+        """`FACE` or `VOICE`."""
+        return self.net.modality
 
     @property
     def digest(self) -> str:
-        """Names the results of this definition."""
+        """Identifies the definition and its results on disk."""
         return digest(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """JSON values."""
         return asdict(self)

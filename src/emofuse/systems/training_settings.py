@@ -1,6 +1,6 @@
-"""How to train, as data. What changes the weights is in `FitSettings`; where and how fast, in `Machine`.
+"""Settings of training as data: `FitSettings` determine the weights, `Machine` where and how fast they are computed.
 
-The digest of the `FitSettings`, of the net and of the data decides whether a checkpoint may go on.
+The digest of the `FitSettings`, of the network and of the data decides whether a checkpoint may be resumed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Balance:
-    """How much the classes count in the training loss; the validation loss is never weighted.
+    """Weights of the classes in the training loss; the validation loss is never weighted.
 
     rule: a name of `emofuse.core.class_weights.RULES`: `equal`, `log`, `inverse` or `balanced`.
-    mu: of the rule `log`.
-    weights: one for each class; if given, the rule is not asked.
+    mu: parameter of the rule `log`.
+    weights: one for each class; replaces the rule.
     """
 
     rule: str = "equal"
@@ -32,20 +32,20 @@ class Balance:
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What the weights depend on. Names are looked up in `OPTIMISERS`, `SCHEDULES`, `class_weights.RULES`, `KEEP`.
+    """Settings that determine the weights. Names are those of `OPTIMISERS`, `SCHEDULES`, `class_weights.RULES`, `KEEP`.
 
-    batch: examples that one process sees at once; a step of the optimiser takes `accumulate` of them.
-    After `epochs` at full augmentation come `polish_epochs` that start again at `polish_lr` with changes of
-    only `polish_strength` of their size: the net ends on examples as they are.
-    keep: the epoch whose weights stay: of least `loss`, or of the largest of a measure, on the validation part.
-    patience: stop after so many epochs without a better one.
-    average_decay: of the running average of the weights, which is what is validated and kept; None for no average.
-    mean_from: from this epoch on, counted from 0, the plain mean of the weights after all steps since is what is
-        validated and kept, its batch norms measured anew; None for no such mean. It wants no `average_decay`.
+    batch: examples per process in one forward pass; a step of the optimiser takes `accumulate` of them.
+    After `epochs` with full augmentation come `polish_epochs` that start again at `polish_lr`, with augmentation
+    reduced to `polish_strength`, so that the network ends on nearly unchanged examples.
+    keep: criterion for the epoch whose weights are kept: least `loss` or greatest metric on the validation split.
+    patience: number of epochs without improvement after which training stops.
+    average_decay: decay of the exponential moving average of the weights, which is validated and kept; None for none.
+    mean_from: first epoch, counted from 0, of the plain mean of the weights after every step, which is validated and
+        kept with batch norms measured anew; None for none. It excludes `average_decay`.
         Source: Izmailov et al. 2018 (SWA), and Cha et al. 2021 (SWAD), who average every step.
-    frozen: layers whose names begin so are not trained, and their batch norms keep their statistics.
-    lr_factors: by beginning of a layer's name, what its learning rate is multiplied by; the longest one counts.
-    mixup: alpha of the Beta distribution that pairs of examples are mixed with; 0 for none.
+    frozen: prefixes of names of layers that are not trained and whose batch norms keep their statistics.
+    lr_factors: factors of the learning rate by prefix of the layer's name; the longest matching prefix applies.
+    mixup: alpha of the Beta distribution for mixing pairs of examples; 0 for none.
     """
 
     epochs: int = 30
@@ -96,8 +96,59 @@ class FitSettings:
             )
 
 
+@dataclass(frozen=True)
+class SpeechAugment:
+    """Random changes of speech that keep its emotion; those at 0 are off.
+
+    rate_hz: sample rate of the waveforms.
+    speed: maximum relative change of speed and pitch.
+    colour_db: deviation of each of the six cosines that make a smooth random frequency response (a microphone).
+    narrow: fraction of examples that lose what is above 3.4 to 8 kHz and below 20 to 300 Hz (telephones, lossy files).
+    echo: fraction of examples in a room, whose echo decays by 60 dB within 0.1 to 0.8 s, 0 to 20 dB below the voice.
+    noise: fraction of examples with noise, white to brown, at 5 to 35 dB SNR.
+    babble: fraction of examples with babble noise at 0 to 25 dB SNR: six voices, made of other stretches of the
+        example itself, half of them reversed.
+    fill: fraction of examples whose speech is repeated from a random position until it fills the window, with pauses
+        of up to 0.25 s, so that the duration of speech and the silence around it carry no information.
+
+    Raises:
+        SettingsError: a number is below 0, or a fraction above 1.
+    """
+
+    rate_hz: int = 16_000
+    speed: float = 0.0
+    colour_db: float = 0.0
+    narrow: float = 0.0
+    echo: float = 0.0
+    noise: float = 0.0
+    babble: float = 0.0
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        limits = {"speed": 1, "colour_db": 60, "narrow": 1, "echo": 1, "noise": 1, "babble": 1, "fill": 1}
+        for name, limit in limits.items():
+            if not 0 <= getattr(self, name) <= limit:
+                raise SettingsError(f"speech augment: {name} is {getattr(self, name)}; give 0 to {limit}.")
+
+
+@dataclass(frozen=True)
+class WaveAugment:
+    """Random changes of waveforms in training; those at 0 are off.
+
+    gain_db: maximum change of the level in decibels.
+    noise: maximum root mean square of white noise, relative to that of the example.
+    shift_samples: maximum shift in either direction, filled with silence.
+    speech: further changes, for speech; None for none.
+    """
+
+    gain_db: float = 0.0
+    noise: float = 0.0
+    shift_samples: int = 0
+    speech: SpeechAugment | None = None
+
+
 class Precision(StrEnum):
-    """Numbers in the net's forward pass; `auto` takes bfloat16 where the machine computes in it natively."""
+    """Number format of the forward pass; `auto` takes bfloat16 where the machine computes in it natively."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -106,11 +157,11 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to train. A checkpoint may go on on another machine; only on the same one are the weights bit-equal.
+    """Where to train. Any machine can resume a checkpoint, but weights are bit-equal only on the same machine.
 
     device: `auto`, `cpu`, `cuda` or `mps`.
-    checkpoint_minutes: besides after every epoch, a checkpoint is written when so much time has passed.
-    ahead: batches that are read in the background while the net computes.
+    checkpoint_minutes: minutes between checkpoints, besides the one after every epoch.
+    ahead: number of batches that are read in the background.
     """
 
     device: str = "auto"

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from emofuse.core.files import atomic, digest, file_digest
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.types import Clip
+from emofuse.core.windows import Windows
 from emofuse.errors import DataError
 from emofuse.inference.audio_stages import AudioStages
 from emofuse.inference.voice_windows import AudioWindowScore, Floats
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.container import media_streams
-from emofuse.models.voice import Windowing
 from emofuse.speech import NoSeparation
 
 _BLOCK_SECONDS = 30.0
@@ -27,7 +27,7 @@ _BLOCK_SECONDS = 30.0
 class Sounds:
     """The sound of clips at the rate of some windows, each file read once and kept in `folder` under its digest."""
 
-    windows: Windowing
+    windows: Windows
     stages: AudioStages
     folder: Path
 
@@ -62,11 +62,11 @@ class Sounds:
 
     def spans(self, path: Path) -> list[tuple[int, int]]:
         """Start and end, in ticks, of the windows of kept samples that have voice enough."""
-        whole = replace(self.windows, answers=1)
+        whole = replace(self.windows, segments=1)
         found = self._heard(path, whole, lambda waves: np.zeros((len(waves), 1, 1), np.float32))
         return [(s.start, s.end) for s in found if s.probabilities is not None]
 
-    def _heard(self, path: Path, windows: Windowing, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
+    def _heard(self, path: Path, windows: Windows, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
         rate = windows.rate_hz
         separated = replace(self.stages, separation=NoSeparation())
         listener = separated.listener(windows, scorer)

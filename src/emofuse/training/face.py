@@ -29,13 +29,13 @@ from emofuse.evaluation.evaluate import aligned, confusions
 from emofuse.faces.crop import CROP_PRESETS, identity_crop
 from emofuse.models.bundle import Bundle, load, write_manifest
 from emofuse.models.detectors import ChosenDetector
-from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer, WindowPart
+from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import network_for, published_weights
 from emofuse.nets.grey import Evened, FromGrey
 from emofuse.nets.resized import Resized
 from emofuse.runtime import Engine
-from emofuse.systems.spec import FaceNet, System
+from emofuse.systems import FaceNet, System
 from emofuse.training import loop as fit
 from emofuse.training.face_cache import Embeddings, FaceSource
 from emofuse.training.face_examples import FacesOfClips, FacesOfFer2013
@@ -60,7 +60,7 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
         WeightsError: the pretrained weights are missing or others.
         SettingsError: a setting does not fit the data.
     """
-    if not system.fit.epochs and system.window is None:
+    if not system.fit.epochs and system.head is None:
         raise SettingsError(
             f"{system.name}: fit.epochs is 0 and there is no head, so nothing is learned; set fit.epochs."
         )
@@ -73,14 +73,14 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
         if system.fit.epochs:
             both = _prepare(system), _prepare(system, augment=False)
             parts = partial(faces.examples, say=place.say)
-            learned = learn(_seeing(net, system.face), parts, both, system.fit, place=place, members=members)
+            learned = learn(_seeing(net, system.net), parts, both, system.fit, place=place, members=members)
         if not members.first:
             return None
     card: dict[str, Any] = {"data": data.name, **begun}
     if isinstance(data, Fer2013):
         card["licence"] = f"{card['licence']}; {data.terms}"
     if learned:
-        about = {"licence": card["licence"], "data": data.name, "start": system.face.weights}
+        about = {"licence": card["licence"], "data": data.name, "start": system.net.weights}
         pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
     even = LogitCalibration.identity(len(data.label_set))
     part = _part(system, faces, LogitCalibration.fit(learned.logits, learned.truth) if learned else even, place.out)
@@ -99,14 +99,14 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
 def _faces(
     system: System, data: DataSet | Fer2013, place: Place, detector: ChosenDetector
 ) -> FacesOfClips | FacesOfFer2013:
-    face = system.face
+    face = system.net
     if isinstance(data, Fer2013):
-        if system.window is not None:
+        if system.head is not None:
             raise SettingsError(
                 f"{system.name}: judges windows of clips, but FER-2013 has single faces; train a net without windows "
                 "on it, such as mobile-fer, or give clips."
             )
-        return FacesOfFer2013(data, face.votes_share)
+        return FacesOfFer2013(data, face.ferplus_weight)
     return FacesOfClips(_source(system, data, place.out, detector))
 
 
@@ -115,48 +115,48 @@ def _faces(
 
 def _net(system: System, place: Place, *, classes: int) -> tuple[Any, dict[str, Any]]:
     """The net with its first weights, and what the card says of these."""
-    face, entry = system.face, published_weights(system.face.weights)
+    face, entry = system.net, published_weights(system.net.weights)
     net = fit.fresh(lambda: network_for(entry.name).build(classes, tiny=face.tiny), seed=system.fit.seed)
     weights = place.weights or (None if face.scratch or face.tiny else shipped(entry.name))
     if weights is None:
         if not (face.scratch or face.tiny):
-            raise without_weights(system.name, entry.name, scratch="face.scratch")
+            raise without_weights(system.name, entry.name, scratch="net.scratch")
         return net, {"licence": entry.licence}
     if face.scratch:
         raise SettingsError(
-            f"{system.name}: face.scratch starts from random weights, --weights from {weights}; leave one out."
+            f"{system.name}: net.scratch starts from random weights, --weights from {weights}; leave one out."
         )
     return net, start(net, entry.name, weights)
 
 
 def _prepare(system: System, *, augment: bool = True) -> fit.Faces:
-    face = system.face
+    face = system.net
     if face.augment not in fit.AUGMENTS:
-        raise SettingsError(f"face.augment {face.augment}: unknown; choose {', '.join(fit.AUGMENTS)}.")
+        raise SettingsError(f"net.augment {face.augment}: unknown; choose {', '.join(fit.AUGMENTS)}.")
     changes = fit.AUGMENTS[face.augment]() if augment else None
-    if face.evened:
+    if face.standardise:
         return fit.Faces(Colour.GREY, (0.0,), (1.0,), _size(system), changes)
     return fit.Faces(face.colour, face.mean, face.scale, _size(system), changes)
 
 
 def _size(system: System) -> int:
-    face = system.face
+    face = system.net
     return network_for(face.weights).tiny_size if face.tiny else face.size
 
 
 def _seeing(net: Any, face: FaceNet) -> Any:
     """The net behind what is done to faces in it, not before."""
-    return Evened(FromGrey(net, face.mean, face.scale)) if face.evened else net
+    return Evened(FromGrey(net, face.mean, face.scale)) if face.standardise else net
 
 
 def _export(net: Any, system: System, part: FacePart) -> float:
-    side, size, face = part.crop.size, _size(system), system.face
+    side, size, face = part.crop.size, _size(system), system.net
     example = fit.face_example(side, n=2, channels=part.input.colour.channels)
     whole = _seeing(net, face)
     whole = whole if size == side else Resized(whole, size)
     if part.input.colour is Colour.GREY:
         example = 255 * example
-        whole = whole if face.evened else FromGrey(whole, face.mean, face.scale)
+        whole = whole if face.standardise else FromGrey(whole, face.mean, face.scale)
     return fit.export_onnx(whole, example, part.net, outputs=(EMBEDDING, OUTPUT))
 
 
@@ -164,20 +164,17 @@ def _export(net: Any, system: System, part: FacePart) -> float:
 
 
 def _part(system: System, faces: FacesOfClips | FacesOfFer2013, calibration: LogitCalibration, out: Path) -> FacePart:
-    face, window = system.face, None
-    if system.window is not None:
-        width, step = system.window.ticks
-        window = WindowPart(width, step, out / HEAD)
+    face = system.net
     inputs = FaceInput(face.colour, face.mean, face.scale)
-    if faces.grey or face.evened or face.colour is Colour.GREY:
+    if faces.grey or face.standardise or face.colour is Colour.GREY:
         inputs = FaceInput(Colour.GREY, (0.0,), (1.0,))  # the exported net does the rest
-    return FacePart(out / NET, faces.crop, inputs, calibration, window)
+    return FacePart(out / NET, faces.crop, inputs, calibration, system.windows, out / HEAD if system.head else None)
 
 
 def _write(system: System, part: FacePart, data: DataSet | Fer2013, card: dict[str, Any]) -> None:
     calibration = part.calibration
     assert calibration is not None
-    judged = f", windows judged by {system.window.head.kind}" if system.window else ""
+    judged = f", windows judged by {system.head.kind}" if system.head else ""
     content: dict[str, Any] = {
         "name": system.name,
         "version": system.digest[:12],
@@ -192,15 +189,15 @@ def _write(system: System, part: FacePart, data: DataSet | Fer2013, card: dict[s
             "bias": list(calibration.bias),
         },
         "card": {
-            "what": f"{system.row}: {system.face.weights} on faces{judged}",
+            "what": f"{system.title}: {system.net.weights} on faces{judged}",
             "emofuse": __version__,
             "definition": system.to_json(),
             **card,
         },
     }
     files: tuple[str, ...] = (NET,)
-    if system.window is not None:
-        content["window"] = {"seconds": str(system.window.seconds), "step_seconds": str(system.window.step_seconds)}
+    if system.windows is not None:
+        content["window"] = {"seconds": str(system.windows.seconds), "step_seconds": str(system.windows.step_seconds)}
         content["window"]["head"] = HEAD
         files = (NET, HEAD)
     write_manifest(part.net.parent, content, files=files)
@@ -216,8 +213,8 @@ def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place:
     """
     data, outputs = source.data, _outputs(part, source, place.out)
     head, windows = None, 0
-    if system.window is not None and part.window is not None:
-        head, windows = fit_head(system.window, outputs, data.split("train"), part.window.head, say=place.say)
+    if system.windows is not None and system.head is not None and part.head is not None:
+        head, windows = fit_head(system.windows, system.head, outputs, data.split("train"), part.head, say=place.say)
     clips = data.split("validation")
     truths = [data.annotation(clip) for clip in clips]
     said = [aligned(_scores(part, head, outputs, clip), t) for clip, t in zip(clips, truths, strict=True)]
@@ -239,16 +236,16 @@ def face_scores(
 
 
 def _source(system: System, data: DataSet, folder: Path, detector: ChosenDetector) -> FaceSource:
-    rate = Fraction(system.face.rate_hz).limit_denominator(1001) if system.face.rate_hz else None
-    if system.face.framing not in CROP_PRESETS:
-        raise SettingsError(f"face.framing {system.face.framing}: unknown; choose {', '.join(CROP_PRESETS)}.")
+    rate = Fraction(system.net.rate_hz).limit_denominator(1001) if system.net.rate_hz else None
+    if system.net.framing not in CROP_PRESETS:
+        raise SettingsError(f"net.framing {system.net.framing}: unknown; choose {', '.join(CROP_PRESETS)}.")
     own = callable(getattr(data, "faces", None))
-    crop = identity_crop() if own else CROP_PRESETS[system.face.framing](system.face.side)
+    crop = identity_crop() if own else CROP_PRESETS[system.net.framing](system.net.side)
     return FaceSource(data, crop, detector, folder / "faces", rate)
 
 
 def _outputs(part: FacePart, source: FaceSource, folder: Path) -> Embeddings:
-    output = EMBEDDING if part.window else OUTPUT
+    output = EMBEDDING if part.windows else OUTPUT
     scorer = FaceScorer(part, Engine(), classes=len(source.data.label_set), output=output)
     return Embeddings(source, scorer, file_digest(part.net), folder / "embeddings")
 
@@ -256,8 +253,8 @@ def _outputs(part: FacePart, source: FaceSource, folder: Path) -> Embeddings:
 def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip: Clip) -> Scores:
     data, track = outputs.faces.data, outputs(clip)
     values, timeline, valid = track.values, track.timeline, track.valid
-    if part.window is not None and head is not None:
-        timeline = part.window.timeline(int(data.timeline(clip).end[-1]))
+    if part.windows is not None and head is not None:
+        timeline = part.windows.timeline(int(data.timeline(clip).end[-1]))
         pooled = pool(values, track.timeline, timeline, valid=valid)
         values, valid = head.probabilities(pooled.functionals()), pooled.valid
     return Scores(values, timeline, data.label_set, valid, data.name)

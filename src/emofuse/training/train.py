@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
+from emofuse.systems import SYSTEMS, VOICE, system
 
 if TYPE_CHECKING:
     from emofuse.training.loop import Epoch, FitSettings, Progress
@@ -46,12 +48,8 @@ def train(
         SettingsError: an unknown system or setting, or the training part of emofuse is not installed.
         DataError: the data set cannot be read, or lacks a part.
     """
-    try:
-        from emofuse.systems.paper import SYSTEMS
-    except ImportError as error:
-        raise SettingsError(
-            f"training needs {error.name}, which is not installed; pip install 'emofuse[train]'."
-        ) from None
+    if importlib.util.find_spec("torch") is None:
+        raise SettingsError("training needs torch, which is not installed; pip install 'emofuse[train]'.")
     if request.system == DEFAULT:
         _train_default(request, report)
     elif request.system in SYSTEMS:
@@ -95,8 +93,6 @@ def _train_system(request: Request, report: Callable[[str], None], progress: Cal
     from emofuse.datasets.dataset import Fer2013, open_training_data
     from emofuse.models.detectors import choose_detector
     from emofuse.runtime import Engine
-    from emofuse.systems.paper import system
-    from emofuse.systems.spec import VoiceSystem
     from emofuse.training import loop as fit
     from emofuse.training.face import train_visual
     from emofuse.training.training_run import Place
@@ -109,7 +105,7 @@ def _train_system(request: Request, report: Callable[[str], None], progress: Cal
     watch = fit.Watch(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report)
     place = Place(request.out, request.weights, fit.Machine(device=request.device), watch, report)
     data = open_training_data(request.data)
-    if isinstance(definition, VoiceSystem):
+    if definition.modality == VOICE:
         if isinstance(data, Fer2013):
             raise SettingsError(
                 f"{definition.name}: listens, but {request.data} has faces alone; give clips with sound."

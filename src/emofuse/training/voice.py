@@ -29,7 +29,7 @@ from emofuse.models.voice import OUTPUT, VoicePart, VoiceScorer
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import Input, network
 from emofuse.runtime import Engine
-from emofuse.systems.spec import VoiceSystem
+from emofuse.systems import System, VoiceNet
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds, mapped
 from emofuse.training.loop.distributed import team
@@ -38,7 +38,7 @@ from emofuse.training.training_run import WEIGHTS, Place, figures, learn, start,
 NET = "voice.onnx"
 
 
-def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | None:
+def train_audible(system: System, data: DataSet, place: Place) -> Bundle | None:
     """Train a system on the sound of the train part of a data set, choosing on its validation part.
 
     The net is in `out` too, as weights that other systems can start from.
@@ -50,24 +50,26 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
         WeightsError: the pretrained weights are missing or others, or those of a stage of the sound are not here.
         SettingsError: a setting does not fit the data.
     """
-    voice = system.voice
+    voice, windows = system.net, system.windows
+    assert isinstance(voice, VoiceNet)
+    assert windows is not None
     if not system.fit.epochs:
         raise SettingsError(f"{system.name}: fit.epochs is 0, so nothing is learned; set fit.epochs.")
     stages = choose_audio_stages(voice.separation, voice.activity, Engine())
     if stages.note:
         place.say(f"note: {stages.note}")
-    sounds = Sounds(voice.windows, stages, place.out / "sounds")
+    sounds = Sounds(windows, stages, place.out / "sounds")
     net, begun = _net(system, len(data.label_set), place)
 
     def examples(part: str) -> fit.Examples:
-        found = window_examples(sounds, data, data.split(part), labels_hz=voice.labels_hz)
+        found = window_examples(sounds, data, data.split(part), label_rate_hz=voice.label_rate_hz)
         place.say(f"{part}: {len(found)} windows of {len(data.split(part))} clips")
         return found
 
     with team(fit.device(place.machine.device)) as members:
         if not members.first:
             place = replace(place, say=lambda _: None)
-        both = voice.augment, fit.Waveforms()
+        both = fit.Waveforms(voice.augment), fit.Waveforms()
         learned = learn(net, examples, both, system.fit, place=place, members=members)
         if learned is None:
             return None
@@ -76,8 +78,8 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
     truth = learned.truth.reshape(-1)
     logits = learned.logits.reshape(len(truth), -1)
     calibration = LogitCalibration.fit(logits[truth >= 0], truth[truth >= 0])
-    part = VoicePart(place.out / NET, voice.windows, calibration, voice.separation, voice.activity)
-    example = fit.wave_example(voice.windows.samples[0])
+    part = VoicePart(place.out / NET, windows, calibration, voice.separation, voice.activity)
+    example = fit.wave_example(windows.samples[0])
     error = fit.export_onnx(net, example, part.net, outputs=("embedding", OUTPUT))
     card = {
         "data": data.name,
@@ -93,20 +95,20 @@ def train_audible(system: VoiceSystem, data: DataSet, place: Place) -> Bundle | 
 # -- the net --------------------------------------------------------------------------------------------------
 
 
-def _net(system: VoiceSystem, classes: int, place: Place) -> tuple[Any, dict[str, Any]]:
+def _net(system: System, classes: int, place: Place) -> tuple[Any, dict[str, Any]]:
     """The net with its first weights, and what the card says of these."""
-    voice = system.voice
-    entry, samples = network(voice.net, Input.WAVEFORMS), voice.windows.samples[0]
-    net = fit.fresh(
-        lambda: entry.build(classes, tiny=voice.tiny, rate_hz=voice.rate_hz, samples=samples, answers=voice.answers),
-        seed=system.fit.seed,
-    )
+    voice, windows = system.net, system.windows
+    assert isinstance(voice, VoiceNet)
+    assert windows is not None
+    entry, samples = network(voice.network, Input.WAVEFORMS), windows.samples[0]
+    shape = {"rate_hz": windows.rate_hz, "samples": samples, "answers": windows.segments}
+    net = fit.fresh(lambda: entry.build(classes, tiny=voice.tiny, **shape), seed=system.fit.seed)
     if not voice.weights and place.weights is not None:
         raise SettingsError(f"{system.name}: starts from nothing; leave out --weights {place.weights}.")
     if place.weights is not None and not voice.scratch:
         return net, start(net, voice.weights, place.weights)
     if voice.weights and not (voice.scratch or voice.tiny):
-        raise without_weights(system.name, voice.weights, scratch="voice.scratch")
+        raise without_weights(system.name, voice.weights, scratch="net.scratch")
     return net, {"licence": "that of the data it was trained on"}
 
 
@@ -135,7 +137,7 @@ class Waves:
         return waves
 
 
-def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, labels_hz: float) -> fit.Examples:
+def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, label_rate_hz: float) -> fit.Examples:
     """The windows with voice of some clips, each with the commonest of its labels, or with one for each answer.
 
     Raises:
@@ -149,14 +151,14 @@ def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, lab
         if path is None or not spans:
             continue
         end = max(span[1] for span in spans)
-        truth = data.annotation(clip).onto(Timeline.steps(Fraction(labels_hz).limit_denominator(1001), end=end))
-        parts = windows.width // windows.answers
-        bounds = [(s + k * parts, s + (k + 1) * parts) for s, _ in spans for k in range(windows.answers)]
+        truth = data.annotation(clip).onto(Timeline.steps(Fraction(label_rate_hz).limit_denominator(1001), end=end))
+        parts = windows.width // windows.segments
+        bounds = [(s + k * parts, s + (k + 1) * parts) for s, _ in spans for k in range(windows.segments)]
         order = sorted(range(len(bounds)), key=bounds.__getitem__)
         start, stop = np.array([bounds[k] for k in order], np.int64).T
         commonest = np.empty(len(bounds), np.int64)
         commonest[order] = truth.over(Timeline(start, stop)).labels
-        found = commonest.reshape(len(spans), windows.answers)
+        found = commonest.reshape(len(spans), windows.segments)
         use = np.flatnonzero((found >= 0).any(axis=1))
         places += [(len(files), spans[k][0] * windows.rate_hz // TICKS_PER_SECOND) for k in use]
         labels += list(found[use])
@@ -166,7 +168,7 @@ def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, lab
     rows = np.array(labels)
     targets = np.zeros((*rows.shape, len(data.label_set)), np.float32)
     np.put_along_axis(targets, np.maximum(rows, 0)[..., None], (rows >= 0).astype(np.float32)[..., None], axis=-1)
-    if windows.answers == 1:
+    if windows.segments == 1:
         targets = targets[:, 0]
     return fit.Examples(Waves(files, np.array(places), windows.samples[0]), targets)
 
@@ -174,26 +176,27 @@ def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, lab
 # -- the bundle -----------------------------------------------------------------------------------------------
 
 
-def _write(system: VoiceSystem, part: VoicePart, data: DataSet, card: dict[str, Any]) -> None:
-    voice = system.voice
+def _write(system: System, part: VoicePart, data: DataSet, card: dict[str, Any]) -> None:
+    voice, windows = system.net, part.windows
+    assert isinstance(voice, VoiceNet)
     content = {
         "name": system.name,
         "version": system.digest[:12],
         "labels": list(data.label_set.names),
         "voice": {
             "net": NET,
-            "rate_hz": voice.rate_hz,
-            "seconds": str(voice.seconds),
-            "step_seconds": str(voice.step_seconds),
-            "answers": voice.answers,
-            "least_voice_seconds": str(voice.least_voice_seconds),
+            "rate_hz": windows.rate_hz,
+            "seconds": str(windows.seconds),
+            "step_seconds": str(windows.step_seconds),
+            "answers": windows.segments,
+            "least_voice_seconds": str(windows.min_voice_seconds),
             "separation": voice.separation,
             "activity": voice.activity,
             "temperature": part.calibration.temperature,
             "bias": list(part.calibration.bias),
         },
         "card": {
-            "what": f"{system.row}: {voice.net} on windows of {voice.seconds:g} s of sound",
+            "what": f"{system.title}: {voice.network} on windows of {windows.seconds:g} s of sound",
             "emofuse": __version__,
             "definition": system.to_json(),
             **card,
@@ -209,7 +212,7 @@ def _figures_of_clips(part: VoicePart, sounds: Sounds, data: DataSet, clips: Seq
     return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
 
 
-def voice_scores_of(system: VoiceSystem, bundle: Bundle, data: DataSet, folder: Path) -> Callable[[Clip], Scores]:
+def voice_scores_of(system: System, bundle: Bundle, data: DataSet, folder: Path) -> Callable[[Clip], Scores]:
     """What a trained system says of the clips of a data set.
 
     Args:

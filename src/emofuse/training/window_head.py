@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from emofuse import heads
 from emofuse.core.align import pool
-from emofuse.core.time import Ints, Timeline
+from emofuse.core.time import Ints
 from emofuse.core.types import Clip, Track
+from emofuse.core.windows import Windows
 from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
-from emofuse.systems.spec import Head, Window
+from emofuse.systems import Head
 from emofuse.training.face_cache import Embeddings
 
 
 def window_rows(
-    window: Window, embeddings: Callable[[Clip], Track], data: DataSet, clips: Sequence[Clip]
+    windows: Windows, embeddings: Callable[[Clip], Track], data: DataSet, clips: Sequence[Clip]
 ) -> tuple[NDArray[np.float32], Ints, Ints]:
     """Features, labels and groups (number of the clip) of all labelled windows of some clips.
 
@@ -30,10 +31,10 @@ def window_rows(
     features, labels, groups = [], [], []
     for n, clip in enumerate(clips):
         truth, track = data.annotation(clip), embeddings(clip)
-        windows = Timeline.windows(*window.ticks, end=int(data.timeline(clip).end[-1]))
-        pooled = pool(track.values, track.timeline, windows, valid=track.valid)
+        bounds = windows.timeline(int(data.timeline(clip).end[-1]))
+        pooled = pool(track.values, track.timeline, bounds, valid=track.valid)
         # At the faces, so that a label for a whole clip counts too.
-        label = truth.onto(track.timeline).over(windows).labels
+        label = truth.onto(track.timeline).over(bounds).labels
         use = pooled.valid & (label >= 0)
         features.append(pooled.functionals()[use])
         labels.append(label[use])
@@ -67,7 +68,13 @@ def head_of(head: Head) -> Any:
 
 
 def fit_head(
-    window: Window, embeddings: Embeddings, clips: Sequence[Clip], path: Path, *, say: Callable[[str], None]
+    windows: Windows,
+    head: Head,
+    embeddings: Embeddings,
+    clips: Sequence[Clip],
+    path: Path,
+    *,
+    say: Callable[[str], None],
 ) -> tuple[heads.Saved, int]:
     """Fit the head of some windows on clips, and write it to `path`; also gives how many windows it was fitted on.
 
@@ -76,10 +83,10 @@ def fit_head(
         SettingsError: the head is of another kind, or does not fit the data.
     """
     data = embeddings.faces.data
-    features, labels, groups = window_rows(window, embeddings, data, clips)
+    features, labels, groups = window_rows(windows, embeddings, data, clips)
     say(f"{len(labels)} windows of {features.shape[1]} features to fit the head on")
     without = len(clips) - len(np.unique(groups))
     if without:
         say(f"{without} of {len(clips)} clips have no labelled window with a face and are left out")
-    heads.save(path, head_of(window.head).fit(features, labels, groups), label_set=data.label_set)
+    heads.save(path, head_of(head).fit(features, labels, groups), label_set=data.label_set)
     return heads.load(path), len(labels)

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from sklearn.metrics import accuracy_score, log_loss, recall_score  # noqa: E402 (torch may be missing)
 
 from emofuse.errors import ShapeError  # noqa: E402
-from emofuse.training.loop import Examples, Faces, Precision, Waveforms, evaluate, fresh, predict  # noqa: E402
+from emofuse.training.loop import Examples, Faces, Precision, WaveAugment, Waveforms, evaluate, fresh, predict  # noqa: E402
 from support.small_trainings import SMALL, VALIDATION, compact, layers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,7 +65,9 @@ def test_waveforms_are_predicted_too():
     waves = np.random.default_rng(0).normal(0, 1, (5, 20)).astype(np.float32)
     net = torch.nn.Linear(20, 3)
     expected = net(torch.from_numpy(waves)).detach().numpy()
-    np.testing.assert_allclose(predict(net, waves, prepare=Waveforms(noise=1.0), batch=2).logits, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        predict(net, waves, prepare=Waveforms(WaveAugment(noise=1.0)), batch=2).logits, expected, atol=1e-6
+    )
 
 
 def test_bfloat16_is_near_and_given_as_float32():

@@ -6,12 +6,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError  # noqa: E402 (torch may be missing)
-from emofuse.training.loop import Waveforms  # noqa: E402
+from emofuse.training.loop import SpeechAugment, WaveAugment, Waveforms  # noqa: E402
 from emofuse.training.loop.prepare import part  # noqa: E402
-from emofuse.training.loop.speech_augment import SpeechAugment  # noqa: E402
+from emofuse.training.loop.speech_augment import SpeechChanges  # noqa: E402
 
 RATE = 16_000
-EVERYTHING = SpeechAugment(speed=0.2, colour_db=3, narrow=0.5, echo=0.5, noise=0.5, babble=0.5, fill=0.5)
+EVERYTHING = SpeechChanges(SpeechAugment(speed=0.2, colour_db=3, narrow=0.5, echo=0.5, noise=0.5, babble=0.5, fill=0.5))
 
 
 def noise(n: int = 6, samples: int = 8_000) -> torch.Tensor:
@@ -23,7 +23,7 @@ def tones(*hertz: float, samples: int = RATE) -> torch.Tensor:
     return torch.stack([torch.sin(2 * torch.pi * h * time) for h in hertz]).float()
 
 
-def draws(augment: SpeechAugment, n: int, *, seed: int = 0, **fixed: float) -> dict[str, torch.Tensor]:
+def draws(augment: SpeechChanges, n: int, *, seed: int = 0, **fixed: float) -> dict[str, torch.Tensor]:
     drawn = augment.draw(n, torch.Generator().manual_seed(seed))
     return drawn | {name: torch.full_like(drawn[name], value) for name, value in fixed.items()}
 
@@ -33,7 +33,7 @@ def decibels(waves: torch.Tensor) -> torch.Tensor:
 
 
 def test_nothing_is_changed_unless_asked_for():
-    augment = SpeechAugment()
+    augment = SpeechChanges(SpeechAugment())
     assert torch.equal(augment(noise(), draws(augment, 6), 1.0), noise())
 
 
@@ -53,14 +53,14 @@ def test_what_is_given_is_not_written_to():
 
 @pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
 def test_speed_multiplies_the_pitch(factor):
-    augment = SpeechAugment(speed=0.25)
+    augment = SpeechChanges(SpeechAugment(speed=0.25))
     changed = augment(tones(400), draws(augment, 1, speed=float(np.log(factor))), 1.0)
     loudest = int(torch.fft.rfft(changed[0]).abs().argmax())
     assert loudest == pytest.approx(400 * factor, abs=1)
 
 
 def test_speed_agrees_with_interpolation_about_the_middle():
-    augment = SpeechAugment(speed=0.2)
+    augment = SpeechChanges(SpeechAugment(speed=0.2))
     drawn = draws(augment, 6)
     place = np.arange(8_000)
     for wave, speed, changed in zip(noise().numpy(), drawn["speed"], augment(noise(), drawn, 1.0), strict=True):
@@ -70,7 +70,7 @@ def test_speed_agrees_with_interpolation_about_the_middle():
 
 
 def test_colour_is_one_gain_for_each_frequency_whatever_the_wave():
-    augment = SpeechAugment(colour_db=4)
+    augment = SpeechChanges(SpeechAugment(colour_db=4))
     drawn = {name: values.repeat(4, *[1] * (values.ndim - 1)) for name, values in draws(augment, 1).items()}
     waves = tones(500, 500, 2_000, 2_000) * torch.tensor([[1.0], [0.1], [1.0], [0.1]])
     gains = decibels(augment(waves, drawn, 1.0)) - decibels(waves)
@@ -80,7 +80,7 @@ def test_colour_is_one_gain_for_each_frequency_whatever_the_wave():
 
 
 def test_a_narrow_band_loses_what_is_high_and_low_and_keeps_the_rest():
-    augment = SpeechAugment(narrow=1)
+    augment = SpeechChanges(SpeechAugment(narrow=1))
     waves = tones(50, 1_000, 7_000)
     changed = augment(waves, draws(augment, 3, low_hz=300, high_hz=3_400), 1.0)
     low, middle, high = (decibels(changed) - decibels(waves)).tolist()
@@ -91,7 +91,7 @@ def test_a_narrow_band_loses_what_is_high_and_low_and_keeps_the_rest():
 
 @pytest.mark.parametrize("name", ["narrow", "echo", "noise", "babble", "fill"])
 def test_a_share_of_the_examples_is_changed(name):
-    augment = SpeechAugment(**{name: 0.3})
+    augment = SpeechChanges(SpeechAugment(**{name: 0.3}))
     numbers = draws(augment, 60)
     changed = (augment(noise(60, 2_000), numbers, 1.0) - noise(60, 2_000)).abs().amax(dim=1) > 1e-3
     assert torch.equal(changed, numbers[name] < 0.3)
@@ -99,7 +99,7 @@ def test_a_share_of_the_examples_is_changed(name):
 
 
 def test_an_echo_follows_the_sound_and_dies_away_by_60_decibels():
-    augment = SpeechAugment(echo=1)
+    augment = SpeechChanges(SpeechAugment(echo=1))
     impulse = torch.zeros(1, RATE)
     impulse[0, 4_000] = 1
     heard = augment(impulse, draws(augment, 1, decay_seconds=0.4, echo_db=-6), 1.0)[0].double()
@@ -113,7 +113,7 @@ def test_an_echo_follows_the_sound_and_dies_away_by_60_decibels():
 
 @pytest.mark.parametrize("name", ["noise", "babble"])
 def test_what_is_added_is_as_far_below_each_example_as_drawn(name):
-    augment = SpeechAugment(**{name: 1})
+    augment = SpeechChanges(SpeechAugment(**{name: 1}))
     waves = noise(8, 16_000) * torch.linspace(0.01, 2, 8)[:, None]
     numbers = draws(augment, 8)
     added = augment(waves, numbers, 1.0) - waves
@@ -123,7 +123,7 @@ def test_what_is_added_is_as_far_below_each_example_as_drawn(name):
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
 def test_the_power_of_noise_falls_with_frequency_to_its_slope(slope):
-    augment = SpeechAugment(noise=1)
+    augment = SpeechChanges(SpeechAugment(noise=1))
     waves = noise(20, 16_000)
     added = augment(waves, draws(augment, 20, noise_slope=slope, noise_db=0), 1.0) - waves
     power = torch.fft.rfft(added).abs().square().mean(dim=0)
@@ -133,7 +133,7 @@ def test_the_power_of_noise_falls_with_frequency_to_its_slope(slope):
 
 
 def test_a_voice_is_repeated_from_anywhere_with_a_pause_between():
-    augment = SpeechAugment(fill=1)
+    augment = SpeechChanges(SpeechAugment(fill=1))
     wave = torch.zeros(1, RATE)
     wave[0, 3_000:7_000] = torch.arange(1, 4_001) / 4_000 + 0.1
     filled = augment(wave, draws(augment, 1, begin=0.25, pause_seconds=0.0625), 1.0)[0]
@@ -145,7 +145,7 @@ def test_a_voice_is_repeated_from_anywhere_with_a_pause_between():
 
 
 def test_babble_is_the_sound_itself_from_elsewhere():
-    augment = SpeechAugment(babble=1)
+    augment = SpeechChanges(SpeechAugment(babble=1))
     impulse = torch.zeros(1, RATE)
     impulse[0, 100] = 1
     heard = augment(impulse, draws(augment, 1, babble_db=0), 1.0)[0]
@@ -153,14 +153,14 @@ def test_babble_is_the_sound_itself_from_elsewhere():
 
 
 def test_a_click_is_not_repeated():
-    augment = SpeechAugment(fill=1)
+    augment = SpeechChanges(SpeechAugment(fill=1))
     click = torch.zeros(1, RATE)
     click[0, 100:600] = 1
     assert torch.equal(augment(click, draws(augment, 1), 1.0), click)
 
 
 def test_a_step_that_is_divided_is_changed_like_a_whole_one():
-    prepare = Waveforms(shift_samples=500, augment=EVERYTHING)
+    prepare = Waveforms(WaveAugment(shift_samples=500, speech=EVERYTHING.settings))
     drawn = prepare.draw(6, torch.Generator().manual_seed(1))
     parts = [prepare(noise()[rows], part(drawn, rows)) for rows in (slice(0, 2), slice(2, 6))]
     torch.testing.assert_close(torch.cat(parts), prepare(noise(), drawn), atol=1e-6, rtol=1e-4)

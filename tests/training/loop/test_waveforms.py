@@ -6,9 +6,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import ShapeError  # noqa: E402 (torch may be missing)
-from emofuse.training.loop import PREPARE, Waveforms  # noqa: E402
+from emofuse.training.loop import PREPARE, SpeechAugment, WaveAugment, Waveforms  # noqa: E402
 from emofuse.training.loop.prepare import part  # noqa: E402
-from emofuse.training.loop.speech_augment import SpeechAugment  # noqa: E402
+from emofuse.training.loop.speech_augment import SpeechChanges  # noqa: E402
 
 
 def waves(n: int = 5, samples: int = 400) -> torch.Tensor:
@@ -19,7 +19,7 @@ def changed(prepare: Waveforms, batch: torch.Tensor, *, seed: int = 0) -> torch.
     return prepare(batch, prepare.draw(len(batch), torch.Generator().manual_seed(seed)))
 
 
-EVERYTHING = Waveforms(gain_db=6, noise=0.5, shift_samples=30)
+EVERYTHING = Waveforms(WaveAugment(gain_db=6, noise=0.5, shift_samples=30))
 
 
 def test_nothing_is_changed_unless_asked_for():
@@ -31,7 +31,7 @@ def test_nothing_is_changed_at_prediction():
 
 
 def test_gain_is_one_factor_for_each_example_within_its_decibels():
-    ratio = changed(Waveforms(gain_db=6), waves(200)) / waves(200)
+    ratio = changed(Waveforms(WaveAugment(gain_db=6)), waves(200)) / waves(200)
     decibels = 20 * ratio.log10()
     assert (decibels.amax(dim=1) - decibels.amin(dim=1)).max() < 1e-3
     assert -6 <= decibels.min() < -5
@@ -40,7 +40,7 @@ def test_gain_is_one_factor_for_each_example_within_its_decibels():
 
 def test_noise_is_a_share_of_the_examples_own_loudness():
     batch = waves(100, 4000) * torch.linspace(0.1, 10, 100)[:, None]
-    added = changed(Waveforms(noise=0.5), batch) - batch
+    added = changed(Waveforms(WaveAugment(noise=0.5)), batch) - batch
     share = added.square().mean(dim=1).sqrt() / batch.square().mean(dim=1).sqrt()
     assert share.min() >= 0
     assert 0.45 < share.max() < 0.52
@@ -51,7 +51,7 @@ def test_silence_stays_silence():
 
 
 def test_shifts_agree_with_a_slow_loop():
-    prepare = Waveforms(shift_samples=30)
+    prepare = Waveforms(WaveAugment(shift_samples=30))
     draws = prepare.draw(20, torch.Generator().manual_seed(0))
     expected = np.zeros((20, 400), np.float32)
     for row, (wave, shift) in enumerate(zip(waves(20).numpy(), draws["shift"].tolist(), strict=True)):
@@ -75,17 +75,17 @@ def test_the_same_seed_changes_alike_and_another_differently():
 
 
 def test_half_the_strength_is_half_the_change():
-    prepare = Waveforms(gain_db=6)
+    prepare = Waveforms(WaveAugment(gain_db=6))
     draws = prepare.draw(5, torch.Generator().manual_seed(1))
     full, half = prepare(waves(), draws), prepare(waves(), draws, strength=0.5)
     torch.testing.assert_close((half / waves()) ** 2, full / waves())
 
 
 def test_further_changes_are_those_of_the_augment():
-    augment = SpeechAugment(speed=0.1, echo=0.5)
-    prepare = Waveforms(augment=augment)
+    speech = SpeechAugment(speed=0.1, echo=0.5)
+    prepare = Waveforms(WaveAugment(speech=speech))
     draws = prepare.draw(5, torch.Generator().manual_seed(0))
-    assert torch.equal(prepare(waves(), draws), augment(waves(), draws, 1.0))
+    assert torch.equal(prepare(waves(), draws), SpeechChanges(speech)(waves(), draws, 1.0))
     assert not torch.equal(prepare(waves(), draws), waves())
 
 
@@ -96,5 +96,5 @@ def test_what_is_no_batch_of_waveforms_is_refused(batch):
 
 
 def test_kinds_of_inputs_are_found_by_name():
-    assert PREPARE["waveforms"](gain_db=3.0) == Waveforms(gain_db=3.0)
+    assert PREPARE["waveforms"](WaveAugment(gain_db=3.0)) == Waveforms(WaveAugment(gain_db=3.0))
     assert list(PREPARE) == ["faces", "waveforms"]

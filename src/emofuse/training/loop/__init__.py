@@ -3,7 +3,7 @@
 Start with `fit`; what it needs are `Data` (two `Examples` and a `Prepare`) and `FitSettings`.
 """
 
-from emofuse.systems.training_settings import Balance, FitSettings, Machine, Precision
+from emofuse.systems.training_settings import Balance, FitSettings, Machine, Precision, SpeechAugment, WaveAugment
 from emofuse.training.loop.checkpoint import read as read_checkpoint
 from emofuse.training.loop.devices import DEVICES, device, fresh
 from emofuse.training.loop.examples import Data, Examples, Inputs, labels
@@ -16,7 +16,6 @@ from emofuse.training.loop.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.training.loop.outputs import Judged, Said, evaluate, predict, prepared
 from emofuse.training.loop.prepare import Faces, Prepare
 from emofuse.training.loop.quantise import Int8, Quantised, quantise_onnx
-from emofuse.training.loop.speech_augment import SpeechAugment
 from emofuse.training.loop.waveforms import PREPARE, Waveforms
 
 __all__ = [
@@ -50,6 +49,7 @@ __all__ = [
     "SpeechAugment",
     "VideoAugment",
     "Watch",
+    "WaveAugment",
     "Waveforms",
     "device",
     "evaluate",

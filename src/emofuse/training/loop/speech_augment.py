@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from emofuse.errors import SettingsError
+from emofuse.systems.training_settings import SpeechAugment
 from emofuse.training.loop.face_augment import Draws, uniform
 
 _COSINES = 6  # that a random frequency response is made of
@@ -23,43 +23,16 @@ _LEAST_SECONDS = 0.1  # of sound, below which it is not repeated
 
 
 @dataclass(frozen=True)
-class SpeechAugment:
-    """Waveforms float32 [n, samples], changed by what is above zero.
+class SpeechChanges:
+    """Waveforms float32 [n, samples], changed as the settings say."""
 
-    rate_hz: sample rate of the waveforms.
-    speed: faster and higher, or slower and lower, by up to this share.
-    colour_db: deviation of each of the six cosines that make a smooth random frequency response: a microphone.
-    narrow: share of the examples that lose what is above 3.4 to 8 kHz and below 20 to 300 Hz: telephones, lossy files.
-    echo: share of the examples in a room, whose sound decays by 60 dB within 0.1 to 0.8 s, 0 to 20 dB below the voice.
-    noise: share of the examples with noise, white to brown, 5 to 35 dB below the whole example.
-    babble: share of the examples behind which others talk: six voices, made of the example's own sound from elsewhere
-        and half of them backwards, 0 to 25 dB below the whole example.
-    fill: share of the examples whose voice is repeated until it fills them, from anywhere on, with pauses of up to
-        0.25 s, so that how long somebody spoke, and silence around it, tell nothing.
-    Raises:
-        SettingsError: a number is below 0, or a share above 1.
-    """
-
-    rate_hz: int = 16_000
-    speed: float = 0.0
-    colour_db: float = 0.0
-    narrow: float = 0.0
-    echo: float = 0.0
-    noise: float = 0.0
-    babble: float = 0.0
-    fill: float = 0.0
-
-    def __post_init__(self) -> None:
-        most_of = {"speed": 1, "colour_db": 60, "narrow": 1, "echo": 1, "noise": 1, "babble": 1, "fill": 1}
-        for name, most in most_of.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise SettingsError(f"speech augment: {name} is {getattr(self, name)}; give 0 to {most}.")
+    settings: SpeechAugment
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
         # The order of the draws decides the weights of every net that was trained with them.
         return {
-            "speed": uniform(n, -math.log1p(self.speed), math.log1p(self.speed), generator),
-            "colour_db": self.colour_db * torch.randn(n, _COSINES, generator=generator),
+            "speed": uniform(n, -math.log1p(self.settings.speed), math.log1p(self.settings.speed), generator),
+            "colour_db": self.settings.colour_db * torch.randn(n, _COSINES, generator=generator),
             "narrow": uniform(n, 0, 1, generator),
             "low_hz": uniform(n, 20, 300, generator),
             "high_hz": torch.exp(uniform(n, math.log(3400), math.log(8000), generator)),
@@ -81,13 +54,14 @@ class SpeechAugment:
 
     def __call__(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
         there = {
-            name: draws[name] < strength * getattr(self, name) for name in ("narrow", "echo", "noise", "babble", "fill")
+            name: draws[name] < strength * getattr(self.settings, name)
+            for name in ("narrow", "echo", "noise", "babble", "fill")
         }
         waves = _changed(waves, draws, there["fill"], self._repeated)
         waves = _changed(waves, draws, there["babble"], _babbled)
-        if self.speed:
+        if self.settings.speed:
             waves = _resampled(waves, torch.exp(strength * draws["speed"]))
-        filtered = there["narrow"] | there["echo"] | (strength * self.colour_db > 0)
+        filtered = there["narrow"] | there["echo"] | (strength * self.settings.colour_db > 0)
         waves = _changed(waves, draws, filtered, partial(self._filtered, strength=strength))
         return _changed(waves, draws, there["noise"], self._noisy)
 
@@ -96,9 +70,9 @@ class SpeechAugment:
         repeated = waves.clone()
         for row, wave in enumerate(waves):
             loud = (wave.abs() > _SOUND * wave.abs().max()).nonzero().flatten()
-            if len(loud) < 2 or int(loud[-1] - loud[0]) < _LEAST_SECONDS * self.rate_hz:
+            if len(loud) < 2 or int(loud[-1] - loud[0]) < _LEAST_SECONDS * self.settings.rate_hz:
                 continue
-            pause = wave.new_zeros(round(float(draws["pause_seconds"][row]) * self.rate_hz))
+            pause = wave.new_zeros(round(float(draws["pause_seconds"][row]) * self.settings.rate_hz))
             sound = torch.cat([wave[int(loud[0]) : int(loud[-1]) + 1], pause])
             begin = int(float(draws["begin"][row]) * len(sound))
             repeated[row] = sound.repeat(2 + len(wave) // len(sound))[begin : begin + len(wave)]
@@ -112,8 +86,8 @@ class SpeechAugment:
         return noisy
 
     def _filtered(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
-        narrow, echo = (draws[name] < strength * getattr(self, name) for name in ("narrow", "echo"))
-        size = _fast_size(waves.shape[1] + round(_ROOM_SECONDS * self.rate_hz))
+        narrow, echo = (draws[name] < strength * getattr(self.settings, name) for name in ("narrow", "echo"))
+        size = _fast_size(waves.shape[1] + round(_ROOM_SECONDS * self.settings.rate_hz))
         spectrum = torch.fft.rfft(waves, size)
         gains = self._gains(strength * draws["colour_db"], narrow, draws)
         spectrum *= functional.interpolate(gains[:, None], spectrum.shape[1], mode="linear", align_corners=True)[:, 0]
@@ -124,8 +98,8 @@ class SpeechAugment:
 
     def _gains(self, colour_db: Tensor, narrow: Tensor, draws: Draws) -> Tensor:
         """Factors [n, points] at frequencies from 0 to half the rate."""
-        hz = torch.linspace(0, self.rate_hz / 2, _POINTS, device=narrow.device)
-        place = torch.log1p(hz / 700) / math.log1p(self.rate_hz / 1400)  # on the mel scale
+        hz = torch.linspace(0, self.settings.rate_hz / 2, _POINTS, device=narrow.device)
+        place = torch.log1p(hz / 700) / math.log1p(self.settings.rate_hz / 1400)  # on the mel scale
         cosines = torch.cos(math.pi * place * torch.arange(1, _COSINES + 1, device=narrow.device)[:, None])
         low, high = draws["low_hz"][:, None], draws["high_hz"][:, None]
         inside = ((1 + (low / hz.clamp(min=1)) ** 8) * (1 + (hz / high) ** 16)).rsqrt()  # Butterworth
@@ -133,7 +107,7 @@ class SpeechAugment:
 
     def _room(self, draws: Draws, row: int) -> Tensor:
         """The impulse response of a room: the voice itself, then noise that dies away."""
-        seconds = torch.arange(round(_ROOM_SECONDS * self.rate_hz)) / self.rate_hz
+        seconds = torch.arange(round(_ROOM_SECONDS * self.settings.rate_hz)) / self.settings.rate_hz
         tail = _normal(len(seconds), draws, row) * torch.exp(
             -math.log(1000) * seconds / float(draws["decay_seconds"][row])
         )
@@ -144,7 +118,7 @@ class SpeechAugment:
     def _background(self, samples: int, draws: Draws, row: int) -> Tensor:
         """Noise [samples] of root mean square `noise_db`, its power falling with frequency to the `noise_slope`."""
         spectrum = torch.fft.rfft(_normal(_fast_size(samples), draws, row))
-        hz = torch.linspace(0, self.rate_hz / 2, len(spectrum)).clamp(min=50)
+        hz = torch.linspace(0, self.settings.rate_hz / 2, len(spectrum)).clamp(min=50)
         noise: Tensor = torch.fft.irfft(spectrum * hz.pow(-float(draws["noise_slope"][row]) / 2))[:samples]
         return noise * (_ratio(draws["noise_db"][row]) / noise.square().mean().sqrt())
 

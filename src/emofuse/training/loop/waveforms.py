@@ -10,35 +10,30 @@ import torch
 from torch import Tensor
 
 from emofuse.errors import ShapeError
+from emofuse.systems.training_settings import WaveAugment
 from emofuse.training.loop.face_augment import Draws, uniform
 from emofuse.training.loop.prepare import Faces, Prepare
-from emofuse.training.loop.speech_augment import SpeechAugment
+from emofuse.training.loop.speech_augment import SpeechChanges
 
 
 @dataclass(frozen=True)
 class Waveforms:
-    """Waveforms float32 [n, samples] -> the same shape, changed in training by what is above zero.
+    """Waveforms float32 [n, samples] -> the same shape, changed in training as `augment` says."""
 
-    gain_db: louder or softer by up to so many decibels.
-    noise: white noise of up to this share of the example's own root mean square.
-    shift_samples: moved by up to so many samples either way, silence coming in.
-    augment: further changes, for speech; None for none.
-    """
-
-    gain_db: float = 0.0
-    noise: float = 0.0
-    shift_samples: int = 0
-    augment: SpeechAugment | None = None
+    augment: WaveAugment = WaveAugment()  # noqa: RUF009 (frozen)
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
         own = {
-            "gain": uniform(n, -self.gain_db, self.gain_db, generator),
-            "noise": uniform(n, 0, self.noise, generator),
+            "gain": uniform(n, -self.augment.gain_db, self.augment.gain_db, generator),
+            "noise": uniform(n, 0, self.augment.noise, generator),
             # Noise is drawn from a seed of each example, so that a process draws only that of its own.
             "seed": torch.randint(2**62, (n,), generator=generator),
-            "shift": torch.randint(-self.shift_samples, self.shift_samples + 1, (n,), generator=generator),
+            "shift": torch.randint(
+                -self.augment.shift_samples, self.augment.shift_samples + 1, (n,), generator=generator
+            ),
         }
-        return own | (self.augment.draw(n, generator) if self.augment else {})
+        speech = self.augment.speech
+        return own | (SpeechChanges(speech).draw(n, generator) if speech else {})
 
     def __call__(self, batch: Tensor, draws: Draws | None = None, *, strength: float = 1.0) -> Tensor:
         if not batch.is_floating_point() or batch.ndim != 2:
@@ -49,15 +44,17 @@ class Waveforms:
         waves = batch.float()
         if draws is None:
             return waves
-        if self.shift_samples:
+        if self.augment.shift_samples:
             waves = _shifted(waves, (strength * draws["shift"]).round().long())
-        if self.augment is not None:
-            waves = self.augment(waves, {name: values.to(waves.device) for name, values in draws.items()}, strength)
-        if self.noise:
+        if self.augment.speech is not None:
+            waves = SpeechChanges(self.augment.speech)(
+                waves, {name: values.to(waves.device) for name, values in draws.items()}, strength
+            )
+        if self.augment.noise:
             rms = waves.square().mean(dim=1, keepdim=True).sqrt()
             noise = torch.stack([_white(waves.shape[1], int(seed)) for seed in draws["seed"]]).to(waves.device)
             waves = waves + strength * draws["noise"].to(waves.device)[:, None] * rms * noise
-        if self.gain_db:
+        if self.augment.gain_db:
             waves = waves * 10 ** (strength * draws["gain"].to(waves.device)[:, None] / 20)
         return waves
 

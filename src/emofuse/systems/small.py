@@ -1,0 +1,68 @@
+"""Systems that are not in the paper: its methods with smaller networks, which train on a desktop computer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from emofuse.core.colour import Colour
+from emofuse.core.windows import Windows
+from emofuse.systems.paper import CHUNKS, FINE_TUNING, HEAD_ONLY, KELM, SVM, WINDOWS
+from emofuse.systems.spec import FaceNet, System, VoiceNet
+from emofuse.systems.training_settings import Balance, FitSettings, SpeechAugment, WaveAugment
+
+_MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375), size=112)
+_COMPACT = FaceNet("compact", Colour.GREY, mean=(0.0,), scale=(255.0,), size=48, side=48, framing="fer")
+_FAST = replace(FINE_TUNING, lr=3e-4)
+# Few epochs on soft targets; the exponential moving average of the weights is kept.
+_MOBILE_FER = replace(_MOBILE, augment="compact", ferplus_weight=0.4)
+_FER_STAGE = FitSettings(
+    epochs=8,
+    batch=32,
+    optimiser="adamw",
+    lr=1e-3,
+    weight_decay=1e-4,
+    warmup_epochs=0.5,
+    balance=Balance("log", mu=0.34),
+)
+
+# Chosen on speakers left out of training (docs/results.md): the stronger the augmentation, the better.
+_SPEECH = VoiceNet(
+    "compact-speech",
+    augment=WaveAugment(
+        shift_samples=8_000,
+        speech=SpeechAugment(speed=0.1, colour_db=3.0, narrow=0.3, echo=0.3, noise=0.5, babble=0.3, fill=0.6),
+    ),
+)
+_SPEECH_WINDOWS = Windows(3.0, 1.0, rate_hz=16_000, min_voice_seconds=0.3)
+_SPEECH_FIT = FitSettings(
+    epochs=40,
+    batch=16,
+    optimiser="adamw",
+    lr=2e-3,
+    weight_decay=0.02,
+    label_smoothing=0.1,
+    average_decay=0.98,
+    keep="loss",
+)
+# Each of the three networks of the ensemble trains on a third of each batch, so 72 epochs are 24 of each.
+_TOWERS_FIT = replace(_SPEECH_FIT, epochs=72, batch=48, lr=1e-3, schedule="constant", average_decay=None, mean_from=24)
+
+SMALL_SYSTEMS = (
+    System("mobile", "as Visual 1, with MobileFaceNet", _MOBILE, _FAST),
+    System("mobile-svm", "as Visual 2, with MobileFaceNet", _MOBILE, _FAST, WINDOWS, SVM),
+    System("mobile-fer", "as the stage before Visual 3, with MobileFaceNet", _MOBILE_FER, _FER_STAGE),
+    System("mobile-kelm", "as Visual 3, with MobileFaceNet", _MOBILE, HEAD_ONLY, CHUNKS, KELM),
+    System("compact", "as Visual 1, with the compact network of FER-2013", _COMPACT, _FAST),
+    System("compact-svm", "as Visual 2, with the compact network of FER-2013", _COMPACT, _FAST, WINDOWS, SVM),
+    System("compact-kelm", "as Visual 3, with the compact network of FER-2013", _COMPACT, HEAD_ONLY, CHUNKS, KELM),
+    System(
+        "compact-speech", "as Raw audio 5, with a small network from scratch", _SPEECH, _SPEECH_FIT, _SPEECH_WINDOWS
+    ),
+    System(
+        "speech-towers",
+        "as compact-speech, with an ensemble of three smaller networks",
+        replace(_SPEECH, network="speech-towers"),
+        _TOWERS_FIT,
+        _SPEECH_WINDOWS,
+    ),
+)
