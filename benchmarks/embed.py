@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from turns import SIDE, Turn, in_turns, products
 
 from emofuse import metrics
-from emofuse.datasets.fer2013.dataset import FaceImages, load_fer2013
+from emofuse.datasets.fer2013.dataset import FaceImages, Fer2013
 from emofuse.models.bundle import MANIFEST, load
 from emofuse.models.face import OUTPUT
 from emofuse.nets.catalogue import NETWORKS
@@ -150,7 +150,7 @@ def _mb(path: Path) -> str:
 
 def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
     """A ResNet-50 on FER-2013 from random weights; a run that was killed goes on where it was."""
-    learn, public = load_fer2013(data, "train"), load_fer2013(data, "public-test")
+    learn, public = Fer2013(data).images("train"), Fer2013(data).images("public-test")
     net = fit.fresh(lambda: VGGFace2(VGGFace2Settings(size=size)), seed=0)
     # Residual branches that begin at zero learn faster at first.
     for block in (block for stage in net.stages for block in stage):
@@ -158,8 +158,8 @@ def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
     wanted = NETWORKS["vggface2"].preprocessing
     augment = fit.PaperAugment(rotation_degrees=10.0, brightness=(0.8, 1.0))
     examples = fit.Data(
-        fit.Examples(learn.faces, learn.targets(votes_share=0.4)),
-        fit.Examples(public.faces, public.targets(votes_share=0)),
+        fit.Examples(learn.faces, learn.targets(votes_weight=0.4)),
+        fit.Examples(public.faces, public.targets(votes_weight=0)),
         fit.Faces(wanted.colour, wanted.mean, wanted.scale, size, augment),
     )
     settings = fit.FitSettings(
@@ -179,7 +179,7 @@ def accuracy(folder: Path, data: Path, name: str, *, threads: int) -> None:
     wanted = part.input if part else NETWORKS[name].preprocessing
     size = next(iter(OnnxNetwork(net).inputs.values()))[-1]
     prepare = fit.Faces(wanted.colour, wanted.mean, wanted.scale, size, None)
-    learn, public = some(load_fer2013(data, "train"), 512), load_fer2013(data, "public-test")
+    learn, public = some(Fer2013(data).images("train"), 512), Fer2013(data).images("public-test")
 
     def right(path: Path) -> np.ndarray:
         run = OnnxNetwork(path, engine)
@@ -208,7 +208,7 @@ def accuracy(folder: Path, data: Path, name: str, *, threads: int) -> None:
 
 def some(part: FaceImages, count: int) -> FaceImages:
     rows = np.random.default_rng(0).permutation(len(part))[:count]
-    return part.some(rows)
+    return part[rows]
 
 
 def batches(faces: np.ndarray, prepare: fit.Faces) -> Iterator[np.ndarray]:

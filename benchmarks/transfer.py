@@ -19,7 +19,7 @@ import numpy as np
 from emofuse import metrics
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
-from emofuse.datasets.fer2013.dataset import FaceImages, load_fer2013
+from emofuse.datasets.fer2013.dataset import FaceImages, Fer2013
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS
 from emofuse.training import loop as fit
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/transfer"))
     arguments = parser.parse_args()
     train, choose, judge = (
-        some(load_fer2013(arguments.fer, part), count)
+        some(Fer2013(arguments.fer).images(part), count)
         for part, count in (
             ("train", arguments.images), ("public-test", arguments.judged), ("private-test", arguments.judged)
         )
@@ -74,11 +74,11 @@ def main() -> None:
 
 def some(part: FaceImages, count: int) -> FaceImages:
     rows = np.random.default_rng(0).permutation(len(part))[:count]
-    return part.some(rows)
+    return part[rows]
 
 
 def examples(part: FaceImages) -> fit.Examples:
-    return fit.Examples(part.faces, part.targets(votes_share=0))
+    return fit.Examples(part.faces, part.targets(votes_weight=0))
 
 
 if __name__ == "__main__":

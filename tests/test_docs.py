@@ -10,7 +10,7 @@ import typer
 
 import emofuse
 from emofuse.cli.main import app
-from emofuse.datasets.problems import KINDS
+from emofuse.datasets.problems import PROBLEM_CODES
 from emofuse.evaluation.submission_formats import EDITIONS
 from emofuse.fusion import METHODS
 from emofuse.inference.prediction import FORMATS
@@ -55,10 +55,10 @@ def test_every_name_that_can_be_given_is_documented():
         assert f"`{name}`" in COMMANDS or f"bundle `{name}`" in COMMANDS, name
 
 
-def test_every_kind_of_problem_is_documented():
+def test_every_problem_code_is_documented():
     data = (ROOT / "docs" / "data.md").read_text("utf-8")
-    for kind, meaning in KINDS.items():
-        assert f"| `{kind}` | {meaning} |" in data
+    for code, meaning in PROBLEM_CODES.items():
+        assert f"| `{code}` | {meaning} |" in data
 
 
 def test_every_public_name_is_there_and_has_a_docstring():

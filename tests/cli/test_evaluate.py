@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emofuse.core.types import Scores
-from emofuse.datasets.dataset import open_data
+from emofuse.datasets import open_data
 from emofuse.evaluation.score_tables import write_scores
 
 HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
@@ -33,15 +33,15 @@ def said(corpus, tmp_path_factory) -> Path:
     return folder
 
 
-def test_check_lists_the_planted_warts_and_only_those(run, corpus):
+def test_check_lists_exactly_the_planted_problems(run, corpus):
     folder, record = corpus
     code, out, _ = run("data", "check", folder, "--json")
-    found = {(p["kind"], p["where"]) for p in json.loads(out)["problems"]}
+    found = {(p["code"], p["item"]) for p in json.loads(out)["problems"]}
     assert code == 0
-    assert found == {(w["kind"], w["where"]) for w in record["warts"]}
+    assert found == {(p["code"], p["item"]) for p in record["problems"]}
 
 
-def test_check_tells_figures_and_meanings(run, corpus):
+def test_check_prints_statistics_and_consequences(run, corpus):
     code, out, _ = run("data", "check", corpus[0])
     assert code == 0
     assert "Share of each class among the labels" in out
@@ -61,8 +61,8 @@ def test_check_of_a_broken_set_tells_everything_and_fails(run, corpus, tmp_path)
     for part in (
         f"{first.name}:1: the first line names an unknown class 'calm'",
         f"{second.name}:",
-        "'zero' is no whole",
-        f"{third.stem} (no-video)",
+        "'zero' is not a whole",
+        f"{third.stem} (missing-video)",
     ):
         assert part in out
 

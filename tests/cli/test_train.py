@@ -75,9 +75,9 @@ def test_the_default_system_takes_the_table_too(run, tmp_path, monkeypatch):
     seen = {}
 
     def train(data, weights, training):
-        from emofuse.datasets.fer2013.dataset import load_fer2013
+        from emofuse.datasets.fer2013.dataset import Fer2013
 
-        seen["faces"] = len(load_fer2013(data, "train"))
+        seen["faces"] = len(Fer2013(data).images("train"))
 
     monkeypatch.setattr("emofuse.training.default.train", train)
     code, _, _ = run(

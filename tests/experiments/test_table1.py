@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from emofuse.datasets.dataset import open_data
+from emofuse.datasets import open_data
 from emofuse.errors import DataError, OutputError
 from emofuse.experiments.plan import Request
 from emofuse.experiments.table1 import Watch, table1

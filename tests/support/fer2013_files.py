@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.labels import FER2013
 
-USAGES = ("Training", "PublicTest", "PrivateTest")
+KAGGLE_USAGES = ("Training", "PublicTest", "PrivateTest")
 
 
 def made_faces(labels: Sequence[int], *, seed: int = 0) -> NDArray[np.uint8]:
@@ -51,7 +51,7 @@ def write_images(
 
 def fer_table(path: Path, *, train: int = 70, judged: int = 28, seed: int = 0) -> Path:
     """A table of made faces, all classes alike often; `judged` of them in each of the test parts."""
-    counts = dict(zip(USAGES, (train, judged, judged), strict=True))
+    counts = dict(zip(KAGGLE_USAGES, (train, judged, judged), strict=True))
     labels = [n % 7 for count in counts.values() for n in range(count)]
     usages = [usage for usage, count in counts.items() for _ in range(count)]
     return write_table(path, zip(labels, made_faces(labels, seed=seed), usages, strict=True))

@@ -12,22 +12,23 @@ import numpy as np
 from emofuse.core.labels import AFFWILD2, LabelSet
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Annotation, Clip, Scores
+from emofuse.datasets import DataSet
 from emofuse.errors import DataError
 
 
 @dataclass
-class MadeData:
-    """Clips of a few seconds with labels, as `emofuse.datasets.dataset.DataSet` wants them."""
+class MadeData(DataSet):
+    """Clips of a few seconds with labels, all of them in the validation split."""
 
     labels: Mapping[str, Sequence[int]]
     rate_hz: Fraction = Fraction(30000, 1001)
     label_set: LabelSet = AFFWILD2
     videos: Mapping[str, str] = field(default_factory=dict)
     name: str = "made"
-    root: Path = Path("made")
+    path: Path = Path("made")
 
     @property
-    def clips(self) -> tuple[Clip, ...]:
+    def clips(self) -> tuple[Clip, ...]:  # type: ignore[override]
         return tuple(Clip(n, Path(f"videos/{self.videos.get(n, n)}.mp4"), split="validation") for n in self.labels)
 
     def split(self, name: str | None) -> list[Clip]:

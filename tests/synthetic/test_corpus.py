@@ -39,8 +39,8 @@ def entries(content):
     return [(name, video, entry) for name, video in content["videos"].items() for entry in video["entries"]]
 
 
-def spoilt(content, kind):
-    return {wart["where"] for wart in content["warts"] if wart["kind"] == kind}
+def planted(content, code):
+    return {p["item"] for p in content["problems"] if p["code"] == code}
 
 
 def lines(folder, video, entry):
@@ -144,7 +144,7 @@ def test_each_entry_has_a_label_for_each_frame_unless_planted(corpus):
         assert header == HEADER
         assert abs(len(labels) - video["frames"]) <= 1
         wrong |= {entry["name"]} if len(labels) != video["frames"] else set()
-    assert wrong == spoilt(content, "off-by-one")
+    assert wrong == planted(content, "off-by-one")
     assert len(wrong) == 2
 
 
@@ -152,7 +152,7 @@ def test_labels_are_missing_only_where_planted(corpus):
     folder, content = corpus
     values = {e["name"]: [int(line) for line in lines(folder, video, e)[1:]] for _, video, e in entries(content)}
     assert all(min(labels) >= -1 and max(labels) < 7 for labels in values.values())
-    assert {name for name, labels in values.items() if -1 in labels} == spoilt(content, "unlabelled")
+    assert {name for name, labels in values.items() if -1 in labels} == planted(content, "unlabelled")
     assert all(max(labels) >= 0 for labels in values.values())
 
 
@@ -164,7 +164,7 @@ def test_images_are_numbered_from_one_and_missing_only_where_planted(corpus):
         assert len(found) == entry["images"] > 0
         assert set(found) <= {f"{n:05d}.jpg" for n in range(1, video["frames"] + 1)}
         gaps |= {entry["name"]} if len(found) < video["frames"] else set()
-    assert gaps == spoilt(content, "no-face")
+    assert gaps == planted(content, "no-face")
 
 
 def test_images_are_missing_while_the_person_is_away(corpus):
@@ -187,7 +187,7 @@ def test_sound_is_missing_only_where_planted(corpus):
             assert "video" in kinds
             silent |= set() if "audio" in kinds else {name}
         assert video["sound"] == ("audio" in kinds) == (folder / "truth" / "voice" / f"{name}.wav").exists()
-    assert silent == spoilt(content, "no-sound")
+    assert silent == planted(content, "no-audio")
 
 
 def test_crops_are_aligned_faces_of_112_pixels(corpus):

@@ -10,7 +10,7 @@ from emofuse.core.labels import AFFWILD2
 from emofuse.errors import SettingsError
 from emofuse.synthetic.assignment import SHARES, deal_emotions, deal_modes
 from emofuse.synthetic.intensity import face_of, intensities, voice_of
-from emofuse.synthetic.plan import RATES_HZ, SNRS_DB, SPLITS, Segment, frame_labels, plan_corpus, warts
+from emofuse.synthetic.plan import RATES_HZ, SNRS_DB, SPLITS, Segment, frame_labels, plan_corpus, planted_problems
 
 SEEDS = range(6)
 
@@ -50,7 +50,7 @@ def test_an_easy_corpus_has_each_class_equally_often_nothing_behind_the_voices_a
         assert 0.1 < shares.min() <= shares.max() < 0.19
     assert {(video.background, video.snr_db) for video in plan} == {("none", None)}
     assert max(video.rate_hz for video in plan) == 15
-    assert {wart["kind"] for wart in warts(plan)} == {"off-by-one", "unlabelled", "no-face", "no-sound"}
+    assert {p["code"] for p in planted_problems(plan)} == {"off-by-one", "unlabelled", "no-face", "no-audio"}
 
 
 def test_half_of_the_emotional_time_shows_in_both_and_much_in_only_one():
@@ -107,14 +107,14 @@ def test_every_rate_level_and_wart_occurs_in_twelve_videos(seed):
     plan = plan_corpus(12, 4.0, seed=seed)
     assert {video.rate_hz for video in plan} == set(RATES_HZ)
     assert {video.snr_db for video in plan} == set(SNRS_DB)
-    assert {wart["kind"] for wart in warts(plan)} == {"off-by-one", "no-sound", "unlabelled", "no-face"}
+    assert {p["code"] for p in planted_problems(plan)} == {"off-by-one", "no-audio", "unlabelled", "no-face"}
     assert {entry.extra_lines for video in plan for entry in video.entries} == {-1, 0, 1}
     assert {entry.away and entry.away[2] for video in plan for entry in video.entries} == {None, "out", "turned"}
 
 
 def test_videos_have_one_wart_at_most():
     plan = plan_corpus(48, 10.0, seed=3)
-    where = [wart["where"].removesuffix("_left").removesuffix("_right") for wart in warts(plan)]
+    where = [problem["item"].removesuffix("_left").removesuffix("_right") for problem in planted_problems(plan)]
     assert len(where) == len(set(where))
 
 

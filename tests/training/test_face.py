@@ -18,7 +18,7 @@ from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Track
 from emofuse.core.windows import Windows
-from emofuse.datasets.dataset import open_data
+from emofuse.datasets import open_data
 from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.faces.crop import CROP_PRESETS, identity_crop
 from emofuse.inference import predictor as predicting
@@ -226,11 +226,11 @@ def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
     for part in ("Training_Set", "Validation_Set"):
         target = tmp_path / "aw" / "annotations" / "EXPR_Set" / part
         target.mkdir(parents=True)
-        for file in (data.root / "annotations" / "EXPR_Set" / part).iterdir():
+        for file in (data.path / "annotations" / "EXPR_Set" / part).iterdir():
             lines = file.read_text().splitlines()
             (target / file.name).write_text("\n".join([lines[0], *["-1"] * (len(lines) - 1)]) + "\n")
     for folder in ("videos", "cropped_aligned"):
-        (tmp_path / "aw" / folder).symlink_to(data.root / folder)
+        (tmp_path / "aw" / folder).symlink_to(data.path / folder)
     with pytest.raises(DataError, match="has a face with a label"):
         trained_by(
             with_settings(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(place, out=tmp_path / "out")

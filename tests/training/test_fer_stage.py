@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from emofuse.core.colour import Colour
-from emofuse.datasets.fer2013.dataset import load_fer2013
+from emofuse.datasets.fer2013.dataset import Fer2013
 from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.faces.crop import fer_crop, identity_crop
 from emofuse.models.bundle import Bundle, load
@@ -100,7 +100,7 @@ def test_the_bundle_says_of_colour_crops_what_the_net_said_of_the_grey_images(ta
     entry = replace(NETWORKS["vggface"], builder=lambda classes, tiny: VGGFace(small), tiny_size=48)
     monkeypatch.setitem(NETWORKS._own, "vggface", entry)
     bundle = stage("vggfer", table, tmp_path)
-    images = load_fer2013(table, "public-test")
+    images = Fer2013(table).images("public-test")
     said = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)(np.repeat(images.faces[..., None], 3, axis=3))
     assert (said.argmax(axis=1) == images.labels).mean() == pytest.approx(
         bundle.card["figures"]["validation"]["accuracy"], abs=1e-4
@@ -154,5 +154,5 @@ def test_a_system_on_windows_cannot_learn_from_single_faces(table, tmp_path):
 
 def test_a_table_without_a_public_test_part_is_told(tmp_path):
     table = write_table(tmp_path / "f.csv", [(0, face, "Training") for face in made_faces([0] * 14)])
-    with pytest.raises(DataError, match=r"f\.csv: no faces of the part public-test, found train \(14\)"):
+    with pytest.raises(DataError, match=r"f\.csv: no faces of public-test, found train \(14\)"):
         trained("mobile-fer", table, tmp_path / "out")

@@ -16,7 +16,7 @@ import torch
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
-from emofuse.datasets.dataset import open_data
+from emofuse.datasets import open_data
 from emofuse.errors import BundleError, DataError, MediaError, SettingsError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.inference.batch import plan, predict_file

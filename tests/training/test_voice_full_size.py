@@ -11,7 +11,7 @@ import pytest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
-from emofuse.datasets.dataset import open_data
+from emofuse.datasets import open_data
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.systems import system
 from emofuse.training import loop as fit

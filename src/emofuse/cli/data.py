@@ -11,7 +11,7 @@ import typer
 from emofuse.cli.options import AsJson, print_json
 
 if TYPE_CHECKING:
-    from emofuse.datasets.dataset import DataReport
+    from emofuse.datasets import DataReport
 
 app = typer.Typer(help="Data: check what you have, or make some to try with.", no_args_is_help=True)
 
@@ -27,7 +27,8 @@ def check(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from emofuse.datasets.dataset import Level, check_data, open_data
+    from emofuse.datasets import check_data, open_data
+    from emofuse.datasets.problems import Level
 
     data = open_data(path)
     columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -47,7 +48,7 @@ def show(found: DataReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from emofuse.datasets.dataset import Level
+    from emofuse.datasets.problems import Level
 
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     table = Table(
@@ -62,7 +63,7 @@ def show(found: DataReport) -> None:
             _percent(split.face_fraction),
         )  # fmt: skip
         shares.add_row(name, *(_percent(split.class_fractions.get(n)) for n in found.label_set.names))
-    console.print(f"{found.name}: {found.root}", markup=False)
+    console.print(f"{found.name}: {found.path}", markup=False)
     console.print(table)
     console.print("\nShare of each class among the labels")
     console.print(shares)
@@ -71,7 +72,7 @@ def show(found: DataReport) -> None:
         if problems:
             console.print(f"\n{len(problems)} {level.value}{'s' * (len(problems) > 1)}")
         for problem in problems:
-            console.print(f"  {problem.where} ({problem.kind}): {problem}", markup=False)
+            console.print(f"  {problem.item} ({problem.code}): {problem}", markup=False)
     if not found.problems:
         console.print("\nNothing is wrong.")
 

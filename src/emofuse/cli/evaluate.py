@@ -33,7 +33,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score systems against annotations, alone and fused, with intervals over videos."""
-    from emofuse.datasets.dataset import open_data
+    from emofuse.datasets import open_data
     from emofuse.evaluation import evaluate as run
     from emofuse.evaluation.sources import open_source
 
@@ -107,7 +107,7 @@ def submit(
     check: Annotated[Path | None, typer.Option(help="Write nothing; check this submission.", metavar="PATH")] = None,
 ) -> None:
     """Write scores as a submission to a challenge, checked; or check one that is there."""
-    from emofuse.datasets.dataset import open_data
+    from emofuse.datasets import open_data
     from emofuse.errors import SettingsError
     from emofuse.evaluation import submission as run
     from emofuse.evaluation.sources import open_source

@@ -1,174 +1,152 @@
-"""Data sets in one form, whatever their files look like: clips in parts, their clock, their labels, their faults."""
+"""The interface of data sets, the registry of their formats, and opening one by its path."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from emofuse.core.files import printable
 from emofuse.core.labels import LabelSet
+from emofuse.core.registry import Registry, nearest
 from emofuse.core.time import Timeline
-from emofuse.core.types import Annotation, Clip
-from emofuse.datasets.affwild2.dataset import AffWild2
-from emofuse.datasets.affwild2.layout import find_layout
-from emofuse.datasets.clip_list import ClipList
-from emofuse.datasets.clip_list_rows import header_of
-from emofuse.datasets.fer2013.dataset import Fer2013, find_fer2013
-from emofuse.datasets.problems import KINDS, Level, Problem
-from emofuse.datasets.splits import ClipStatistics, SplitStatistics, split_statistics
+from emofuse.core.types import Annotation, Clip, Floats, Track
+from emofuse.datasets.problems import Problem
+from emofuse.datasets.statistics import SPLITS, ClipStatistics
 from emofuse.errors import DataError
-
-__all__ = [
-    "KINDS",
-    "ClipStatistics",
-    "DataSet",
-    "DataReport",
-    "Fer2013",
-    "Level",
-    "SplitStatistics",
-    "Problem",
-    "check_data",
-    "open_data",
-    "open_training_data",
-]
+from emofuse.faces.crop import Crop
 
 
 class DataSet(Protocol):
-    """What every data set offers.
+    """Clips in splits, with their timelines and labels. A subclass inherits every method that has a body here.
 
-    name: for tables and records. root: its folder. label_set: the classes of its annotations.
-    clips: all of them, with their part in `split` ("train", "validation", "test" or None).
+    name: for tables and records. path: the folder or file that it was opened from. label_set: the classes of its
+    annotations. clips: all clips; `Clip.split` is "train", "validation", "test" or None.
+    face_crop: the crop that frames faces as the data set's own face images do, None if it has none.
+    still_images: whether its clips are single images, without time or audio.
+    terms: the terms of use that bundles trained on it must state, None if there are none.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def root(self) -> Path: ...
-
-    @property
-    def label_set(self) -> LabelSet: ...
-
-    @property
-    def clips(self) -> tuple[Clip, ...]: ...
+    name: str
+    path: Path
+    label_set: LabelSet
+    clips: tuple[Clip, ...]
+    face_crop: Crop | None = None
+    still_images: bool = False
+    terms: str | None = None
 
     def split(self, name: str | None) -> list[Clip]:
-        """The clips of a part; a DataError tells which parts there are."""
+        """The clips of "train", "validation" or "test"; None selects those without a split.
+
+        Raises:
+            DataError: the data set has no clip in this split; the message lists the splits that it has.
+        """
+        return clips_of_split(self.clips, name, source=printable(self.path))
+
+    def timeline(self, clip: Clip) -> Timeline:
+        """The interval of each frame of a clip; a single interval for an audio file or an image.
+
+        Raises:
+            DataError: the clip has no file, or it cannot be read.
+        """
         ...
 
     def annotation(self, clip: Clip) -> Annotation:
-        """The labels of a clip; a DataError tells why there are none."""
+        """The labels of a clip.
+
+        Raises:
+            DataError: the clip is not labelled, or its labels are faulty.
+        """
         ...
 
-    def timeline(self, clip: Clip) -> Timeline:
-        """When each frame of a clip is shown, from its timestamps."""
-        ...
+    def faces(self, clip: Clip) -> Track | None:
+        """The data set's own face images of a clip, None if it has none and faces are to be cut from the video.
+
+        Returns:
+            A track with the timeline of the clip and values uint8 [n, height, width, 3], or [n, height, width] if grey.
+        """
+        return None
+
+    def votes(self, clip: Clip) -> Floats | None:
+        """The annotators' votes behind each label, float32 [labels, classes]; None if they are not known."""
+        return None
 
     def survey(self) -> Iterator[Problem | ClipStatistics]:
-        """All problems and the figures of all readable clips, in one pass over the files."""
+        """All problems, and the statistics of each readable clip, in one pass over the files."""
         ...
 
     def problems(self) -> Iterator[Problem]:
-        """Everything that is wrong, as it is found; nothing stops it."""
-        ...
+        """All problems, one after another as they are found; none ends the survey."""
+        return (found for found in self.survey() if isinstance(found, Problem))
 
 
 @dataclass(frozen=True)
-class DataReport:
-    """What a whole data set holds and what is wrong with it: problems sorted by level, the gravest first."""
+class DataFormat:
+    """A format of data sets on disk.
 
-    name: str
-    root: Path
-    label_set: LabelSet
-    splits: tuple[SplitStatistics, ...]
-    problems: tuple[Problem, ...]
-
-    def count(self, level: Level) -> int:
-        """How many problems there are of a level."""
-        return sum(problem.level is level for problem in self.problems)
-
-    def as_dict(self) -> Mapping[str, Any]:
-        """The same as JSON values."""
-        return {
-            "name": self.name,
-            "root": str(self.root),
-            "labels": list(self.label_set.names),
-            "splits": [asdict(split) for split in self.splits],
-            "problems": [problem.as_dict() for problem in self.problems],
-        }
-
-
-def check_data(data: DataSet, *, on_clip: Callable[[Clip], None] | None = None) -> DataReport:
-    """Reads a data set once, from end to end.
-
-    Args:
-        on_clip: called after each clip that could be read, as for a progress bar.
+    recognises: whether an existing file or folder holds such a data set, judged by names and first lines only.
+    open: the data set at such a path; keyword arguments are options of the format, such as `edition` of Aff-Wild2.
+    layout: what identifies it, for the message of `open_data`.
     """
-    problems: list[Problem] = []
-    facts: list[ClipStatistics] = []
-    for found in data.survey():
-        if isinstance(found, Problem):
-            problems.append(found)
-            continue
-        facts.append(found)
-        if on_clip is not None:
-            on_clip(found.clip)
-    problems.sort(key=lambda problem: list(Level).index(problem.level))
-    return DataReport(
-        data.name, data.root, data.label_set, split_statistics(facts, data.clips, data.label_set), tuple(problems)
-    )
+
+    recognises: Callable[[Path], bool]
+    open: Callable[..., DataSet]
+    layout: str
 
 
-def open_data(path: str | Path, *, edition: str | None = None) -> AffWild2 | ClipList:
-    """The data set at a path: an Aff-Wild2 folder, a manifest (.csv), or a folder that holds one manifest.
+DATASETS: Registry[DataFormat] = Registry("data set format", "emofuse.datasets")
+
+
+def open_data(path: str | Path, *, still_images: bool = False, **options: str) -> DataSet:
+    """The data set at a path, in the first registered format that recognises it.
 
     Args:
-        edition: of Aff-Wild2, "2020" or "2022", needed where annotations of both are there.
+        still_images: whether data sets of single images, without time or audio, are accepted.
+        options: of the format, such as edition="2022" for Aff-Wild2.
     Raises:
-        DataError: there is no data set, or more than one; or it is one of single faces.
+        DataError: no format recognises the path, the data set is faulty, or it has only still images.
     """
     path = Path(path)
-    if path.exists() and find_fer2013(path) is not None:
-        raise DataError(
-            f"{printable(path)}: FER-2013, single faces without clips and time; `emofuse train` takes it. Give "
-            "a folder of data, or the CSV file of your clips."
-        )
-    if path.is_file():
-        if path.suffix.lower() == ".csv":
-            return ClipList(path)
-        raise DataError(
-            f"{printable(path)}: a file, but no .csv; give a folder of data, or the CSV file of your clips."
-        )
-    if not path.is_dir():
+    if not path.exists():
         raise DataError(f"{printable(path)}: there is no such file or folder; give a folder of data, or a CSV file.")
-    if find_layout(path, edition) is not None:
-        return AffWild2(path, edition=edition)
-    tables = sorted(p for p in path.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
-    manifests = [p for p in tables if {"path", "label"} <= header_of(p).keys()]
-    if len(manifests) == 1:
-        return ClipList(manifests[0])
-    if manifests:
-        names = ", ".join(p.name for p in manifests)
-        raise DataError(f"{printable(path)}: {len(manifests)} tables of clips, {names}; give the path of one of them.")
-    raise DataError(
-        f"{printable(path)}: no data set. Looked for annotations/EXPR_Set (or a later EXPR_... folder), for videos "
-        f"with cropped_aligned, and for a .csv with the columns path and label; found {_content(path)}. "
-        "Give the folder that holds one of them."
-    )
+    data_format = next((f for f in DATASETS.values() if f.recognises(path)), None)
+    if data_format is None:
+        layouts = "; ".join(f.layout for f in DATASETS.values())
+        raise DataError(
+            f"{printable(path)}: not a data set. Looked for {layouts}; found {_content(path)}. "
+            "Give the file or folder that holds one of them."
+        )
+    data = data_format.open(path, **options)
+    if data.still_images and not still_images:
+        raise DataError(
+            f"{printable(path)}: {data.name} has single images without time or audio; only `emofuse train` accepts it, "
+            "for networks on single faces. Give an Aff-Wild2 folder, or the CSV file of your clips."
+        )
+    return data
 
 
-def open_training_data(path: str | Path) -> AffWild2 | ClipList | Fer2013:
-    """What a net can learn from at a path: a data set of clips, or FER-2013, whose faces have none.
+def clips_of_split(clips: Sequence[Clip], split: str | None, *, source: str) -> list[Clip]:
+    """The clips of one split; None selects the clips without a split.
 
     Raises:
-        DataError: there is no data set, or more than one, or FER-2013 is not as it should be.
+        DataError: there is no clip in this split; the message begins with `source`.
+
+    >>> clips_of_split([Clip("a", split="train"), Clip("b", split="test")], "test", source="mine")
+    [Clip(id='b', video=None, audio=None, split='test', subject=None)]
     """
-    return Fer2013(path) if Path(path).exists() and find_fer2013(path) is not None else open_data(path)
+    chosen = [clip for clip in clips if clip.split == split]
+    if chosen:
+        return chosen
+    present = [s for s in (*SPLITS, None) if any(clip.split == s for clip in clips)]
+    splits = ", ".join(s or "clips without a split (None)" for s in present) or "no clips at all"
+    hint = nearest(split, [s for s in present if s]) if split else ""
+    raise DataError(f"{source}: no split {split or None!r}{hint}; there are {splits}. --split all takes every clip.")
 
 
-def _content(folder: Path) -> str:
-    names = sorted(p.name + "/" * p.is_dir() for p in folder.iterdir() if not p.name.startswith("."))
+def _content(path: Path) -> str:
+    if path.is_file():
+        return "a file of another kind"
+    names = sorted(p.name + "/" * p.is_dir() for p in path.iterdir() if not p.name.startswith("."))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more if names else "an empty folder"

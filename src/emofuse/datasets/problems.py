@@ -1,4 +1,4 @@
-"""What may be wrong with a data set: where it is, what was found, and what that means for a result."""
+"""Problems of a data set: where one is, what was found, and what follows for a result."""
 
 from __future__ import annotations
 
@@ -13,87 +13,88 @@ from emofuse.errors import DataError
 
 
 class Level(Enum):
-    """How much a problem matters, the gravest first."""
+    """The severity of a problem, the most severe first."""
 
-    ERROR = "error"  # a clip is left out, or a result cannot be had
+    ERROR = "error"  # a clip is left out, or there is no result
     WARNING = "warning"  # tolerated, but it changes the result a little
     NOTE = "note"  # a normal property worth knowing
 
 
-KINDS: Mapping[str, str] = MappingProxyType(
+PROBLEM_CODES: Mapping[str, str] = MappingProxyType(
     {
-        "absent-class": "a class occurs in no label of a part",
-        "ambiguous-stem": "several videos or image folders have the name of an entry",
-        "beyond-end": "a segment lies beyond the end of its clip",
-        "columns": "a row has more fields than the header, or no path",
-        "conflict": "rows of one clip name different subjects or parts",
-        "count": "more labels, or images, than frames, or fewer labels, by two or more",
-        "damaged-video": "a video or sound file is damaged but can be read",
-        "duplicate": "a row is there twice",
-        "empty": "nothing is labelled",
-        "header": "the first line of a label file does not name the classes",
-        "label": "a label that is no class",
-        "leak": "the same recording or person in two parts",
-        "missing-label": "an empty line where a label should be",
-        "no-annotation": "images or a video, but neither an annotation nor a place in the test list",
-        "no-face": "frames without an image",
-        "no-file": "a file of the list does not exist",
-        "no-images": "no folder with the images of an entry",
-        "no-sound": "a video without sound",
-        "no-test-list": "no list of the test part",
-        "no-video": "no video with the name of an entry",
-        "off-by-one": "one label, or image, more or less than frames",
-        "overlap": "two segments of a clip overlap",
-        "split": "an unknown part",
-        "text": "text where a number should be, or a file that is no text",
-        "time": "a start or end that makes no sense",
-        "unlabelled": "frames, or rows, without a label",
-        "unreadable": "a file that cannot be opened",
+        "absent-class": "a split has no label of a class",
+        "ambiguous-name": "several videos or image folders have the name of an entry",
+        "beyond-end": "a segment extends beyond the end of its clip",
+        "conflicting-rows": "rows of one clip name different subjects or splits",
+        "count-mismatch": "labels or images do not fit the number of frames, by two or more",
+        "damaged-file": "a video or audio file is damaged but can be read",
+        "duplicate-row": "a row occurs twice",
+        "missing-file": "a listed file does not exist",
+        "missing-images": "an entry has no folder of images",
+        "missing-label": "a line of a label file is empty",
+        "missing-video": "no video has the name of an entry",
+        "no-annotation": "a video or images are neither annotated nor in the test list",
+        "no-audio": "a video has no audio",
+        "no-face": "frames have no face image",
+        "no-labels": "nothing is labelled",
+        "no-test-list": "there is no list of the test split",
+        "not-a-number": "there is text where a number is expected",
+        "not-text": "a label file is not UTF-8 text",
+        "off-by-one": "there is one label or image more or less than frames",
+        "overlapping-segments": "two segments of a clip overlap",
+        "split-leak": "an entry, recording or subject is in two splits",
+        "unknown-label": "a label is not one of the classes",
+        "unknown-split": "a split is not train, validation or test",
+        "unlabelled": "frames or rows have no label",
+        "unreadable-file": "a file cannot be opened",
+        "wrong-columns": "a row has more fields than the header, or no path",
+        "wrong-header": "the first line of a label file does not name the classes",
+        "wrong-time": "a start or end is missing, or the end is not after the start",
     }
 )
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing found in a data set.
+    """A problem of a data set.
 
-    kind: one of `KINDS`; where: the entry, video, part or person that it concerns; line: of `path`, from 1.
+    code: one of `PROBLEM_CODES`. item: the entry, clip, video, split or subject concerned. line: of `path`, from 1.
 
-    >>> print(Problem(Level.ERROR, "label", "v1", Path("v1.txt"), 7, "label 9", "the entry is left out"))
+    >>> print(Problem(Level.ERROR, "unknown-label", "v1", Path("v1.txt"), 7, "label 9", "the entry is left out"))
     v1.txt:7: label 9; the entry is left out
     """
 
     level: Level
-    kind: str
-    where: str
+    code: str
+    item: str
     path: Path
     line: int | None
     found: str
-    means: str
+    consequence: str
 
     def __str__(self) -> str:
         place = printable(self.path) if self.line is None else f"{printable(self.path)}:{self.line}"
-        return f"{place}: {self.found}; {self.means}"
+        return f"{place}: {self.found}; {self.consequence}"
 
     def as_dict(self) -> dict[str, str | int | None]:
-        """The same as JSON values."""
+        """The problem as JSON values."""
         return {
             "level": self.level.value,
-            "kind": self.kind,
-            "where": self.where,
+            "code": self.code,
+            "item": self.item,
             "path": str(self.path),
             "line": self.line,
             "found": self.found,
-            "means": self.means,
+            "consequence": self.consequence,
         }
 
 
-def refusal(problems: Iterable[Problem], root: Path | None = None) -> DataError:
-    """The error that tells the first of these problems, how many more there are, and how to see them.
+def error_for(problems: Iterable[Problem], data: Path | None = None) -> DataError:
+    """The exception for some problems: the first one, the number of others, and the command that lists them all.
 
     Args:
-        root: what `emofuse data check` takes to show them all.
+        data: the path to give to `emofuse data check`.
     """
     first, *others = problems
     more = f" (and {len(others)} more)" if others else ""
-    return DataError(f"{first}{more}." + (f" Run `emofuse data check {printable(root)}`." if root else ""))
+    return DataError(f"{first}{more}." + (f" Run `emofuse data check {printable(data)}`." if data else ""))

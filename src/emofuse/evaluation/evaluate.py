@@ -17,7 +17,7 @@ from emofuse import fusion, metrics
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints
 from emofuse.core.types import Annotation, Clip, Scores
-from emofuse.datasets.dataset import DataSet
+from emofuse.datasets import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.sources import Source
 from emofuse.fusion.cross_fitting import clip_groups, cross_fit
@@ -226,7 +226,7 @@ def cases_of(data: DataSet, sources: Sequence[Source], settings: Settings, notes
     notes += [f"{line}: left out." for line in lacking]
     if not any((c.truth.labels >= 0).any() for c in cases):
         part = f"the part {settings.split}" if settings.split else "any part"
-        raise DataError(f"{data.root}: no frame of {part} is labelled; there is nothing to score.")
+        raise DataError(f"{data.path}: no frame of {part} is labelled; there is nothing to score.")
     return cases
 
 

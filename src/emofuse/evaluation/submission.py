@@ -8,8 +8,8 @@ from pathlib import Path
 
 from emofuse.core.time import Ints
 from emofuse.core.types import Clip, Scores
+from emofuse.datasets import DataSet
 from emofuse.datasets.affwild2.label_files import rename
-from emofuse.datasets.dataset import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import decided
 from emofuse.evaluation.sources import Source

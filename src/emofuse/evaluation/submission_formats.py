@@ -17,7 +17,7 @@ from emofuse.core.files import atomic, atomic_folder
 from emofuse.core.labels import AFFWILD2, AFFWILD2_8, UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints
-from emofuse.datasets.affwild2.label_files import SETS, header, read_labels, write_labels
+from emofuse.datasets.affwild2.label_files import LABEL_SETS, header, read_labels, write_labels
 from emofuse.errors import DataError, OutputError, SettingsError
 
 Row = tuple[str, int]  # entry and number of the frame, from 1 as in the names of the images
@@ -264,7 +264,7 @@ def read_single(path: str | Path) -> dict[str, Annotated]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a submission ({error}).") from None
     first = lines[0].strip() if lines else ""
-    label_set = next((s for s in SETS if first == _single_header(s)), None)
+    label_set = next((s for s in LABEL_SETS if first == _single_header(s)), None)
     if label_set is None:
         raise DataError(f"{path}:1: the header is {first[:80]!r}, not {_single_header(AFFWILD2_8)!r}.")
     found: dict[str, dict[int, int]] = {}

@@ -11,7 +11,7 @@ import numpy as np
 from emofuse import metrics
 from emofuse.core.time import Ints
 from emofuse.core.types import Scores
-from emofuse.datasets.dataset import DataSet
+from emofuse.datasets import DataSet
 from emofuse.evaluation.evaluate import Case, Settings, cases_of, confusions, fuse_cases, number, video_of
 from emofuse.evaluation.sources import Source
 from emofuse.fusion import FittedFusion

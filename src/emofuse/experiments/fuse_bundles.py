@@ -18,7 +18,7 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.parallel.jobs import Where
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
-from emofuse.datasets.dataset import DataSet, open_data
+from emofuse.datasets import DataSet, open_data
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Evaluation, Settings, evaluate, rounded
 from emofuse.evaluation.sources import TableFolder
@@ -154,7 +154,7 @@ def _predict(
     files = list(dict.fromkeys(f for c in clips if (f := c.video or c.audio)))
     if not files:
         raise DataError(
-            f"{data.root}: the clips have neither pictures nor sound; give the files that they were cut from."
+            f"{data.path}: the clips have neither pictures nor sound; give the files that they were cut from."
         )
     options = Options(str(request.out / DRAFT), request.detector, per_modality=True)
     tasks = batch.plan(files, out=request.out / TABLES, options=options, format="parquet", plot=False)

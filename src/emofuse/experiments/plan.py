@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from emofuse.core.registry import nearest
 from emofuse.core.settings import with_settings
-from emofuse.datasets.dataset import DataSet
+from emofuse.datasets import DataSet
 from emofuse.errors import SettingsError
 from emofuse.experiments.jobs import Definition, Part, Parts, from_nothing, parts_of
 from emofuse.experiments.trial import Trial, check_scale, scale_notes, scaled

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import atomic
-from emofuse.datasets.dataset import Fer2013, open_training_data
+from emofuse.datasets import Fer2013, open_data
 from emofuse.errors import SettingsError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.metrics import Estimate
@@ -134,7 +134,7 @@ def _front(net: Path) -> tuple[str, ...]:
 
 
 def _examples(request: Request, part: FacePart | VoicePart, split: str, say: Callable[[str], None]) -> fit.Examples:
-    data = open_training_data(request.data)
+    data = open_data(request.data, still_images=True)
     if isinstance(part, VoicePart):
         if isinstance(data, Fer2013):
             raise SettingsError(

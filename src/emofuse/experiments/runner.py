@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from emofuse.core.files import digest, write_json
 from emofuse.core.parallel.jobs import Fate, Here, Step, Task, Where, run
-from emofuse.datasets.dataset import DataSet, open_data
+from emofuse.datasets import DataSet, open_data
 from emofuse.errors import OutputError
 from emofuse.evaluation.score_tables import write_scores
 from emofuse.experiments.jobs import Part, Parts, Site

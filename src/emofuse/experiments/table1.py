@@ -13,7 +13,7 @@ from typing import Any
 from emofuse.core.files import write_json
 from emofuse.core.parallel.jobs import Here, Where
 from emofuse.core.version import __version__
-from emofuse.datasets.dataset import DataSet
+from emofuse.datasets import DataSet
 from emofuse.errors import DataError
 from emofuse.evaluation.evaluate import Settings
 from emofuse.evaluation.submission import submit

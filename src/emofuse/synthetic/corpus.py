@@ -26,7 +26,7 @@ from emofuse.core.labels import AFFWILD2
 from emofuse.errors import DataError, OutputError, SettingsError
 from emofuse.media.encode import Encoding, write_video
 from emofuse.media.images import encode_jpeg
-from emofuse.synthetic.plan import Entry, Video, frame_labels, plan_corpus, warts
+from emofuse.synthetic.plan import Entry, Video, frame_labels, plan_corpus, planted_problems
 from emofuse.synthetic.render import draw_single_threaded
 from emofuse.synthetic.scenes import aligned, scenes
 from emofuse.synthetic.soundtrack import RATE_HZ, mixture, voices
@@ -258,6 +258,6 @@ def _finish(root: Path, plan: Sequence[Video], arguments: dict[str, Any]) -> Non
         tests = [entry.name for video in plan if video.split == "test" for entry in video.entries]
         write_bytes(root / "annotations/EXPR_Set/Test_Set.txt", "\n".join([*tests, ""]).encode())
         records = {video.name: json.loads(_record_path(root, video).read_text("utf-8")) for video in plan}
-        content = {"format": FORMAT, "arguments": arguments, "warts": warts(plan), "videos": records}
+        content = {"format": FORMAT, "arguments": arguments, "problems": planted_problems(plan), "videos": records}
         write_json(root / "corpus.json", content)
     shutil.rmtree(root / _MAKING, ignore_errors=True)

@@ -29,7 +29,7 @@ SNRS_DB = (None, None, 20, 20, 10, 10, 5, 0)
 _EASY_RATES_HZ, _EASY_SNRS_DB = RATES_HZ[:2], (None,)
 _FEWEST, _SHORTEST_SECONDS = 3, 4.0
 # Warts are planted in the first videos of a shuffled split; +1 and -1 are lines of the label file too many or few.
-_WARTS = {"train": ("+1", "no-sound", "unlabelled", "out"), "validation": ("turned", "-1"), "test": ("turned",)}
+_WARTS = {"train": ("+1", "no-audio", "unlabelled", "out"), "validation": ("turned", "-1"), "test": ("turned",)}
 _FACE_STRENGTHS, _VOICE_STRENGTHS = (0.3, 0.95), (0.75, 1.0)
 
 
@@ -126,18 +126,18 @@ def frame_labels(entry: Entry, video: Video) -> Ints:
     return np.append(labels, labels[-1:])[: video.frames + entry.extra_lines]
 
 
-def warts(videos: Sequence[Video]) -> list[dict[str, str]]:
-    """What is wrong with the corpus on purpose, as {"kind", "where"}."""
+def planted_problems(videos: Sequence[Video]) -> list[dict[str, str]]:
+    """The deliberate problems of the corpus, as {"code", "item"} with codes of `datasets.problems`."""
     found = []
     for video in videos:
-        found += [] if video.sound else [{"kind": "no-sound", "where": video.name}]
+        found += [] if video.sound else [{"code": "no-audio", "item": video.name}]
         for entry in video.entries:
             kinds = {
                 "off-by-one": entry.extra_lines != 0,
                 "unlabelled": bool((frame_labels(entry, video) == UNLABELLED).any()),
                 "no-face": entry.away is not None,
             }
-            found += [{"kind": kind, "where": entry.name} for kind, there in kinds.items() if there]
+            found += [{"code": code, "item": entry.name} for code, there in kinds.items() if there]
     return found
 
 
@@ -220,7 +220,7 @@ def _with_warts(videos: list[Video], count: int, rng: np.random.Generator) -> li
     chosen = rng.permutation(len(videos))[: len(kinds)].tolist()
     for n, kind in zip(chosen, kinds, strict=False):
         video = videos[n]
-        if kind == "no-sound":
+        if kind == "no-audio":
             videos[n] = replace(video, sound=False, background="none", snr_db=None)
             continue
         k = int(rng.integers(len(video.entries)))

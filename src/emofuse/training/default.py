@@ -166,10 +166,10 @@ def trained_compact(data: Fer2013, training: Training) -> Any:
     examples = fit.Data(
         fit.Examples(
             learnt.faces,
-            learnt.targets(votes_share=settings.votes_share),
-            polish_targets=learnt.targets(votes_share=0),
+            learnt.targets(votes_weight=settings.votes_share),
+            polish_targets=learnt.targets(votes_weight=0),
         ),
-        fit.Examples(validation.faces, validation.targets(votes_share=0)),
+        fit.Examples(validation.faces, validation.targets(votes_weight=0)),
     )
     training.learn(COMPACT, net, examples, settings.compact)
     return net
@@ -197,7 +197,7 @@ def taught_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoOpinion
 def clear_faces(data: Fer2013) -> FaceImages:
     """The training faces of which most annotators see one of the seven emotions."""
     learnt = data.images("train")
-    return learnt.some(learnt.clear)
+    return learnt[learnt.is_clear]
 
 
 def taught_targets(

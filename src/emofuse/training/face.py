@@ -23,10 +23,10 @@ from emofuse.core.files import file_digest
 from emofuse.core.time import Ints
 from emofuse.core.types import Clip, Scores
 from emofuse.core.version import __version__
-from emofuse.datasets.dataset import DataSet, Fer2013
+from emofuse.datasets import DataSet, Fer2013
 from emofuse.errors import SettingsError
 from emofuse.evaluation.evaluate import aligned, confusions
-from emofuse.faces.crop import CROP_PRESETS, identity_crop
+from emofuse.faces.crop import CROP_PRESETS
 from emofuse.models.bundle import Bundle, load, write_manifest
 from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
@@ -239,8 +239,7 @@ def _source(system: System, data: DataSet, folder: Path, detector: ChosenDetecto
     rate = Fraction(system.net.rate_hz).limit_denominator(1001) if system.net.rate_hz else None
     if system.net.framing not in CROP_PRESETS:
         raise SettingsError(f"net.framing {system.net.framing}: unknown; choose {', '.join(CROP_PRESETS)}.")
-    own = callable(getattr(data, "faces", None))
-    crop = identity_crop() if own else CROP_PRESETS[system.net.framing](system.net.side)
+    crop = data.face_crop or CROP_PRESETS[system.net.framing](system.net.side)
     return FaceSource(data, crop, detector, folder / "faces", rate)
 
 

@@ -19,7 +19,7 @@ from emofuse.core.files import atomic, digest, file_digest, printable
 from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.time import Timeline
 from emofuse.core.types import Clip, Track
-from emofuse.datasets.dataset import DataSet
+from emofuse.datasets import DataSet
 from emofuse.errors import DataError
 from emofuse.faces.crop import Crop
 from emofuse.inference.sampling import Sampling
@@ -67,8 +67,7 @@ class FaceSource:
     def find(self, clip: Clip) -> Found:
         """The same, not yet read or cut."""
         rate = "every frame" if self.rate_hz is None else str(self.rate_hz)
-        if callable(own := getattr(self.data, "faces", None)):
-            track: Track = own(clip)
+        if (track := self.data.faces(clip)) is not None:
             rows = Sampling(self.rate_hz).wanted(track.timeline)
             chosen = track if rows is None else _rows_of(track, rows)
             return Found(lambda: _of_images(chosen) | {"rate_hz": rate}, lambda: chosen)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.types import Track
-from emofuse.datasets.fer2013.dataset import SIZE, Fer2013
+from emofuse.datasets import Fer2013
+from emofuse.datasets.fer2013.dataset import SIZE
 from emofuse.errors import DataError
 from emofuse.faces.crop import Crop, fer_crop
 from emofuse.training import loop as fit
@@ -65,7 +66,7 @@ class FacesOfClips:
             labels += truth[rows].tolist()
             tracks.append(faces)
         if not labels:
-            raise DataError(f"{data.root}: none of {len(clips)} clips has a face with a label; run emofuse data check.")
+            raise DataError(f"{data.path}: none of {len(clips)} clips has a face with a label; run emofuse data check.")
         say(f"{split}: {len(labels)} faces of {len(clips)} clips")
         without = len(clips) - len({track for track, _ in places})
         if without:
@@ -91,7 +92,7 @@ class FacesOfFer2013:
         learned = split == "train"
         part = self.data.images("train" if learned else "public-test")
         say(f"{split}: {len(part)} faces of FER-2013")
-        return fit.Examples(part.faces, part.targets(votes_share=self.votes_share if learned else 0.0))
+        return fit.Examples(part.faces, part.targets(votes_weight=self.votes_share if learned else 0.0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,7 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
 def _train_system(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> bool:
     """Whether this process is the one that tells."""
     from emofuse.core.settings import with_settings
-    from emofuse.datasets.dataset import Fer2013, open_training_data
+    from emofuse.datasets import Fer2013, open_data
     from emofuse.models.detectors import choose_detector
     from emofuse.runtime import Engine
     from emofuse.training import loop as fit
@@ -104,7 +104,7 @@ def _train_system(request: Request, report: Callable[[str], None], progress: Cal
     total = definition.fit.epochs
     watch = fit.Watch(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report)
     place = Place(request.out, request.weights, fit.Machine(device=request.device), watch, report)
-    data = open_training_data(request.data)
+    data = open_data(request.data, still_images=True)
     if definition.modality == VOICE:
         if isinstance(data, Fer2013):
             raise SettingsError(

@@ -19,7 +19,7 @@ from emofuse.core.calibration import LogitCalibration
 from emofuse.core.time import TICKS_PER_SECOND, Timeline
 from emofuse.core.types import Clip, Scores
 from emofuse.core.version import __version__
-from emofuse.datasets.dataset import DataSet
+from emofuse.datasets import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import aligned, confusions
 from emofuse.inference.audio_stages import choose_audio_stages
@@ -164,7 +164,7 @@ def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, lab
         labels += list(found[use])
         files.append(path)
     if not places:
-        raise DataError(f"{data.root}: none of {len(clips)} clips has a labelled window with voice.")
+        raise DataError(f"{data.path}: none of {len(clips)} clips has a labelled window with voice.")
     rows = np.array(labels)
     targets = np.zeros((*rows.shape, len(data.label_set)), np.float32)
     np.put_along_axis(targets, np.maximum(rows, 0)[..., None], (rows >= 0).astype(np.float32)[..., None], axis=-1)

@@ -14,7 +14,7 @@ from emofuse.core.align import pool
 from emofuse.core.time import Ints
 from emofuse.core.types import Clip, Track
 from emofuse.core.windows import Windows
-from emofuse.datasets.dataset import DataSet
+from emofuse.datasets import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.systems import Head
 from emofuse.training.face_cache import Embeddings
@@ -40,7 +40,7 @@ def window_rows(
         labels.append(label[use])
         groups.append(np.full(int(use.sum()), n))
     if not sum(map(len, labels)):
-        raise DataError(f"{data.root}: none of {len(clips)} clips has a labelled window with a face.")
+        raise DataError(f"{data.path}: none of {len(clips)} clips has a labelled window with a face.")
     return np.concatenate(features), np.concatenate(labels), np.concatenate(groups)
 
 

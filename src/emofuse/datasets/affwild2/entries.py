@@ -1,11 +1,11 @@
-"""The entries of Aff-Wild2: which part each belongs to, and which video it was cut from.
+"""The entries of Aff-Wild2: the split of each, and the video that it was cut from.
 
-An entry is one person of one video; `_left` and `_right` at the end of its name tell two persons apart.
+An entry is one person of one video; the suffixes `_left` and `_right` distinguish the two persons of a video.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,72 +15,75 @@ from emofuse.datasets.problems import Level, Problem
 from emofuse.errors import DataError
 
 SIDES = ("_left", "_right")
-# What the first line of a test list may say instead of a name.
+# Words in the first line of a test list that make it a title instead of a name.
 TITLES = {"name", "names", "video", "videos", "entry", "entries", "file", "files", "filename", "id", "test", "image"}
 HELD_OUT_FIRST = ("test", "validation", "train")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A person of a video: labels is the label file, None for a test entry; presumed: test for want of a list."""
+    """A person of a video.
+
+    labels: the label file, None for a test entry. presumed_test: in the test split only because there is no test list.
+    """
 
     name: str
     split: str
     labels: Path | None = None
-    presumed: bool = False
+    presumed_test: bool = False
 
 
 @dataclass(frozen=True)
 class Entries:
-    """All entries by name, and what is wrong with their sorting into parts."""
+    """All entries by name, and the problems of their assignment to splits."""
 
     by_name: Mapping[str, Entry]
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The video of an entry, None if there is none or it cannot be told; then, and in doubt, the problem."""
+class VideoMatch:
+    """The video of an entry, None if there is none or several match; the problem, if the match was not clear."""
 
     video: Path | None
     problem: Problem | None = None
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What tells the video of an entry from others: count of labels, None without any; last image, 0 without any."""
+class Evidence:
+    """What an entry's video must fit: the number of labels, None without labels; the last image, 0 without images."""
 
     labels: int | None
     last_image: int
 
 
-def read_entries(root: Path, layout: Layout) -> Entries:
-    """Entries in the order train, validation, test, each sorted by name.
+def find_entries(root: Path, layout: Layout) -> Entries:
+    """Entries in the order train, validation, test, sorted by name within each.
 
-    An entry of several parts counts as the one held out from training, so that nothing is scored that was trained on.
+    An entry in several splits is assigned to the one held out from training, so that no training data is evaluated.
 
     Raises:
         DataError: a test list cannot be read.
     """
-    places: dict[str, dict[str, Path]] = {split: dict(files) for split, files in layout.annotations.items()}
-    annotated = {name for files in places.values() for name in files}
+    splits: dict[str, dict[str, Path]] = {split: dict(files) for split, files in layout.annotations.items()}
+    annotated = {name for files in splits.values() for name in files}
     known = annotated.union(layout.videos, *layout.images.values())
     listed = {name: path for path in layout.test_lists for name in _names(path, known)}
-    loose = _unannotated(annotated | listed.keys(), layout)
-    places["test"] = listed if layout.test_lists else dict.fromkeys(loose, root)
-    problems = list(_leaks(places)) + list(_loose(root, loose, layout))
+    unlisted = _unlisted(annotated | listed.keys(), layout)
+    splits["test"] = listed if layout.test_lists else dict.fromkeys(unlisted, root)
+    problems = (*_leaks(splits), *_check_unlisted(root, unlisted, layout))
     found: dict[str, Entry] = {}
     for split in reversed(HELD_OUT_FIRST):
-        for name in sorted(places.get(split, ())):
-            held_out = next(s for s in HELD_OUT_FIRST if name in places.get(s, ()))
+        for name in sorted(splits.get(split, ())):
+            held_out = next(s for s in HELD_OUT_FIRST if name in splits.get(s, ()))
             if split == held_out:
-                labels = places[split][name] if split != "test" else None
-                found[name] = Entry(name, split, labels, presumed=split == "test" and not layout.test_lists)
-    return Entries(found, tuple(problems))
+                labels = splits[split][name] if split != "test" else None
+                found[name] = Entry(name, split, labels, presumed_test=split == "test" and not layout.test_lists)
+    return Entries(found, problems)
 
 
 def stem_of(entry: str, videos: Iterable[str]) -> str | None:
-    """The stem of the video of an entry: its own name, else that without `_left` or `_right`.
+    """The file stem of an entry's video: the name of the entry, or that without `_left` or `_right`.
 
     >>> stem_of("102_left", {"102", "102-30-640x360"})
     '102'
@@ -90,77 +93,80 @@ def stem_of(entry: str, videos: Iterable[str]) -> str | None:
 
 
 def person_of(entry: str) -> int:
-    """2 for `_right`, else 1."""
+    """The person number of an entry: 2 for `_right`, else 1."""
     return 2 if entry.endswith("_right") else 1
 
 
-def choose_video(
-    entry: Entry, layout: Layout, root: Path, *, frames: Callable[[Path], int | None], marks: Callable[[], Marks]
-) -> Choice:
-    """The video of an entry; of several with its stem, the one whose count of frames fits.
+def match_video(
+    entry: Entry, layout: Layout, root: Path, *, frames: Callable[[Path], int | None], evidence: Callable[[], Evidence]
+) -> VideoMatch:
+    """The video of an entry; of several with its name, the one whose number of frames fits.
 
     Args:
-        frames: count of frames of a video, None if it cannot be read.
-        marks: what must fit; asked only in doubt.
+        frames: the number of frames of a video, None if it cannot be read.
+        evidence: called only if several videos have the name.
     """
     stem = stem_of(entry.name, layout.videos)
-    place = entry.labels or root
+    path = entry.labels or root
     if stem is None:
-        found = f"there is no video {entry.name} (.mp4, .avi or the like)"
-        means = "the entry is left out: without a video its frames have no time"
-        return Choice(None, Problem(Level.ERROR, "no-video", entry.name, place, None, found, means))
+        found = f"there is no video {entry.name} (.mp4, .avi or similar)"
+        consequence = "the entry is left out, since its frames have no times without a video"
+        return VideoMatch(None, Problem(Level.ERROR, "missing-video", entry.name, path, None, found, consequence))
     candidates = layout.videos[stem]
     if len(candidates) == 1:
-        return Choice(candidates[0])
-    counts = {path: frames(path) for path in candidates}
-    told = ", ".join(f"{printable(p)} ({'unreadable' if n is None else f'{n} frames'})" for p, n in counts.items())
-    fitting = _fitting({path: n for path, n in counts.items() if n is not None}, marks())
-    found = f"{len(candidates)} videos have the name {stem}: {told}"
+        return VideoMatch(candidates[0])
+    counts = {video: frames(video) for video in candidates}
+    listed = ", ".join(f"{printable(p)} ({'unreadable' if n is None else f'{n} frames'})" for p, n in counts.items())
+    found = f"{len(candidates)} videos have the name {stem}: {listed}"
+    fitting = _fitting({video: n for video, n in counts.items() if n is not None}, evidence())
     if len(fitting) != 1:
-        means = "the entry is left out, since its labels and images do not tell them apart; keep one of them"
-        return Choice(None, Problem(Level.ERROR, "ambiguous-stem", entry.name, place, None, found, means))
-    means = f"{fitting[0].parent.name}/{fitting[0].name} is taken, since only its frames fit"
-    return Choice(fitting[0], Problem(Level.WARNING, "ambiguous-stem", entry.name, place, None, found, means))
+        level, video = Level.ERROR, None
+        consequence = "the entry is left out, since its labels and images fit none or several of them; keep one of them"
+    else:
+        level, video = Level.WARNING, fitting[0]
+        consequence = f"{video.parent.name}/{video.name} is used, since only its number of frames fits"
+    return VideoMatch(video, Problem(level, "ambiguous-name", entry.name, path, None, found, consequence))
 
 
-def _fitting(counts: Mapping[Path, int], marks: Marks) -> list[Path]:
-    fitting = [path for path, n in counts.items() if marks.last_image <= n + 1]
-    if marks.labels is None:
-        return fitting if marks.last_image else []
-    exact = [path for path in fitting if counts[path] == marks.labels]
-    return exact if len(exact) == 1 else [path for path in fitting if abs(counts[path] - marks.labels) <= 1]
+def _fitting(counts: Mapping[Path, int], evidence: Evidence) -> list[Path]:
+    fitting = [path for path, n in counts.items() if evidence.last_image <= n + 1]
+    if evidence.labels is None:
+        return fitting if evidence.last_image else []
+    exact = [path for path in fitting if counts[path] == evidence.labels]
+    return exact if len(exact) == 1 else [path for path in fitting if abs(counts[path] - evidence.labels) <= 1]
 
 
-def _unannotated(taken: set[str], layout: Layout) -> list[str]:
-    """Image folders and videos that no taken entry stands for."""
-    pictures = {name for entries in layout.images.values() for name in entries if name not in taken}
-    used = {stem_of(name, layout.videos) for name in (*taken, *pictures)}
-    return sorted(pictures | {stem for stem in layout.videos if stem not in used})
+def _unlisted(known: set[str], layout: Layout) -> list[str]:
+    """Image folders and videos that belong to no known entry."""
+    with_images = {name for entries in layout.images.values() for name in entries if name not in known}
+    used = {stem_of(name, layout.videos) for name in (*known, *with_images)}
+    return sorted(with_images | {stem for stem in layout.videos if stem not in used})
 
 
-def _leaks(places: Mapping[str, Mapping[str, Path]]) -> Iterable[Problem]:
-    for name in sorted({name for files in places.values() for name in files}):
-        splits = [split for split in HELD_OUT_FIRST if name in places.get(split, ())]
-        if len(splits) > 1:
-            found = f"the entry is in {' and in '.join(reversed(splits))}"
-            means = f"it counts as {splits[0]} alone, since scores on data that were trained on say nothing"
-            yield Problem(Level.ERROR, "leak", name, places[splits[-1]][name], None, found, means)
+def _leaks(splits: Mapping[str, Mapping[str, Path]]) -> Iterator[Problem]:
+    for name in sorted({name for files in splits.values() for name in files}):
+        own = [split for split in HELD_OUT_FIRST if name in splits.get(split, ())]
+        if len(own) > 1:
+            found = f"the entry is in {' and in '.join(reversed(own))}"
+            consequence = f"it is used in {own[0]} only, since results on training data are meaningless"
+            yield Problem(Level.ERROR, "split-leak", name, splits[own[-1]][name], None, found, consequence)
 
 
-def _loose(root: Path, loose: list[str], layout: Layout) -> Iterable[Problem]:
-    if not layout.test_lists and loose:
+def _check_unlisted(root: Path, unlisted: list[str], layout: Layout) -> Iterator[Problem]:
+    if not layout.test_lists and unlisted:
         lacking = "no test list" if layout.edition else "no annotations (EXPR_Set or EXPR_Recognition_Challenge)"
-        found = f"{lacking}, and {len(loose)} entries without an annotation, {loose[0]} the first"
-        means = "they count as the test part"
-        yield Problem(Level.NOTE, "no-test-list", root.name, root, None, found, means)
-    for name in loose if layout.test_lists else ():
-        found, means = f"{name} has neither an annotation nor a place in the test list", "it is left out"
-        yield Problem(Level.WARNING, "no-annotation", name, root, None, found, means)
+        found = f"{lacking}, and {len(unlisted)} entries without an annotation, the first is {unlisted[0]}"
+        yield Problem(Level.NOTE, "no-test-list", root.name, root, None, found, "they are used as the test split")
+    for name in unlisted if layout.test_lists else ():
+        found = f"{name} is neither annotated nor in the test list"
+        yield Problem(Level.WARNING, "no-annotation", name, root, None, found, "it is left out")
 
 
 def _names(path: Path, known: set[str]) -> list[str]:
-    """Names in a test list, one in each line, or one for each image as in the sample files from 2024 on; a title,
-    repeated names and the suffixes of files are left out."""
+    """The distinct names in a test list, without a title and file suffixes.
+
+    A list has one name per line, or, as the sample files from 2024 on, one image per line.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -1,7 +1,7 @@
-"""The text format of the challenge's labels: a line of class names, then one number for each frame of a video.
+"""The challenge's text format of labels: a header with the class names, then one number per frame of a video.
 
-It is the format of the annotations (2020 with seven classes, from 2022 on with eight) and of the submissions of those
-years. Numbers are bound to classes by the names in the first line, never by position.
+Annotations and submissions have this format, in 2020 with seven classes and from 2022 on with eight. The header
+defines the class of each number.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from emofuse.core.files import write_bytes
 from emofuse.core.labels import AFFWILD2, AFFWILD2_8, UNLABELLED, LabelSet, to_affwild2
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints
-from emofuse.datasets.problems import Level, Problem, refusal
+from emofuse.datasets.problems import Level, Problem, error_for
 from emofuse.errors import LabelError
 
-SETS = (AFFWILD2, AFFWILD2_8)
+LABEL_SETS = (AFFWILD2, AFFWILD2_8)
 INTEGER = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
 LEFT_OUT = "the entry is left out until it is corrected"
 
 
 @dataclass(frozen=True, eq=False)
 class LabelFile:
-    """The content of a label file, and what is wrong with it.
+    """The content of a label file, and its problems.
 
-    labels: int64 [frames] in `label_set`, -1 where a frame is not labelled or its line is wrong.
-    label_set: `AFFWILD2` or `AFFWILD2_8`, None where the first line does not tell.
-    wrong: bool [frames], lines that hold no label that can be understood. blank: how many of them are empty.
-    first_line: the line of frame 0, so that frame i is in line `first_line + i`.
+    labels: int64 [frames] in `label_set`, -1 where a frame is not labelled or its line is invalid.
+    label_set: `AFFWILD2` or `AFFWILD2_8`, None if the header is invalid.
+    wrong: bool [frames], lines without a valid label. blank: the number of empty lines among them.
+    first_line: the line number of frame 0; frame i is in line `first_line + i`.
     """
 
     path: Path
@@ -47,48 +47,49 @@ class LabelFile:
 
 
 def read_labels(path: str | Path) -> LabelFile:
-    """A label file without any fault.
+    """A label file without problems.
 
     Raises:
-        DataError: the first fault, with its line, and how many more there are.
+        DataError: the first problem with its line, and the number of others.
     """
     file = scan_labels(path)
     if file.problems:
-        raise refusal(file.problems)
+        raise error_for(file.problems)
     return file
 
 
 def scan_labels(path: str | Path) -> LabelFile:
-    """A label file with all its faults; raises nothing for its content.
+    """A label file and all its problems; invalid content does not raise an error.
 
-    Lines that follow each other with the same kind of fault are one problem. Another order of the names, upper and
-    lower case, a byte order mark, line ends of Windows, spaces and empty lines at the end are no faults.
+    Consecutive lines with the same problem are reported together. Accepted are any order and case of the names, a byte
+    order mark, Windows line ends, spaces, and empty lines at the end.
     """
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        return _nothing(path, _unreadable(path, error))
+        return _without_labels(path, _unreadable(path, error))
     lines = [line.strip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
-        return _nothing(path, _error(path, "header", None, "the file is empty", LEFT_OUT))
+        return _without_labels(path, _error(path, "wrong-header", None, "the file is empty", LEFT_OUT))
     names = _names(lines[0])
-    label_set = next((s for s in SETS if sorted(names) == sorted(s.names)), None)
+    label_set = next((s for s in LABEL_SETS if sorted(names) == sorted(s.names)), None)
     problems = [] if label_set else [_wrong_header(path, lines[0], names)]
     has_header = label_set is not None or not INTEGER.fullmatch(lines[0])
     rows = lines[1:] if has_header else lines
-    numbers, flaws = _numbers(rows, len(names) if label_set else None)
-    problems += _flaws(path, rows, flaws, first_line=1 + has_header, label_set=label_set)
+    codes = [_problem_code(row, len(names) if label_set else None) for row in rows]
+    numbers = np.array([UNLABELLED if code else int(r) for r, code in zip(rows, codes, strict=True)], np.int64)
+    problems += _line_problems(path, rows, codes, first_line=1 + has_header, label_set=label_set)
     table = np.append(label_set.encode(names), UNLABELLED) if label_set else np.array([UNLABELLED])
     labels = table[numbers] if label_set else np.full(len(rows), UNLABELLED, np.int64)
-    wrong = np.array([bool(f) for f in flaws], bool) | (labels != numbers if label_set is None else False)
-    return LabelFile(path, labels, label_set, wrong, flaws.count("missing-label"), 1 + has_header, tuple(problems))
+    wrong = np.array([bool(code) for code in codes], bool) | (labels != numbers if label_set is None else False)
+    return LabelFile(path, labels, label_set, wrong, codes.count("missing-label"), 1 + has_header, tuple(problems))
 
 
 def write_labels(path: str | Path, labels: Ints, label_set: LabelSet) -> None:
-    """Write a label file whole or not at all, in the official spelling and with LF line ends.
+    """Write a label file atomically, in the official spelling and with LF line ends.
 
     Args:
         labels: int64 [frames], index into `label_set` or -1.
@@ -97,9 +98,9 @@ def write_labels(path: str | Path, labels: Ints, label_set: LabelSet) -> None:
         LabelError: another label set, or a label that is not in it.
         OutputError: the file cannot be written.
     """
-    if label_set not in SETS:
+    if label_set not in LABEL_SETS:
         raise LabelError(
-            f"label file: the format has no place for {', '.join(label_set.names)}; bring the labels into AFFWILD2."
+            f"label file: the format does not allow {', '.join(label_set.names)}; convert the labels to AFFWILD2."
         )
     label_set.decode(labels)
     lines = [header(label_set), *map(str, np.asarray(labels).tolist())]
@@ -107,9 +108,7 @@ def write_labels(path: str | Path, labels: Ints, label_set: LabelSet) -> None:
 
 
 def rename(labels: Ints, source: LabelSet, target: LabelSet) -> Ints:
-    """Labels of one set as those of another, by name; -1 stays -1.
-
-    Eight classes become seven with "other" as -1.
+    """Labels of one set converted to another by name; -1 stays -1, and "other" becomes -1 in seven classes.
 
     Raises:
         LabelError: a class has no counterpart in the target.
@@ -124,7 +123,7 @@ def rename(labels: Ints, source: LabelSet, target: LabelSet) -> Ints:
 
 
 def header(label_set: LabelSet) -> str:
-    """The first line of a label file, in the official spelling.
+    """The header of a label file, in the official spelling.
 
     >>> header(AFFWILD2)
     'Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise'
@@ -132,19 +131,19 @@ def header(label_set: LabelSet) -> str:
     return ",".join(name.capitalize() for name in label_set.names)
 
 
-def _error(path: Path, kind: str, line: int | None, found: str, means: str) -> Problem:
-    return Problem(Level.ERROR, kind, path.stem, path, line, found, means)
+def _error(path: Path, code: str, line: int | None, found: str, consequence: str) -> Problem:
+    return Problem(Level.ERROR, code, path.stem, path, line, found, consequence)
 
 
-def _nothing(path: Path, problem: Problem) -> LabelFile:
+def _without_labels(path: Path, problem: Problem) -> LabelFile:
     return LabelFile(path, np.empty(0, np.int64), None, np.empty(0, bool), problems=(problem,))
 
 
 def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
     if isinstance(error, OSError):
-        return _error(path, "unreadable", None, f"cannot be read ({error.strerror})", LEFT_OUT)
+        return _error(path, "unreadable-file", None, f"cannot be read ({error.strerror})", LEFT_OUT)
     line = error.object[: error.start].count(b"\n") + 1
-    return _error(path, "text", line, "is not UTF-8 text", "the entry is left out until it is saved as plain text")
+    return _error(path, "not-text", line, "is not UTF-8 text", "the entry is left out until it is saved as plain text")
 
 
 def _names(line: str) -> list[str]:
@@ -163,38 +162,34 @@ def _wrong_header(path: Path, line: str, names: Sequence[str]) -> Problem:
         found = f"the first line lacks the class {missing[0]!r}"
     else:
         found = "the first line names a class twice"
-    return _error(path, "header", 1, found, f"no label can be bound to its class; begin with {header(AFFWILD2)}")
+    consequence = f"labels cannot be assigned to classes; begin the file with {header(AFFWILD2)}"
+    return _error(path, "wrong-header", 1, found, consequence)
 
 
-def _numbers(rows: Sequence[str], classes: int | None) -> tuple[Ints, list[str]]:
-    """int64 [rows], -1 where a row is wrong, and the kind of fault of each row, "" where there is none."""
-    flaws = [_flaw(row, classes) for row in rows]
-    return np.array([UNLABELLED if f else int(r) for r, f in zip(rows, flaws, strict=True)], np.int64), flaws
-
-
-def _flaw(row: str, classes: int | None) -> str:
+def _problem_code(row: str, classes: int | None) -> str:
+    """The problem code of a line, "" if it is valid; `classes` is None if the header is invalid."""
     if not row:
         return "missing-label"
     if not INTEGER.fullmatch(row):
-        return "label" if row.lstrip("+-").isdecimal() and row.isascii() else "text"
-    return "" if classes is None or UNLABELLED <= int(row) < classes else "label"
+        return "unknown-label" if row.lstrip("+-").isdecimal() and row.isascii() else "not-a-number"
+    return "" if classes is None or UNLABELLED <= int(row) < classes else "unknown-label"
 
 
-def _flaws(
-    path: Path, rows: Sequence[str], flaws: Sequence[str], *, first_line: int, label_set: LabelSet | None
+def _line_problems(
+    path: Path, rows: Sequence[str], codes: Sequence[str], *, first_line: int, label_set: LabelSet | None
 ) -> list[Problem]:
     problems, line = [], first_line
-    for kind, run in groupby(flaws):
+    for code, run in groupby(codes):
         count = len(list(run))
-        first, again = rows[line - first_line][:40], f" and {count - 1} more in the lines after it" if count > 1 else ""
-        if kind == "missing-label":
-            means = "a label is missing, and those after it may be shifted; " + LEFT_OUT
-            problems.append(_error(path, kind, line, f"empty line{again}", means))
-        elif kind == "text":
-            problems.append(_error(path, kind, line, f"{first!r} is no whole number{again}", LEFT_OUT))
-        elif kind:
+        first, more = rows[line - first_line][:40], f" and {count - 1} more in the lines after it" if count > 1 else ""
+        if code == "missing-label":
+            consequence = "a label is missing, and those after it may be shifted; " + LEFT_OUT
+            problems.append(_error(path, code, line, f"empty line{more}", consequence))
+        elif code == "not-a-number":
+            problems.append(_error(path, code, line, f"{first!r} is not a whole number{more}", LEFT_OUT))
+        elif code:
             highest = len(label_set or AFFWILD2) - 1
-            found = f"label {first} is outside the set (0 to {highest}, or -1){again}"
-            problems.append(_error(path, kind, line, found, LEFT_OUT))
+            found = f"label {first} is out of range (0 to {highest}, or -1){more}"
+            problems.append(_error(path, code, line, found, LEFT_OUT))
         line += count
     return problems

@@ -1,6 +1,6 @@
-"""Where an Aff-Wild2 folder keeps its annotations, videos, images and test list; only listings of folders are read.
+"""Annotations, videos, image folders and test lists of an Aff-Wild2 folder, found from folder listings alone.
 
-Image folders themselves are not listed here: there are millions of files in them.
+The image folders of entries are not listed: they hold millions of files.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emofuse.core.files import printable
+from emofuse.datasets.problems import Level, Problem
 from emofuse.errors import DataError
 
 EDITIONS = {
@@ -23,7 +24,7 @@ EDITIONS = {
 }
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-KINDS_OF_IMAGES = ("cropped_aligned", "cropped")  # the first that a folder's name begins with tells its kind
+KINDS_OF_IMAGES = ("cropped_aligned", "cropped")  # the first one that a folder's name begins with
 DEPTH = 3
 TEST_LIST = re.compile(r".*test.*set.*\.txt", re.IGNORECASE)
 
@@ -32,10 +33,11 @@ Files = Mapping[str, tuple[Path, ...]]
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found below a folder.
+    """The files and folders of a data set.
 
     edition: "2020" (seven classes) or "2022" (eight), None without annotations. annotations: label files by split and
-    entry. folders: the folder of each split. videos: by stem. images: folders by kind and entry. test_lists: the files.
+    entry. folders: the annotation folder of each split. videos: files by stem. images: folders by kind and entry.
+    test_lists: text files that name the test entries.
     """
 
     edition: str | None
@@ -46,35 +48,69 @@ class Layout:
     test_lists: tuple[Path, ...]
 
 
-def find_layout(root: Path, edition: str | None = None) -> Layout | None:
-    """The layout of a folder, None if it is no Aff-Wild2 folder.
+def is_affwild2(path: Path) -> bool:
+    """Whether a folder holds Aff-Wild2 annotations, or videos with cropped faces, at most three levels below.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    found = list(_known_folders(path)) if path.is_dir() else []
+    has_videos = any(_begins(p, "videos") or _begins(p, "batch") for p in found)
+    return any(_edition(p) for p in found) or (has_videos and any(_kind_of_images(p.name) for p in found))
+
+
+def read_layout(root: Path, edition: str | None = None) -> Layout:
+    """The layout of an Aff-Wild2 folder.
 
     Args:
         root: the folder that holds annotations, videos and images, at most three levels below.
-        edition: "2020" or "2022", needed where annotations of both are there.
+        edition: "2020" or "2022", required if the folder has annotations of both.
     Raises:
-        DataError: there are annotations of several editions, or none of the wanted one.
+        DataError: not an Aff-Wild2 folder, no videos, annotations of several editions, or none of the wanted one.
     """
-    found = list(_marked(root))
-    chosen = _chosen(root, [p for p in found if p.name.lower() in EDITIONS], edition)
-    # Batches are looked at only where there is no folder of videos: they may also be batches of images.
-    videos = [p for p in found if _is(p, "videos")] or [p for p in found if _is(p, "batch")]
-    pictures = [(p, kind) for p in found if (kind := _kind_of_images(p.name)) is not None]
-    if chosen is None and not (videos and pictures):
-        return None
-    folders = _splits(chosen) if chosen else {}
+    if not root.is_dir():
+        raise DataError(f"{printable(root)}: there is no such folder; give the folder of Aff-Wild2.")
+    found = list(_known_folders(root))
+    annotations = _choose_annotations(root, [p for p in found if _edition(p)], edition)
+    # Batches are used only if there is no folder of videos: they may also be batches of images.
+    video_folders = [p for p in found if _begins(p, "videos")] or [p for p in found if _begins(p, "batch")]
+    image_folders = [(p, kind) for p in found if (kind := _kind_of_images(p.name)) is not None]
+    if annotations is None and not (video_folders and image_folders):
+        raise DataError(
+            f"{printable(root)}: not an Aff-Wild2 folder: found neither annotations/EXPR_Set nor a later edition."
+        )
+    folders = _split_folders(annotations) if annotations else {}
+    videos = _videos(video_folders)
+    if not videos:
+        raise DataError(
+            f"{printable(root)}: annotations, but no videos; labels have no time without them. Put the folder "
+            "videos next to the annotations."
+        )
     return Layout(
-        EDITIONS[chosen.name.lower()] if chosen else None,
+        annotations and _edition(annotations),
         {split: _label_files(folder) for split, folder in folders.items()},
         folders,
-        _videos(videos),
-        _images(pictures),
-        _test_lists(root, chosen),
+        videos,
+        _images(image_folders),
+        _test_lists(root, annotations),
     )
 
 
-def numbered(folder: Path) -> dict[int, str]:
-    """Names of the images of a folder by their number, whatever its count of digits; other files are left out.
+def image_folder(layout: Layout, entry: str, kind: str, video: Path | None) -> Path | Problem | None:
+    """The folder of an entry's images; of several the one in the batch of the video, else a problem."""
+    folders = layout.images.get(kind, {}).get(entry, ())
+    if len(folders) > 1 and video is not None:
+        same_batch = tuple(p for p in folders if p.parent.name == video.parent.name)
+        folders = same_batch if len(same_batch) == 1 else folders
+    if len(folders) <= 1:
+        return folders[0] if folders else None
+    found = f"{len(folders)} folders hold images of {entry}: {', '.join(map(str, folders))}"
+    consequence = "its images are left out; keep one of the folders"
+    return Problem(Level.ERROR, "ambiguous-name", entry, folders[0], None, found, consequence)
+
+
+def numbered_images(folder: Path) -> dict[int, str]:
+    """File names of the images of a folder by their number, with any number of digits; other files are ignored.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -83,7 +119,7 @@ def numbered(folder: Path) -> dict[int, str]:
     try:
         names = os.listdir(folder)
     except OSError as error:
-        raise _unlisted(folder, error) from None
+        raise _listing_error(folder, error) from None
     for name in names:
         stem, dot, suffix = name.rpartition(".")
         if stem.isdecimal() and stem.isascii() and (dot + suffix).lower() in IMAGE_SUFFIXES:
@@ -93,7 +129,7 @@ def numbered(folder: Path) -> dict[int, str]:
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Name and whether it is a folder, in the order of the disk; hidden ones are left out.
+    """The name of each visible entry of a folder and whether it is a folder, in the order of the file system.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -102,10 +138,10 @@ def _listed(folder: Path) -> Iterator[tuple[str, bool]]:
         with os.scandir(folder) as entries:
             yield from ((e.name, e.is_dir()) for e in entries if not e.name.startswith("."))
     except OSError as error:
-        raise _unlisted(folder, error) from None
+        raise _listing_error(folder, error) from None
 
 
-def _unlisted(folder: Path, error: OSError) -> DataError:
+def _listing_error(folder: Path, error: OSError) -> DataError:
     return DataError(f"{printable(folder)}: the folder cannot be listed ({error.strerror}).")
 
 
@@ -113,40 +149,44 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(folder / name for name, is_folder in _listed(folder) if is_folder)
 
 
-def _is(folder: Path, begin: str) -> bool:
-    return folder.name.lower().startswith(begin)
+def _begins(folder: Path, prefix: str) -> bool:
+    return folder.name.lower().startswith(prefix)
+
+
+def _edition(folder: Path) -> str | None:
+    return EDITIONS.get(folder.name.lower())
 
 
 def _kind_of_images(name: str) -> str | None:
     return next((kind for kind in KINDS_OF_IMAGES if name.lower().startswith(kind)), None)
 
 
-def _marked(root: Path) -> Iterator[Path]:
-    """Folders whose names belong to Aff-Wild2, `root` first; those of images and videos are not entered.
+def _known_folders(root: Path) -> Iterator[Path]:
+    """Folders with a name of Aff-Wild2 below `root`; folders of images and videos are not entered.
 
-    Annotations are looked for one level further down than videos, since they lie in a folder `annotations`.
+    Annotations are searched one level deeper than videos, since they lie in a folder `annotations`.
     """
     level = [root]
     for depth in range(DEPTH + 2):
         below: list[Path] = []
         for folder in level:
-            images, videos = _kind_of_images(folder.name) is not None, _is(folder, "videos")
-            if folder.name.lower() in EDITIONS or (depth <= DEPTH and (images or videos or _is(folder, "batch"))):
+            images, videos = _kind_of_images(folder.name) is not None, _begins(folder, "videos")
+            if _edition(folder) or (depth <= DEPTH and (images or videos or _begins(folder, "batch"))):
                 yield folder
             if folder == root or (depth <= DEPTH and not (images or videos)):
-                with nullcontext() if folder == root else suppress(DataError):  # a locked folder may hold anything
+                with nullcontext() if folder == root else suppress(DataError):  # a locked folder is ignored
                     below += _folders(folder)
         level = below
 
 
-def _chosen(root: Path, found: Sequence[Path], edition: str | None) -> Path | None:
+def _choose_annotations(root: Path, found: Sequence[Path], edition: str | None) -> Path | None:
     if edition is not None and edition not in EDITIONS.values():
-        raise DataError(f"edition {edition!r}: there are '2020' (seven classes) and '2022' (eight).")
-    there = ", ".join(f"{EDITIONS[p.name.lower()]} ({printable(p)})" for p in found)
-    wanted = [p for p in found if edition in (None, EDITIONS[p.name.lower()])]
+        raise DataError(f"edition {edition!r}: unknown; choose '2020' (seven classes) or '2022' (eight).")
+    there = ", ".join(f"{_edition(p)} ({printable(p)})" for p in found)
+    wanted = [p for p in found if edition in (None, _edition(p))]
     if edition is not None and not wanted:
         raise DataError(f"{printable(root)}: no annotations of edition {edition}; found {there or 'none at all'}.")
-    if len({EDITIONS[p.name.lower()] for p in wanted}) > 1:
+    if len({_edition(p) for p in wanted}) > 1:
         raise DataError(
             f"{printable(root)}: annotations of several editions, {there}; choose with edition='2020' or '2022'."
         )
@@ -157,7 +197,7 @@ def _chosen(root: Path, found: Sequence[Path], edition: str | None) -> Path | No
     return wanted[0] if wanted else None
 
 
-def _splits(annotations: Path) -> dict[str, Path]:
+def _split_folders(annotations: Path) -> dict[str, Path]:
     """The folders Training_Set (or Train_Set) and Validation_Set."""
     found = {}
     for split in ("train", "validation"):

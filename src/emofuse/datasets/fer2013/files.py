@@ -1,10 +1,9 @@
-"""The forms that FER-2013 comes in: an npz file, Kaggle's table of pixels, Kaggle's folders of images."""
+"""Readers of the forms in which FER-2013 is distributed: an npz file, Kaggle's table, Kaggle's folders of images."""
 
 from __future__ import annotations
 
-import csv
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,18 @@ from emofuse.core.colour import LUMA
 from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, FER2013, FERPLUS, to_affwild2
 from emofuse.core.registry import nearest
-from emofuse.datasets.clip_list_rows import labels_by_name
+from emofuse.datasets.tables import Table, header_of, label_indices
 from emofuse.errors import DataError
 from emofuse.media.images import read_image
 
-PARTS = ("train", "public-test", "private-test")
+USAGES = ("train", "public-test", "private-test")
 SIZE = 48
 
 _COLUMNS = ("emotion", "pixels", "usage")
-_USAGES = {"training": 0, "publictest": 1, "privatetest": 2}
+_TABLE = Table(
+    {name: (name,) for name in _COLUMNS}, _COLUMNS, "give Kaggle's fer2013.csv, with the columns emotion,pixels,Usage"
+)
+_USAGE_NUMBERS = {"training": 0, "publictest": 1, "privatetest": 2}
 _FOLDERS = {
     **dict.fromkeys(("train", "training"), 0),
     **dict.fromkeys(("validation", "val", "valid", "dev", "publictest"), 1),
@@ -33,21 +35,21 @@ _FOLDERS = {
 }
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _AGAIN = "get the file again"
-_CLASSES: Mapping[str, int] = {name: label for name, label in labels_by_name(AFFWILD2).items() if label >= 0}
+_CLASSES: Mapping[str, int] = {name: label for name, label in label_indices(AFFWILD2).items() if label >= 0}
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """All rows of a file.
 
-    images: uint8 [n, 48, 48]; labels: int64 [n], AFFWILD2 index; parts: int64 [n], index into `PARTS`.
-    votes: [n, 10] in the order of FERPLUS, None where the file has none.
-    groups: int64 [n], equal for identical images, None where the file does not say.
+    images: uint8 [n, 48, 48]; labels: int64 [n], AFFWILD2 index; usages: int64 [n], index into `USAGES`.
+    votes: [n, 10] in the order of FERPLUS, None if the file has none.
+    groups: int64 [n], equal for identical images, None if the file does not group them.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    parts: NDArray[np.int64]
+    usages: NDArray[np.int64]
     votes: NDArray[np.int8] | None = None
     groups: NDArray[np.int64] | None = None
 
@@ -56,10 +58,10 @@ class Rows:
 
 
 def read_npz(path: Path) -> Rows:
-    """The arrays images, emotion (Aff-Wild2 order), usage, and if there are any ferplus_votes and duplicate_group.
+    """The arrays images, emotion (Aff-Wild2 order), usage, and optionally ferplus_votes and duplicate_group.
 
     Raises:
-        DataError: the file is missing, lacks an array, or one is not as it should be.
+        DataError: the file is missing, lacks an array, or an array has another type, shape or range.
     """
     try:
         # Opened here, since np.load leaves a damaged file open.
@@ -86,7 +88,7 @@ def read_npz(path: Path) -> Rows:
                 f"{printable(path)}: {name} is {array.dtype} {list(array.shape)}, expected whole numbers "
                 f"{list(shape)} for at least one image; {_AGAIN}."
             )
-    for name, array, names in (("emotion", emotion, AFFWILD2.names), ("usage", usage, PARTS)):
+    for name, array, names in (("emotion", emotion, AFFWILD2.names), ("usage", usage, USAGES)):
         if array.min() < 0 or array.max() >= len(names):
             raise DataError(
                 f"{printable(path)}: {name} runs from {array.min()} to {array.max()}, expected 0 to {len(names) - 1} "
@@ -99,75 +101,34 @@ def read_npz(path: Path) -> Rows:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is a table of FER-2013 by its header: it has pixels, or parts but no paths."""
-    if path.suffix.lower() != ".csv":
-        return False
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            names = _names(next(csv.reader([file.readline(10_000)]), []))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
+    """Whether a file is a table of FER-2013: its header has pixels, or a usage but no path."""
+    names = header_of(path)
     return "pixels" in names or ("usage" in names and "path" not in names)
 
 
 def read_table(path: Path) -> Rows:
-    """Kaggle's table: emotion (0 angry to 6 neutral), pixels (2,304 numbers), Usage; read row by row.
+    """Kaggle's table, read row by row: emotion (0 angry to 6 neutral), pixels (2,304 numbers), Usage.
 
     Raises:
-        DataError: the file cannot be read, or a row is not as it should be; it is named by its line.
+        DataError: the file cannot be read, or a row is invalid; the message has its line.
     """
-    labels, parts, pixels = list[int](), list[int](), bytearray()
-    table = {str(n): int(label) for n, label in enumerate(to_affwild2(FER2013))}
-    records = _records(path)
-    columns = _columns(path, next(records, (1, []))[1])
-    for line, cells in records:
-        if not cells:
-            continue
-        if len(cells) <= max(columns.values()):
-            raise _wrong(path, line, f"{len(cells)} fields, the header has {', '.join(_COLUMNS)}")
-        emotion, numbers, usage = (cells[columns[name]].strip() for name in _COLUMNS)
-        if emotion not in table:
-            raise _wrong(path, line, f"emotion {emotion!r}, expected 0 to 6 ({', '.join(FER2013.names)})")
-        if usage.casefold() not in _USAGES:
-            raise _wrong(path, line, f"Usage {usage!r}, expected Training, PublicTest or PrivateTest")
-        labels.append(table[emotion])
-        parts.append(_USAGES[usage.casefold()])
-        pixels += _pixels(path, line, numbers)
+    labels, usages, pixels = list[int](), list[int](), bytearray()
+    emotions = {str(n): int(label) for n, label in enumerate(to_affwild2(FER2013))}
+    for row in _TABLE.rows(path):
+        if row.is_short:
+            raise _wrong(path, row.line, f"{row.fields} fields, the header has {', '.join(_COLUMNS)}")
+        emotion, numbers, usage = (row.cells[name] for name in _COLUMNS)
+        if emotion not in emotions:
+            raise _wrong(path, row.line, f"emotion {emotion!r}, expected 0 to 6 ({', '.join(FER2013.names)})")
+        if usage.casefold() not in _USAGE_NUMBERS:
+            raise _wrong(path, row.line, f"Usage {usage!r}, expected Training, PublicTest or PrivateTest")
+        labels.append(emotions[emotion])
+        usages.append(_USAGE_NUMBERS[usage.casefold()])
+        pixels += _pixels(path, row.line, numbers)
     if not labels:
         raise DataError(f"{printable(path)}: a header without rows; {_AGAIN}.")
     images = np.frombuffer(pixels, np.uint8).reshape(-1, SIZE, SIZE)
-    return Rows(images, np.array(labels, np.int64), np.array(parts, np.int64))
-
-
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line and cells of each record, one by one."""
-    line = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for cells in reader:
-                line = reader.line_num
-                yield line, cells
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _wrong(path, line + 1, f"no text of a table ({error})") from None
-    except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read ({error.strerror}); give Kaggle's fer2013.csv.") from None
-
-
-def _names(header: list[str]) -> list[str]:
-    return [name.strip().casefold() for name in header]
-
-
-def _columns(path: Path, header: list[str]) -> dict[str, int]:
-    names = _names(header)
-    for name in _COLUMNS:
-        if name not in names:
-            there = ", ".join(h.strip() for h in header) or "nothing"
-            raise DataError(
-                f"{printable(path)}:1: no column {name!r}, found {there}; "
-                "give Kaggle's fer2013.csv (emotion,pixels,Usage)."
-            )
-    return {name: names.index(name) for name in _COLUMNS}
+    return Rows(images, np.array(labels, np.int64), np.array(usages, np.int64))
 
 
 def _pixels(path: Path, line: int, text: str) -> bytes:
@@ -191,11 +152,11 @@ def _wrong(path: Path, line: int, found: str) -> DataError:
 
 
 def image_root(path: Path) -> Path | None:
-    """The folder of `train/<emotion>/<image>` at a path or one level below it, None where there is none."""
+    """The folder that holds `train/<emotion>/<image>`, at a path or one level below it, None if there is none."""
     for folder in (path, *_folders(path).values()):
-        trains = [p for p in _folders(folder).values() if _part_of(p) == 0]
+        trains = [p for p in _folders(folder).values() if _usage_of(p) == 0]
         emotions = [p for train in trains for name, p in _folders(train).items() if name.casefold() in _CLASSES]
-        if any(_is_image(p) for emotion in emotions for p in _inside(emotion)):
+        if any(_is_image(p) for emotion in emotions for p in _listing(emotion)):
             return folder
     return None
 
@@ -203,49 +164,49 @@ def image_root(path: Path) -> Path | None:
 def read_images(path: Path) -> Rows:
     """Kaggle's folders: train/, validation/ and test/ with a folder of images for each emotion.
 
-    What begins with PublicTest in test/ is of the public test part, as Kaggle's names tell.
+    Files in test/ whose names begin with PublicTest belong to the public test set, as named by Kaggle.
 
     Raises:
-        DataError: a folder is no emotion, an image cannot be read or has another size, or there is none.
+        DataError: a folder is not an emotion, an image cannot be read or has another size, or there is none.
     """
-    images, labels, parts = list[bytes](), list[int](), list[int]()
+    images, labels, usages = list[bytes](), list[int](), list[int]()
     for folder in _folders(path).values():
-        part = _part_of(folder)
-        if part is None:
+        usage = _usage_of(folder)
+        if usage is None:
             continue
         for name, emotions in _folders(folder).items():
             label = _CLASSES.get(name.casefold())
             if label is None:
                 raise DataError(
-                    f"{printable(emotions)}: {name!r} is no emotion of FER-2013{nearest(name, _CLASSES)}; name the "
-                    f"folder {', '.join(FER2013.names)}, or take it away."
+                    f"{printable(emotions)}: {name!r} is not an emotion of FER-2013{nearest(name, _CLASSES)}; name the "
+                    f"folder {', '.join(FER2013.names)}, or remove it."
                 )
-            for file in filter(_is_image, _inside(emotions)):
+            for file in filter(_is_image, _listing(emotions)):
                 images.append(_grey(file).tobytes())
                 labels.append(label)
-                parts.append(1 if part == 2 and file.name.casefold().startswith("publictest") else part)
+                usages.append(1 if usage == 2 and file.name.casefold().startswith("publictest") else usage)
     if not labels:
         raise DataError(f"{printable(path)}: no images in train/<emotion>; unpack the images of FER-2013 there.")
     faces = np.frombuffer(bytearray().join(images), np.uint8).reshape(-1, SIZE, SIZE)
-    return Rows(faces, np.array(labels, np.int64), np.array(parts, np.int64))
+    return Rows(faces, np.array(labels, np.int64), np.array(usages, np.int64))
 
 
 def _folders(path: Path) -> dict[str, Path]:
-    return {p.name: p for p in _inside(path) if p.is_dir() and not p.name.startswith((".", "__"))}
+    return {p.name: p for p in _listing(path) if p.is_dir() and not p.name.startswith((".", "__"))}
 
 
-def _inside(folder: Path) -> list[Path]:
+def _listing(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError:
-        return []  # what may not be read, such as lost+found, is no part of the data
+        return []  # folders without permission, such as lost+found, are ignored
 
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
 
 
-def _part_of(folder: Path) -> int | None:
+def _usage_of(folder: Path) -> int | None:
     return _FOLDERS.get("".join(c for c in folder.name.casefold() if c.isalpha()))
 
 
