@@ -32,7 +32,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emofuse.core.labels import AFFWILD2
-from emofuse.faces.detector import Detector, Haar, YuNet
+from emofuse.faces.detector import Detector
+from emofuse.faces.haar import Haar
+from emofuse.faces.yunet import YuNet
 from emofuse.media.audio import AudioReader
 from emofuse.media.images import read_image
 from emofuse.media.video import VideoReader
@@ -265,14 +267,14 @@ def mel_bands() -> Floats:
 def report_detectors(folder: Path, detectors: list[Detector]) -> None:
     """In which part of the frames that should show n faces at least n are found; every 10th frame."""
     corpus = json.loads((folder / "corpus.json").read_text("utf-8"))
-    found: dict[str, list[bool]] = {detector.name: [] for detector in detectors}
+    found: dict[str, list[bool]] = {detector.identity: [] for detector in detectors}
     for video in corpus["videos"].values():
         names = [entry["name"] for entry in video["entries"]]
         for frame in VideoReader(folder / video["file"]).frames(np.arange(0, video["frames"], 10)):
             crops = [folder / "cropped_aligned" / name / f"{frame.index + 1:05d}.jpg" for name in names]
             there = sum(crop.is_file() for crop in crops)
             for detector in detectors:
-                found[detector.name] += [len(detector(frame.rgb())) >= k for k in range(1, there + 1)]
+                found[detector.identity] += [len(detector(frame.rgb())) >= k for k in range(1, there + 1)]
     for name, hits in found.items():
         print(f"{name}: {np.mean(hits):.2%} of {len(hits)} faces")
 

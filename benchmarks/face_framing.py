@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.faces.detector import Detector, Face, Haar, YuNet
+from emofuse.faces.detector import Detector, Face
+from emofuse.faces.haar import Haar
+from emofuse.faces.yunet import YuNet
 
 SIDE, BORDER = 96, 48  # pixels of the enlarged face, and around it
 MIRRORED = [1, 0, 2, 4, 3]
@@ -40,7 +42,7 @@ def main() -> None:
 def report(detector: Detector, images: NDArray[np.uint8]) -> None:
     """Prints the median landmarks and the box crop that gives the original picture back."""
     faces = [face for face in (largest(detector, image) for image in images) if face is not None]
-    print(f"{detector.name}: found {len(faces)} of {len(images)}")
+    print(f"{detector.identity}: found {len(faces)} of {len(images)}")
     boxes = np.stack([face.box for face in faces]) / SIDE
     x, y, width, height = np.median(boxes, axis=0)
     print(f"  box x {x:.3f} y {y:.3f} width {width:.3f} height {height:.3f}")

@@ -1,4 +1,4 @@
-"""Crops: the similarity, the framing, what becomes of the pixels, and JSON."""
+"""Crops of faces: the similarity transform, the framing, the pixels, and JSON."""
 
 import json
 from dataclasses import replace
@@ -15,7 +15,7 @@ from emofuse.faces.detector import Face
 POINTS = np.array([[30.0, 40], [70, 38], [52, 60], [35, 80], [66, 82]])
 
 
-def turned(points, scale, angle, shift):
+def rotated(points, scale, angle, shift):
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     return points @ np.array([[c, -s], [s, c]]).T + shift
 
@@ -23,20 +23,20 @@ def turned(points, scale, angle, shift):
 @given(st.floats(0.01, 100), st.floats(-3.1, 3.1), st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
 @settings(max_examples=50, deadline=None)
 def test_similarity_recovers_a_known_transform(scale, angle, x, y):
-    target = turned(POINTS, scale, angle, [x, y])
+    target = rotated(POINTS, scale, angle, [x, y])
     m = similarity(POINTS, target)
     assert np.allclose(POINTS @ m[:, :2].T + m[:, 2], target, atol=1e-8, rtol=1e-9)
     assert np.linalg.det(m[:, :2]) == pytest.approx(scale**2)
 
 
-def test_similarity_is_the_least_squares_answer():
+def test_similarity_is_the_least_squares_solution():
     target = POINTS * [1.3, 0.9] + np.random.default_rng(0).normal(0, 3, (5, 2))
     rows = [r for (x, y) in POINTS for r in ([x, -y, 1, 0], [y, x, 0, 1])]
     a, b, tx, ty = np.linalg.lstsq(np.array(rows), target.ravel(), rcond=None)[0]
     assert np.allclose(similarity(POINTS, target), [[a, -b, tx], [b, a, ty]])
 
 
-def test_similarity_never_mirrors():
+def test_similarity_never_reflects():
     assert np.linalg.det(similarity(POINTS, POINTS * [-1, 1])[:, :2]) >= 0
 
 
@@ -51,7 +51,7 @@ def test_a_box_crop_at_its_own_size_copies_the_pixels():
     assert np.array_equal(crop, image[10:30, 30:50])
 
 
-def test_margin_and_shift_are_shares_of_the_longer_side():
+def test_margin_and_shift_are_fractions_of_the_longer_side():
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     crop = BoxCrop(24, margin=0.2, shift_y=0.1)(image, Face(np.float32([30, 10, 10, 20]), 1))
     assert np.array_equal(crop, image[10:34, 23:47])
@@ -65,7 +65,7 @@ def test_beyond_the_border_the_edge_is_repeated():
     assert np.all(crop[:, :9] == 10)
 
 
-def test_a_face_wholly_outside_gives_a_crop_and_no_crash():
+def test_a_face_completely_outside_is_cropped_from_the_repeated_edge():
     image = np.full((16, 16, 3), 7, np.uint8)
     for box in ([500, 500, 40, 40], [-500, -90, 4, 4], [3, 3, 0, 0]):
         assert np.all(BoxCrop(8)(image, Face(np.float32(box), 1)) == 7)
@@ -82,9 +82,9 @@ def test_shrinking_averages_a_fine_pattern_instead_of_aliasing():
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, -1.2])
-def test_an_aligned_crop_brings_landmarks_to_the_template(angle):
+def test_an_aligned_crop_maps_landmarks_to_the_template(angle):
     crop = fer_crop(96)
-    marks = np.add(turned(np.array(crop.template) * 96, 2.1, angle, [150, 120]), [100, 60])
+    marks = np.add(rotated(np.array(crop.template) * 96, 2.1, angle, [150, 120]), [100, 60])
     y, x = np.mgrid[:600, :600] + 0.5
     image = np.zeros((600, 600, 3), np.uint8)
     image[np.hypot(x - marks[1, 0], y - marks[1, 1]) < 9] = 255  # a disk at the left eye only
@@ -101,24 +101,26 @@ def test_without_landmarks_the_fallback_is_used():
 
 
 @pytest.mark.parametrize("crop", [fer_crop(48), BoxCrop(112, 0.25, -0.1)])
-def test_json_gives_the_same_crop_back(crop):
+def test_a_crop_is_equal_after_a_round_trip_through_json(crop):
     assert from_json(json.loads(json.dumps(crop.to_json()))) == crop
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "oval"}, "'oval' is unknown; it must be one of aligned, box"),
-        ({"kind": None}, "None is unknown"),
+        ({"kind": "oval"}, "kind 'oval': unknown; choose aligned, box"),
+        ({"kind": None}, "kind 'None': unknown"),
         ({"colour": 1}, "colour is missing or unknown"),
         ({"size": "48"}, "size is '48'"),
         ({"size": 0}, "give at least one pixel"),
         ({"template": [[0, 0]]}, "1 points; give five"),
-        ({"template": 3}, "make the bundle again"),
+        ({"template": 3}, "create the bundle again"),
         ({"fallback": {"kind": "box"}}, "margin, shift_y, size is missing"),
+        ({"fallback": fer_crop(48).to_json()}, "give a BoxCrop of size 48"),
+        ({"fallback": 3}, "kind 'None': unknown"),
     ],
 )
-def test_a_damaged_crop_is_one_line(change, message):
+def test_a_damaged_crop_is_reported_in_one_line(change, message):
     with pytest.raises(BundleError, match=message) as caught:
         from_json({**fer_crop(48).to_json(), **change})
     assert "\n" not in str(caught.value)
@@ -132,10 +134,10 @@ def test_a_missing_field_is_named():
 
 
 def test_a_fallback_of_another_size_is_refused():
-    with pytest.raises(SettingsError, match="48, but 64 in the fallback"):
+    with pytest.raises(SettingsError, match=r"fallback is BoxCrop\(size=64, .*; give a BoxCrop of size 48"):
         replace(fer_crop(48), fallback=BoxCrop(64))
 
 
-def test_a_grey_picture_is_refused():
-    with pytest.raises(ShapeError, match=r"give uint8 \[h, w, 3\]"):
+def test_a_grey_image_is_refused():
+    with pytest.raises(ShapeError, match=r"^face crop: .* give RGB, uint8 \[height, width, 3\]"):
         BoxCrop(48)(np.zeros((9, 9), np.uint8), Face(np.float32([0, 0, 9, 9]), 1))

@@ -93,28 +93,17 @@ def test_a_mistyped_name_suggests_the_nearest():
         weights.known("yunnet")
 
 
-def test_auto_takes_haar_where_yunet_cannot_be_had_and_says_so(monkeypatch):
+def test_auto_takes_haar_with_a_note_if_yunet_cannot_be_fetched(monkeypatch):
     monkeypatch.setitem(weights.KNOWN, "yunet", entry("http://127.0.0.1:9/net.onnx"))
     chosen = choose_detector("auto", Engine(1))
     assert chosen.identity == "haar"
     assert "simpler Haar cascade" in chosen.note
 
 
-def test_yunet_by_name_insists(monkeypatch):
+def test_yunet_by_name_is_an_error_if_it_cannot_be_fetched(monkeypatch):
     monkeypatch.setitem(weights.KNOWN, "yunet", entry("http://127.0.0.1:9/net.onnx"))
     with pytest.raises(WeightsError, match="offline"):
         choose_detector("yunet", Engine(1))
-
-
-def test_results_know_how_large_the_pictures_were_that_faces_were_looked_for_in(monkeypatch):
-    class Sized:
-        def __init__(self, path, *, engine):
-            self.long_side = 416
-
-    monkeypatch.setattr("emofuse.models.detectors.YuNet", Sized)
-    monkeypatch.setattr(weights, "fetch", lambda *_, **__: Path(__file__))
-    name, _, size = choose_detector("yunet", Engine(1)).identity.split(":")
-    assert (name, size) == ("yunet", "416")
 
 
 def test_an_unknown_detector_suggests_the_nearest():

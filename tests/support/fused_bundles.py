@@ -112,6 +112,9 @@ def made(
 class Squares:
     """Finds light squares before a dark wall, from left to right."""
 
+    identity = "squares"
+    single_threaded = True
+
     def __call__(self, image: np.ndarray) -> list[Face]:
         light = (image[:, :, 0] > 100).any(axis=0)
         starts = np.flatnonzero(np.diff(light.astype(int), prepend=0) == 1)
@@ -121,7 +124,7 @@ class Squares:
 
 def predictor(bundle: Path, **options: object) -> Predictor:
     found = Predictor(Options(str(bundle), "haar", **options))
-    found.detector = ChosenDetector(Squares(), "squares")
+    found.detector = ChosenDetector(Squares())
     return found
 
 
@@ -156,4 +159,4 @@ def cross_and_happy(folder: Path) -> Path:
 
 def find_squares(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictors find squares, whatever detector is asked for."""
-    monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_: ChosenDetector(Squares(), "squares"))
+    monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_: ChosenDetector(Squares()))

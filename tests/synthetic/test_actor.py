@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emofuse.faces.detector import Haar, YuNet
+from emofuse.faces.haar import Haar
+from emofuse.faces.yunet import YuNet
 from emofuse.synthetic.actor import Liveliness, alive, ease, mouth_openings
 from emofuse.synthetic.render import EXPRESSIONS, Expression, FaceRenderer, Identity, Pose
 

@@ -14,7 +14,8 @@ import pytest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.time import Timeline, ticks
 from emofuse.errors import DataError, SettingsError
-from emofuse.faces.detector import Haar, YuNet
+from emofuse.faces.haar import Haar
+from emofuse.faces.yunet import YuNet
 from emofuse.media.audio import AudioReader
 from emofuse.media.images import read_image
 from emofuse.media.video import VideoReader

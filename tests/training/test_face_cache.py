@@ -23,10 +23,22 @@ from emofuse.training.face_cache import Embeddings, FaceSource
 from support.media_files import moving_bar, write_media
 
 
+class Blind:
+    """A detector that finds no face."""
+
+    identity = "blind"
+    single_threaded = True
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        return []
+
+
 @dataclass
 class Walking:
     """A detector that finds a face where the light bar of `moving_bar` is, and a smaller one in a corner."""
 
+    identity = "walking"
+    single_threaded = True
     calls: int = 0
 
     def __call__(self, image: np.ndarray) -> list[Face]:
@@ -44,7 +56,7 @@ def film(tmp_path: Path) -> Path:
 
 def source_of(folder: Path, detector: Any = None) -> FaceSource:
     (folder / "list.csv").write_text("path,label\nfilm.mp4,fear\n")
-    chosen = ChosenDetector(detector or Walking(), "walking")
+    chosen = ChosenDetector(detector or Walking())
     return FaceSource(ClipList(folder / "list.csv"), BoxCrop(16), chosen, folder / "faces", Fraction(10))
 
 
@@ -119,7 +131,7 @@ def test_another_video_of_the_same_name_is_cut_anew(film, tmp_path):
 
 
 def test_a_video_without_a_face_gives_rows_that_are_not_valid(film, tmp_path):
-    source = source_of(tmp_path, lambda image: [])
+    source = source_of(tmp_path, Blind())
     track = source(source.data.clips[0])
     assert len(track.values) == len(track.timeline) == 20
     assert not track.valid.any()
@@ -182,7 +194,7 @@ class Bright:
 
 def test_embeddings_list_the_images_of_a_clip_once_and_read_no_video(corpus, tmp_path, monkeypatch):
     data = Counting(corpus[0])
-    source = FaceSource(data, BoxCrop(16), ChosenDetector(Walking(), "walking"), tmp_path / "faces")
+    source = FaceSource(data, BoxCrop(16), ChosenDetector(Walking()), tmp_path / "faces")
     monkeypatch.setattr("emofuse.training.face_cache.file_digest", pytest.fail)
     net = Bright()
     embeddings = Embeddings(source, net, "bright", tmp_path / "embeddings")

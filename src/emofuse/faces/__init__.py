@@ -1,1 +1,6 @@
-"""Faces in pictures: where they are (detect), whose they are (track), and cut out alike (crop)."""
+"""Faces in images and video: detected, tracked as persons, and cropped to one size."""
+
+from emofuse.faces import haar, yunet
+from emofuse.faces.detector import DETECTORS, Detector, Face
+
+__all__ = ["DETECTORS", "Detector", "Face", "haar", "yunet"]

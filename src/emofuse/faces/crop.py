@@ -1,34 +1,35 @@
-"""Cutting a face out of a picture: turned and scaled by its landmarks, or a square around its box.
+"""Crops of faces: rotated and scaled by the landmarks, or a square around the box.
 
-A crop is data: it says where the landmarks, or the box, come to lie, and a bundle stores it as JSON. The
-constants hold the framing of FER-2013, whose faces are upright and fill the picture; they were measured by
-benchmarks/face_framing.py. Crops shrink without aliasing; beyond the border the picture's edge is repeated.
+A crop is data: it says where the landmarks, or the box, are mapped to, and a bundle stores it as JSON. The constants
+hold the framing of FER-2013, whose faces are upright and fill the image; they were measured by
+benchmarks/face_framing.py. Crops are reduced without aliasing; beyond the border the edge of the image is repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.registry import find
 from emofuse.errors import BundleError, SettingsError, ShapeError
-from emofuse.faces.detector import Face, Image
+from emofuse.faces.detector import Face
+from emofuse.media.images import Image, check_rgb
 
 Floats = NDArray[np.float64]
 Points = tuple[tuple[float, float], ...]
-Made = TypeVar("Made")
 
-# FER-2013, medians over 3,000 training faces, x and y as shares of the side; made symmetric.
+# FER-2013, medians over 3,000 training faces, x and y as fractions of the side; made symmetric.
 FER_TEMPLATE: Points = ((0.32, 0.39), (0.68, 0.39), (0.5, 0.598), (0.349, 0.749), (0.651, 0.749))
 FER_YUNET_MARGIN, FER_YUNET_SHIFT_Y = 0.009, -0.014
 FER_HAAR_MARGIN, FER_HAAR_SHIFT_Y = 0.032, 0.0
 
-# Framing of the 112x112 faces that identity nets are trained on and that Aff-Wild2 brings (`cropped_aligned`).
+# Framing of the 112x112 faces that face recognition networks are trained on and Aff-Wild2 has in `cropped_aligned`.
 IDENTITY_TEMPLATE: Points = tuple(
     (x / 112, y / 112)
     for x, y in ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
@@ -41,12 +42,12 @@ IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y = 0.181, -0.068
 class BoxCrop:
     """An upright square around the box.
 
-    size: side of the crop in pixels. margin: the square's side is (1 + margin) times the longer side of the
-    box. shift_y: how far its centre lies below that of the box, as a share of the box's longer side.
+    size: side of the crop in pixels. margin: the square's side is (1 + margin) times the longer side of the box.
+    shift_y: how far its centre is below that of the box, as a fraction of the longer side of the box.
 
     Raises:
         SettingsError: size is below 1 or margin not above -1.
-        ShapeError: on a call, the picture is not uint8 [h, w, 3].
+        ShapeError: on a call, the image is not uint8 [height, width, 3].
     """
 
     size: int
@@ -54,7 +55,10 @@ class BoxCrop:
     shift_y: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_size("BoxCrop", self.size)
+        _check_size(self)
+        for name in ("margin", "shift_y"):
+            if not _is_number(getattr(self, name)):
+                raise SettingsError(f"BoxCrop: {name} is {getattr(self, name)!r}; give a number.")
         if not self.margin > -1:
             raise SettingsError(f"BoxCrop: margin is {self.margin}; give more than -1.")
 
@@ -70,26 +74,17 @@ class BoxCrop:
         """A plain dict for bundle.json."""
         return {"kind": "box", "size": self.size, "margin": self.margin, "shift_y": self.shift_y}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BoxCrop:
-        """The crop that `to_json` wrote.
-
-        Raises:
-            BundleError: the kind is another, a field is missing, unknown or has no sensible value.
-        """
-        return _read(data, "box", ("size", "margin", "shift_y"), lambda d: cls(**_numbers(d)))
-
 
 @dataclass(frozen=True)
 class AlignedCrop:
-    """A square in which the landmarks come as close as they can to a template; no shear, no mirror.
+    """A square in which the landmarks come as close as possible to a template, without shear or reflection.
 
-    size: side of the crop in pixels. template: five (x, y), in the order of `Face.landmarks`, as shares of
-    the side. fallback: crop of faces without landmarks, of the same size.
+    size: side of the crop in pixels. template: five (x, y), in the order of `Face.landmarks`, as fractions of the side.
+    fallback: crop of faces without landmarks, of the same size.
 
     Raises:
-        SettingsError: size is below 1, the template has not five points, or the fallback's size differs.
-        ShapeError: on a call, the picture is not uint8 [h, w, 3].
+        SettingsError: size is below 1, the template does not have five points, or the fallback's size differs.
+        ShapeError: on a call, the image is not uint8 [height, width, 3].
     """
 
     size: int
@@ -97,12 +92,12 @@ class AlignedCrop:
     fallback: BoxCrop
 
     def __post_init__(self) -> None:
-        _check_size("AlignedCrop", self.size)
+        _check_size(self)
         points = tuple((float(x), float(y)) for x, y in self.template)
         if len(points) != 5:
             raise SettingsError(f"AlignedCrop: the template has {len(points)} points; give five (x, y).")
-        if self.fallback.size != self.size:
-            raise SettingsError(f"AlignedCrop: size is {self.size}, but {self.fallback.size} in the fallback.")
+        if not isinstance(self.fallback, BoxCrop) or self.fallback.size != self.size:
+            raise SettingsError(f"AlignedCrop: the fallback is {self.fallback}; give a BoxCrop of size {self.size}.")
         object.__setattr__(self, "template", points)
 
     def __call__(self, image: Image, face: Face) -> Image:
@@ -116,38 +111,33 @@ class AlignedCrop:
         template = [list(point) for point in self.template]
         return {"kind": "aligned", "size": self.size, "template": template, "fallback": self.fallback.to_json()}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> AlignedCrop:
-        """The crop that `to_json` wrote.
-
-        Raises:
-            BundleError: the kind is another, a field is missing, unknown or has no sensible value.
-        """
-
-        def made(fields: Mapping[str, Any]) -> AlignedCrop:
-            template = tuple((float(x), float(y)) for x, y in fields["template"])
-            return cls(_numbers({"size": fields["size"]})["size"], template, BoxCrop.from_json(fields["fallback"]))
-
-        return _read(data, "aligned", ("size", "template", "fallback"), made)
-
 
 Crop = AlignedCrop | BoxCrop
-KINDS: dict[str, Callable[[Mapping[str, Any]], Crop]] = {"aligned": AlignedCrop.from_json, "box": BoxCrop.from_json}
+_CROP_CLASSES: Mapping[str, type[Crop]] = MappingProxyType({"aligned": AlignedCrop, "box": BoxCrop})
 
 
 def from_json(data: Mapping[str, Any]) -> Crop:
     """The crop that its `to_json` wrote.
 
     Raises:
-        BundleError: the kind is unknown, a field is missing, unknown or has no sensible value.
+        BundleError: the kind is unknown, a field is missing or unknown, or has an invalid value.
 
     >>> from_json({"kind": "box", "size": 48, "margin": 0.1, "shift_y": 0.0})
     BoxCrop(size=48, margin=0.1, shift_y=0.0)
     """
-    kind = data.get("kind") if isinstance(data, Mapping) else None
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise BundleError(f"face crop: kind {kind!r} is unknown; it must be one of {', '.join(sorted(KINDS))}.")
-    return KINDS[kind](data)
+    kind = str(data.get("kind")) if isinstance(data, Mapping) else "None"
+    crop = find(kind, _CROP_CLASSES, "face crop of kind", error=BundleError)
+    values = {name: value for name, value in data.items() if name != "kind"}
+    if wrong := {field.name for field in fields(crop)} ^ set(values):
+        raise BundleError(
+            f"face crop of kind {kind!r}: {', '.join(sorted(wrong))} is missing or unknown; create the bundle again."
+        )
+    if "fallback" in values:
+        values["fallback"] = from_json(values["fallback"])
+    try:
+        return crop(**values)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"face crop of kind {kind!r}: {error}; create the bundle again.") from error
 
 
 def fer_crop(size: int) -> AlignedCrop:
@@ -156,7 +146,7 @@ def fer_crop(size: int) -> AlignedCrop:
 
 
 def identity_crop(size: int = 112) -> AlignedCrop:
-    """The framing of identity nets and of Aff-Wild2's aligned faces."""
+    """The framing of face recognition networks and of Aff-Wild2's aligned faces."""
     return AlignedCrop(size, IDENTITY_TEMPLATE, BoxCrop(size, IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y))
 
 
@@ -166,7 +156,7 @@ CROP_PRESETS: Mapping[str, Callable[[int], AlignedCrop]] = MappingProxyType(
 
 
 def similarity(points_from: NDArray[Any], points_to: NDArray[Any]) -> Floats:
-    """Turn, scale and shift that bring points closest to others, by least squares, without mirroring.
+    """Rotation, scale and shift that map points to others with the least squared error, without reflection.
 
     Args:
         points_from, points_to: [n, 2], n >= 2.
@@ -174,7 +164,7 @@ def similarity(points_from: NDArray[Any], points_to: NDArray[Any]) -> Floats:
         float64 [2, 3]: points_to is about points_from @ m[:, :2].T + m[:, 2].
     Raises:
         ShapeError: the shapes differ or are not [n, 2].
-    Source: Umeyama (1991), in the closed form that complex numbers give in the plane.
+    Source: Umeyama (1991), in the closed form of complex numbers in the plane.
 
     >>> similarity(np.array([[0, 0], [1, 0]]), np.array([[1, 1], [1, 3]])).round(6) + 0.0
     array([[ 0., -2.,  1.],
@@ -188,21 +178,20 @@ def similarity(points_from: NDArray[Any], points_to: NDArray[Any]) -> Floats:
     power = max(float((one**2).sum()), np.finfo(np.float64).tiny)
     real = float((one * other).sum()) / power
     imaginary = float((one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]).sum()) / power
-    turn = np.array([[real, -imaginary], [imaginary, real]])
-    return np.column_stack([turn, centre_to - turn @ centre_from])
+    rotation = np.array([[real, -imaginary], [imaginary, real]])
+    return np.column_stack([rotation, centre_to - rotation @ centre_from])
 
 
 def warp(image: Image, transform: Floats, size: int) -> Image:
-    """The square [0, size)² that a similarity float [2, 3] makes of a picture, uint8 [size, size, 3].
+    """The square [0, size)² of an image transformed by a similarity float [2, 3], uint8 [size, size, 3].
 
     Coordinates are those of pixel corners: pixel (0, 0) spans from 0 to 1, as in boxes.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ShapeError(f"face crop: the picture has shape {image.shape}, type {image.dtype}; give uint8 [h, w, 3].")
-    image, transform = _nearby(image, transform, size)
+    check_rgb(image, "face crop")
+    image, transform = _region(image, transform, size)
     scale = float(np.sqrt(max(np.linalg.det(transform[:, :2]), np.finfo(np.float64).tiny)))
     if scale < 1:
-        # warpAffine looks at four pixels only: bring the region down by area to the scale of the crop first.
+        # warpAffine interpolates between four pixels only: first reduce the region by area to the scale of the crop.
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])
         stretch = np.array([image.shape[1] / width, image.shape[0] / height])
         image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
@@ -213,39 +202,22 @@ def warp(image: Image, transform: Floats, size: int) -> Image:
     return np.asarray(crop, np.uint8)
 
 
-def _nearby(image: Image, transform: Floats, size: int) -> tuple[Image, Floats]:
-    """The part of the picture that the crop needs, and the transform from there."""
+def _region(image: Image, transform: Floats, size: int) -> tuple[Image, Floats]:
+    """The region of the image that the crop needs, and the transform from there."""
     square = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - transform[:, 2]
     corners = np.linalg.lstsq(transform[:, :2], square.T, rcond=None)[0].T
     spare = 2 + 2 * np.ptp(corners, axis=0).max() / size
     limit = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(corners.min(axis=0) - spare), 0, limit - 1).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0) + spare), low + 1, limit).astype(int)
-    part = image[low[1] : high[1], low[0] : high[0]]
-    return part, np.column_stack([transform[:, :2], transform[:, 2] + transform[:, :2] @ low])
+    region = image[low[1] : high[1], low[0] : high[0]]
+    return region, np.column_stack([transform[:, :2], transform[:, 2] + transform[:, :2] @ low])
 
 
-def _check_size(what: str, size: int) -> None:
-    if size < 1:
-        raise SettingsError(f"{what}: size is {size}; give at least one pixel.")
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
-    for name, value in fields.items():
-        if isinstance(value, bool) or not isinstance(value, int if name == "size" else (int, float)):
-            raise ValueError(f"{name} is {value!r}")
-    return dict(fields)
-
-
-def _read(data: Mapping[str, Any], kind: str, names: Sequence[str], make: Callable[[Mapping[str, Any]], Made]) -> Made:
-    if not isinstance(data, Mapping) or data.get("kind") != kind:
-        found = data.get("kind") if isinstance(data, Mapping) else data
-        raise BundleError(f"face crop: the kind is {found!r}, not {kind!r}; make the bundle again.")
-    fields = {name: value for name, value in data.items() if name != "kind"}
-    if set(fields) != set(names):
-        wrong = ", ".join(sorted(set(fields) ^ set(names)))
-        raise BundleError(f"face crop of kind {kind!r}: {wrong} is missing or unknown; make the bundle again.")
-    try:
-        return make(fields)
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"face crop of kind {kind!r}: {error}; make the bundle again.") from error
+def _check_size(crop: Crop) -> None:
+    if not isinstance(crop.size, int) or isinstance(crop.size, bool) or crop.size < 1:
+        raise SettingsError(f"{type(crop).__name__}: size is {crop.size!r}; give at least one pixel.")

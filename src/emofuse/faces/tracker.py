@@ -1,8 +1,8 @@
-"""Which face of one frame is which face of the next: persons that keep their number.
+"""Tracks faces from frame to frame, so that each person keeps a number.
 
-Frames come one by one in the order of their time, at any rate; what a face may move, and how long it may be away,
-is counted in seconds, so 5 and 30 frames a second give the same persons. Faces are told apart by place
-and size alone. Where the scene changes, places mean nothing: persons are found again only when the shot comes back.
+Frames are pushed in the order of their time, at any rate; how far a face may move and how long it may be absent are
+measured in seconds, so 5 and 30 frames per second lead to the same persons. Faces are distinguished by position and
+size alone. After a cut, positions mean nothing: a person is found again only when the shot comes back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from emofuse.faces.detector import box_iou
 Thumbnail = NDArray[np.uint8]
 Point = NDArray[np.float64]
 
-UNMATCHED = 4.0  # cost of leaving a face and a track apart; no pair that may match costs more
+UNMATCHED = 4.0  # cost of leaving a face and a track unmatched; no allowed pair costs more
 
 
 class Located(Protocol):
@@ -39,13 +39,13 @@ Item = TypeVar("Item", bound=Located)
 class TrackerSettings:
     """What counts as the same person. Distances are in face sizes (square root of the box area).
 
-    confirm_frames: frames with the face, of at most twice as many, until it is a person and no false alarm.
-    recall_seconds: who is away for longer comes back as somebody else.
-    reach, reach_per_second, reach_limit: how far a face may be from where it is expected, growing with the
-        time since it was seen.
+    confirm_frames: frames with the face, among at most twice that number, until it counts as a person.
+    recall_seconds: a person who is absent for longer gets a new number.
+    reach, reach_per_second, reach_limit: how far a face may be from its expected position, growing with the time
+        since it was last detected.
     growth, growth_per_second, growth_limit: the same for the ratio of the sizes, as a natural logarithm.
-    velocity_seconds: over how long velocities are averaged.
-    coast_seconds: how fast an unseen face is thought to come to rest.
+    velocity_seconds: time constant of the average of velocities.
+    coast_seconds: time constant with which an undetected face is assumed to come to rest.
     cut_level: mean absolute difference of two thumbnails (0 to 255) above which they show different shots.
     shot_iou: overlap with its last box by which a person is found again when the shot comes back.
 
@@ -84,15 +84,15 @@ class TrackedFace(Generic[Item]):
 
 
 @dataclass(eq=False)
-class _Trace(Generic[Item]):
-    """One face through time; `held` keeps what was seen before it is known to be a person."""
+class _Track(Generic[Item]):
+    """One face through time; `held` keeps its faces until it is confirmed as a person."""
 
     face: Item
-    seen_at: int
+    detected_at: int
     thumbnail: Thumbnail | None
     held: list[tuple[int, Item]]
     person: int | None = None
-    velocity: Point = field(default_factory=lambda: np.zeros(2))  # pixels a second
+    velocity: Point = field(default_factory=lambda: np.zeros(2))  # pixels per second
     after_cut: bool = False
 
     def first(self) -> tuple[int, float]:
@@ -102,15 +102,15 @@ class _Trace(Generic[Item]):
 
 
 class Tracker(Generic[Item]):
-    """Gives the faces of successive frames to persons, numbered 1, 2, ... in the order they are confirmed.
+    """Assigns the faces of successive frames to persons, numbered 1, 2, ... in the order they are confirmed.
 
-    A face is held back until it was seen in `confirm_frames` frames; then all its frames come at once. What
-    `push` returns is never older than `lookahead_frames` frames. Memory does not grow with the video.
+    A face is held back until it was detected in `confirm_frames` frames; then all of them are returned at once. What
+    `push` returns is at most `lookahead_frames` frames old. Memory does not grow with the video.
     """
 
     def __init__(self, settings: TrackerSettings = TrackerSettings()) -> None:
         self.settings = settings
-        self._traces: list[_Trace[Item]] = []
+        self._tracks: list[_Track[Item]] = []
         self._frames = 0
         self._persons = 0
         self._now: int | None = None
@@ -118,129 +118,131 @@ class Tracker(Generic[Item]):
 
     @property
     def lookahead_frames(self) -> int:
-        """After frame k was pushed, nothing comes any more for frames before k - lookahead_frames."""
+        """Once frame k was pushed, the frames before k - lookahead_frames are complete."""
         return 2 * self.settings.confirm_frames - 1
 
     def push(self, start: int, faces: list[Item], *, thumbnail: Thumbnail | None = None) -> list[TrackedFace[Item]]:
-        """The faces of the next frame; gives what is known by now, in the order of frames, then persons.
+        """Take the faces of the next frame; returns the faces assigned by now, in the order of frames, then persons.
 
         Args:
             start: the frame's time in ticks, after that of the frame before.
             faces: detected faces in pixels of frames of one size, or values that carry such a box; returned unchanged.
-            thumbnail: the picture as grey uint8 [h, w], about 18 x 32, to notice cuts; without it there are none.
+            thumbnail: the frame as grey uint8 [h, w], about 18 x 32, to detect cuts; without it none is detected.
         Raises:
-            ShapeError: time does not go on, or thumbnails change their shape.
+            ShapeError: the frame is not later than the last one, or thumbnails change their shape.
         """
         if self._now is not None and start <= self._now:
-            raise ShapeError(f"Tracker: a frame at tick {start} after one at {self._now}; push frames in their order.")
+            raise ShapeError(
+                f"Tracker: a frame at tick {start} after one at {self._now}; push frames in the order of their time."
+            )
         if self._is_cut(thumbnail):
-            self._cut()
-        self._forget(start)
+            self._start_shot()
+        self._drop_absent(start)
         self._now, self._thumbnail = start, thumbnail
-        seen = []
-        for trace, face in self._assigned(start, faces):
-            if trace is None:
-                self._traces.append(_Trace(face, start, thumbnail, held=[(self._frames, face)]))
+        tracked = []
+        for track, face in self._assigned(start, faces):
+            if track is None:
+                self._tracks.append(_Track(face, start, thumbnail, held=[(self._frames, face)]))
                 continue
-            self._move(trace, face, start)
-            if trace.person is None:
-                trace.held.append((self._frames, face))
+            self._move(track, face, start)
+            if track.person is None:
+                track.held.append((self._frames, face))
             else:
-                seen.append(TrackedFace(self._frames, trace.person, face))
-        ready = [t for t in self._traces if t.person is None and len(t.held) >= self.settings.confirm_frames]
-        seen += self._confirmed(ready)
+                tracked.append(TrackedFace(self._frames, track.person, face))
+        ready = [t for t in self._tracks if t.person is None and len(t.held) >= self.settings.confirm_frames]
+        tracked += self._confirmed(ready)
         self._frames += 1
-        return sorted(seen, key=lambda s: (s.frame_index, s.person))
+        return sorted(tracked, key=lambda s: (s.frame_index, s.person))
 
     def close(self) -> list[TrackedFace[Item]]:
-        """The end: faces of a video that was too short to confirm any; of others nothing more comes."""
+        """End the video: returns the faces of a video that was too short to confirm any."""
         short = self._frames < self.settings.confirm_frames
-        seen = self._confirmed([t for t in self._traces if t.person is None]) if short else []
-        self._traces = []
-        return sorted(seen, key=lambda s: (s.frame_index, s.person))
+        tracked = self._confirmed([t for t in self._tracks if t.person is None]) if short else []
+        self._tracks = []
+        return sorted(tracked, key=lambda s: (s.frame_index, s.person))
 
-    def _confirmed(self, traces: list[_Trace[Item]]) -> list[TrackedFace[Item]]:
-        seen = []
-        for trace in sorted(traces, key=_Trace.first):
+    def _confirmed(self, tracks: list[_Track[Item]]) -> list[TrackedFace[Item]]:
+        tracked = []
+        for track in sorted(tracks, key=_Track.first):
             self._persons += 1
-            trace.person = self._persons
-            seen += [TrackedFace(frame, trace.person, face) for frame, face in trace.held]
-            trace.held = []
-        return seen
+            track.person = self._persons
+            tracked += [TrackedFace(frame, track.person, face) for frame, face in track.held]
+            track.held = []
+        return tracked
 
     def _is_cut(self, thumbnail: Thumbnail | None) -> bool:
         if thumbnail is None or self._thumbnail is None:
             return False
         return _difference(thumbnail, self._thumbnail) > self.settings.cut_level
 
-    def _cut(self) -> None:
-        self._traces = [trace for trace in self._traces if trace.person is not None]
-        for trace in self._traces:
-            trace.after_cut = True
-            trace.velocity = np.zeros(2)
+    def _start_shot(self) -> None:
+        self._tracks = [track for track in self._tracks if track.person is not None]
+        for track in self._tracks:
+            track.after_cut = True
+            track.velocity = np.zeros(2)
 
-    def _forget(self, start: int) -> None:
-        """Drops who was away too long, and false alarms: faces that were not confirmed in time."""
+    def _drop_absent(self, start: int) -> None:
+        """Drop persons who were absent for too long, and faces that were not confirmed in time."""
         patience = 2 * self.settings.confirm_frames
-        self._traces = [
-            trace
-            for trace in self._traces
-            if seconds(start - trace.seen_at) <= self.settings.recall_seconds
-            and (trace.person is not None or self._frames - trace.held[0][0] < patience)
+        self._tracks = [
+            track
+            for track in self._tracks
+            if seconds(start - track.detected_at) <= self.settings.recall_seconds
+            and (track.person is not None or self._frames - track.held[0][0] < patience)
         ]
 
-    def _assigned(self, start: int, faces: list[Item]) -> list[tuple[_Trace[Item] | None, Item]]:
-        """Each face with its trace, or None where it is new, so that the costs of all pairs add up to the least."""
-        costs = np.full((len(self._traces), len(faces)), UNMATCHED)
-        for row, trace in enumerate(self._traces):
+    def _assigned(self, start: int, faces: list[Item]) -> list[tuple[_Track[Item] | None, Item]]:
+        """Each face with its track, or None if it is new, so that the total cost of all pairs is minimal."""
+        costs = np.full((len(self._tracks), len(faces)), UNMATCHED)
+        for row, track in enumerate(self._tracks):
             for column, face in enumerate(faces):
-                costs[row, column] = self._cost(trace, face, start)
+                costs[row, column] = self._cost(track, face, start)
         rows, columns = linear_sum_assignment(costs)
-        trace_of = {int(c): self._traces[r] for r, c in zip(rows, columns, strict=True) if costs[r, c] < UNMATCHED}
-        return [(trace_of.get(column), face) for column, face in enumerate(faces)]
+        track_of = {int(c): self._tracks[r] for r, c in zip(rows, columns, strict=True) if costs[r, c] < UNMATCHED}
+        return [(track_of.get(column), face) for column, face in enumerate(faces)]
 
-    def _cost(self, trace: _Trace[Item], face: Item, start: int) -> float:
-        """What it costs to take a face for the next of a trace, UNMATCHED where it cannot be."""
-        settings, gap = self.settings, seconds(start - trace.seen_at)
-        if trace.after_cut and not self._same_shot(trace, face):
+    def _cost(self, track: _Track[Item], face: Item, start: int) -> float:
+        """Cost of continuing a track with a face, UNMATCHED if that is not allowed."""
+        settings, gap = self.settings, seconds(start - track.detected_at)
+        if track.after_cut and not self._same_shot(track, face):
             return UNMATCHED
         coasted = settings.coast_seconds * (1 - math.exp(-gap / settings.coast_seconds))
-        shift = trace.velocity * coasted
-        size = math.sqrt(_size(trace.face) * _size(face))
-        away = _centre(face) - _centre(trace.face)
+        shift = track.velocity * coasted
+        size = math.sqrt(_size(track.face) * _size(face))
+        away = _centre(face) - _centre(track.face)
         far = float(np.linalg.norm(away - shift)) / size
-        stayed = float(np.linalg.norm(away)) / size  # who went away may also have stopped at once
-        grown = abs(math.log(_size(face) / _size(trace.face)))
+        stayed = float(np.linalg.norm(away)) / size  # the person may also have stopped at once
+        grown = abs(math.log(_size(face) / _size(track.face)))
         if min(far, stayed) > min(settings.reach + settings.reach_per_second * gap, settings.reach_limit):
             return UNMATCHED
         if grown > min(settings.growth + settings.growth_per_second * gap, settings.growth_limit):
             return UNMATCHED
-        expected = trace.face.box + np.array([*shift, 0, 0], np.float32)
+        expected = track.face.box + np.array([*shift, 0, 0], np.float32)
         apart = 1 - float(box_iou(expected, face.box[None])[0])
-        # Who is in view comes before who is away, and a known person before what may be a false alarm.
-        rank = 0.25 * min(gap, 2.0) + (0.25 if trace.person is None else 0.0)
+        # Persons in view come before absent ones, and confirmed persons before possible false positives.
+        rank = 0.25 * min(gap, 2.0) + (0.25 if track.person is None else 0.0)
         return min(far + grown + apart + rank, 0.99 * UNMATCHED)
 
-    def _same_shot(self, trace: _Trace[Item], face: Item) -> bool:
-        if trace.thumbnail is None or self._thumbnail is None:
+    def _same_shot(self, track: _Track[Item], face: Item) -> bool:
+        if track.thumbnail is None or self._thumbnail is None:
             return False
-        back = _difference(trace.thumbnail, self._thumbnail) <= self.settings.cut_level
-        return back and float(box_iou(trace.face.box, face.box[None])[0]) >= self.settings.shot_iou
+        back = _difference(track.thumbnail, self._thumbnail) <= self.settings.cut_level
+        return back and float(box_iou(track.face.box, face.box[None])[0]) >= self.settings.shot_iou
 
-    def _move(self, trace: _Trace[Item], face: Item, start: int) -> None:
-        gap = seconds(start - trace.seen_at)
-        measured = (_centre(face) - _centre(trace.face)) / gap
-        if trace.after_cut:
+    def _move(self, track: _Track[Item], face: Item, start: int) -> None:
+        gap = seconds(start - track.detected_at)
+        measured = (_centre(face) - _centre(track.face)) / gap
+        if track.after_cut:
             measured = np.zeros(2)
-        share = 1 - math.exp(-gap / self.settings.velocity_seconds)
-        trace.velocity = trace.velocity + share * (measured - trace.velocity)
-        trace.face, trace.seen_at, trace.thumbnail, trace.after_cut = face, start, self._thumbnail, False
+        weight = 1 - math.exp(-gap / self.settings.velocity_seconds)
+        track.velocity = track.velocity + weight * (measured - track.velocity)
+        track.face, track.detected_at, track.thumbnail, track.after_cut = face, start, self._thumbnail, False
 
 
 def _difference(one: Thumbnail, other: Thumbnail) -> float:
     if one.shape != other.shape:
         raise ShapeError(
-            f"Tracker: a thumbnail of shape {one.shape} after one of {other.shape}; bring all to one size."
+            f"Tracker: a thumbnail of shape {one.shape} after one of {other.shape}; resize all to one shape."
         )
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
@@ -250,5 +252,5 @@ def _centre(face: Located) -> Point:
 
 
 def _size(face: Located) -> float:
-    """Side of a square as large as the box, at least one pixel."""
+    """Side of a square with the area of the box, at least one pixel."""
     return max(math.sqrt(max(float(face.box[2] * face.box[3]), 0.0)), 1.0)

@@ -118,7 +118,7 @@ class Predictor:
         smoother: Smoother[ScoredFace] | None = None
         face, modalities = self.bundle.face, self.bundle.modalities
         if face is not None and self.detector is not None and self.scorer is not None:
-            vision = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.spread)
+            vision = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.parallel_map)
             if face.windows is not None and self.head is not None and WINDOWS in modalities:
                 windower = Windower(face.windows, self.head.probabilities)
             if face.smoothing is not None and FACE in modalities:

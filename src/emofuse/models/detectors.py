@@ -1,50 +1,52 @@
-"""Face detectors by name; `auto` takes YuNet where its weights can be had, and Haar otherwise."""
+"""The face detector of a run, by name; `auto` is YuNet where its weights are available, and Haar otherwise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from emofuse.core.files import file_digest
-from emofuse.core.registry import nearest
-from emofuse.errors import OutputError, SettingsError, WeightsError
-from emofuse.faces.detector import Detector, Haar, YuNet
+from emofuse.core.registry import find
+from emofuse.errors import OutputError, WeightsError
+from emofuse.faces import DETECTORS, Detector
 from emofuse.models import weights
 from emofuse.runtime import Engine, Map
-
-DETECTORS = ("auto", "yunet", "haar")
 
 
 @dataclass(frozen=True)
 class ChosenDetector:
-    """A detector, what names it in results, why it is not the one that was hoped for (or ""), and how several pictures
-    are shared out."""
+    """A detector; a note on why it is not the preferred one, or ""; and how several frames are processed."""
 
     detector: Detector
-    identity: str
     note: str = ""
-    spread: Map = map
+    parallel_map: Map = map
+
+    @property
+    def identity(self) -> str:
+        """Names the detector in results."""
+        return self.detector.identity
 
 
 def choose_detector(name: str, engine: Engine) -> ChosenDetector:
     """The detector of a name.
 
     Raises:
-        SettingsError: no such detector.
-        WeightsError: "yunet" is wanted, but its weights are not here and cannot be fetched.
+        SettingsError: there is no such detector.
+        WeightsError: its weights are neither on this machine nor can they be downloaded.
     """
-    if name not in DETECTORS:
-        raise SettingsError(f"--detector {name}: unknown{nearest(name, DETECTORS)}; choose {', '.join(DETECTORS)}.")
-    if name == "haar":
-        return ChosenDetector(Haar(), "haar")  # one after the other: it has threads of its own
-    entry = weights.known("yunet")
+    find(name, {"auto": None, **dict.fromkeys(DETECTORS)}, "--detector")
+    note = ""
     try:
-        path = weights.fetch(entry, timeout_seconds=20 if name == "yunet" else 5)
+        timeout_seconds = 5 if name == "auto" else 20
+        detector = DETECTORS["yunet" if name == "auto" else name](partial(_fetch, timeout_seconds), engine)
     except (WeightsError, OutputError) as error:  # the cache may not be writable
-        if name == "yunet":
+        if name != "auto":
             raise
-        reason = str(error).split(". ")[0]
-        return ChosenDetector(
-            Haar(), "haar", f"faces are found by the simpler Haar cascade, since YuNet is not here: {reason}."
-        )
-    yunet = YuNet(path, engine=engine)
-    return ChosenDetector(yunet, f"yunet:{file_digest(path)[:12]}:{yunet.long_side}", spread=engine.parallel_map())
+        detector = DETECTORS["haar"](partial(_fetch, 0), engine)
+        reason = str(error).split(". ")[0].removesuffix(".")
+        note = f"faces are detected by the simpler Haar cascade, because YuNet is not available: {reason}."
+    return ChosenDetector(detector, note, engine.parallel_map() if detector.single_threaded else map)
+
+
+def _fetch(timeout_seconds: float, name: str) -> Path:
+    return weights.fetch(weights.known(name), timeout_seconds=timeout_seconds)

@@ -1,6 +1,7 @@
 """Contract checks for what people add to emofuse, here or in packages of their own.
 
-A package that adds a fusion method names it as an entry point and holds it to the same contract as the built-in ones:
+A package that adds, for example, a fusion method names it as an entry point and tests it with the same contract as the
+built-in ones:
 
     # pyproject.toml
     [project.entry-points."emofuse.fusion"]
@@ -16,6 +17,7 @@ A package that adds a fusion method names it as an entry point and holds it to t
 A check that fails raises `AssertionError` with what was expected and what was found.
 """
 
+from emofuse.testing.detectors import check_detector
 from emofuse.testing.fusion import check_fusion
 
-__all__ = ["check_fusion"]
+__all__ = ["check_detector", "check_fusion"]

@@ -124,7 +124,7 @@ def _seen(
     video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
     """All crops of a video, one after the other into `crops`; their numbers by person and picture."""
-    session = Session(FaceStages(crop, detector.detector, _Crops(), detector.spread), sampling=sampling)
+    session = Session(FaceStages(crop, detector.detector, _Crops(), detector.parallel_map), sampling=sampling)
     found: dict[int, dict[int, int]] = {}
     numbers = count()
 

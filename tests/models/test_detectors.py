@@ -1,0 +1,42 @@
+"""A face detector of another package, in one file: chosen by name, and tested with the contract."""
+
+from importlib.metadata import EntryPoint, EntryPoints
+
+import numpy as np
+
+from emofuse.core import registry
+from emofuse.faces import DETECTORS, Face
+from emofuse.media.images import check_rgb
+from emofuse.models.detectors import choose_detector
+from emofuse.runtime import Engine
+from emofuse.testing import check_detector
+
+
+class Redness:
+    """Finds the bounding box of red pixels."""
+
+    identity = "redness:1"
+    single_threaded = True
+
+    def __call__(self, image):
+        check_rgb(image, "redness")
+        rows, columns = np.nonzero((image[..., 0] > 200) & (image[..., 1] < 50))
+        if not len(rows):
+            return []
+        x, y = columns.min(), rows.min()
+        return [Face(np.array([x, y, np.ptp(columns) + 1, np.ptp(rows) + 1]), 1.0)]
+
+
+def load(weights, engine):
+    return Redness()
+
+
+def test_a_detector_of_another_package_is_found_by_name_and_fulfils_the_contract(monkeypatch):
+    entry = EntryPoint("redness", f"{__name__}:load", "emofuse.detectors")
+    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([entry]).select(group=group))
+    assert list(DETECTORS) == ["haar", "yunet", "redness"]
+    chosen = choose_detector("redness", Engine(1))
+    assert (chosen.identity, chosen.note) == ("redness:1", "")
+    image = np.full((120, 160, 3), 60, np.uint8)
+    image[30:70, 50:90] = 255, 0, 0
+    check_detector(chosen.detector, image)
