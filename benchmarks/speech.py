@@ -42,7 +42,7 @@ from emofuse.media.audio import AudioReader
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm
 from emofuse.nets.compact_speech import CompactSpeech
 from emofuse.nets.logmel import LogMel
-from emofuse.nets.speech_towers import SpeechTowers
+from emofuse.nets.speech_ensemble import SpeechEnsemble
 from emofuse.systems import system
 from emofuse.training import loop as fit
 
@@ -80,9 +80,9 @@ class Trained:
     settings: fit.FitSettings
 
 
-_COMPACT, _TOWERS = system("compact-speech"), system("speech-towers")
+_COMPACT, _TOWERS = system("compact-speech"), system("speech-ensemble")
 COMPACT = Trained(CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, fit.Waveforms(_COMPACT.net.augment), _COMPACT.fit)
-TOWERS = Trained(SpeechTowers, RATE_HZ, 3 * RATE_HZ, RATE_HZ, fit.Waveforms(_TOWERS.net.augment), _TOWERS.fit)
+TOWERS = Trained(SpeechEnsemble, RATE_HZ, 3 * RATE_HZ, RATE_HZ, fit.Waveforms(_TOWERS.net.augment), _TOWERS.fit)
 LSTM = Trained(
     Cnn1dLstm, 12_000, 48_000, 19_200, fit.Waveforms(),
     fit.FitSettings(epochs=2, batch=20, optimiser="nadam", lr=2.5e-4, weight_decay=0, schedule="constant",
@@ -275,7 +275,7 @@ SYSTEMS: dict[str, tuple[str, Run]] = {
     ),
     "egemaps": ("eGeMAPS functionals; SVM", fitted(egemaps, lambda: SVC(class_weight="balanced"))),
     "compact": (f"{COMPACT} {CompactSpeech()}", partial(trained_net, COMPACT)),
-    "towers": (f"{TOWERS} {SpeechTowers()}", partial(trained_net, TOWERS)),
+    "towers": (f"{TOWERS} {SpeechEnsemble()}", partial(trained_net, TOWERS)),
     "cnn1d-lstm": (f"{LSTM} {Cnn1dLstm()}", partial(trained_net, LSTM)),
 }
 

@@ -14,7 +14,7 @@ from emofuse.experiments.quantise_bundle import Request, quantise
 from emofuse.experiments.quantise_bundle import _cost as cost_of
 from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import load, write_manifest
-from emofuse.nets.compact import CompactFace
+from emofuse.nets.compact import build
 from emofuse.training import loop as fit
 from support.fer2013_files import fer_table
 from support.fused_bundles import CARD, made
@@ -25,7 +25,10 @@ def face(tmp_path_factory) -> Path:
     """A bundle of a small net with random weights."""
     folder = tmp_path_factory.mktemp("face")
     fit.export_onnx(
-        fit.fresh(CompactFace.tiny, seed=0), fit.face_example(48), folder / "face.onnx", outputs=("embedding", "logits")
+        fit.fresh(lambda: build(tiny=True), seed=0),
+        fit.face_example(48),
+        folder / "face.onnx",
+        outputs=("embedding", "logits"),
     )
     face = {"net": "face.onnx", "colour": "grey", "mean": [0.0], "scale": [255.0], "crop": fer_crop(48).to_json()}
     content = {"name": "small", "version": "1", "labels": list(AFFWILD2.names), "card": dict(CARD)}

@@ -13,10 +13,10 @@ from torch.nn import functional  # noqa: E402
 from emofuse.errors import SettingsError  # noqa: E402
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm, Cnn1dLstmSettings  # noqa: E402
 from emofuse.training.loop import export_onnx, fresh  # noqa: E402
-from support.numpy_networks import keras_conv_pool, keras_lstm, relative_error  # noqa: E402 (torch may be missing)
+from support.numpy_networks import keras_conv_pool, keras_lstm, relative_error  # noqa: E402
+from support.tiny_networks import CNN1D_LSTM as TINY  # noqa: E402 (torch may be missing)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-TINY = Cnn1dLstm.tiny().settings
 SEQUENCE = replace(TINY, sequence=True)
 # Kernels and pools of the published net, narrow.
 NARROW = Cnn1dLstmSettings(widths=(4, 5, 6, 7), hidden=8)
@@ -24,7 +24,7 @@ NARROW = Cnn1dLstmSettings(widths=(4, 5, 6, 7), hidden=8)
 
 @pytest.fixture
 def net() -> Cnn1dLstm:
-    return fresh(Cnn1dLstm.tiny, seed=1).eval()
+    return fresh(lambda: Cnn1dLstm(TINY), seed=1).eval()
 
 
 def waves(n: int, samples: int) -> torch.Tensor:
@@ -56,23 +56,17 @@ def by_hand(net: Cnn1dLstm, given: torch.Tensor) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize("pools", [(10, 10, 8, 4), (10, 10, 8, 3)])
 @pytest.mark.parametrize("sequence", [False, True])
-def test_the_full_net_has_the_parameters_of_the_authors_keras_net(sequence, pools):
+def test_the_full_network_has_the_parameters_of_the_authors_keras_network(sequence, pools):
     with torch.device("meta"):
         net = Cnn1dLstm(Cnn1dLstmSettings(sequence=sequence, pools=pools))
     assert sum(p.numel() for p in net.parameters()) == 4_005_511
     assert sum(v.numel() for v in net.state_dict().values()) == 4_005_511
 
 
-@pytest.mark.parametrize("classes", [2, 7, 8])
-def test_a_net_gives_an_embedding_and_one_logit_for_each_class(classes):
-    embedding, logits = Cnn1dLstm.tiny(classes)(waves(3, 640))
-    assert (embedding.shape, logits.shape) == ((3, TINY.hidden), (3, classes))
-
-
 @pytest.mark.parametrize(
     ("samples", "last_pool", "steps"), [(48_000, 4, 15), (64_000, 4, 20), (48_000, 3, 20), (63_999, 4, 19)]
 )
-def test_four_seconds_give_so_many_answers(samples, last_pool, steps):
+def test_a_sequence_has_one_answer_per_lstm_step(samples, last_pool, steps):
     settings = replace(NARROW, pools=(10, 10, 8, last_pool), sequence=True)
     embedding, logits = Cnn1dLstm(settings).eval()(waves(1, samples))
     assert (embedding.shape, logits.shape) == ((1, steps, 8), (1, steps, 7))
@@ -81,7 +75,7 @@ def test_four_seconds_give_so_many_answers(samples, last_pool, steps):
 
 @pytest.mark.parametrize("samples", [12_800, 13_999])
 @pytest.mark.parametrize("gain", [1.0, 30.0])
-def test_a_sequence_is_what_numpy_computes_with_keras_layers(samples, gain):
+def test_a_sequence_equals_keras_layers_in_numpy(samples, gain):
     net, given = randomised(replace(NARROW, sequence=True, gain=gain)), waves(2, samples)
     with torch.inference_mode():
         found = net(given)
@@ -89,7 +83,7 @@ def test_a_sequence_is_what_numpy_computes_with_keras_layers(samples, gain):
         assert relative_error(got.numpy(), expected) < 1e-5
 
 
-def test_one_answer_is_the_last_of_the_sequence():
+def test_a_single_answer_is_the_last_of_the_sequence():
     one, given = randomised(TINY), waves(3, 640)
     many = Cnn1dLstm(SEQUENCE).eval()
     many.load_state_dict(one.state_dict())
@@ -98,7 +92,7 @@ def test_one_answer_is_the_last_of_the_sequence():
 
 
 @pytest.mark.parametrize("pool", [1, 5, 16])
-def test_dropout_gives_the_values_and_gradients_of_relu_dropout_and_pool(pool):
+def test_dropout_before_the_pool_equals_relu_dropout_and_pool_in_values_and_gradients(pool):
     settings = replace(TINY, widths=(6, 3), kernels=(5, 1), pools=(pool, 1))
     layer = Cnn1dLstm(settings).convolutions[0].train()
     given = waves(3, 403).unsqueeze(1)
@@ -134,8 +128,8 @@ def test_a_convolution_drops_at_the_rate_of_the_settings(rate, which):
     torch.testing.assert_close(out[out != 0], torch.full_like(out[out != 0], 1 / (1 - rate)))
 
 
-def test_what_is_dropped_follows_from_the_seed():
-    net, given = fresh(Cnn1dLstm.tiny, seed=1).train(), waves(2, 640)
+def test_dropout_is_determined_by_the_seed():
+    net, given = fresh(lambda: Cnn1dLstm(TINY), seed=1).train(), waves(2, 640)
     answers = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -145,32 +139,19 @@ def test_what_is_dropped_follows_from_the_seed():
 
 
 @pytest.mark.parametrize("samples", [0, 1, 63])
-def test_sound_shorter_than_a_step_gets_zeros_at_its_end(net, samples):
+def test_audio_shorter_than_a_step_is_padded_with_zeros_at_the_end(net, samples):
     assert TINY.step_samples == 64
     short = waves(2, samples)
     assert torch.equal(net(short)[1], net(functional.pad(short, (0, 64 - samples)))[1])
 
 
-def test_a_window_does_not_depend_on_the_others_of_its_batch(net):
-    batch = waves(3, 640)
-    torch.testing.assert_close(net(batch)[1], torch.cat([net(one)[1] for one in batch.split(1)]))
-
-
-def test_a_forget_gate_begins_open_and_other_biases_at_zero(net):
+def test_initial_biases_are_one_in_the_forget_gate_and_zero_elsewhere(net):
     for lstm in (net.lstm1.lstm, net.lstm2.lstm):
         bias = lstm.weight_ih_l0[:, -1].detach().view(4, TINY.hidden)
         assert torch.equal(bias, torch.tensor([0.0, 1, 0, 0])[:, None].expand_as(bias))
 
 
-@pytest.mark.parametrize("settings", [TINY, SEQUENCE], ids=["one", "sequence"])
-def test_every_weight_takes_part_in_training(settings):
-    net = fresh(lambda: Cnn1dLstm(settings), seed=1).train()
-    logits = net(waves(8, 640))[1]
-    functional.cross_entropy(logits.reshape(-1, 7), torch.arange(logits.numel() // 7) % 7).backward()
-    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
-
-
-def test_it_trains_where_nets_run_in_bfloat16(net):
+def test_gradients_are_finite_under_bfloat16_autocast(net):
     net.train()
     with torch.autocast("cpu", torch.bfloat16):
         logits = net(waves(4, 640))[1]
@@ -178,7 +159,7 @@ def test_it_trains_where_nets_run_in_bfloat16(net):
     assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
-def test_it_learns_a_handful_of_windows_by_heart():
+def test_it_can_overfit_a_few_windows():
     classes, time = torch.arange(7), torch.arange(640) / 640
     given = torch.sin(2 * torch.pi * 10 * (classes[:, None] + 1) * time)
     settings = replace(TINY, widths=(16, 24), kernels=(20, 5), hidden=24, dropout=0.1)
@@ -197,7 +178,7 @@ def test_it_learns_a_handful_of_windows_by_heart():
     [(TINY, 640), (SEQUENCE, 650), (TINY, 20), (Cnn1dLstmSettings(), 6_400), (Cnn1dLstmSettings(sequence=True), 6_400)],
     ids=["tiny", "tiny sequence", "tiny short", "full", "full sequence"],
 )
-def test_the_exported_net_equals_the_torch_net_at_several_batch_sizes(settings, samples, tmp_path):
+def test_the_onnx_export_equals_torch_at_several_batch_sizes(settings, samples, tmp_path):
     net, given = fresh(lambda: Cnn1dLstm(settings), seed=1).eval(), waves(5, samples)
     assert export_onnx(net, given[:3], tmp_path / "net.onnx", outputs=("embedding", "logits")) < 1e-4
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
@@ -205,10 +186,6 @@ def test_the_exported_net_equals_the_torch_net_at_several_batch_sizes(settings, 
         assert relative_error(session.run(["logits"], {"input": given.numpy()})[0], net(given)[1].numpy()) < 1e-4
 
 
-def test_layers_that_do_not_fit_each_other_are_refused():
+def test_different_numbers_of_widths_kernels_and_pools_are_refused():
     with pytest.raises(SettingsError, match="cnn1d-lstm: 4 widths, 2 kernels and 4 pools; give one of each"):
         Cnn1dLstmSettings(kernels=(20, 10))
-
-
-def test_the_net_for_tests_is_small():
-    assert sum(p.numel() for p in Cnn1dLstm.tiny().parameters()) < 20_000

@@ -33,7 +33,7 @@ def waves(n: int, samples: int) -> torch.Tensor:
         (SMALL, 1_000),
     ],
 )
-def test_spectra_are_those_of_numpy(settings, samples):
+def test_spectra_equal_numpy(settings, samples):
     given = waves(2, samples)
     expected = log_mel(given.numpy().astype(np.float64), settings)
     assert relative_error(LogMel(settings)(given).numpy(), expected) < 1e-5
@@ -46,7 +46,7 @@ def test_the_scale_of_the_reference_is_librosas():
     np.testing.assert_allclose([edges[n] for n in published], [*published.values()], atol=5e-4)
 
 
-def test_a_tone_on_a_frequency_of_the_transform_has_the_power_that_hanns_window_leaves():
+def test_a_tone_on_a_bin_has_the_power_of_the_hann_window():
     # A Hann window of N samples keeps (A N / 4)^2 of a tone, and a quarter of it in both neighbours.
     settings = LogMelSettings(rate_hz=8_000, window=256, hop=64, mels=16, fmin=0.0, fmax=4_000.0)
     tone = 0.5 * torch.cos(2 * np.pi * 40 / 256 * torch.arange(4_000, dtype=torch.float64))
@@ -69,36 +69,36 @@ def test_silence_is_at_the_floor():
     assert (LogMel(SMALL)(torch.zeros(1, 500)) == -100).all()
 
 
-def test_ten_times_the_sound_is_twenty_decibels_more():
+def test_ten_times_the_amplitude_is_twenty_decibels_more():
     quiet = waves(1, 800) + 0.01
     torch.testing.assert_close(LogMel(SMALL)(10 * quiet), LogMel(SMALL)(quiet) + 20, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 24, 32])
-def test_sound_too_short_to_be_mirrored_gets_zeros_at_its_end(samples):
+def test_audio_too_short_to_be_mirrored_is_padded_with_zeros_at_the_end(samples):
     short = waves(2, samples)
     longer = torch.nn.functional.pad(short, (0, SMALL.least_samples - samples))
     assert torch.equal(LogMel(SMALL)(short), LogMel(SMALL)(longer))
 
 
 @pytest.mark.parametrize("samples", [33, 47, 48, 1_000])
-def test_there_is_a_frame_for_every_hop_and_one_more(samples):
+def test_there_is_one_frame_more_than_hops(samples):
     assert LogMel(SMALL)(waves(2, samples)).shape == (2, samples // SMALL.hop + 1, SMALL.mels)
 
 
-def test_spectra_keep_their_precision_where_nets_run_in_bfloat16():
+def test_spectra_keep_their_precision_under_bfloat16_autocast():
     given = waves(2, 1_000)
     with torch.autocast("cpu", torch.bfloat16):
         found = LogMel(SMALL)(given)
     assert torch.equal(found, LogMel(SMALL)(given))
 
 
-def test_nothing_of_it_is_trained():
+def test_log_mel_has_no_trainable_parameters():
     assert list(LogMel(SMALL).parameters()) == []
 
 
 @pytest.mark.parametrize("settings", [LOGMEL_16K, LOGMEL_32K, SMALL], ids=["16k", "32k", "small"])
-def test_the_exported_layers_equal_the_torch_layers_at_several_batch_sizes(settings, tmp_path):
+def test_the_onnx_export_equals_torch_at_several_batch_sizes(settings, tmp_path):
     net = LogMel(settings)
     given = waves(5, 4 * settings.window + 7)
     assert export_onnx(net, given[:3], tmp_path / "net.onnx", outputs=("logmel",)) < 1e-5
@@ -109,12 +109,12 @@ def test_the_exported_layers_equal_the_torch_layers_at_several_batch_sizes(setti
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"hop": 0}, "a hop of 0 samples .* make no sense; give whole numbers above 0"),
+        ({"hop": 0}, "a hop of 0 samples .* are not possible; give whole numbers above 0"),
         ({"window": 511}, "a window of 511 .* and an even window"),
-        ({"fmax": 14_000.0}, "bands from 50 to 14000 Hz at 16000 Hz; give frequencies that rise, .* at most 8000"),
+        ({"fmax": 14_000.0}, "bands from 50 to 14000 Hz at 16000 Hz; give increasing frequencies, .* at most 8000"),
         ({"fmin": 8_000.0}, "bands from 8000 to 8000 Hz"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(change, message):
+def test_impossible_settings_are_refused(change, message):
     with pytest.raises(SettingsError, match=message):
         LogMelSettings(**change)

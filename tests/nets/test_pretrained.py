@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors import safe_open  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from emofuse.core.files import file_digest  # noqa: E402
@@ -19,11 +18,12 @@ from emofuse.nets.catalogue import NETWORKS, all_published_weights, network_for,
 from emofuse.nets.cnn14 import Cnn14  # noqa: E402
 from emofuse.nets.compact import CompactFace  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
-from emofuse.nets.pretrained import Head, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
+from emofuse.nets.pretrained import FORMAT, Head, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
 from emofuse.nets.vggface import VGGFace  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
 from emofuse.training.loop import export_onnx, face_example, fresh  # noqa: E402
-from support.weight_files import (  # noqa: E402 (torch may be missing)
+from support import tiny_networks  # noqa: E402 (torch may be missing)
+from support.weight_files import (  # noqa: E402
     average_image,
     cut,
     in_net,
@@ -42,23 +42,21 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch) -> None:
-    """Every network is a tiny one here."""
+    """Every network is tiny in these tests."""
 
-    def cnn14_32k(classes):
-        settings = Cnn14.tiny(classes).settings
-        return Cnn14(replace(settings, logmel=replace(settings.logmel, window=128)))
-
-    builders = {
-        "vggface2": VGGFace2.tiny,
-        "vggface": VGGFace.tiny,
-        "mobilefacenet": MobileFaceNet.tiny,
-        "compact": CompactFace.tiny,
-        "cnn14-16k": Cnn14.tiny,
-        "cnn14-32k": cnn14_32k,
+    tiny = {
+        "vggface2": (VGGFace2, tiny_networks.VGGFACE2),
+        "vggface": (VGGFace, tiny_networks.VGGFACE),
+        "mobilefacenet": (MobileFaceNet, tiny_networks.MOBILEFACENET),
+        "compact": (CompactFace, tiny_networks.COMPACT),
+        "cnn14-16k": (Cnn14, tiny_networks.CNN14),
+        "cnn14-32k": (Cnn14, replace(tiny_networks.CNN14, logmel=replace(tiny_networks.CNN14.logmel, window=128))),
     }
-    for name, build in builders.items():
-        entry = replace(NETWORKS[name], builder=lambda classes, tiny, build=build: build(classes))
-        monkeypatch.setitem(NETWORKS._own, name, entry)
+    for name, (module, settings) in tiny.items():
+        builder = partial(
+            lambda module, settings, classes, tiny: module(replace(settings, classes=classes)), module, settings
+        )
+        monkeypatch.setitem(NETWORKS._own, name, replace(NETWORKS[name], builder=builder))
 
 
 def built(name: str):
@@ -73,7 +71,7 @@ def original(name: str, folder: Path, *, seed: int = 0) -> Path:
     if name == "vggface2":
         return write_keras(path, resnet_layers(settings, rng))
     if name == "mobilefacenet":
-        net = fresh(MobileFaceNet.tiny, seed=seed)
+        net = fresh(lambda: MobileFaceNet(tiny_networks.MOBILEFACENET), seed=seed)
         torch.save({k: v for k, v in net.state_dict().items() if not k.startswith(net.head)}, path)
         return path
     if name == "compact":
@@ -93,12 +91,12 @@ def original(name: str, folder: Path, *, seed: int = 0) -> Path:
 NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet", "compact", "pann-16k", "pann-32k")
 
 
-def test_the_names_are_those_of_the_tests():
+def test_these_tests_cover_all_published_weights():
     assert tuple(weights.name for _, weights in all_published_weights()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_imported_file_gives_the_same_net_as_the_published_one(tmp_path, name):
+def test_an_imported_file_loads_the_same_weights_as_the_published_one(tmp_path, name):
     path = original(name, tmp_path)
     imported = import_weights(path, name, out=tmp_path / "out" / "w.safetensors")
     nets = [fresh(network_for(name).build, seed=3) for _ in range(2)]
@@ -111,23 +109,23 @@ def test_an_imported_file_gives_the_same_net_as_the_published_one(tmp_path, name
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_imported_file_says_what_it_was_and_equal_files_give_equal_bytes(tmp_path, name):
+def test_an_imported_file_records_its_origin_and_equal_files_are_imported_as_equal_bytes(tmp_path, name):
     path = original(name, tmp_path)
     first, second = (import_weights(path, name, out=tmp_path / f"{n}.safetensors") for n in (1, 2))
-    with safe_open(first, "np") as file:
-        assert json.loads(file.metadata()["emofuse"]) == {
-            "name": name,
-            "file": published_weights(name).file,
-            "sha256": file_digest(path),
-            "form": published_weights(name).form,
-        }
-        assert set(file.keys()) == set(convert(path, name))
+    arrays, _ = FORMAT.read(first)
+    assert origin(first) == {
+        "name": name,
+        "file": published_weights(name).file,
+        "sha256": file_digest(path),
+        "form": published_weights(name).form,
+    }
+    assert set(arrays) == set(convert(path, name))
     assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("head", [Head.FRESH, "fresh"])
-def test_a_fresh_head_stays_as_it_was_and_is_named(tmp_path, head):
-    net = fresh(VGGFace2.tiny, seed=3)
+def test_a_fresh_head_is_unchanged_and_named(tmp_path, head):
+    net = fresh(lambda: VGGFace2(tiny_networks.VGGFACE2), seed=3)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     names = load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=head)
     same = {k for k, v in net.state_dict().items() if torch.equal(v, before[k])}
@@ -135,30 +133,30 @@ def test_a_fresh_head_stays_as_it_was_and_is_named(tmp_path, head):
     assert {k for k in same if not k.endswith("num_batches_tracked")} == set(names)
 
 
-def test_a_head_that_the_file_does_not_have_must_be_said_to_be_fresh(tmp_path):
-    with pytest.raises(WeightsError, match=r"'dense.weight' is missing in the file .* head='fresh' leaves"):
-        load_pretrained(VGGFace2.tiny(), original("vggface2", tmp_path), name="vggface2")
+def test_a_head_that_is_not_in_the_file_must_be_fresh(tmp_path):
+    with pytest.raises(WeightsError, match=r"'dense.weight' is missing in the file .* head='fresh' keeps"):
+        load_pretrained(VGGFace2(tiny_networks.VGGFACE2), original("vggface2", tmp_path), name="vggface2")
 
 
 @pytest.mark.parametrize("imported", [False, True])
-def test_a_classifier_of_other_classes_must_be_said_to_be_fresh(tmp_path, imported):
+def test_a_classifier_of_other_classes_must_be_fresh(tmp_path, imported):
     path = original("vggface", tmp_path)
     path = import_weights(path, "vggface", out=tmp_path / "w.safetensors") if imported else path
-    net = VGGFace.tiny(classes=8)
+    net = VGGFace(replace(tiny_networks.VGGFACE, classes=8))
     with pytest.raises(WeightsError, match=r"'layers.fc8.weight' is \[2622, 10\] in the file and \[8, 10\] in the net"):
         load_pretrained(net, path, name="vggface")
     assert load_pretrained(net, path, name="vggface", head=Head.FRESH) == ("layers.fc8.weight", "layers.fc8.bias")
 
 
-def test_a_classifier_of_the_same_classes_comes_from_the_file(tmp_path):
+def test_a_classifier_of_the_same_classes_is_loaded_from_the_file(tmp_path):
     path = original("vggfer", tmp_path)
-    net = VGGFace.tiny(classes=7)
+    net = VGGFace(tiny_networks.VGGFACE)
     assert load_pretrained(net, path, name="vggfer") == ()
     assert torch.equal(net.layers["fc8"].weight, convert(path, "vggfer")["layers.fc8.weight"])
 
 
-def test_a_net_is_left_as_it_was_when_the_file_does_not_fit(tmp_path):
-    net = fresh(VGGFace2.tiny, seed=3)
+def test_a_network_is_unchanged_if_the_file_does_not_match(tmp_path):
+    net = fresh(lambda: VGGFace2(tiny_networks.VGGFACE2), seed=3)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     with pytest.raises(WeightsError):
         load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=Head.STRICT)
@@ -169,23 +167,23 @@ FOUND = {
     "vggface2": "an HDF5 file",
     "vggface": "a MATLAB 5 to 7 file",
     "vggfer": "a MATLAB 7.3 file",
-    "mobilefacenet": "a zip archive, as torch saves them",
-    "compact": "something else",
-    "pann-16k": "a zip archive, as torch saves them",
-    "pann-32k": "a zip archive, as torch saves them",
+    "mobilefacenet": "a zip archive, as torch writes them",
+    "compact": "a file of unknown kind",
+    "pann-16k": "a zip archive, as torch writes them",
+    "pann-32k": "a zip archive, as torch writes them",
 }
 TORCH = {"mobilefacenet", "pann-16k", "pann-32k"}
 
 
 @pytest.mark.parametrize(("name", "found"), list(permutations(NAMES, 2)))
-def test_a_file_of_another_net_is_refused_in_one_line_that_says_what_was_found(tmp_path, name, found):
+def test_a_file_of_another_network_is_refused_in_one_line_with_its_kind(tmp_path, name, found):
     path = original(found, tmp_path)
     with pytest.raises(WeightsError) as error:
         convert(path, name)
     message = str(error.value)
     assert message.startswith(str(path))
     assert "\n" not in message
-    if {name, found} == {"vggface", "vggfer"}:  # one net, told apart by its classes
+    if {name, found} == {"vggface", "vggfer"}:  # one network, with other classes
         assert "'fc8/filters' has shape" in message
     elif {name, found} <= TORCH:
         assert "is missing" in message or "conv_real.weight' has shape" in message
@@ -196,50 +194,50 @@ def test_a_file_of_another_net_is_refused_in_one_line_that_says_what_was_found(t
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_that_was_cut_off_is_refused(tmp_path, name):
+def test_a_truncated_file_is_refused(tmp_path, name):
     path = cut(original(name, tmp_path))
-    with pytest.raises(WeightsError, match=f"^[^\n]*found {FOUND[name]}[^\n]*is it the right file, and whole"):
+    with pytest.raises(WeightsError, match=f"^[^\n]*found {FOUND[name]}[^\n]*check that it is the right file"):
         convert(path, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_imported_file_that_was_cut_off_is_refused(tmp_path, name):
+def test_a_truncated_imported_file_is_refused(tmp_path, name):
     path = cut(import_weights(original(name, tmp_path), name, out=tmp_path / "w.safetensors"))
-    with pytest.raises(WeightsError, match=r"found a safetensors file.*is it the right file, and whole"):
+    with pytest.raises(WeightsError, match="neither `emofuse weights import` nor `emofuse train` wrote whole"):
         load_pretrained(network_for(name).build(), path, name=name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_missing_and_an_empty_file_are_refused(tmp_path, name):
+def test_a_missing_file_and_an_empty_file_are_refused(tmp_path, name):
     with pytest.raises(WeightsError, match=r"w.bin: cannot be read .No such file"):
         convert(tmp_path / "w.bin", name)
     (tmp_path / "w.bin").touch()
-    with pytest.raises(WeightsError, match=r"w.bin: expected an? .*, found empty"):
+    with pytest.raises(WeightsError, match=r"w.bin: expected an? .*, found an empty file"):
         convert(tmp_path / "w.bin", name)
 
 
 def test_an_imported_file_of_another_name_is_refused(tmp_path):
     path = import_weights(original("vggface", tmp_path), "vggface", out=tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match=r"expected weights 'vggfer', .* found weights 'vggface'"):
-        load_pretrained(VGGFace.tiny(), path, name="vggfer")
+        load_pretrained(VGGFace(tiny_networks.VGGFACE), path, name="vggfer")
 
 
-def test_a_safetensors_file_from_elsewhere_is_refused(tmp_path):
+def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="found a file that neither `emofuse weights import` nor `emofuse"):
-        load_pretrained(VGGFace.tiny(), tmp_path / "w.safetensors", name="vggfer")
+        load_pretrained(VGGFace(tiny_networks.VGGFACE), tmp_path / "w.safetensors", name="vggfer")
 
 
-def test_weights_of_another_net_are_refused(tmp_path):
+def test_weights_of_another_network_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="weights 'vggface2' are for VGGFace2, not for MobileFaceNet"):
-        load_pretrained(MobileFaceNet.tiny(), tmp_path / "w.h5", name="vggface2")
+        load_pretrained(MobileFaceNet(tiny_networks.MOBILEFACENET), tmp_path / "w.h5", name="vggface2")
 
 
 @pytest.mark.parametrize("name", ["vggface", "vggfer"])
-def test_a_net_that_was_trained_here_is_a_parent_for_every_net_of_its_kind(tmp_path, name):
-    trained = fresh(VGGFace.tiny, seed=1).to(memory_format=torch.channels_last)
+def test_a_network_trained_here_is_a_start_for_every_network_of_its_kind(tmp_path, name):
+    trained = fresh(lambda: VGGFace(tiny_networks.VGGFACE), seed=1).to(memory_format=torch.channels_last)
     save_trained(trained, tmp_path / "w.safetensors", name="stage", about={"licence": "mine"})
-    net = fresh(VGGFace.tiny, seed=2)
+    net = fresh(lambda: VGGFace(tiny_networks.VGGFACE), seed=2)
     assert load_pretrained(net, tmp_path / "w.safetensors", name=name) == ()
     assert all(torch.equal(v, trained.state_dict()[k]) for k, v in net.state_dict().items())
     assert origin(tmp_path / "w.safetensors") == {
@@ -250,22 +248,22 @@ def test_a_net_that_was_trained_here_is_a_parent_for_every_net_of_its_kind(tmp_p
     }
 
 
-def test_a_net_of_another_kind_that_was_trained_here_is_refused(tmp_path):
-    save_trained(MobileFaceNet.tiny(), tmp_path / "w.safetensors", name="vggfer", about={})
+def test_a_trained_network_of_another_kind_is_refused(tmp_path):
+    save_trained(MobileFaceNet(tiny_networks.MOBILEFACENET), tmp_path / "w.safetensors", name="vggfer", about={})
     with pytest.raises(
         WeightsError, match=r"expected weights 'vggfer', or a VGGFace .*, found a MobileFaceNet trained as 'vggfer'"
     ):
-        load_pretrained(VGGFace.tiny(), tmp_path / "w.safetensors", name="vggfer")
+        load_pretrained(VGGFace(tiny_networks.VGGFACE), tmp_path / "w.safetensors", name="vggfer")
 
 
-def test_a_net_of_another_size_that_was_trained_here_is_refused(tmp_path):
-    other = VGGFace(replace(VGGFace.tiny().settings, hidden=12))
+def test_a_trained_network_of_another_size_is_refused(tmp_path):
+    other = VGGFace(replace(tiny_networks.VGGFACE, hidden=12))
     save_trained(other, tmp_path / "w.safetensors", name="vggfer", about={})
     with pytest.raises(WeightsError, match=r"'layers.fc6.weight' is \[12, 96\] in the file and \[10, 96\] in the net"):
-        load_pretrained(VGGFace.tiny(), tmp_path / "w.safetensors", name="vggfer", head=Head.FRESH)
+        load_pretrained(VGGFace(tiny_networks.VGGFACE), tmp_path / "w.safetensors", name="vggfer", head=Head.FRESH)
 
 
-def test_a_published_file_says_nothing_of_itself(tmp_path):
+def test_a_published_file_has_no_recorded_origin(tmp_path):
     assert origin(original("vggface2", tmp_path)) == {}
 
 
@@ -274,7 +272,7 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path):
         convert(tmp_path / "w.h5", "vgface2")
 
 
-def test_a_torch_file_that_wants_to_run_code_is_refused_and_does_not_run_it(tmp_path):
+def test_a_torch_file_that_would_run_code_is_refused_and_not_run(tmp_path):
     class Touch:
         def __reduce__(self):
             return Path.touch, (tmp_path / "ran",)
@@ -285,7 +283,7 @@ def test_a_torch_file_that_wants_to_run_code_is_refused_and_does_not_run_it(tmp_
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
+def test_a_folder_that_cannot_be_written_raises_an_output_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         import_weights(original("vggfer", tmp_path), "vggfer", out=tmp_path / "file" / "w.safetensors")

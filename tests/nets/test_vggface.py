@@ -11,8 +11,10 @@ torch = pytest.importorskip("torch")
 from emofuse.errors import SettingsError, WeightsError  # noqa: E402
 from emofuse.nets.pretrained import load_pretrained  # noqa: E402
 from emofuse.nets.vggface import AVERAGE_COLOUR, VGGFace, VGGFaceSettings, load_matconvnet  # noqa: E402
-from emofuse.training.loop import export_onnx, fresh  # noqa: E402
+from emofuse.training.loop import fresh  # noqa: E402
+from support.module_calls import module_calls  # noqa: E402
 from support.numpy_networks import relative_error, simplenn  # noqa: E402 (torch may be missing)
+from support.tiny_networks import VGGFACE as TINY  # noqa: E402
 from support.weight_files import (  # noqa: E402
     at_top,
     average_image,
@@ -24,13 +26,12 @@ from support.weight_files import (  # noqa: E402
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-TINY = VGGFace.tiny().settings
 WRITERS = {"v7": write_mat7, "v7.3": write_mat73}
 
 
 @pytest.fixture
 def net() -> VGGFace:
-    return fresh(VGGFace.tiny, seed=1).eval()
+    return fresh(lambda: VGGFace(TINY), seed=1).eval()
 
 
 @pytest.fixture
@@ -48,52 +49,46 @@ def as_input(rgb: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(rgb.transpose(0, 3, 1, 2).copy())
 
 
-@pytest.mark.parametrize("classes", [2, 7, 8])
-def test_a_net_gives_an_embedding_and_one_logit_for_each_class(classes):
-    embedding, logits = VGGFace.tiny(classes)(as_input(pixels(3, 16)))
-    assert (embedding.shape, logits.shape) == ((3, TINY.hidden), (3, classes))
-
-
-def test_the_full_net_has_the_37_layers_of_matconvnet_and_the_32nd_is_fc6():
+def test_the_full_network_has_the_37_layers_of_matconvnet_but_the_softmax_and_the_32nd_is_fc6():
     with torch.device("meta"):
-        names = VGGFace().layer_names
-    assert (len(names), names[0], names[31], names[32], names[36]) == (37, "conv1_1", "fc6", "relu6", "prob")
+        names = list(VGGFace().layers)
+    assert (len(names), names[0], names[31], names[32], names[35]) == (36, "conv1_1", "fc6", "relu6", "fc8")
     assert sum(n.startswith(("conv", "fc")) for n in names) == 16
     assert sum(n.startswith("pool") for n in names) == 5
 
 
 @pytest.mark.parametrize(
     ("layer", "shape"),
-    [("conv1_1", (64, 224, 224)), ("pool4", (512, 14, 14)), ("pool5", (512, 7, 7)), ("fc6", (4096,)), ("prob", (7,))],
+    [("conv1_1", (64, 224, 224)), ("pool4", (512, 14, 14)), ("pool5", (512, 7, 7)), ("fc6", (4096,)), ("fc8", (7,))],
 )
-def test_the_full_net_has_the_sizes_of_vgg_16(layer, shape):
+def test_the_layers_of_the_full_network_have_the_shapes_of_vgg_16(layer, shape):
     with torch.device("meta"):
-        assert VGGFace().embed(torch.empty(2, 3, 224, 224), layer=layer).shape == (2, *shape)
+        calls = module_calls(VGGFace(), torch.empty(2, 3, 224, 224))
+    assert calls[f"layers.{layer}"][1].shape == (2, *shape)
 
 
-def test_the_full_net_with_2622_identities_has_as_many_weights_as_vgg_face():
+def test_the_full_network_with_2622_identities_has_as_many_weights_as_vgg_face():
     with torch.device("meta"):
         assert sum(p.numel() for p in VGGFace(VGGFaceSettings(classes=2622)).parameters()) == 145_002_878
 
 
 @pytest.mark.parametrize("place", [in_net, at_top], ids=["net", "top"])
 @pytest.mark.parametrize("version", WRITERS)
-def test_every_layer_of_a_net_from_a_mat_file_is_what_numpy_computes_from_its_layers(
-    tmp_path, net, content, version, place
-):
+def test_every_layer_of_a_network_from_a_mat_file_equals_numpy(tmp_path, net, content, version, place):
     layers, average = content
     load_pretrained(net, WRITERS[version](tmp_path / "w.mat", place(layers, average)), name="vggfer")
     rgb = pixels(2, 16)
     res = simplenn(layers, rgb.astype(np.float64) - average)
     with torch.inference_mode():
-        for n, name in enumerate(net.layer_names):
-            found = net.embed(as_input(rgb), layer=name).numpy()
+        calls = module_calls(net, as_input(rgb))
+        for n, name in enumerate(net.layers):
+            found = calls[f"layers.{name}"][1].numpy()
             expected = res[n + 1].transpose(0, 3, 1, 2)
             assert relative_error(found.reshape(expected.shape), expected) < 1e-5, name
 
 
 @pytest.mark.slow
-def test_the_full_net_from_a_mat_file_is_what_numpy_computes_from_its_layers(tmp_path):
+def test_the_full_network_from_a_mat_file_equals_numpy(tmp_path):
     rng = np.random.default_rng(7)
     settings = VGGFaceSettings()
     layers, average = vgg_layers(settings, rng, classes=7), average_image(224, rng)
@@ -108,7 +103,7 @@ def test_the_full_net_from_a_mat_file_is_what_numpy_computes_from_its_layers(tmp
     assert relative_error(logits.numpy(), res[36].reshape(1, 7)) < 1e-4
 
 
-def test_the_embedding_is_fc6_before_its_relu_unless_the_settings_say_otherwise(net):
+def test_the_embedding_is_fc6_before_its_relu_by_default_and_relu6_on_request(net):
     after = VGGFace(VGGFaceSettings(**{**vars(TINY), "embedding": "relu6"})).eval()
     after.load_state_dict(net.state_dict())
     rgb = as_input(pixels(4, 16))
@@ -125,7 +120,7 @@ def test_a_struct_array_of_layers_is_read_like_a_cell(tmp_path, content):
 
 
 @pytest.mark.parametrize("version", WRITERS)
-def test_files_with_filters_and_biases_as_fields_are_read_too(tmp_path, content, version):
+def test_files_with_filters_and_biases_as_fields_are_read(tmp_path, content, version):
     layers, average = content
     new = load_matconvnet(WRITERS[version](tmp_path / "new.mat", in_net(layers, average)), TINY)
     for layer in layers:
@@ -154,9 +149,10 @@ def test_an_average_of_one_colour_is_subtracted_everywhere(tmp_path, content, ve
     assert torch.equal(average, torch.from_numpy(colour).view(3, 1, 1).expand(3, 16, 16))
 
 
-def test_a_net_without_weights_subtracts_the_colour_of_vgg_face(net):
+def test_a_network_without_weights_subtracts_the_average_colour_of_vgg_face(net):
     grey = torch.tensor(AVERAGE_COLOUR).view(1, 3, 1, 1).expand(1, 3, 16, 16)
-    assert torch.equal(net.embed(grey, layer="conv1_1"), net.layers["conv1_1"](torch.zeros(1, 3, 16, 16)))
+    found = module_calls(net, grey)["layers.conv1_1"][1]
+    assert torch.equal(found, net.layers["conv1_1"](torch.zeros(1, 3, 16, 16)))
 
 
 def renamed(layers: list) -> None:
@@ -196,7 +192,7 @@ def normalised(layers: list) -> None:
         (strided, "stride of conv1_2 is [2], expected 1"),
         (unpadded, "pad of conv1_2 is [1, 0, 1, 0], expected 1"),
         (pooled_by_three, "pool of pool1 is [3, 3], expected 2"),
-        (normalised, "'bn1/weights3' is not part of it"),
+        (normalised, "'bn1/weights3' does not belong to it"),
     ],
 )
 @pytest.mark.parametrize("version", WRITERS)
@@ -211,7 +207,7 @@ def test_a_net_of_other_classes_is_refused_by_the_shape_of_its_last_layer(tmp_pa
     layers = vgg_layers(TINY, np.random.default_rng(0), classes=2622)
     path = write_mat7(tmp_path / "vgg_face.mat", in_net(layers, content[1]))
     with pytest.raises(WeightsError, match=r"'fc8/filters' has shape \[1, 1, 10, 2622\], expected \[1, 1, 10, 7\]"):
-        load_pretrained(VGGFace.tiny(), path, name="vggfer")
+        load_pretrained(VGGFace(TINY), path, name="vggfer")
 
 
 def test_a_file_without_average_image_or_with_one_of_another_size_is_refused(tmp_path, content):
@@ -222,20 +218,6 @@ def test_a_file_without_average_image_or_with_one_of_another_size_is_refused(tmp
         load_matconvnet(write_mat7(tmp_path / "w.mat", in_net(layers, average[:8])), TINY)
 
 
-def test_an_unknown_layer_suggests_the_nearest(net):
-    with pytest.raises(SettingsError, match=r"no layer 'relu66' .did you mean 'relu6'"):
-        net.embed(as_input(pixels(1, 16)), layer="relu66")
-
-
-def test_every_weight_takes_part_in_training(net):
-    net.train()
-    torch.nn.functional.cross_entropy(net(as_input(pixels(8, 16)))[1], torch.arange(8) % 7).backward()
-    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
-
-
-def test_the_exported_net_equals_the_torch_net(net, tmp_path):
-    assert export_onnx(net, as_input(pixels(3, 16)), tmp_path / "net.onnx", outputs=("embedding", "logits")) < 1e-5
-
-
-def test_the_net_for_tests_is_small():
-    assert sum(p.numel() for p in VGGFace.tiny().parameters()) < 20_000
+def test_another_layer_as_embedding_is_refused():
+    with pytest.raises(SettingsError, match="vggface: embedding is 'fc7'; choose fc6 or relu6"):
+        VGGFaceSettings(embedding="fc7")

@@ -18,8 +18,8 @@ from emofuse.models.bundle import Bundle, load
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceScorer
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS, network_for
-from emofuse.nets.resized import Resized
 from emofuse.nets.vggface import VGGFace, VGGFaceSettings
+from emofuse.nets.wrappers import Resized
 from emofuse.runtime import Engine
 from emofuse.training import loop as fit
 from emofuse.training.face import WEIGHTS

@@ -38,7 +38,7 @@ _NETS: Mapping[str, _Line] = MappingProxyType(
         "cnn14-16k": _Line(3.6, 0.03, 3.0),
         "cnn14-32k": _Line(3.6, 0.03, 3.0),
         "compact-speech": _Line(0.7, 0.02, 3.0),
-        "speech-towers": _Line(0.7, 0.02, 3.0),
+        "speech-ensemble": _Line(0.7, 0.02, 3.0),
     }
 )
 _LARGEST = _Line(4.0, 0.3)  # for nets that were not measured

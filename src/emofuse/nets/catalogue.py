@@ -266,6 +266,6 @@ for _entry in (
     Network("cnn14-16k", "emofuse.nets.cnn14:build_16k", weights=(_pann(16, "Cnn14_16k_mAP=0.438.pth"),)),
     Network("cnn14-32k", "emofuse.nets.cnn14:build_32k", weights=(_pann(32, "Cnn14_mAP=0.431.pth"),)),
     Network("compact-speech", "emofuse.nets.compact_speech:build", rate_hz=16_000),
-    Network("speech-towers", "emofuse.nets.speech_towers:build", rate_hz=16_000),
+    Network("speech-ensemble", "emofuse.nets.speech_ensemble:build", rate_hz=16_000),
 ):
     NETWORKS.add(_entry.name, _entry)

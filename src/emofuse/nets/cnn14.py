@@ -1,16 +1,15 @@
-"""PANN Cnn14 as in audioset_tagging_cnn, with the names of its checkpoints, on log-mel spectra that it takes itself.
+"""PANN Cnn14 as in audioset_tagging_cnn, with the names of its checkpoints, on log-mel spectra that it computes itself.
 
-Facts of `pytorch/models.py`, kept here: six blocks of two 3x3 convolutions without bias, each followed by batch norm
-and ReLU; a 2x2 average pool after each block but the last; batch norm over the mel bands before the first; the mean
-over frequency, then the mean plus the maximum over time; a dense layer with ReLU, which is the embedding. The
-classifier gives logits here, not their sigmoid. What distorts spectra in training (SpecAugment, mixup) is left out.
+Details of `pytorch/models.py` that are kept: six blocks of two 3x3 convolutions without bias, each followed by batch
+norm and ReLU; a 2x2 average pool after each block but the last; batch norm over the mel bands before the first block;
+the mean over frequency, then the mean plus the maximum over time; a dense layer with ReLU, which is the embedding. The
+classifier returns logits, not their sigmoid. SpecAugment and mixup of the original training are left out.
 
 Source: Kong et al., PANNs, IEEE/ACM TASLP 2020; paper, 2.2.3: windows of 3 s, the last layer replaced by one of seven.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -24,7 +23,6 @@ from torch.nn import functional
 from emofuse.errors import SettingsError
 from emofuse.nets.formats import state_dict
 from emofuse.nets.formats.matching import Source, take
-from emofuse.nets.layers import check_layer, collect
 from emofuse.nets.logmel import LogMel, LogMelSettings, at_least
 
 # Of the checkpoints Cnn14_16k_mAP=0.438.pth and Cnn14_mAP=0.431.pth.
@@ -41,13 +39,12 @@ _COUNTER = "num_batches_tracked"
 
 @dataclass(frozen=True)
 class Cnn14Settings:
-    """Spectrum, widths of the blocks, width of the dense layer, and which layer is the embedding.
+    """Spectrum, widths of the blocks, and width of the dense layer.
 
     dropout: after each block; head_dropout: before and after the dense layer.
-    embedding: one of `Cnn14.layer_names`.
 
     Raises:
-        SettingsError: so many pools leave nothing of the mel bands.
+        SettingsError: there are too few mel bands for the pools.
     """
 
     logmel: LogMelSettings = LOGMEL_16K
@@ -56,34 +53,30 @@ class Cnn14Settings:
     dropout: float = 0.2
     head_dropout: float = 0.5
     classes: int = 7
-    embedding: str = "fc1"
 
     def __post_init__(self) -> None:
-        if self.logmel.mels < self.shrinks:
+        if self.logmel.mels < self.downsampling:
             raise SettingsError(
-                f"cnn14: {len(self.widths)} blocks need at least {self.shrinks} mel bands, not {self.logmel.mels}; "
-                "give more bands or fewer widths."
+                f"cnn14: {len(self.widths)} blocks need at least {self.downsampling} mel bands, not "
+                f"{self.logmel.mels}; give more bands or fewer widths."
             )
 
     @property
-    def shrinks(self) -> int:
-        """By how much the pools shorten time and frequency."""
+    def downsampling(self) -> int:
+        """Factor by which the pools shorten time and frequency."""
         return 1 << (len(self.widths) - 1)
 
     @property
     def least_samples(self) -> int:
-        """The shortest waveform of which the pools leave something."""
-        return max(self.logmel.least_samples, (self.shrinks - 1) * self.logmel.hop)
+        """Length of the shortest waveform that leaves one step after the pools."""
+        return max(self.logmel.least_samples, (self.downsampling - 1) * self.logmel.hop)
 
 
 class Cnn14(nn.Module):
     """Waveforms float [n, samples] in -1 to 1 -> (embedding [n, 2048], logits [n, classes]).
 
-    The embedding is the dense layer after its ReLU, before dropout. Waveforms shorter than the settings'
-    `least_samples` (0.31 s) get zeros at their end first.
-
-    Raises:
-        SettingsError: there is no such embedding layer.
+    The embedding is the output of the dense layer after its ReLU, before dropout. Waveforms shorter than the settings'
+    `least_samples` (0.31 s) are padded with zeros at the end.
     """
 
     head: ClassVar[tuple[str, ...]] = ("fc_audioset.",)
@@ -92,8 +85,6 @@ class Cnn14(nn.Module):
         super().__init__()
         self.settings = settings = settings or Cnn14Settings()
         self.blocks = [f"conv_block{n}" for n in range(1, 1 + len(settings.widths))]
-        self.layer_names = ("logmel", "bn0", *self.blocks, "pool", "fc1", "logits")
-        check_layer(settings.embedding, self.layer_names, net="cnn14")
         self.logmel = LogMel(settings.logmel)
         self.bn0 = nn.BatchNorm2d(settings.logmel.mels)
         for name, (before, width) in zip(self.blocks, pairwise((1, *settings.widths)), strict=True):
@@ -108,50 +99,22 @@ class Cnn14(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    @classmethod
-    def tiny(cls, classes: int = 7) -> Cnn14:
-        """A net of a few thousand parameters on sound of 4 kHz with the same interface, for tests."""
-        logmel = LogMelSettings(rate_hz=4_000, window=64, hop=32, mels=16, fmin=50.0, fmax=2_000.0)
-        return cls(Cnn14Settings(logmel, widths=(4, 6, 8), hidden=10, classes=classes))
-
-    def steps(self, waves: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Name and output of each layer of `layer_names`, one by one; blocks after their pools."""
+    def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         x = self.logmel(at_least(waves, self.settings.least_samples))
-        yield "logmel", x
         x = self.bn0(x.transpose(1, 2).unsqueeze(3)).transpose(1, 3)
-        yield "bn0", x
         for name in self.blocks:
             x = self.get_submodule(name)(x)
             if name != self.blocks[-1]:
                 x = functional.avg_pool2d(x, 2)
             x = self.dropout(x)
-            yield name, x
         x = x.mean(dim=3)
         x = x.amax(dim=2) + x.mean(dim=2)
-        yield "pool", x
-        x = torch.relu(self.fc1(self.head_dropout(x)))
-        yield "fc1", x
-        yield "logits", self.fc_audioset(self.head_dropout(x))
-
-    def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = collect(self.steps(waves), (self.settings.embedding, "logits"))
-        return embedding, logits
-
-    def embed(self, waves: Tensor, *, layer: str | None = None) -> Tensor:
-        """One layer by its name, the settings' embedding unless said.
-
-        "fc1" and "pool" [n, 2048], "conv_block6" [n, 2048, frames / 32, 2], "logmel" [n, frames, 64].
-
-        Raises:
-            SettingsError: there is no such layer.
-        """
-        layer = layer or self.settings.embedding
-        check_layer(layer, self.layer_names, net="cnn14")
-        return collect(self.steps(waves), (layer,))[0]
+        embedding = torch.relu(self.fc1(self.head_dropout(x)))
+        return embedding, self.fc_audioset(self.head_dropout(embedding))
 
 
 def build(spectrum: LogMelSettings, classes: int = 7, *, tiny: bool = False) -> Cnn14:
-    """The published architecture, or a small one; see `emofuse.nets.catalogue.Network`."""
+    """The published architecture, or a small one."""
     if tiny:  # half as many bands and time steps: a quarter of the work
         coarse = replace(spectrum, hop=2 * spectrum.hop, mels=spectrum.mels // 2)
         return Cnn14(Cnn14Settings(coarse, widths=(16, 32, 64), hidden=64, head_dropout=0.2, classes=classes))
@@ -162,13 +125,13 @@ build_16k, build_32k = partial(build, LOGMEL_16K), partial(build, LOGMEL_32K)
 
 
 def load_torch(path: Path, settings: Cnn14Settings | None = None) -> dict[str, Tensor]:
-    """All tensors of the net from `Cnn14_16k_mAP=0.438.pth` or `Cnn14_mAP=0.431.pth`, by their names in the net.
+    """All tensors from `Cnn14_16k_mAP=0.438.pth` or `Cnn14_mAP=0.431.pth`, by their names in the network.
 
-    `settings.classes` must be those of the file, 527 in the published ones, and `settings.logmel` those it was
-    trained with: `LOGMEL_16K` or `LOGMEL_32K`. Files from before batch norms counted their batches will do too.
+    `settings.classes` must be that of the file, 527 in the published ones, and `settings.logmel` that of its training,
+    `LOGMEL_16K` or `LOGMEL_32K`. Files without the batch counters of batch norms are accepted too.
 
     Raises:
-        WeightsError: the file cannot be read, or is not of this net.
+        WeightsError: the file cannot be read, or belongs to another network.
     """
     with torch.device("meta"):
         net = Cnn14(settings)

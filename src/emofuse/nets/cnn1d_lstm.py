@@ -1,9 +1,9 @@
-"""The paper's own net on raw sound: four one-dimensional convolutions, then two LSTMs.
+"""The paper's own network on raw audio: four one-dimensional convolutions, then two LSTMs.
 
-Facts of the authors' Keras code, kept here: "same" padding, which for an even kernel puts the odd sample at the end;
-a pool leaves out what does not fill it; each layer is convolution, ReLU, dropout, pool, in this order; LSTMs with a
-single bias; Keras's first weights. Four seconds at 12 kHz are 48000 samples and 15 steps of the LSTMs, at 16 kHz
-64000 and 20.
+Details of the authors' Keras code that are kept: "same" padding, which for an even kernel adds the odd sample at the
+end; a pool drops the samples that do not fill it; each layer is convolution, ReLU, dropout, pool, in this order; LSTMs
+with a single bias; Keras's initial weights. Four seconds at 12 kHz are 48000 samples and 15 LSTM steps, at 16 kHz 64000
+and 20.
 
 Source: paper, 2.2.4 ("about 4.5 M" parameters; the layers of the authors' code have 4,005,511).
 """
@@ -27,14 +27,14 @@ from emofuse.nets.logmel import at_least
 
 @dataclass(frozen=True)
 class Cnn1dLstmSettings:
-    """Widths, kernels and pools of the convolutions (the last pool averages), and what the LSTMs say.
+    """Widths, kernels and pools of the convolutions (the last pool averages), and the output.
 
-    sequence: an answer for each step of the LSTMs, and not one for the window; 20 answers of 4 s take a last pool of 4
-        at 16 kHz, and of 3 at 12 kHz.
-    gain: what the samples are multiplied by first; 2**15 gives the numbers of 16-bit files, as the authors' code does.
+    sequence: return logits for each LSTM step instead of one per window; for 20 steps in 4 s the last pool must be 4
+        at 16 kHz, and 3 at 12 kHz.
+    gain: factor applied to the samples; 2**15 yields the values of 16-bit files, as in the authors' code.
 
     Raises:
-        SettingsError: not as many kernels or pools as widths.
+        SettingsError: the numbers of widths, kernels and pools differ.
 
     >>> 48_000 / Cnn1dLstmSettings(pools=(10, 10, 8, 3)).step_samples
     20.0
@@ -58,18 +58,15 @@ class Cnn1dLstmSettings:
 
     @property
     def step_samples(self) -> int:
-        """Samples to a step of the LSTMs."""
+        """Number of samples per LSTM step."""
         return math.prod(self.pools)
 
 
 class Cnn1dLstm(nn.Module):
     """Waveforms float [n, samples] in -1 to 1 -> (embedding [n, 256], logits [n, classes]).
 
-    For a sequence, embedding [n, steps, 256] and logits [n, steps, classes]. The embedding is what the second LSTM
-    says, before dropout. Waveforms shorter than one step get zeros at their end first.
-
-    >>> [tuple(t.shape) for t in Cnn1dLstm.tiny()(torch.zeros(3, 640))]
-    [(3, 8), (3, 7)]
+    For a sequence, embedding [n, steps, 256] and logits [n, steps, classes]. The embedding is the output of the second
+    LSTM, before dropout. Waveforms shorter than one step are padded with zeros at the end.
     """
 
     head: ClassVar[tuple[str, ...]] = ("classify.",)
@@ -85,11 +82,6 @@ class Cnn1dLstm(nn.Module):
         nn.init.xavier_uniform_(self.classify.weight)
         nn.init.zeros_(self.classify.bias)
 
-    @classmethod
-    def tiny(cls, classes: int = 7) -> Cnn1dLstm:
-        """A net of a thousand parameters, 64 samples to a step, with the same interface, for tests."""
-        return cls(Cnn1dLstmSettings((4, 6), kernels=(6, 5), pools=(16, 4), hidden=8, classes=classes))
-
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
         waves = at_least(waves, self.settings.step_samples) * self.settings.gain
         steps = self.convolutions(waves.unsqueeze(1)).transpose(1, 2)
@@ -102,24 +94,16 @@ class Cnn1dLstm(nn.Module):
 def build(
     classes: int = 7, *, tiny: bool = False, samples: int = 48_000, answers: int = 1, gain: float = 1.0
 ) -> Cnn1dLstm:
-    """The paper's network, or a small one, for windows of `samples`; see `emofuse.nets.catalogue.Network`.
+    """The paper's network, or a small one, for windows of `samples` and a number of answers for each.
 
     Raises:
         SettingsError: the window cannot be divided into this number of answers.
     """
-    settings = Cnn1dLstmSettings(classes=classes, sequence=answers > 1, gain=gain)
+    settings = Cnn1dLstmSettings(gain=gain)
     if tiny:
         # 600 samples per LSTM step. Speech is far below 1, and a small network cannot make up for that in time.
-        settings = Cnn1dLstmSettings(
-            (16, 32, 32),
-            kernels=(20, 10, 8),
-            pools=(10, 10, 6),
-            hidden=32,
-            dropout=0.0,
-            classes=classes,
-            sequence=answers > 1,
-            gain=10 * gain,
-        )
+        settings = Cnn1dLstmSettings((16, 32, 32), (20, 10, 8), (10, 10, 6), hidden=32, dropout=0.0, gain=10 * gain)
+    settings = replace(settings, classes=classes, sequence=answers > 1)
     if answers > 1:
         # The last pool determines the number of LSTM steps, one per answer.
         *first, _ = settings.pools
@@ -135,18 +119,18 @@ def build(
     return Cnn1dLstm(settings)
 
 
-build_16_bit = partial(build, gain=2.0**15)  # samples as 16-bit files hold them
+build_16_bit = partial(build, gain=2.0**15)  # samples as in 16-bit files
 
 
 def _convolutions(settings: Cnn1dLstmSettings) -> Iterator[nn.Module]:
     layers = zip(pairwise((1, *settings.widths)), settings.kernels, settings.pools, strict=True)
     for n, ((before, width), kernel, pool) in enumerate(layers, start=1):
-        build = nn.AvgPool1d if n == len(settings.widths) else nn.MaxPool1d
-        yield _ConvPool(nn.Conv1d(before, width, kernel), build(pool), dropout=settings.dropout)
+        pooling = nn.AvgPool1d if n == len(settings.widths) else nn.MaxPool1d
+        yield _ConvPool(nn.Conv1d(before, width, kernel), pooling(pool), dropout=settings.dropout)
 
 
 class _ConvPool(nn.Module):
-    """Convolution, ReLU, dropout and pool: what can be done after the pool, where there are fewer numbers, is."""
+    """Convolution, ReLU, dropout and pool; operations that commute with the pool run after it, on fewer values."""
 
     def __init__(self, conv: nn.Conv1d, pool: nn.AvgPool1d | nn.MaxPool1d, *, dropout: float) -> None:
         super().__init__()
@@ -154,15 +138,15 @@ class _ConvPool(nn.Module):
         nn.init.xavier_uniform_(conv.weight)
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
-        spare = conv.kernel_size[0] - 1
-        self.pad = (spare // 2, spare - spare // 2)
+        padding = conv.kernel_size[0] - 1
+        self.pad = (padding // 2, padding - padding // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(functional.pad(x, self.pad))
         if isinstance(self.pool, nn.AvgPool1d):
             pooled: Tensor = self.pool(functional.dropout(torch.relu(x), self.dropout, self.training))
             return pooled
-        # For a maximum the ReLU may come after the pool: it leaves nothing below what dropout sets to zero.
+        # The ReLU may follow a max pool: values below the zeros of dropout never win, or become zero themselves.
         if not self.training or not self.dropout:
             return torch.relu(self.pool(x))
         _drop(x, self.dropout)
@@ -170,21 +154,21 @@ class _ConvPool(nn.Module):
 
 
 def _drop(x: Tensor, rate: float) -> None:
-    """Set numbers of x [n, ...] to zero in place, at a rate right to 16 bits; of use only before a ReLU.
+    """Set values of x [n, ...] to zero in place, at a rate that is exact to 16 bits; only valid before a ReLU.
 
-    On the CPU, PyTorch's dropout takes 14 times as long as the first convolution before it, and this takes 3 times.
+    On the CPU, PyTorch's dropout takes 14 times as long as the first convolution before it; this takes 3 times.
     """
-    # No gradient is asked for: what is zero here, the ReLU sends none back to.
+    # No gradient is needed: the ReLU passes none back to values that are zero here.
     with torch.no_grad():
-        for row in x:  # one by one, or the draws would take as much memory as x
+        for row in x:  # one by one, because random numbers for all rows would need as much memory as x
             draws = torch.empty(-(-row.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
             row.mul_(draws.view(torch.int16)[: row.numel()].view(row.shape) >= round(rate * 2**16) - 2**15)
 
 
 class _Lstm(nn.Module):
-    """An LSTM over [n, steps, before] -> [n, steps, width] with a single bias, as Keras has it.
+    """An LSTM [n, steps, before] -> [n, steps, width] with a single bias, like Keras's.
 
-    PyTorch's has two or none; so the bias is the last column of the weights, of an input that is always 1.
+    PyTorch's has two biases or none, so the bias is the last column of the weights, for an input that is always 1.
     """
 
     def __init__(self, before: int, width: int) -> None:
@@ -198,7 +182,7 @@ class _Lstm(nn.Module):
         nn.init.ones_(bias[width : 2 * width])  # of the forget gate
 
     def forward(self, x: Tensor) -> Tensor:
-        # oneDNN refuses LSTMs in bfloat16 on some machines.
+        # oneDNN has no bfloat16 LSTMs on some machines.
         with torch.autocast(x.device.type, enabled=False):
-            said: Tensor = self.lstm(functional.pad(x.float(), (0, 1), value=1.0))[0]
-            return said
+            output: Tensor = self.lstm(functional.pad(x.float(), (0, 1), value=1.0))[0]
+            return output

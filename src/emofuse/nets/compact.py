@@ -1,4 +1,4 @@
-"""The compact face network of the default bundle: a small residual net on grey 48x48 faces."""
+"""The compact face network of the default bundle: a small residual network for grey 48x48 faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from emofuse.nets.formats import onnx
 from emofuse.nets.formats.matching import Source, take
-from emofuse.nets.grey import standardised
+from emofuse.nets.residual import Residual
+from emofuse.nets.wrappers import standardised
 
 
 @dataclass(frozen=True)
@@ -26,34 +27,24 @@ class CompactFaceSettings:
 
 
 class CompactFace(nn.Module):
-    """Grey faces float [n, 1, 48, 48] (any scale) -> (embedding [n, 320], logits [n, classes]).
-
-    Each image is standardised to zero mean and unit deviation first: light and contrast of the
-    recording say nothing about the emotion.
-    """
+    """Grey faces float [n, 1, 48, 48] of any scale -> (embedding [n, 320], logits [n, classes])."""
 
     head: ClassVar[tuple[str, ...]] = ("classify.",)
 
     def __init__(self, settings: CompactFaceSettings | None = None) -> None:
         super().__init__()
-        settings = settings or CompactFaceSettings()
-        self.settings = settings
+        self.settings = settings = settings or CompactFaceSettings()
         widths = settings.widths
-        self.stem = nn.Sequential(_conv3(1, widths[0]), nn.BatchNorm2d(widths[0]), nn.ReLU(), nn.MaxPool2d(2))
+        stem = nn.Conv2d(1, widths[0], 3, padding=1, bias=False)
+        self.stem = nn.Sequential(stem, nn.BatchNorm2d(widths[0]), nn.ReLU(), nn.MaxPool2d(2))
         self.stages = nn.Sequential(
             *(
-                _Residual(before, width, stride=1 if n == 0 else 2)
+                Residual(before, width, stride=1 if n == 0 else 2)
                 for n, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False))
             )
         )
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(widths[-1], settings.classes)
-
-    @classmethod
-    def tiny(cls, classes: int = 7) -> CompactFace:
-        """A net of some ten thousand parameters with the same interface, for tests."""
-        # Below 16 channels oneDNN's strided 1x1 convolution in channels-last layout can crash.
-        return cls(CompactFaceSettings(widths=(16, 16), classes=classes))
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.stages(self.stem(standardised(faces))).mean(dim=(2, 3))
@@ -61,18 +52,19 @@ class CompactFace(nn.Module):
 
 
 def build(classes: int = 7, *, tiny: bool = False) -> CompactFace:
-    """The network of the default bundle, or a smaller one; see `emofuse.nets.catalogue.Network`."""
-    return CompactFace.tiny(classes) if tiny else CompactFace(CompactFaceSettings(classes=classes))
+    """The network of the default bundle, or one of some ten thousand parameters."""
+    # With fewer than 16 channels, oneDNN's strided 1x1 convolution can crash in channels-last layout.
+    return CompactFace(CompactFaceSettings((16, 16) if tiny else CompactFaceSettings.widths, classes=classes))
 
 
 def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[str, Tensor]:
-    """All tensors of the net from an ONNX file that it was exported to, alone or as the first of a committee, such as
-    that of the default bundle.
+    """All tensors from an ONNX file that the network was exported to, alone or as the first member of an ensemble.
 
-    An exported convolution has its batch norm in itself; the batch norms that come back do nothing but add its bias.
+    The default bundle's file is such an ensemble. Exporting folds each batch norm into its convolution; the restored
+    batch norms only add the bias.
 
     Raises:
-        WeightsError: the file cannot be read, or is not of this net.
+        WeightsError: the file cannot be read, or belongs to another network.
     """
     with torch.device("meta"):
         net = CompactFace(settings)
@@ -81,9 +73,9 @@ def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[s
         shape = tuple(net.get_parameter(f"{conv}.weight").shape)
         wanted[f"{conv}.weight"] = Source(f"conv{n}/weight", shape)
         wanted[f"{norm}.bias"] = Source(f"conv{n}/bias", shape[:1])
-    for part in ("weight", "bias"):
-        wanted[f"classify.{part}"] = Source(f"dense0/{part}", tuple(net.get_parameter(f"classify.{part}").shape))
-    tensors = take(onnx.read(path), wanted, path=path, what="the compact face net", spare=lambda _: True)
+    for name in ("weight", "bias"):
+        wanted[f"classify.{name}"] = Source(f"dense0/{name}", tuple(net.get_parameter(f"classify.{name}").shape))
+    tensors = take(onnx.read(path), wanted, path=path, what="the compact face network", ignored=lambda _: True)
     for _, norm in _convolutions(net):
         layer = net.get_submodule(norm)
         assert isinstance(layer, nn.BatchNorm2d)
@@ -94,35 +86,10 @@ def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[s
 
 
 def _convolutions(net: CompactFace) -> Iterator[tuple[str, str]]:
-    """Names of the convolutions, in the order in which they are run, and of the batch norm after each."""
+    """Names of the convolutions in the order of execution, and of the batch norm after each."""
     yield "stem.0", "stem.1"
     for n, stage in enumerate(net.stages):
         yield f"stages.{n}.body.0", f"stages.{n}.body.1"
         yield f"stages.{n}.body.3", f"stages.{n}.body.4"
         if isinstance(stage.skip, nn.Sequential):
             yield f"stages.{n}.skip.0", f"stages.{n}.skip.1"
-
-
-class _Residual(nn.Module):
-    def __init__(self, before: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            _conv3(before, width, stride),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            _conv3(width, width),
-            nn.BatchNorm2d(width),
-        )
-        same = before == width and stride == 1
-        self.skip: nn.Module = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.skip(x))
-
-
-def _conv3(before: int, width: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(before, width, 3, stride, padding=1, bias=False)

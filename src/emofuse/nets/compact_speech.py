@@ -1,28 +1,29 @@
-"""The compact speech network of the default bundle: a small residual net on log-mel spectra of a few seconds."""
+"""The compact speech network: a small residual network on log-mel spectra of a few seconds."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.nets.logmel import FLOOR, LogMel, LogMelSettings, at_least
+from emofuse.nets.residual import Residual
 
 _SCALE_DB = 15.0
+TINY_SPECTRUM = LogMelSettings(window=256, hop=256, mels=16, fmax=7_600.0)
 
 
 @dataclass(frozen=True)
 class CompactSpeechSettings:
-    """Widths of the residual stages, the spectrum, and what makes training harder.
+    """Widths of the residual stages, the spectrum, and the random changes in training.
 
-    floor_db: how far below the mean of its band over the voice a sound drowns. Deeper floors let in what differs
-        between recordings and not between emotions: noise, rooms, and how a codec treats pauses.
-    warp, stretch: in training, bands are moved up or down, and time is made longer or shorter, by up to these shares.
-    masks: of bands and of steps each, how many are hidden in training.
-    mask_share: how much of the bands or steps each hides at most.
+    floor_db: floor of the levels, below the mean of each band over the voice. Deeper floors let in differences between
+        recordings that are not emotion: noise, rooms, and how a codec treats pauses.
+    warp, stretch: in training, bands are moved up or down, and time is stretched, by up to these fractions.
+    masks: number of masks over bands, and over time steps, in training; each hides at most `mask_fraction` of them.
     dropout: before the last layer.
     """
 
@@ -32,7 +33,7 @@ class CompactSpeechSettings:
     warp: float = 0.15
     stretch: float = 0.2
     masks: int = 1
-    mask_share: float = 0.15
+    mask_fraction: float = 0.15
     dropout: float = 0.3
     classes: int = 7
 
@@ -40,9 +41,9 @@ class CompactSpeechSettings:
 class CompactSpeech(nn.Module):
     """Waveforms float [n, samples] at 16 kHz, any level -> (embedding [n, 320], logits [n, classes]).
 
-    Each band is counted from its own mean over the voice, so neither the level of a recording, nor the colour of its
-    microphone, nor silence around the voice matters. The embedding is mean and deviation over time, weighted by what
-    the net attends to.
+    Levels of each band are relative to its own mean over the voice, so the level of a recording, the frequency response
+    of its microphone, and silence around the voice have no effect. The embedding is mean and deviation over time,
+    weighted by attention.
     """
 
     def __init__(self, settings: CompactSpeechSettings | None = None) -> None:
@@ -55,29 +56,24 @@ class CompactSpeech(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(2 * widths[-1], settings.classes)
 
-    @classmethod
-    def tiny(cls, classes: int = 7) -> CompactSpeech:
-        """A net of some ten thousand parameters with the same interface, for tests."""
-        spectrum = LogMelSettings(window=256, hop=256, mels=16, fmax=7_600.0)
-        return cls(CompactSpeechSettings(widths=(16, 16), spectrum=spectrum, classes=classes))
-
     def extra_repr(self) -> str:
-        # A checkpoint belongs to a net by what it prints as; some settings are in no layer.
+        # A checkpoint is bound to the printed form of its network, and some settings appear in no layer.
         return str(self.settings)
 
     def forward(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        spectra = heard(self.spectrum, waves, self.settings, changed=self.training)
-        found = self.stages(self.stem(spectra)).mean(dim=3)
-        attention = self.attend(found).softmax(dim=2)
-        mean = (attention * found).sum(dim=2)
-        deviation = ((attention * found.square()).sum(dim=2) - mean.square()).clamp(min=1e-4).sqrt()
+        spectra = levels(self.spectrum, waves, self.settings, augmented=self.training)
+        x = self.stages(self.stem(spectra)).mean(dim=3)
+        attention = self.attend(x).softmax(dim=2)
+        mean = (attention * x).sum(dim=2)
+        deviation = ((attention * x.square()).sum(dim=2) - mean.square()).clamp(min=1e-4).sqrt()
         embedding = torch.cat((mean, deviation), dim=1)
         return embedding, self.classify(self.dropout(embedding))
 
 
 def build(classes: int = 7, *, tiny: bool = False) -> CompactSpeech:
-    """The network, or a smaller one; see `emofuse.nets.catalogue.Network`."""
-    return CompactSpeech.tiny(classes) if tiny else CompactSpeech(CompactSpeechSettings(classes=classes))
+    """The network, or one of some ten thousand parameters."""
+    settings = CompactSpeechSettings((16, 16), TINY_SPECTRUM) if tiny else CompactSpeechSettings()
+    return CompactSpeech(replace(settings, classes=classes))
 
 
 def stem(width: int) -> nn.Sequential:
@@ -87,23 +83,23 @@ def stem(width: int) -> nn.Sequential:
 
 
 def stages(widths: tuple[int, ...]) -> nn.Sequential:
-    """Residual stages after a stem of the first width; the last one keeps its steps of time, 256 ms each."""
+    """Residual stages after a stem of the first width; the last one keeps its time steps, of 256 ms each."""
     strides = [(1, 1), *[(2, 2)] * (len(widths) - 2), (1, 2)][: len(widths)]
     shapes = zip((widths[0], *widths), widths, strides, strict=False)
-    return nn.Sequential(*(_Residual(before, width, stride) for before, width, stride in shapes))
+    return nn.Sequential(*(Residual(before, width, stride) for before, width, stride in shapes))
 
 
-def heard(spectrum: LogMel, waves: Tensor, settings: CompactSpeechSettings, *, changed: bool) -> Tensor:
-    """What a stem takes of waveforms [n, samples]: levelled spectra, changed at random as they are in training."""
-    spectra = levelled(decibels(spectrum, waves), floor_db=settings.floor_db).unsqueeze(1) / _SCALE_DB
-    if changed:
+def levels(spectrum: LogMel, waves: Tensor, settings: CompactSpeechSettings, *, augmented: bool) -> Tensor:
+    """Input [n, 1, steps, mels] of a stem for waveforms [n, samples], warped and masked if `augmented`."""
+    spectra = relative_levels(decibels(spectrum, waves), floor_db=settings.floor_db).unsqueeze(1) / _SCALE_DB
+    if augmented:
         spectra = warped(spectra, bands=settings.warp, steps=settings.stretch)
-        spectra = masked(spectra, count=settings.masks, share=settings.mask_share)
+        spectra = masked(spectra, count=settings.masks, fraction=settings.mask_fraction)
     return spectra.contiguous(memory_format=torch.channels_last)
 
 
 def decibels(spectrum: LogMel, waves: Tensor) -> Tensor:
-    """What `spectrum` gives; outside of an export by fast Fourier transform, many times faster, which ONNX lacks."""
+    """The output of `spectrum`, computed by FFT, which is many times faster but not available in an ONNX export."""
     if torch.onnx.is_in_onnx_export():
         exported: Tensor = spectrum(waves)
         return exported
@@ -120,11 +116,11 @@ def decibels(spectrum: LogMel, waves: Tensor) -> Tensor:
         return spectra
 
 
-def levelled(spectra: Tensor, *, floor_db: float) -> Tensor:
-    """Decibels [n, steps, mels], each band counted from its mean power over the voice, above a soft floor so far below.
+def relative_levels(spectra: Tensor, *, floor_db: float) -> Tensor:
+    """Decibels [n, steps, mels] of each band relative to its mean power over the voice, with a soft floor below it.
 
-    The voice is where the power of all bands, weighted by itself over time, says that it is: silence before and after
-    changes nothing.
+    Steps count as voice by the power of all bands, weighted by itself over time, so silence around the voice has no
+    effect.
     """
     power = torch.exp(spectra * (math.log(10) / 10))
     loud = power.sum(dim=2, keepdim=True)
@@ -135,17 +131,17 @@ def levelled(spectra: Tensor, *, floor_db: float) -> Tensor:
 
 
 def warped(spectra: Tensor, *, bands: float, steps: float) -> Tensor:
-    """Spectra [n, 1, steps, mels] whose bands are moved up or down, the lowest one staying, and whose time runs slower
-    or faster about the middle, each by up to the share given; the ends are repeated outwards.
+    """Spectra [n, 1, steps, mels] with bands moved up or down from the lowest, and time stretched about its middle.
 
-    Drawn from torch's global generator, as dropout is.
+    Each factor deviates from 1 by up to the given fraction; values at the ends are repeated outwards. Uses torch's
+    global random generator, like dropout.
     Source: Jaitly and Hinton 2013, vocal tract length perturbation.
     """
     if not (bands or steps):
         return spectra
     n, _, height, width = spectra.shape
     across, down = (
-        torch.exp(math.log1p(share) * (2 * torch.rand(n, device=spectra.device) - 1)) for share in (bands, steps)
+        torch.exp(math.log1p(fraction) * (2 * torch.rand(n, device=spectra.device) - 1)) for fraction in (bands, steps)
     )
     zero = torch.zeros_like(across)
     rows = torch.stack([across, zero, across - 1, zero, down, zero], dim=1).view(n, 2, 3)
@@ -153,44 +149,22 @@ def warped(spectra: Tensor, *, bands: float, steps: float) -> Tensor:
     return functional.grid_sample(spectra, grid, padding_mode="border", align_corners=True)
 
 
-def masked(spectra: Tensor, *, count: int, share: float) -> Tensor:
-    """Spectra [n, 1, steps, mels] with `count` stretches of bands and of time at their mean.
+def masked(spectra: Tensor, *, count: int, fraction: float) -> Tensor:
+    """Spectra [n, 1, steps, mels] with `count` intervals of bands and of time replaced by the mean.
 
-    Drawn from torch's global generator, as dropout is.
+    Uses torch's global random generator, like dropout.
     Source: Park et al. 2019, SpecAugment.
     """
     n, _, steps, mels = spectra.shape
     hidden = torch.zeros(n, steps, mels, dtype=torch.bool, device=spectra.device)
     for _ in range(count):
-        hidden |= (
-            _stretch(n, steps, share, spectra.device)[:, :, None] | _stretch(n, mels, share, spectra.device)[:, None]
-        )
+        over_steps = _interval(n, steps, fraction, spectra.device)
+        hidden |= over_steps[:, :, None] | _interval(n, mels, fraction, spectra.device)[:, None]
     return torch.where(hidden[:, None], spectra.mean(dim=(2, 3), keepdim=True), spectra)
 
 
-def _stretch(n: int, size: int, share: float, device: torch.device) -> Tensor:
-    width = size * share * torch.rand(n, 1, device=device)
+def _interval(n: int, size: int, fraction: float, device: torch.device) -> Tensor:
+    width = size * fraction * torch.rand(n, 1, device=device)
     start = (size - width) * torch.rand(n, 1, device=device)
-    place = torch.arange(size, device=device)
-    return (place >= start) & (place < start + width)
-
-
-class _Residual(nn.Module):
-    def __init__(self, before: int, width: int, stride: tuple[int, int]) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(before, width, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        same = before == width and stride == (1, 1)
-        self.skip: nn.Module = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.skip(x))
+    index = torch.arange(size, device=device)
+    return (index >= start) & (index < start + width)

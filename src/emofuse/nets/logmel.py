@@ -1,8 +1,8 @@
-"""Log-mel spectra of waveforms as layers of a net, so that they are exported with it.
+"""Log-mel spectra of waveforms as layers, so that they are exported with the network.
 
 The convention is that of librosa and of torchlibrosa, which PANN was trained with: periodic Hann windows centred on
-every `hop`-th sample, the ends mirrored (without repeating the last sample), power spectra, triangular bands of equal
-area on Slaney's mel scale, and decibels of them with a floor of -100.
+every `hop`-th sample, ends mirrored (without repeating the last sample), power spectra, triangular bands of equal area
+on Slaney's mel scale, in decibels with a floor of -100.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from emofuse.errors import SettingsError
 
 FLOOR = 1e-10
 
-# Slaney's scale: linear to 1000 Hz, 15 mel; from there on 27 mel are a factor of 6.4.
+# Slaney's scale: linear up to 1000 Hz, which is 15 mel; above, 27 mel are a factor of 6.4.
 _BREAK_HZ, _BREAK_MEL = 1000.0, 15.0
 _STEP = math.log(6.4) / 27
 
@@ -30,7 +30,7 @@ class LogMelSettings:
     The defaults are those of PANN at 16 kHz.
 
     Raises:
-        SettingsError: a number makes no sense.
+        SettingsError: a value is out of its range.
     """
 
     rate_hz: int = 16_000
@@ -44,24 +44,24 @@ class LogMelSettings:
         if min(self.rate_hz, self.hop, self.mels) < 1 or self.window < 2 or self.window % 2:
             raise SettingsError(
                 f"log-mel: a rate of {self.rate_hz} Hz, a window of {self.window} and a hop of {self.hop} samples and "
-                f"{self.mels} bands make no sense; give whole numbers above 0, and an even window."
+                f"{self.mels} bands are not possible; give whole numbers above 0, and an even window."
             )
         if not 0 <= self.fmin < self.fmax <= self.rate_hz / 2:
             raise SettingsError(
                 f"log-mel: bands from {self.fmin:g} to {self.fmax:g} Hz at {self.rate_hz} Hz; "
-                f"give frequencies that rise, from 0 to at most {self.rate_hz / 2:g}."
+                f"give increasing frequencies, from 0 to at most {self.rate_hz / 2:g}."
             )
 
     @property
     def least_samples(self) -> int:
-        """The shortest waveform whose ends can be mirrored."""
+        """Length of the shortest waveform whose ends can be mirrored."""
         return self.window // 2 + 1
 
 
 class LogMel(nn.Module):
-    """Waveforms float [n, samples] -> decibels float32 [n, samples // hop + 1, mels], at whatever precision others run.
+    """Waveforms float [n, samples] -> decibels float32 [n, samples // hop + 1, mels], also under autocast.
 
-    Waveforms shorter than `least_samples` get zeros at their end first.
+    Waveforms shorter than `least_samples` are padded with zeros at the end.
 
     Source: librosa, `feature.melspectrogram` with `pad_mode="reflect"`, and `power_to_db` with `top_db=None`.
 
@@ -81,11 +81,11 @@ class LogMel(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         settings = self.settings
-        # In bfloat16 the loudest bin would hide all that are 50 dB below it.
+        # In bfloat16, the loudest bin would hide all bins 50 dB below it.
         with torch.autocast(waves.device.type, enabled=False):
             waves = at_least(waves.float(), settings.least_samples).unsqueeze(1)
             mirrored = functional.pad(waves, (settings.window // 2, settings.window // 2), mode="reflect")
-            # One convolution is faster than one for each part.
+            # One convolution is faster than two.
             spectrum = functional.conv1d(mirrored, torch.cat((self.real, self.imag)), stride=settings.hop)
             real, imag = spectrum.chunk(2, dim=1)
             power = (real.square() + imag.square()).transpose(1, 2)
@@ -93,7 +93,7 @@ class LogMel(nn.Module):
 
 
 def at_least(waves: Tensor, samples: int) -> Tensor:
-    """Waveforms [n, any] of at least so many samples, zeros at the end of shorter ones.
+    """Waveforms [n, any], padded with zeros at the end to at least `samples`.
 
     >>> at_least(torch.ones(1, 2), 3)
     tensor([[1., 1., 0.]])
@@ -103,13 +103,10 @@ def at_least(waves: Tensor, samples: int) -> Tensor:
 
 
 def fourier(window: int) -> tuple[Tensor, Tensor]:
-    """Real and imaginary part of a windowed Fourier transform as filters float64 [window / 2 + 1, 1, window].
-
-    The window is Hann's, periodic.
-    """
+    """Filters float64 [window / 2 + 1, 1, window] of a Fourier transform with a periodic Hann window."""
     time = torch.arange(window)
     hann = 0.5 - 0.5 * torch.cos(2 * math.pi * time.double() / window)
-    # Whole turns are taken off before any rounding.
+    # Whole turns are removed in integers, before any rounding.
     turns = (torch.arange(window // 2 + 1)[:, None] * time) % window
     angle = -2 * math.pi * turns.double() / window
     return (hann * torch.cos(angle)).unsqueeze(1), (hann * torch.sin(angle)).unsqueeze(1)

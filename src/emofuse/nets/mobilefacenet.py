@@ -1,8 +1,8 @@
-"""MobileFaceNet as published by foamliu/MobileFaceNet, with its state dict name for name, and a classifier on it.
+"""MobileFaceNet as published by foamliu/MobileFaceNet, with the names of its state dict, and a classifier.
 
-Depthwise and inverted residual blocks with ReLU6, but ReLU in the first depthwise block (`dw_conv`); batch norm
-with torch's eps of 1e-5; no activation after the global depthwise convolution. Checked against the published ONNX file,
-which says all this. Source: Chen et al., MobileFaceNets, 2018.
+Depthwise and inverted residual blocks with ReLU6, but ReLU in the first depthwise block (`dw_conv`); batch norm with
+torch's eps of 1e-5; no activation after the global depthwise convolution. Verified against the published ONNX file.
+Source: Chen et al., MobileFaceNets, 2018.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from torch.nn import functional
 
 from emofuse.nets.formats import state_dict
 from emofuse.nets.formats.matching import Source, take
-from emofuse.nets.layers import check_layer, collect
 
 
 @dataclass(frozen=True)
 class InvertedResiduals:
-    """`count` blocks of one width: the first has the stride; the inside is `expand` times as wide as what comes in."""
+    """`count` blocks of one width: the first has the stride; the inside is `expand` times as wide as the input."""
 
     expand: int
     width: int
@@ -33,7 +32,7 @@ class InvertedResiduals:
 
 @dataclass(frozen=True)
 class MobileFaceNetSettings:
-    """Widths of the parts in order; size must be 16 times a whole number; embedding: a layer of `layer_names`."""
+    """Widths of the layers in order; `size`, in pixels, must be a multiple of 16."""
 
     stem: int = 64
     groups: tuple[InvertedResiduals, ...] = (
@@ -48,25 +47,19 @@ class MobileFaceNetSettings:
     dropout: float = 0.0
     classes: int = 7
     size: int = 112
-    embedding: str = "identity"
 
 
 class MobileFaceNet(nn.Module):
-    """Faces float [n, 3, 112, 112], preprocessed -> (embedding [n, 128], logits [n, classes]).
+    """Preprocessed faces float [n, 3, 112, 112] -> (embedding [n, 128], logits [n, classes]).
 
-    The embedding is that of the identity; compare it by the cosine.
-
-    Raises:
-        SettingsError: there is no such embedding layer.
+    The embedding is the one of the identity; compare it by cosine.
     """
 
     head: ClassVar[tuple[str, ...]] = ("classify.",)
-    layer_names: ClassVar[tuple[str, ...]] = ("stem", "blocks", "wide", "pool", "identity", "logits")
 
     def __init__(self, settings: MobileFaceNetSettings | None = None) -> None:
         super().__init__()
         self.settings = settings = settings or MobileFaceNetSettings()
-        check_layer(settings.embedding, self.layer_names, net="mobilefacenet")
         stem, wide = settings.stem, settings.wide
         self.conv1 = _conv_norm_relu6(3, stem, 3, stride=2)
         self.dw_conv = _DepthwiseSeparable(stem)
@@ -78,45 +71,22 @@ class MobileFaceNet(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.classify = nn.Linear(settings.identity, settings.classes)
 
-    @classmethod
-    def tiny(cls, classes: int = 7) -> MobileFaceNet:
-        """A net of a few thousand parameters on faces of 32 pixels with the same interface, for tests."""
-        groups = (InvertedResiduals(2, 16, 2, 2), InvertedResiduals(2, 16, 1, 2), InvertedResiduals(2, 16, 2, 2))
-        return cls(MobileFaceNetSettings(stem=16, groups=groups, wide=24, identity=8, classes=classes, size=32))
-
-    def steps(self, faces: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Name and output of each layer of `layer_names`, one by one."""
-        x = self.dw_conv(self.conv1(faces))
-        yield "stem", x
-        x = self.features(x)
-        yield "blocks", x
-        x = self.conv2(x)
-        yield "wide", x
-        x = self.gdconv(x)
-        yield "pool", x.flatten(1)
-        x = self.bn(self.conv3(x)).flatten(1)
-        yield "identity", x
-        yield "logits", self.classify(self.dropout(x))
-
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = collect(self.steps(faces), (self.settings.embedding, "logits"))
-        return embedding, logits
+        x = self.conv2(self.features(self.dw_conv(self.conv1(faces))))
+        embedding = self.bn(self.conv3(self.gdconv(x))).flatten(1)
+        return embedding, self.classify(self.dropout(embedding))
 
-    def embed(self, faces: Tensor, *, layer: str | None = None) -> Tensor:
-        """One layer by its name, the settings' embedding unless said.
 
-        "identity" [n, 128], "pool" [n, 512], "wide" [n, 512, 7, 7], "blocks" [n, 128, 7, 7], "stem" [n, 64, 56, 56].
-
-        Raises:
-            SettingsError: there is no such layer.
-        """
-        layer = layer or self.settings.embedding
-        check_layer(layer, self.layer_names, net="mobilefacenet")
-        return collect(self.steps(faces), (layer,))[0]
+def build(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
+    """The published architecture, or one of a few thousand parameters for faces of 32 pixels."""
+    if not tiny:
+        return MobileFaceNet(MobileFaceNetSettings(classes=classes))
+    groups = (InvertedResiduals(2, 16, 2, 2), InvertedResiduals(2, 16, 1, 2), InvertedResiduals(2, 16, 2, 2))
+    return MobileFaceNet(MobileFaceNetSettings(16, groups, wide=24, identity=8, classes=classes, size=32))
 
 
 def at_size(net: MobileFaceNet, size: int) -> MobileFaceNet:
-    """The same net for faces of another size, its weights copied; a multiple of 16.
+    """The same network for faces of another size, a multiple of 16, with copied weights.
 
     Only the kernel of the global depthwise convolution depends on the size: it is interpolated, and keeps its sum.
     """
@@ -130,16 +100,11 @@ def at_size(net: MobileFaceNet, size: int) -> MobileFaceNet:
     return other
 
 
-def build(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
-    """The published architecture, or a small one; see `emofuse.nets.catalogue.Network`."""
-    return MobileFaceNet.tiny(classes) if tiny else MobileFaceNet(MobileFaceNetSettings(classes=classes))
-
-
 def load_torch(path: Path, settings: MobileFaceNetSettings | None = None) -> dict[str, Tensor]:
-    """The 307 tensors of the net below its classifier from `mobilefacenet.pt`, whose names are those of the net.
+    """The 307 tensors below the classifier from `mobilefacenet.pt`, which has the same names.
 
     Raises:
-        WeightsError: the file cannot be read, or is not of this net.
+        WeightsError: the file cannot be read, or belongs to another network.
     """
     with torch.device("meta"):
         net = MobileFaceNet(settings)

@@ -1,8 +1,8 @@
-"""VGG-Face, the 16-layer VGG net on faces (MatConvNet), and VGG-FER, the same net fine-tuned on FER-2013.
+"""VGG-Face, the 16-layer VGG network for faces (MatConvNet), and VGG-FER, the same network fine-tuned on FER-2013.
 
-37 layers in MatConvNet's count: 13 convolutions and their ReLUs, 5 pools, fc6, relu6, fc7, relu7, fc8, prob.
-Any of them is read by its name. The average image that MatConvNet subtracts (`meta.normalization.averageImage`)
-is part of the weights, so the net subtracts it itself and takes plain RGB pixels.
+MatConvNet counts 37 layers: 13 convolutions and their ReLUs, 5 pools, fc6, relu6, fc7, relu7, fc8, prob. The average
+image that it subtracts (`meta.normalization.averageImage`) is part of the weights, so the network subtracts it itself
+and takes plain RGB pixels.
 
 Source: paper, 2.1.2: "the response of the 33rd layer, the lowest-level 4096-dimensional descriptor"; MatConvNet's
 `res(33)` is the output of layer 32, fc6 before its ReLU. Parkhi et al., Deep Face Recognition, BMVC 2015.
@@ -21,12 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emofuse.errors import WeightsError
+from emofuse.errors import SettingsError, WeightsError
 from emofuse.nets.formats import matconvnet
 from emofuse.nets.formats.matching import Source, from_hwio, take
-from emofuse.nets.layers import check_layer, collect
 
-# Red, green and blue of the published net; files with their own average image replace it.
+# Mean red, green and blue of the published network; a file's own average image replaces it.
 AVERAGE_COLOUR = (129.1863, 104.7624, 93.5940)
 
 _Arrays = dict[str, NDArray[np.float32]]
@@ -34,10 +33,13 @@ _Arrays = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class VGGFaceSettings:
-    """Width and convolutions of each block, width of fc6 and fc7, and which layer is the embedding.
+    """Width and number of convolutions of each block, width of fc6 and fc7, and the layer that is the embedding.
 
-    embedding: "fc6" (before its ReLU, as the authors' features), "relu6", or any of `VGGFace.layer_names`.
-    size must be a multiple of 2 to the power of the blocks.
+    embedding: "fc6" (before its ReLU, like the authors' features) or "relu6".
+    size: in pixels, a multiple of 2 to the power of the number of blocks.
+
+    Raises:
+        SettingsError: another embedding.
     """
 
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
@@ -48,13 +50,13 @@ class VGGFaceSettings:
     size: int = 224
     embedding: str = "fc6"
 
+    def __post_init__(self) -> None:
+        if self.embedding not in ("fc6", "relu6"):
+            raise SettingsError(f"vggface: embedding is {self.embedding!r}; choose fc6 or relu6.")
+
 
 class VGGFace(nn.Module):
-    """RGB faces float [n, 3, 224, 224], pixels 0 to 255 -> (embedding [n, 4096], logits [n, classes]).
-
-    Raises:
-        SettingsError: there is no such embedding layer.
-    """
+    """RGB faces float [n, 3, 224, 224], pixels 0 to 255 -> (embedding [n, 4096], logits [n, classes])."""
 
     head: ClassVar[tuple[str, ...]] = ("layers.fc8.",)
 
@@ -65,41 +67,20 @@ class VGGFace(nn.Module):
         self.register_buffer("average", colour.expand(3, settings.size, settings.size).clone())
         self.average: Tensor
         self.layers = nn.ModuleDict(dict(_layers(settings)))
-        self.layer_names = tuple(self.layers)
-        check_layer(settings.embedding, self.layer_names, net="vggface")
-
-    @classmethod
-    def tiny(cls, classes: int = 7) -> VGGFace:
-        """A net of some thousand parameters on faces of 16 pixels with the same interface, for tests."""
-        return cls(VGGFaceSettings(widths=(4, 6), convolutions=(2, 1), hidden=10, classes=classes, size=16))
-
-    @classmethod
-    def small(cls, classes: int = 7) -> VGGFace:
-        """A net of 230,000 parameters on faces of 56 pixels, which learns from some thousand faces in a minute."""
-        return cls(VGGFaceSettings((16, 32, 64), (1, 1, 1), hidden=64, dropout=0.2, classes=classes, size=56))
-
-    def steps(self, faces: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Name and output of each of the 37 layers, one by one."""
-        x = faces - self.average
-        for name, layer in self.layers.items():
-            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
-            yield name, x
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = collect(self.steps(faces), (self.settings.embedding, "fc8"))
-        return embedding, logits
+        x = embedding = faces - self.average
+        for name, layer in self.layers.items():
+            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
+            if name == self.settings.embedding:
+                embedding = x
+        return embedding, x
 
-    def embed(self, faces: Tensor, *, layer: str | None = None) -> Tensor:
-        """One layer by its name, the settings' embedding unless said.
 
-        "fc6", "relu6", "fc7", "relu7" [n, 4096], "prob" [n, classes], "conv1_1" [n, 64, 224, 224] and so on.
-
-        Raises:
-            SettingsError: there is no such layer.
-        """
-        layer = layer or self.settings.embedding
-        check_layer(layer, self.layer_names, net="vggface")
-        return collect(self.steps(faces), (layer,))[0]
+def build(classes: int = 7, *, tiny: bool = False) -> VGGFace:
+    """The published architecture, or one of 230,000 parameters that learns from a few thousand faces in a minute."""
+    small = VGGFaceSettings((16, 32, 64), (1, 1, 1), hidden=64, dropout=0.2, classes=classes, size=56)
+    return VGGFace(small if tiny else VGGFaceSettings(classes=classes))
 
 
 def _layers(settings: VGGFaceSettings) -> Iterator[tuple[str, nn.Module]]:
@@ -111,49 +92,43 @@ def _layers(settings: VGGFaceSettings) -> Iterator[tuple[str, nn.Module]]:
             before = width
         yield f"pool{block}", nn.MaxPool2d(2)
     inner = before * (settings.size >> len(settings.widths)) ** 2
-    # Names of the layers are MatConvNet's, which counts the dense layers on from five blocks.
+    # The names are MatConvNet's, which numbers the dense layers after the five blocks.
     for n, (width, after) in enumerate(pairwise((inner, settings.hidden, settings.hidden)), start=6):
         yield f"fc{n}", nn.Linear(width, after)
         yield f"relu{n}", nn.Sequential(nn.ReLU(), nn.Dropout(settings.dropout))
     yield "fc8", nn.Linear(settings.hidden, settings.classes)
-    yield "prob", nn.Softmax(dim=1)
-
-
-def build(classes: int = 7, *, tiny: bool = False) -> VGGFace:
-    """The published architecture, or a small one; see `emofuse.nets.catalogue.Network`."""
-    return VGGFace.small(classes) if tiny else VGGFace(VGGFaceSettings(classes=classes))
 
 
 def load_matconvnet(path: Path, settings: VGGFaceSettings | None = None) -> dict[str, Tensor]:
-    """All tensors of the net from `vgg_face.mat` or `vggfer.mat` (MATLAB 5 to 7 or 7.3), by their names in the net.
+    """All tensors from `vgg_face.mat` or `vggfer.mat` (MATLAB 5 to 7 or 7.3), by their names in the network.
 
-    `settings.classes` must be those of the file: 2622 identities in VGG-Face, 7 emotions in VGG-FER. The last
-    layer may have any name. The average image may be one colour or an image. (The authors' code takes its first three
-    values for the means of red, green and blue, which for an image would be three pixels; here an image is an image.)
+    `settings.classes` must be that of the file: 2622 identities in VGG-Face, 7 emotions in VGG-FER. The last layer may
+    have any name. The average image may be one colour or an image. (The authors' code takes its first three values for
+    the means of red, green and blue, which for an image would be three pixels; here an image is an image.)
 
     Raises:
-        WeightsError: the file cannot be read, or is not of this net.
+        WeightsError: the file cannot be read, or belongs to another network.
     """
     with torch.device("meta"):
         net = VGGFace(settings)
-    arrays = _classifier_as_fc8(matconvnet.read(path), net.layer_names)
+    arrays = _classifier_as_fc8(matconvnet.read(path), tuple(net.layers))
     wanted = {}
     for name, layer in net.layers.items():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             shape = _filters_shape(net, name, layer)
             pad = shape[0] // 2 if isinstance(layer, nn.Conv2d) else 0
             _check_geometry(arrays, name, {"stride": 1, "pad": pad}, path=path)
-            turn = _from_fc if isinstance(layer, nn.Linear) else from_hwio
-            wanted[f"layers.{name}.weight"] = Source(f"{name}/filters", shape, turn)
+            convert = _from_fc if isinstance(layer, nn.Linear) else from_hwio
+            wanted[f"layers.{name}.weight"] = Source(f"{name}/filters", shape, convert)
             wanted[f"layers.{name}.bias"] = Source(f"{name}/biases", shape[3:])
         elif isinstance(layer, nn.MaxPool2d):
             _check_geometry(arrays, name, {"pool": 2, "stride": 2}, path=path)
-    tensors = take(arrays, wanted, path=path, what="VGG-Face", spare=_is_spare)
+    tensors = take(arrays, wanted, path=path, what="VGG-Face", ignored=_is_ignored)
     return tensors | {"average": _average(arrays, net.settings.size, path)}
 
 
 def _filters_shape(net: VGGFace, name: str, layer: nn.Conv2d | nn.Linear) -> tuple[int, int, int, int]:
-    # MatConvNet keeps a dense layer as a convolution over all that is left of the image.
+    # MatConvNet stores a dense layer as a convolution over the whole remaining image.
     side = net.settings.size >> len(net.settings.widths) if name == "fc6" else 1
     if isinstance(layer, nn.Conv2d):
         return (*layer.kernel_size, layer.in_channels, layer.out_channels)  # type: ignore[return-value]
@@ -181,7 +156,7 @@ def _check_geometry(arrays: _Arrays, name: str, geometry: Mapping[str, int], *, 
             )
 
 
-def _is_spare(name: str) -> bool:
+def _is_ignored(name: str) -> bool:
     return name == matconvnet.AVERAGE or name.endswith(matconvnet.GEOMETRY)
 
 

@@ -59,9 +59,9 @@ SMALL_SYSTEMS = (
         "compact-speech", "as Raw audio 5, with a small network from scratch", _SPEECH, _SPEECH_FIT, _SPEECH_WINDOWS
     ),
     System(
-        "speech-towers",
+        "speech-ensemble",
         "as compact-speech, with an ensemble of three smaller networks",
-        replace(_SPEECH, network="speech-towers"),
+        replace(_SPEECH, network="speech-ensemble"),
         _TOWERS_FIT,
         _SPEECH_WINDOWS,
     ),

@@ -8,7 +8,9 @@ built-in ones:
     my-fusion = "my_package:my_fusion"
 
     # tests/test_fusion.py
-    from emofuse.testing import check_fusion
+    from typing import TYPE_CHECKING, Any
+
+from emofuse.testing import check_fusion
     from my_package import my_fusion
 
     def test_my_fusion_keeps_the_contract():
@@ -20,4 +22,16 @@ A check that fails raises `AssertionError` with what was expected and what was f
 from emofuse.testing.detectors import check_detector
 from emofuse.testing.fusion import check_fusion
 
-__all__ = ["check_detector", "check_fusion"]
+if TYPE_CHECKING:
+    from emofuse.testing.networks import check_network
+
+__all__ = ["check_detector", "check_fusion", "check_network"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only this check needs torch.
+    if name == "check_network":
+        from emofuse.testing.networks import check_network
+
+        return check_network
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,9 +34,8 @@ from emofuse.models.bundle import write_manifest
 from emofuse.models.face import OUTPUT
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import published_weights
-from emofuse.nets.committee import Committee, TwoOpinions, together
+from emofuse.nets.wrappers import Ensemble, Resized, TwoLabelSets, ensemble_probabilities
 from emofuse.nets.compact import CompactFace
-from emofuse.nets.resized import Resized
 from emofuse.training import loop as fit
 from emofuse.training.loop import FitSettings
 
@@ -175,19 +174,19 @@ def trained_compact(data: Fer2013, training: Training) -> Any:
     return net
 
 
-def trained_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoOpinions:
+def trained_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoLabelSets:
     """MobileFaceNet from identities, on the clear faces."""
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
     pretrained.load_pretrained(start, weights, name=START, head=pretrained.Head.FRESH)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
-    net = TwoOpinions(mobilefacenet.at_size(start, MOBILE_SIZE))
+    net = TwoLabelSets(mobilefacenet.at_size(start, MOBILE_SIZE))
     settings = replace(training.settings.mobile, seed=seed)
     training.learn(f"{MOBILE}-{seed}", net, _clear_examples(data, two_targets(clear_faces(data))), settings)
     return net
 
 
-def taught_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoOpinions, training: Training) -> TwoOpinions:
+def taught_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSets, training: Training) -> TwoLabelSets:
     """A trained MobileFaceNet that has learnt the same faces again, by `taught_targets`."""
     net = copy.deepcopy(start)
     training.learn(TAUGHT, net, _clear_examples(data, targets), training.settings.taught)
@@ -201,7 +200,7 @@ def clear_faces(data: Fer2013) -> FaceImages:
 
 
 def taught_targets(
-    faces: FaceImages, compact: Any, mobiles: Sequence[TwoOpinions], training: Training
+    faces: FaceImages, compact: Any, mobiles: Sequence[TwoLabelSets], training: Training
 ) -> NDArray[np.float32]:
     """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
 
@@ -218,7 +217,7 @@ def taught_targets(
     except (BundleError, KeyError):  # not there, or not whole: it is made anew
         nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
         said = [fit.predict(net, faces.faces).logits for net in nets]
-        teacher = together(said, shares_of(len(mobiles), settings))
+        teacher = ensemble_probabilities(said, shares_of(len(mobiles), settings))
         _TEACHER.write(path, {"logits": teacher})
     known = given.any(axis=2, keepdims=True)
     return np.where(known, (1 - settings.teacher_share) * given + settings.teacher_share * teacher, teacher)
@@ -231,8 +230,8 @@ def shares_of(mobiles: int, settings: DefaultSettings) -> tuple[list[float], lis
 
 
 def committee(
-    compact: Any, mobiles: Sequence[TwoOpinions], settings: DefaultSettings, *, labels_share: float | None = None
-) -> Committee:
+    compact: Any, mobiles: Sequence[TwoLabelSets], settings: DefaultSettings, *, labels_share: float | None = None
+) -> Ensemble:
     """All nets as one; the compact net comes first.
 
     Args:
@@ -240,7 +239,7 @@ def committee(
     """
     part = settings.labels_share if labels_share is None else labels_share
     members = [compact, *(Resized(net, MOBILE_SIZE) for net in mobiles)]
-    return Committee(members, shares_of(len(mobiles), settings), (part, 1 - part)).eval()
+    return Ensemble(members, shares_of(len(mobiles), settings), (part, 1 - part)).eval()
 
 
 def two_targets(faces: FaceImages) -> NDArray[np.float32]:
@@ -250,7 +249,7 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
     return np.stack([hard, votes], axis=1)
 
 
-def write(out: Path, data: Fer2013, compact: Any, mobile: TwoOpinions, settings: DefaultSettings) -> None:
+def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings: DefaultSettings) -> None:
     """Put the trained nets together, measure them, and write the bundle."""
     net = committee(compact, [mobile], settings)
     parts = {name: data.images(name) for name in ("public-test", "private-test")}

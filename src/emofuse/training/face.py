@@ -32,8 +32,7 @@ from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import network_for, published_weights
-from emofuse.nets.grey import Evened, FromGrey
-from emofuse.nets.resized import Resized
+from emofuse.nets.wrappers import FromGrey, Resized, StandardisedPixels
 from emofuse.runtime import Engine
 from emofuse.systems import FaceNet, System
 from emofuse.training import loop as fit
@@ -146,7 +145,7 @@ def _size(system: System) -> int:
 
 def _seeing(net: Any, face: FaceNet) -> Any:
     """The net behind what is done to faces in it, not before."""
-    return Evened(FromGrey(net, face.mean, face.scale)) if face.standardise else net
+    return StandardisedPixels(FromGrey(net, face.mean, face.scale)) if face.standardise else net
 
 
 def _export(net: Any, system: System, part: FacePart) -> float:

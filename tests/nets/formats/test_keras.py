@@ -20,7 +20,7 @@ def layers() -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def test_layers_whose_names_have_slashes_lie_inside_each_other_and_are_read_apart(tmp_path):
+def test_layers_with_slashes_in_their_names_are_read_separately(tmp_path):
     arrays = keras.read(write_keras(tmp_path / "w.h5", layers()))
     expected = {f"{layer}/{w}": a for layer, weights in layers().items() for w, a in weights.items()}
     assert list(arrays) == list(expected)
@@ -28,7 +28,7 @@ def test_layers_whose_names_have_slashes_lie_inside_each_other_and_are_read_apar
         np.testing.assert_array_equal(arrays[name], array)
 
 
-def test_weights_that_a_later_session_numbered_keep_their_plain_name(tmp_path):
+def test_numbers_that_keras_adds_to_weight_names_are_removed(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file.attrs["layer_names"] = ["conv_1"]
         group = file.create_group("conv_1")
@@ -37,7 +37,7 @@ def test_weights_that_a_later_session_numbered_keep_their_plain_name(tmp_path):
     assert list(keras.read(tmp_path / "w.h5")) == ["conv_1/kernel"]
 
 
-def test_lists_that_keras_split_are_read_whole(tmp_path):
+def test_lists_that_keras_split_are_read_completely(tmp_path):
     path = write_keras(tmp_path / "w.h5", layers())
     with h5py.File(path, "r+") as file:
         names = file.attrs["layer_names"]
@@ -49,7 +49,7 @@ def test_lists_that_keras_split_are_read_whole(tmp_path):
 def test_an_hdf5_file_without_layers_is_refused(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["kernel"] = np.ones(2)
-    with pytest.raises(WeightsError, match=r"an HDF5 file, but not a Keras weight file .* no list of layers"):
+    with pytest.raises(WeightsError, match=r"an HDF5 file, but not a Keras weight file .* layer_names is missing"):
         keras.read(tmp_path / "w.h5")
 
 

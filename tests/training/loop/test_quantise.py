@@ -11,6 +11,7 @@ from emofuse.errors import OutputError, SettingsError, ShapeError, WeightsError 
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
 from emofuse.training.loop import Int8, Quantised, export_onnx, face_example, fresh, quantise_onnx  # noqa: E402
 from support.small_trainings import compact  # noqa: E402 (torch may be missing)
+from support.tiny_networks import VGGFACE2  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter, about itself
 
@@ -152,7 +153,10 @@ def test_arithmetic_before_the_first_layer_is_not_quantised(tmp_path, net):
 
 
 def test_weights_that_the_exporter_shares_are_quantised_without_a_word(tmp_path, caplog):
-    net, x = fresh(VGGFace2.tiny, seed=1), 100 * face_example(64, n=2, channels=3)  # all its biases are zero
+    net, x = (
+        fresh(lambda: VGGFace2(VGGFACE2), seed=1),
+        100 * face_example(64, n=2, channels=3),
+    )  # all its biases are zero
     export_onnx(net, x, tmp_path / "net.onnx", outputs=("embedding", "logits"))
     assert any(n.op_type == "Identity" for n in onnx.load(tmp_path / "net.onnx").graph.node)
     quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx", calibration=[x.numpy()], held_back=[x.numpy()])

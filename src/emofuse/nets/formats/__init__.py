@@ -1,1 +1,1 @@
-"""Readers of files of weights as others published them: each gives named NumPy arrays, and none unpickles."""
+"""Readers of weight files as others published them; each returns named NumPy arrays, and none unpickles objects."""

@@ -17,18 +17,18 @@ BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", 
 
 
 def read(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Arrays named `<layer>/<weight>` in the order of the layers; kernels as Keras keeps them [h, w, in, out].
+    """Arrays named `<layer>/<weight>` in the order of the layers; kernels [h, w, in, out].
 
-    A whole saved model (its weights under `model_weights`) is read like a file of weights.
+    A complete saved model (its weights under `model_weights`) is read like a weight file.
 
     Raises:
-        WeightsError: no such file, not HDF5, cut off, or without Keras's list of layers.
+        WeightsError: the file is missing, truncated, not HDF5, or without Keras's list of layers.
     """
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
             if not any(a in root.attrs for a in ("layer_names", "layer_names0")):
-                raise WeightsError(f"{path}: an HDF5 file, but not {KIND}: it has no list of layers (layer_names).")
+                raise WeightsError(f"{path}: an HDF5 file, but not {KIND}: layer_names is missing.")
             return {
                 f"{layer}/{weight.rpartition('/')[2].removesuffix(':0')}": np.asarray(root[layer][weight])
                 for layer in _names(root, "layer_names")
@@ -40,8 +40,8 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
     # Keras splits lists past 64 KB into attribute0, attribute1 ...
-    parts = [attribute] if attribute in group.attrs else []
-    while f"{attribute}{len(parts)}" in group.attrs:
-        parts.append(f"{attribute}{len(parts)}")
-    names = [name for part in parts for name in group.attrs[part]]
+    chunks = [attribute] if attribute in group.attrs else []
+    while f"{attribute}{len(chunks)}" in group.attrs:
+        chunks.append(f"{attribute}{len(chunks)}")
+    names = [name for chunk in chunks for name in group.attrs[chunk]]
     return [n.decode() if isinstance(n, bytes) else str(n) for n in names]

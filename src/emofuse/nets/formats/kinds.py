@@ -1,4 +1,4 @@
-"""What kind of file lies there, by its first bytes, for messages that say what was found."""
+"""The kind of a file by its first bytes, for messages that state what was found."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _KINDS = (
     (b"\x89HDF", "an HDF5 file"),
     (b"MATLAB 7.3", "a MATLAB 7.3 file"),
     (b"MATLAB 5.0", "a MATLAB 5 to 7 file"),
-    (b"PK\x03\x04", "a zip archive, as torch saves them"),
-    (b"\x80", "a pickle, as old torch saved them"),
+    (b"PK\x03\x04", "a zip archive, as torch writes them"),
+    (b"\x80", "a pickle, as old versions of torch wrote them"),
 )
 SAFETENSORS = "a safetensors file"
 
@@ -20,16 +20,17 @@ def kind(path: Path) -> str:
     """The kind of a file, with its article.
 
     Raises:
-        WeightsError: there is no such file.
+        WeightsError: the file does not exist or cannot be read.
     """
     try:
         with path.open("rb") as file:
             start = file.read(16)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    if start[8:9] == b"{" and start[5:8] == b"\0\0\0":  # the length of the header, then the header, which is JSON
+    if start[8:9] == b"{" and start[5:8] == b"\0\0\0":  # the length of the header, then the header in JSON
         return SAFETENSORS
-    return next((name for magic, name in _KINDS if start.startswith(magic)), "something else" if start else "empty")
+    unknown = "a file of unknown kind" if start else "an empty file"
+    return next((name for magic, name in _KINDS if start.startswith(magic)), unknown)
 
 
 def unreadable(path: Path, expected: str, reason: object = "") -> WeightsError:
@@ -37,8 +38,10 @@ def unreadable(path: Path, expected: str, reason: object = "") -> WeightsError:
 
     Args:
         expected: the kind that it should have been, with its article.
-        reason: what the reader's library said; its first line is kept.
+        reason: the message of the reader's library; its first line is kept.
     """
     first = str(reason).strip().partition("\n")[0]
     because = f" ({first})" if first else ""
-    return WeightsError(f"{path}: expected {expected}, found {kind(path)}{because}; is it the right file, and whole?")
+    return WeightsError(
+        f"{path}: expected {expected}, found {kind(path)}{because}; check that it is the right file and complete."
+    )

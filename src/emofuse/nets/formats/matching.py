@@ -1,4 +1,4 @@
-"""From the names of a file to the names of a net, strictly: nothing missing, nothing left over, every shape right."""
+"""From the names in a file to the names in a network: no array missing or unexpected, every shape right."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ from torch import Tensor
 from emofuse.errors import WeightsError
 
 
-def _as_it_is(array: NDArray[Any]) -> NDArray[Any]:
-    return array
-
-
 def from_hwio(kernel: NDArray[Any]) -> NDArray[Any]:
     """Kernel [height, width, in, out] of Keras and MatConvNet -> [out, in, height, width] of torch."""
     return kernel.transpose(3, 2, 0, 1)
@@ -26,11 +22,11 @@ def from_hwio(kernel: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a tensor comes from: its name and shape in the file, and how it is turned into the net's layout."""
+    """The origin of a tensor: name and shape in the file, and the conversion to the network's layout."""
 
     name: str
     shape: tuple[int, ...]
-    turn: Callable[[NDArray[Any]], NDArray[Any]] = _as_it_is
+    convert: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
 
 
 def take(
@@ -39,21 +35,21 @@ def take(
     *,
     path: Path,
     what: str,
-    spare: Callable[[str], bool] = lambda _: False,
+    ignored: Callable[[str], bool] = lambda _: False,
 ) -> dict[str, Tensor]:
-    """Tensors by their names in the net.
+    """Tensors by their names in the network.
 
     Args:
-        arrays: what a reader found in the file at `path`.
-        wanted: name in the net -> where it comes from.
-        what: the net, for messages.
-        spare: tells of a name in the file whether it may be there without being wanted.
+        arrays: the content of the file at `path`.
+        wanted: name in the network -> its origin.
+        what: the network, for messages.
+        ignored: whether a name in the file is allowed without being wanted.
     Raises:
-        WeightsError: names the first array that is missing, left over, of another shape, or not finite.
+        WeightsError: an array is missing, unexpected, of another shape, or not finite; the first one is named.
     """
     names = {s.name for s in wanted.values()}
-    unexpected = [n for n in arrays if n not in names and not spare(n)]
-    found = f"found {sum(not spare(n) for n in arrays)} arrays"
+    unexpected = [n for n in arrays if n not in names and not ignored(n)]
+    found = f"found {sum(not ignored(n) for n in arrays)} arrays"
     if unexpected:
         found += f", {len(unexpected)} of them unknown, such as {unexpected[0]!r}"
     for source in wanted.values():
@@ -65,11 +61,11 @@ def take(
         if not np.isfinite(arrays[source.name]).all():
             raise WeightsError(f"{path}: {source.name!r} has values that are not finite; get the file again.")
     if unexpected:
-        raise WeightsError(f"{path}: not {what}: {unexpected[0]!r} is not part of it; {found}.")
-    return {name: _tensor(source.turn(arrays[source.name])) for name, source in wanted.items()}
+        raise WeightsError(f"{path}: not {what}: {unexpected[0]!r} does not belong to it; {found}.")
+    return {name: _tensor(source.convert(arrays[source.name])) for name, source in wanted.items()}
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
-    whole = np.issubdtype(array.dtype, np.integer)
-    # A copy that is contiguous and owned, whatever the file's array was a view of.
-    return torch.from_numpy(np.array(array, np.int64 if whole else np.float32, order="C"))
+    integers = np.issubdtype(array.dtype, np.integer)
+    # A contiguous copy, because the array may be a view of the file's content.
+    return torch.from_numpy(np.array(array, np.int64 if integers else np.float32, order="C"))

@@ -1,7 +1,7 @@
-"""MatConvNet nets (`.mat` of MATLAB 5 to 7 or 7.3) as named arrays: `conv1_1/filters`, `conv1_1/biases`.
+"""MatConvNet networks (`.mat` of MATLAB 5 to 7 or 7.3) as named arrays: `conv1_1/filters`, `conv1_1/biases`.
 
-The net may be the variable `net` or lie at the top of the file; weights may be the cell `weights` or the older
-fields `filters` and `biases`. MATLAB 7.3 files are HDF5 with the order of axes reversed.
+The network is the variable `net` or the top level of the file; weights are the cell `weights` or the older fields
+`filters` and `biases`. MATLAB 7.3 files are HDF5 with the order of axes reversed.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ AVERAGE = "averageImage"
 GEOMETRY = ("/stride", "/pad", "/pool")
 
 _TOP = ("net", "layers", "meta", "normalization")
-# Fields that are read; a net that was trained in MATLAB also keeps momentum, as large as its weights.
+# Fields to read; a network trained in MATLAB also contains momentum, as large as its weights.
 _FIELDS = {*_TOP, "name", "type", "weights", "filters", "biases", "stride", "pad", "pool", AVERAGE}
 
 
 def read(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Arrays of all layers in their order: filters [h, w, in, out], biases [out], and the average image.
+    """Arrays of all layers in order: filters [h, w, in, out], biases [out], and the average image.
 
-    A layer without a name is called `layer1`, `layer2` ... by its place.
+    A layer without a name is called `layer1`, `layer2` ... by its position.
 
     Raises:
-        WeightsError: no such file, not MATLAB's, cut off, or without the layers of a MatConvNet net.
+        WeightsError: the file is missing, truncated, not a MATLAB file, or without the layers of a MatConvNet network.
     """
     try:
         content = _read_hdf5(path) if path.is_file() and h5py.is_hdf5(path) else _read_mat(path)
-    except Exception as error:  # the readers of scipy and h5py have no common base of errors
+    except Exception as error:  # the errors of scipy and h5py have no common base class
         raise unreadable(path, KIND, error) from None
     net = content.get("net", content)
     layers = net.get("layers") if isinstance(net, dict) else None
     if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
-        raise WeightsError(f"{path}: not {KIND}: no list `layers`, at the top or in `net`.")
+        raise WeightsError(f"{path}: not {KIND}: the list `layers` is missing, at the top level and in `net`.")
     arrays: dict[str, NDArray[np.float32]] = {}
     for n, layer in enumerate(layers, start=1):
         for name, array in _layer_arrays(layer, f"layer{n}"):
             if name in arrays:
-                raise WeightsError(f"{path}: two arrays are called {name!r}.")
+                raise WeightsError(f"{path}: two arrays have the name {name!r}.")
             arrays[name] = array
     average = _average(net)
     return arrays if average is None else {**arrays, AVERAGE: average}
 
 
-def _layer_arrays(layer: dict[str, Any], place: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _layer_arrays(layer: dict[str, Any], default: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
     name = layer.get("name")
-    name = name if isinstance(name, str) and name else place
+    name = name if isinstance(name, str) and name else default
     weights = layer.get("weights")
-    parts = dict(zip(("filters", "biases"), weights, strict=False)) if isinstance(weights, list) else layer
+    arrays = dict(zip(("filters", "biases"), weights, strict=False)) if isinstance(weights, list) else layer
     for n, surplus in enumerate(weights[2:] if isinstance(weights, list) else (), start=3):
         yield f"{name}/weights{n}", surplus
-    if isinstance(filters := parts.get("filters"), np.ndarray) and filters.size:
+    if isinstance(filters := arrays.get("filters"), np.ndarray) and filters.size:
         # MATLAB drops trailing axes of length 1.
         yield f"{name}/filters", filters.reshape(*filters.shape, *[1] * (4 - filters.ndim))
-    if isinstance(biases := parts.get("biases"), np.ndarray) and biases.size:
+    if isinstance(biases := arrays.get("biases"), np.ndarray) and biases.size:
         yield f"{name}/biases", biases.ravel()
     for field in (f.removeprefix("/") for f in GEOMETRY):
         if isinstance(layer.get(field), np.ndarray):
@@ -71,15 +71,15 @@ def _layer_arrays(layer: dict[str, Any], place: str) -> Iterator[tuple[str, NDAr
 
 
 def _average(net: dict[str, Any]) -> NDArray[np.float32] | None:
-    for place in (net.get("meta"), net):
-        normalization = place.get("normalization") if isinstance(place, dict) else None
+    for holder in (net.get("meta"), net):
+        normalization = holder.get("normalization") if isinstance(holder, dict) else None
         average = normalization.get(AVERAGE) if isinstance(normalization, dict) else None
         if isinstance(average, np.ndarray) and average.size:
             return average
     return None
 
 
-# MATLAB's values as Python's: a struct is a dict, a struct array or cell a list, text a str, numbers an array.
+# MATLAB values become Python values: a struct a dict, a struct array or cell a list, text a str, numbers an array.
 
 
 def _read_mat(path: Path) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _read_hdf5(path: Path) -> dict[str, Any]:
 def _from_hdf5(value: h5py.Group | h5py.Dataset, file: h5py.File) -> Any:
     if isinstance(value, h5py.Group):
         fields = {k: v for k, v in value.items() if k in _FIELDS}
-        # The fields of a struct array are lists of references that are no cells.
+        # The fields of a struct array are lists of references that are not cells.
         if any(_refers(v) and "MATLAB_class" not in v.attrs for v in fields.values()):
             columns = {k: [_from_hdf5(file[r], file) for r in _references(v)] for k, v in fields.items()}
             return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -115,7 +115,7 @@ def _from_hdf5(value: h5py.Group | h5py.Dataset, file: h5py.File) -> Any:
     if _refers(value):
         return [_from_hdf5(file[r], file) for r in _references(value)]
     matlab_class = value.attrs.get("MATLAB_class", b"")
-    if value.attrs.get("MATLAB_empty", 0):  # the data are the shape
+    if value.attrs.get("MATLAB_empty", 0):  # its data hold the shape
         return [] if matlab_class == b"cell" else "" if matlab_class == b"char" else np.zeros(0, np.float32)
     numbers = np.asarray(value).T
     return "".join(map(chr, numbers.ravel(order="F"))) if matlab_class == b"char" else numbers

@@ -1,4 +1,4 @@
-"""ONNX files as named arrays: the convolutions and dense layers of a net, in the order in which they are run."""
+"""ONNX files as named arrays: the convolutions and dense layers of a network, in the order of execution."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LAYERS = {"Conv": "conv", "Gemm": "dense"}
 
 
 def read(path: Path) -> dict[str, NDArray[np.float32]]:
-    """`conv0/weight`, `conv0/bias`, `conv1/weight` ... and `dense0/weight`, `dense0/bias` ..., counted as they are run.
+    """Arrays `conv0/weight`, `conv0/bias` ... and `dense0/weight`, `dense0/bias` ..., in the order of execution.
 
     Raises:
-        WeightsError: no such file, cut off, or without such layers.
+        WeightsError: the file is missing, truncated, or without such layers.
     """
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except (OSError, DecodeError, ValueError) as error:
         raise unreadable(path, KIND, type(error).__name__) from None
     kept = {t.name: t for t in graph.initializer}
-    for node in graph.node:  # equal arrays are written once, and the others point to them; some lie in half precision
+    for node in graph.node:  # equal arrays are stored once and referenced; some are in half precision
         if node.op_type in ("Identity", "Cast") and node.input[0] in kept:
             kept[node.output[0]] = kept[node.input[0]]
     arrays: dict[str, NDArray[np.float32]] = {}

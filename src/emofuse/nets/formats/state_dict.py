@@ -1,4 +1,4 @@
-"""torch files of weights as named arrays. Only tensors are read: a file that wants to run code is refused."""
+"""torch weight files as named arrays. Only tensors are read; a file that would run code is refused."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from emofuse.errors import WeightsError
 from emofuse.nets.formats.kinds import unreadable
 
 KIND = "a torch file of tensors (a state dict)"
-# Where checkpoints keep the state dict.
+# Keys of the state dict in a checkpoint.
 _INSIDE = ("state_dict", "model", "model_state_dict")
-# Beside it, the 16 kHz checkpoint of PANN keeps the order of its examples, int64 arrays as NumPy 1 wrote them.
+# The 16 kHz checkpoint of PANN also stores the order of its examples, int64 arrays as written by NumPy 1.
 _rebuild: Any = np.empty(0).__reduce__()[0]
 _ARRAYS: list[Any] = [
     (_rebuild, "numpy.core.multiarray._reconstruct"),
@@ -32,13 +32,13 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
     """Arrays by their names in the state dict, in its order.
 
     Raises:
-        WeightsError: no such file, cut off, with anything but tensors and plain arrays, or without named tensors.
+        WeightsError: the file is missing, truncated, has other content than tensors and plain arrays, or no names.
     """
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_ARRAYS):
-            warnings.simplefilter("ignore")  # of formats that torch will no longer write
+            warnings.simplefilter("ignore")  # about old formats
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch raise what they like, and their messages are long
+    except Exception as error:  # zip, pickle and torch have no common error, and their messages are long
         raise unreadable(path, KIND, type(error).__name__) from None
     tensors = _tensors(content)
     if not tensors:
@@ -56,6 +56,6 @@ def _tensors(content: Any) -> dict[str, torch.Tensor]:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    # NumPy knows no bfloat16.
+    # NumPy has no bfloat16.
     array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
     return array
