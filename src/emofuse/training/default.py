@@ -34,8 +34,8 @@ from emofuse.models.bundle import write_manifest
 from emofuse.models.face import OUTPUT
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import published_weights
-from emofuse.nets.wrappers import Ensemble, Resized, TwoLabelSets, ensemble_probabilities
 from emofuse.nets.compact import CompactFace
+from emofuse.nets.wrappers import Ensemble, Resized, TwoLabelSets, ensemble_probabilities
 from emofuse.training import loop as fit
 from emofuse.training.loop import FitSettings
 
