@@ -8,9 +8,7 @@ built-in ones:
     my-fusion = "my_package:my_fusion"
 
     # tests/test_fusion.py
-    from typing import TYPE_CHECKING, Any
-
-from emofuse.testing import check_fusion
+    from emofuse.testing import check_fusion
     from my_package import my_fusion
 
     def test_my_fusion_keeps_the_contract():
@@ -18,6 +16,8 @@ from emofuse.testing import check_fusion
 
 A check that fails raises `AssertionError` with what was expected and what was found.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from emofuse.testing.detectors import check_detector
 from emofuse.testing.fusion import check_fusion
