@@ -163,7 +163,7 @@ def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
         fit.Faces(wanted.colour, wanted.mean, wanted.scale, size, augment),
     )
     settings = fit.FitSettings(
-        epochs=epochs, batch=64, optimiser="adamw", lr=5e-4, weight_decay=0.01, warmup_epochs=0.1, average_decay=None
+        epochs=epochs, batch=64, optimiser="adamw", lr=5e-4, weight_decay=0.01, warmup_epochs=0.1, ema_decay=None
     )  # fmt: skip
     watch = fit.Watch(epoch=lambda e: print(f"  epoch {e.epoch + 1}: {e.measures['accuracy']:.3f}", flush=True))
     fit.fit(net, examples, settings=settings, folder=folder, machine=fit.Machine(checkpoint_minutes=5), watch=watch)

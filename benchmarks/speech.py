@@ -86,7 +86,7 @@ TOWERS = Trained(SpeechEnsemble, RATE_HZ, 3 * RATE_HZ, RATE_HZ, fit.Waveforms(_T
 LSTM = Trained(
     Cnn1dLstm, 12_000, 48_000, 19_200, fit.Waveforms(),
     fit.FitSettings(epochs=2, batch=20, optimiser="nadam", lr=2.5e-4, weight_decay=0, schedule="constant",
-                    warmup_epochs=0, average_decay=None, keep="loss"),
+                    warmup_epochs=0, ema_decay=None, keep="loss"),
 )  # fmt: skip
 
 

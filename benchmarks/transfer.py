@@ -46,7 +46,7 @@ def main() -> None:
     )  # fmt: skip
     data = fit.Data(examples(train), examples(choose), PREPARE)
     settings = fit.FitSettings(
-        epochs=arguments.epochs, batch=32, optimiser="adamw", weight_decay=1e-5, average_decay=None, keep="uar",
+        epochs=arguments.epochs, batch=32, optimiser="adamw", weight_decay=1e-5, ema_decay=None, keep="uar",
         warmup_epochs=0.2,
     )  # fmt: skip
     print(f"{len(train)} images, {arguments.epochs} epochs, batch 32, AdamW; {len(judge)} private test images")

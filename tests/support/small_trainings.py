@@ -14,7 +14,7 @@ from torch import nn
 from emofuse.nets.compact import CompactFace, CompactFaceSettings
 from emofuse.training.loop import Data, Epoch, Examples, Faces, FitSettings, Machine, Progress, Watch, fit, fresh
 
-SETTINGS = FitSettings(epochs=3, batch=8, lr=0.05, average_decay=0.5, seed=4)
+SETTINGS = FitSettings(epochs=3, batch=8, lr=0.05, ema_decay=0.5, seed=4)
 OFTEN = Machine(checkpoint_minutes=0)
 
 

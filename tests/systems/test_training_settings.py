@@ -22,9 +22,9 @@ from emofuse.training.loop import Balance, Faces, FitSettings, Machine, PaperAug
         ({"lr": math.nan}, "lr is nan; give at least 0"),
         ({"patience": 0}, "patience is 0; give at least 1"),
         ({"label_smoothing": 1.0}, r"label_smoothing is 1\.0; give at least 0 and less than 1"),
-        ({"average_decay": 1.0}, r"average_decay is 1\.0; give .* or none"),
-        ({"mean_from": -1, "average_decay": None}, "mean_from is -1; give at least 0"),
-        ({"mean_from": 2}, "mean_from and average_decay average in two ways; set average_decay to none"),
+        ({"ema_decay": 1.0}, r"ema_decay is 1\.0; give .* or none"),
+        ({"swa_start_epoch": -1, "ema_decay": None}, "swa_start_epoch is -1; give at least 0"),
+        ({"swa_start_epoch": 2}, "swa_start_epoch and ema_decay average in two ways; set ema_decay to none"),
         ({"mixup": 0.2, "batch": 7}, "mixup takes examples in pairs, but batch is 7; give an even one"),
         ({"patience": 3, "polish_epochs": 2}, "patience would skip the polish epochs"),
     ],
@@ -43,7 +43,7 @@ def test_settings_are_changed_by_name_as_the_command_line_gives_them():
         "balance.mu": "0.34",
         "frozen": "stem,stages.0",
         "lr_factors": "classify:10",
-        "average_decay": "none",
+        "ema_decay": "none",
     }
     assert with_settings(FitSettings(), given) == FitSettings(
         lr=3e-5,
@@ -51,7 +51,7 @@ def test_settings_are_changed_by_name_as_the_command_line_gives_them():
         balance=Balance("log", 0.34),
         frozen=("stem", "stages.0"),
         lr_factors={"classify": 10.0},
-        average_decay=None,
+        ema_decay=None,
     )
 
 

@@ -30,7 +30,7 @@ QUICK = {
     "fit__epochs": "2",
     "fit__batch": "14",
     "fit__lr": "0.01",
-    "fit__average_decay": "none",
+    "fit__ema_decay": "none",
     "net__augment": "none",
 }
 

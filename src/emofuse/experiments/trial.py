@@ -31,7 +31,7 @@ _TINY_FACE = _TINY_FIT | {
     "fit.epochs": "6",
     "fit.batch": "32",
     "fit.lr": "2e-3",
-    "fit.average_decay": "0.98",
+    "fit.ema_decay": "0.98",
 }
 _TINY_VGG = {"fit.epochs": "10", "fit.lr": "1e-3"}  # it has no batch norms
 _TINY_VOICE = _TINY_FIT | {
@@ -42,7 +42,7 @@ _TINY_VOICE = _TINY_FIT | {
     "fit.epochs": "15",
     "fit.batch": "16",
     "fit.lr": "3e-3",
-    "fit.average_decay": "0.95",
+    "fit.ema_decay": "0.95",
 }
 _TINY_WINDOW = {"windows.seconds": "1", "windows.step_seconds": "0.5"}
 

@@ -27,7 +27,7 @@ FINE_TUNING = FitSettings(
     balance=Balance("log", mu=0.34),
     keep="loss",
     patience=6,
-    average_decay=None,
+    ema_decay=None,
 )
 _FINE_TUNING_CODE = replace(FINE_TUNING, optimiser="adamw-amsgrad", keep="uar")
 HEAD_ONLY = replace(FINE_TUNING, epochs=0)
@@ -53,7 +53,7 @@ _ADAM = FitSettings(
     schedule="constant",
     keep="loss",
     patience=6,
-    average_decay=None,
+    ema_decay=None,
 )
 _CNN1D_LSTM = VoiceNet("cnn1d-lstm", separation="spleeter")
 _CNN1D_LSTM_CODE = VoiceNet("cnn1d-lstm-16-bit", separation="spleeter", activity="none")

@@ -41,11 +41,13 @@ _SPEECH_FIT = FitSettings(
     lr=2e-3,
     weight_decay=0.02,
     label_smoothing=0.1,
-    average_decay=0.98,
+    ema_decay=0.98,
     keep="loss",
 )
 # Each of the three networks of the ensemble trains on a third of each batch, so 72 epochs are 24 of each.
-_TOWERS_FIT = replace(_SPEECH_FIT, epochs=72, batch=48, lr=1e-3, schedule="constant", average_decay=None, mean_from=24)
+_TOWERS_FIT = replace(
+    _SPEECH_FIT, epochs=72, batch=48, lr=1e-3, schedule="constant", ema_decay=None, swa_start_epoch=24
+)
 
 SMALL_SYSTEMS = (
     System("mobile", "as Visual 1, with MobileFaceNet", _MOBILE, _FAST),

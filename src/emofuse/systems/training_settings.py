@@ -39,9 +39,9 @@ class FitSettings:
     reduced to `polish_strength`, so that the network ends on nearly unchanged examples.
     keep: criterion for the epoch whose weights are kept: least `loss` or greatest metric on the validation split.
     patience: number of epochs without improvement after which training stops.
-    average_decay: decay of the exponential moving average of the weights, which is validated and kept; None for none.
-    mean_from: first epoch, counted from 0, of the plain mean of the weights after every step, which is validated and
-        kept with batch norms measured anew; None for none. It excludes `average_decay`.
+    ema_decay: decay of the exponential moving average of the weights, which is validated and kept; None for none.
+    swa_start_epoch: first epoch, counted from 0, of the plain mean of the weights after every step, which is validated and
+        kept with batch norms measured anew; None for none. It excludes `ema_decay`.
         Source: Izmailov et al. 2018 (SWA), and Cha et al. 2021 (SWAD), who average every step.
     frozen: prefixes of names of layers that are not trained and whose batch norms keep their statistics.
     lr_factors: factors of the learning rate by prefix of the layer's name; the longest matching prefix applies.
@@ -64,8 +64,8 @@ class FitSettings:
     mixup: float = 0.0
     keep: str = "accuracy"
     patience: int | None = None
-    average_decay: float | None = 0.998
-    mean_from: int | None = None
+    ema_decay: float | None = 0.998
+    swa_start_epoch: int | None = None
     frozen: tuple[str, ...] = ()
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -80,14 +80,12 @@ class FitSettings:
             _at_least(name, getattr(self, name), 0)
         if not 0 <= self.label_smoothing < 1:
             raise SettingsError(f"fit: label_smoothing is {self.label_smoothing}; give at least 0 and less than 1.")
-        if self.average_decay is not None and not 0 <= self.average_decay < 1:
-            raise SettingsError(
-                f"fit: average_decay is {self.average_decay}; give at least 0 and less than 1, or none."
-            )
-        if self.mean_from is not None:
-            _at_least("mean_from", self.mean_from, 0)
-            if self.average_decay is not None:
-                raise SettingsError("fit: mean_from and average_decay average in two ways; set average_decay to none.")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise SettingsError(f"fit: ema_decay is {self.ema_decay}; give at least 0 and less than 1, or none.")
+        if self.swa_start_epoch is not None:
+            _at_least("swa_start_epoch", self.swa_start_epoch, 0)
+            if self.ema_decay is not None:
+                raise SettingsError("fit: swa_start_epoch and ema_decay exclude each other; set ema_decay to none.")
         if self.mixup and self.batch % 2:
             raise SettingsError(f"fit: mixup takes examples in pairs, but batch is {self.batch}; give an even one.")
         if self.patience is not None and self.polish_epochs:

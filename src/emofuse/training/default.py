@@ -71,7 +71,7 @@ _MOBILE = FitSettings(
     weight_decay=1e-2,
     warmup_epochs=0.5,
     label_smoothing=0.05,
-    average_decay=0.998,
+    ema_decay=0.998,
 )
 _TAUGHT = replace(_MOBILE, epochs=15, lr=6e-4, polish_lr=6e-5, label_smoothing=0.0, seed=10)
 

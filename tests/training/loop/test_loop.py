@@ -237,14 +237,14 @@ def test_steps_that_accumulate_two_batches_are_those_of_a_batch_twice_as_large(t
 
 def test_polish_epochs_see_their_own_targets(tmp_path):
     flipped = replace(SMALL.train, polish_targets=np.roll(SMALL.train.targets, 3, axis=1))
-    settings = replace(SETTINGS, epochs=1, polish_epochs=4, polish_lr=0.3, average_decay=None, keep="loss")
+    settings = replace(SETTINGS, epochs=1, polish_epochs=4, polish_lr=0.3, ema_decay=None, keep="loss")
     validation = replace(SMALL.validation, targets=np.roll(SMALL.validation.targets, 3, axis=1))
     net = trained(tmp_path, data=Data(flipped, validation), settings=settings)
     assert evaluate(net, validation).measures["accuracy"] == 1.0
 
 
 def test_without_an_average_the_net_itself_is_kept(tmp_path):
-    settings = replace(SETTINGS, average_decay=None, epochs=1)
+    settings = replace(SETTINGS, ema_decay=None, epochs=1)
     net = trained(tmp_path, settings=settings)
     from emofuse.training.loop import checkpoint
 
@@ -253,7 +253,7 @@ def test_without_an_average_the_net_itself_is_kept(tmp_path):
     assert all(torch.equal(kept.get_tensor(f"net.{k}"), v) for k, v in net.state_dict().items())
 
 
-MEAN = replace(SETTINGS, average_decay=None, mean_from=1, lr=0.01)
+MEAN = replace(SETTINGS, ema_decay=None, swa_start_epoch=1, lr=0.01)
 
 
 def test_the_mean_of_the_weights_is_that_of_all_steps_from_its_epoch_on(tmp_path):
@@ -299,7 +299,7 @@ def test_a_mean_goes_on_where_it_was(tmp_path, at):
 
 
 def test_a_training_that_ends_before_its_mean_begins_keeps_the_net_itself(tmp_path):
-    plain = trained(tmp_path / "plain", settings=replace(SETTINGS, average_decay=None, epochs=1))
+    plain = trained(tmp_path / "plain", settings=replace(SETTINGS, ema_decay=None, epochs=1))
     assert same_weights(trained(tmp_path / "mean", settings=replace(MEAN, lr=SETTINGS.lr, epochs=1)), plain)
 
 

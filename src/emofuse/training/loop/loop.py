@@ -141,7 +141,7 @@ class _Run:
                     state.save(path)
                     self.saved = self.watch.clock()
         self._refuse_infinite(epoch, path)
-        if self.settings.mean_from is not None and state.judged is not state.net:
+        if self.settings.swa_start_epoch is not None and state.judged is not state.net:
             self._measure_norms(epoch, order[:_MEASURED])
         judged = evaluate(
             state.judged,

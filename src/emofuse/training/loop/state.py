@@ -40,12 +40,12 @@ class State:
         team.same(self.net)
         self.optimiser = optimiser(self.net, settings)
         self.averaged: torch.optim.swa_utils.AveragedModel | None = None
-        if settings.average_decay is not None:
-            decay = torch.optim.swa_utils.get_ema_multi_avg_fn(settings.average_decay)  # type: ignore[no-untyped-call]
+        if settings.ema_decay is not None:
+            decay = torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
             self.averaged = torch.optim.swa_utils.AveragedModel(self.net, multi_avg_fn=decay, use_buffers=True)
-        elif settings.mean_from is not None:
+        elif settings.swa_start_epoch is not None:
             self.averaged = torch.optim.swa_utils.AveragedModel(self.net)
-        self._mean_from = settings.mean_from or 0
+        self._swa_start_epoch = settings.swa_start_epoch or 0
         self.done: list[Epoch] = []
         self.step, self.loss, self.seconds = 0, 0.0, 0.0
         self.generator = torch.Generator()
@@ -54,13 +54,13 @@ class State:
 
     def average(self, epoch: int) -> None:
         """Take the weights after a step into the average."""
-        if self.averaged is not None and epoch >= self._mean_from:
+        if self.averaged is not None and epoch >= self._swa_start_epoch:
             self.averaged.update_parameters(self.net)
 
     @property
     def judged(self) -> nn.Module:
         """What is validated and kept: the average where there is one."""
-        if self.averaged is None or (self._mean_from and not self.averaged.n_averaged):
+        if self.averaged is None or (self._swa_start_epoch and not self.averaged.n_averaged):
             return self.net
         return self.averaged.module
 
