@@ -45,7 +45,7 @@ _SPEECH_FIT = FitSettings(
     keep="loss",
 )
 # Each of the three networks of the ensemble trains on a third of each batch, so 72 epochs are 24 of each.
-_TOWERS_FIT = replace(
+_ENSEMBLE_FIT = replace(
     _SPEECH_FIT, epochs=72, batch=48, lr=1e-3, schedule="constant", ema_decay=None, swa_start_epoch=24
 )
 
@@ -64,7 +64,7 @@ SMALL_SYSTEMS = (
         "speech-ensemble",
         "as compact-speech, with an ensemble of three smaller networks",
         replace(_SPEECH, network="speech-ensemble"),
-        _TOWERS_FIT,
+        _ENSEMBLE_FIT,
         _SPEECH_WINDOWS,
     ),
 )

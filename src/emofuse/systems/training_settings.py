@@ -40,8 +40,8 @@ class FitSettings:
     keep: criterion for the epoch whose weights are kept: least `loss` or greatest metric on the validation split.
     patience: number of epochs without improvement after which training stops.
     ema_decay: decay of the exponential moving average of the weights, which is validated and kept; None for none.
-    swa_start_epoch: first epoch, counted from 0, of the plain mean of the weights after every step, which is validated and
-        kept with batch norms measured anew; None for none. It excludes `ema_decay`.
+    swa_start_epoch: first epoch, counted from 0, of the plain mean of the weights after every step, which is validated
+        and kept with batch norms measured anew; None for none. It excludes `ema_decay`.
         Source: Izmailov et al. 2018 (SWA), and Cha et al. 2021 (SWAD), who average every step.
     frozen: prefixes of names of layers that are not trained and whose batch norms keep their statistics.
     lr_factors: factors of the learning rate by prefix of the layer's name; the longest matching prefix applies.
