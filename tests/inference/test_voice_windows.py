@@ -171,7 +171,7 @@ def test_a_gap_between_blocks_is_refused():
 
 
 def test_sound_of_another_rate_is_refused():
-    with pytest.raises(ShapeError, match="sound at 50 Hz"):
+    with pytest.raises(ShapeError, match="a block has 50 Hz"):
         listener().push(AudioBlock(noise(10), 0, 50))
 
 

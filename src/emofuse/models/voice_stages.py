@@ -1,73 +1,54 @@
-"""What is done to sound before it is judged, by name: taking the voice out of it, and finding where there is voice."""
+"""The stages that process audio before it is scored, by name: voice separation and speech detection."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from emofuse.core.registry import nearest
-from emofuse.errors import SettingsError, WeightsError
+from emofuse.core.registry import find
+from emofuse.errors import WeightsError
 from emofuse.models import weights
-from emofuse.runtime import Engine
-from emofuse.speech import AlwaysActive, EnergyDetector, NoSeparation, SpeechDetector, VoiceSeparator
-
-SEPARATIONS = ("none", "spleeter")
-SPEECH_DETECTORS = ("auto", "silero", "energy", "none")
+from emofuse.runtime import ONE_THREAD, Engine
+from emofuse.speech import SEPARATORS, SPEECH_DETECTORS, SpeechDetector, VoiceSeparator
 
 
 @dataclass(frozen=True)
 class ChosenSpeechDetector:
-    """A detector of voice, and why it is not the one that was hoped for (or "")."""
+    """A speech detector, and a note on why it is not the preferred one, or ""."""
 
     detector: SpeechDetector
     note: str = ""
 
 
 def choose_separation(name: str, engine: Engine) -> VoiceSeparator:
-    """The separation of a name.
+    """The voice separation of a name.
 
     Raises:
-        SettingsError: no such separation.
-        WeightsError: its weights are not here, or are not what they should be.
+        SettingsError: there is no such method.
+        WeightsError: its weights are not on this machine, or are different ones.
 
     >>> choose_separation("none", Engine(1)).identity
     'none'
     """
-    if name not in SEPARATIONS:
-        raise SettingsError(f"separation {name!r}: unknown{nearest(name, SEPARATIONS)}; choose {_all(SEPARATIONS)}.")
-    if name == "none":
-        return NoSeparation()
-    from emofuse.speech.spleeter import Spleeter
-
-    vocals, accompaniment = weights.fetch_set(weights.known("spleeter"))
-    return Spleeter(vocals, accompaniment, engine=engine)
+    return SEPARATORS[name](_locate, engine)
 
 
 def choose_speech_detector(name: str) -> ChosenSpeechDetector:
-    """The voice activity detector of a name; `auto` takes Silero where its net is, and energy otherwise.
+    """The speech detector of a name; `auto` is Silero where its network is available, and energy otherwise.
 
     Raises:
-        SettingsError: no such detector.
-        WeightsError: "silero" is wanted, but its net is not here, or what is here is another.
+        SettingsError: there is no such detector.
+        WeightsError: its weights are not on this machine, or are different ones.
     """
-    if name not in SPEECH_DETECTORS:
-        raise SettingsError(
-            f"voice activity {name!r}: unknown{nearest(name, SPEECH_DETECTORS)}; choose {_all(SPEECH_DETECTORS)}."
-        )
-    if name == "none":
-        return ChosenSpeechDetector(AlwaysActive())
-    if name == "energy":
-        return ChosenSpeechDetector(EnergyDetector())
-    from emofuse.speech.silero import SileroDetector
-
+    find(name, {"auto": None, **dict.fromkeys(SPEECH_DETECTORS)}, "speech detector")
     try:
-        return ChosenSpeechDetector(SileroDetector(weights.fetch(weights.known("silero"))))
+        return ChosenSpeechDetector(SPEECH_DETECTORS["silero" if name == "auto" else name](_locate, ONE_THREAD))
     except WeightsError as error:
-        if name == "silero":
+        if name != "auto":
             raise
-        return ChosenSpeechDetector(
-            EnergyDetector(), f"voice is found by its energy, since Silero is not here: {error}"
-        )
+        note = f"speech is detected by its energy, because Silero is not available: {error}"
+        return ChosenSpeechDetector(SPEECH_DETECTORS["energy"](_locate, ONE_THREAD), note)
 
 
-def _all(names: tuple[str, ...]) -> str:
-    return ", ".join(names)
+def _locate(name: str) -> tuple[Path, ...]:
+    return weights.fetch_set(weights.known(name))

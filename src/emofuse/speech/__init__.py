@@ -1,18 +1,24 @@
-"""The voice in sound: taken out of what else is heard (separation), and found in time (activity).
+"""Speech in audio: separated from other audio (voice separation), and detected in time (speech detection).
 
-Both work on live streams of `emofuse.media.audio.AudioBlock`, in constant memory.
+Both process live streams of `emofuse.media.audio.AudioBlock` in constant memory. Methods register themselves in
+`SEPARATORS` and `SPEECH_DETECTORS`, each in a file of its own.
 """
 
-from emofuse.speech.activity import ActivitySegment, ActivityStream, AlwaysActive, EnergyDetector, SpeechDetector
-from emofuse.speech.stream import NoSeparation, SeparationStream, VoiceSeparator
+from emofuse.speech import energy, silero, spleeter
+from emofuse.speech.activity import SPEECH_DETECTORS, ActivitySegment, ActivityStream, AlwaysActive, SpeechDetector
+from emofuse.speech.separation import SEPARATORS, NoSeparation, SeparationStream, VoiceSeparator
 
 __all__ = [
-    "ActivityStream",
-    "SpeechDetector",
-    "EnergyDetector",
-    "AlwaysActive",
-    "VoiceSeparator",
+    "SEPARATORS",
+    "SPEECH_DETECTORS",
     "ActivitySegment",
+    "ActivityStream",
+    "AlwaysActive",
     "NoSeparation",
     "SeparationStream",
+    "SpeechDetector",
+    "VoiceSeparator",
+    "energy",
+    "silero",
+    "spleeter",
 ]

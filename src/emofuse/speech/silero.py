@@ -1,6 +1,6 @@
-"""Voice activity by the Silero net: speech in many languages, told from noise and, less surely, from music.
+"""Speech detection by the Silero network: speech in many languages, as opposed to noise and, less reliably, music.
 
-Its package brings the net as ONNX; only that file is read, so neither the package nor torch is imported.
+Its package contains the network as ONNX; only that file is read, so neither the package nor torch is imported.
 """
 
 from __future__ import annotations
@@ -12,59 +12,62 @@ import numpy as np
 
 from emofuse.core.files import digest, file_digest
 from emofuse.errors import WeightsError
+from emofuse.media.audio import Floats
 from emofuse.runtime import OnnxNetwork
-from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
-from emofuse.speech.stream import Floats
+from emofuse.speech.activity import RATE_HZ, SPEECH_DETECTORS, Bools, FramewiseActivity, VoteWindow
 
-CONTEXT = 64  # samples before each frame that the net is given too
+CONTEXT = 64  # samples before each frame that are part of the input
 STATE = (2, 1, 128)
 THRESHOLD = 0.5
 
 
 class SileroDetector:
-    """Voice is what the Silero net says with a probability of a half or more, 0.2 s after it and 0.1 s before it.
+    """Audio is speech where the network's probability is a half or more, and 0.2 s after and 0.1 s before it.
 
     model: `silero_vad.onnx` of version 5 or 6.
 
     Raises:
-        WeightsError: the file is missing, damaged or another network.
+        WeightsError: the file is missing, damaged or a different network.
     """
 
-    AROUND = VoteWindow(before=6, after=3)
+    WINDOW = VoteWindow(before=6, after=3)
 
     def __init__(self, model: Path) -> None:
-        # The net is so small that a second thread costs more than it gains.
-        self._net = OnnxNetwork(model, error=WeightsError, remedy="fetch it again")
-        names = {*self._net.inputs, *self._net.outputs}
+        # The network is so small that a second thread costs more than it saves.
+        self._network = OnnxNetwork(model, error=WeightsError, remedy="fetch it again")
+        names = {*self._network.inputs, *self._network.outputs}
         if names != {"input", "state", "sr", "output", "stateN"}:
             raise WeightsError(
-                f"Silero: {model} is another network ({', '.join(sorted(names))}); "
+                f"Silero: {model} is a different network ({', '.join(sorted(names))}); "
                 "give silero_vad.onnx of silero-vad 5 or 6."
             )
-        settings = {"model": file_digest(model), "threshold": THRESHOLD, **asdict(self.AROUND)}
+        settings = {"model": file_digest(model), "threshold": THRESHOLD, **asdict(self.WINDOW)}
         self.identity = f"silero:{digest(settings)[:12]}"
 
     def stream(self, rate_hz: int) -> FramewiseActivity:
-        """A fresh stream."""
-        return FramewiseActivity(SileroClassifier(self._net), self.AROUND, rate_hz)
+        """A new stream."""
+        return FramewiseActivity(SileroClassifier(self._network), self.WINDOW, rate_hz)
+
+
+SPEECH_DETECTORS.add("silero", lambda locate, engine: SileroDetector(*locate("silero")))
 
 
 class SileroClassifier:
-    """Judges frames of 32 ms; the net remembers what it heard before."""
+    """Classifies frames of 32 ms; the network is recurrent, so its state is kept."""
 
     frame = 512
 
-    def __init__(self, net: OnnxNetwork) -> None:
-        self._net = net
+    def __init__(self, network: OnnxNetwork) -> None:
+        self._network = network
         self._state = np.zeros(STATE, np.float32)
         self._context = np.zeros(CONTEXT, np.float32)
 
     def __call__(self, frames: Floats) -> Bools:
-        said = np.zeros(len(frames), np.float32)
+        probabilities = np.zeros(len(frames), np.float32)
         for n, frame in enumerate(frames):
-            heard = np.append(self._context, frame)[None]
-            given = {"input": heard, "state": self._state, "sr": np.array(RATE_HZ)}
-            probability, self._state = self._net.run(["output", "stateN"], given)
-            said[n] = probability[0, 0]
+            samples = np.append(self._context, frame)[None]
+            inputs = {"input": samples, "state": self._state, "sr": np.array(RATE_HZ)}
+            probability, self._state = self._network.run(["output", "stateN"], inputs)
+            probabilities[n] = probability[0, 0]
             self._context = frame[-CONTEXT:]
-        return np.asarray(said >= THRESHOLD)
+        return np.asarray(probabilities >= THRESHOLD)
