@@ -170,3 +170,9 @@ def test_calibration_error_is_zero_when_confidence_is_accuracy():
 def test_calibration_error_is_the_gap_of_overconfidence():
     probabilities = np.tile(np.array([[0.9, 0.1]], np.float32), (10, 1))
     assert metrics.calibration_error(np.array([0] * 5 + [1] * 5), probabilities) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_undefined_metrics_are_null_in_json_and_have_no_interval_on_a_card():
+    estimates = {"uar": metrics.Estimate(0.123456, 0.1, 0.2), "cpm": metrics.Estimate(0.5, np.nan, np.nan)}
+    assert metrics.to_json(estimates) == {"uar": [0.123456, 0.1, 0.2], "cpm": [0.5, None, None]}
+    assert metrics.card_metrics(estimates) == {"uar": 0.1235, "cpm": 0.5, "interval": {"uar": [0.1, 0.2]}}

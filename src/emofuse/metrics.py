@@ -1,8 +1,8 @@
-"""Scores of predictions, all fractions in [0, 1]; only reports print percent.
+"""Metrics of predictions, as fractions in [0, 1]; only reports print percent.
 
-Two forms. Functions of labels: truth and guess int [frames], frames with truth -1 (unlabelled) are ignored everywhere.
-Functions of counts, named `..._of`: confusion matrices [..., classes, classes] (row truth, column guess) with any
-leading axes, which is what searches and bootstraps need; a matrix without counts gives NaN.
+Functions of labels take truth and guess int [frames]; frames with truth -1 (unlabelled) are ignored everywhere.
+Functions of counts, named `..._of`, take confusion matrices [..., classes, classes] (row truth, column guess) with any
+leading axes, for searches and bootstraps; the metric of an empty matrix is NaN.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Ints = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 Measure = Callable[[NDArray[Any]], Doubles]
 
-F1_SHARE, ACCURACY_SHARE = 0.67, 0.33
+F1_WEIGHT, ACCURACY_WEIGHT = 0.67, 0.33
 
 
 def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
-    """Counts int64 [classes, classes]: row is the truth, column the guess.
+    """Confusion matrix int64 [classes, classes]: row is the truth, column the guess.
 
     Args:
         truth: int [frames], class index, or -1 if unlabelled.
@@ -37,15 +37,15 @@ def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
     array([[1, 1],
            [0, 1]])
     """
-    true, said = np.asarray(truth), np.asarray(guess)
-    if true.shape != said.shape or true.ndim != 1:
+    truth, guess = np.asarray(truth), np.asarray(guess)
+    if truth.shape != guess.shape or truth.ndim != 1:
         raise ShapeError(
-            f"truth has {_rows(true)}, guess has {_rows(said)}. "
+            f"truth has {_size(truth)}, guess has {_size(guess)}. "
             "Bring the scores onto the annotation first: scores.onto(annotation.timeline)."
         )
-    labelled = true != -1
-    true, said = true[labelled], said[labelled]
-    for name, indices in (("truth", true), ("guess", said)):
+    labelled = truth != -1
+    truth, guess = truth[labelled], guess[labelled]
+    for name, indices in (("truth", truth), ("guess", guess)):
         if indices.size and indices.dtype.kind not in "iu":
             raise ShapeError(f"{name} has type {indices.dtype}; give class indices.")
         if indices.size and (indices.min() < 0 or indices.max() >= classes):
@@ -53,25 +53,25 @@ def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
                 f"{name} runs from {indices.min()} to {indices.max()} where frames are labelled; "
                 f"allowed are 0 to {classes - 1}. Frames without a score need one first: scores.held()."
             )
-    cells = true.astype(np.int64) * classes + said
+    cells = truth.astype(np.int64) * classes + guess
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
 def confusion_of_each(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
-    """Counts of each row by itself, int64 [n, classes, classes], for intervals over rows; errors as in `confusion`.
+    """Confusion matrix of each row, int64 [n, classes, classes], for a bootstrap of rows; errors as in `confusion`.
 
     >>> confusion_of_each(np.array([1, -1]), np.array([0, 1]), classes=2).tolist()
     [[[0, 0], [1, 0]], [[0, 0], [0, 0]]]
     """
-    confusion(truth, guess, classes=classes)  # checks
-    true, said = np.asarray(truth), np.asarray(guess)
-    counts = np.zeros((len(true), classes, classes), np.int64)
-    rows = np.flatnonzero(true != -1)
-    counts[rows, true[rows], said[rows]] = 1
+    confusion(truth, guess, classes=classes)  # validates
+    truth, guess = np.asarray(truth), np.asarray(guess)
+    counts = np.zeros((len(truth), classes, classes), np.int64)
+    rows = np.flatnonzero(truth != -1)
+    counts[rows, truth[rows], guess[rows]] = 1
     return counts
 
 
-def _rows(values: NDArray[Any]) -> str:
+def _size(values: NDArray[Any]) -> str:
     return f"{len(values)} frames" if values.ndim == 1 else f"the shape {values.shape}"
 
 
@@ -79,23 +79,23 @@ def _rows(values: NDArray[Any]) -> str:
 
 
 def accuracy_of(counts: NDArray[Any]) -> Doubles:
-    """Share of the counts on the diagonal, float64 [...]."""
-    return _share(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+    """Fraction of the counts on the diagonal, float64 [...]."""
+    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
 
 
 def recalls_of(counts: NDArray[Any]) -> Doubles:
     """Recall of each class, float64 [..., classes]; NaN for a class that does not occur in the truth."""
-    return _share(_diagonal(counts), counts.sum(axis=-1))
+    return _ratio(_diagonal(counts), counts.sum(axis=-1))
 
 
 def precisions_of(counts: NDArray[Any]) -> Doubles:
-    """Precision of each class, float64 [..., classes]; NaN for a class that was never guessed."""
-    return _share(_diagonal(counts), counts.sum(axis=-2))
+    """Precision of each class, float64 [..., classes]; NaN for a class that is never predicted."""
+    return _ratio(_diagonal(counts), counts.sum(axis=-2))
 
 
 def f1_of(counts: NDArray[Any]) -> Doubles:
     """F1 of each class, float64 [..., classes]; NaN for a class that occurs neither in truth nor in guess."""
-    return _share(2 * _diagonal(counts), counts.sum(axis=-1) + counts.sum(axis=-2))
+    return _ratio(2 * _diagonal(counts), counts.sum(axis=-1) + counts.sum(axis=-2))
 
 
 def macro_f1_of(counts: NDArray[Any]) -> Doubles:
@@ -104,9 +104,9 @@ def macro_f1_of(counts: NDArray[Any]) -> Doubles:
 
 
 def weighted_f1_of(counts: NDArray[Any]) -> Doubles:
-    """Mean F1 weighted by how often each class occurs in the truth, float64 [...]."""
+    """Mean F1 weighted by the frequency of each class in the truth, float64 [...]."""
     occurs = counts.sum(axis=-1)
-    return _share((np.nan_to_num(f1_of(counts)) * occurs).sum(axis=-1), occurs.sum(axis=-1))
+    return _ratio((np.nan_to_num(f1_of(counts)) * occurs).sum(axis=-1), occurs.sum(axis=-1))
 
 
 def uar_of(counts: NDArray[Any]) -> Doubles:
@@ -116,7 +116,7 @@ def uar_of(counts: NDArray[Any]) -> Doubles:
 
 def cpm_of(counts: NDArray[Any]) -> Doubles:
     """Challenge performance measure, 0.67 macro F1 + 0.33 accuracy, float64 [...]."""
-    return np.asarray(F1_SHARE * macro_f1_of(counts) + ACCURACY_SHARE * accuracy_of(counts))
+    return np.asarray(F1_WEIGHT * macro_f1_of(counts) + ACCURACY_WEIGHT * accuracy_of(counts))
 
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
@@ -134,16 +134,16 @@ def _diagonal(counts: NDArray[Any]) -> NDArray[Any]:
     return np.diagonal(counts, axis1=-2, axis2=-1)
 
 
-def _share(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
-    shares = np.full(np.shape(whole), np.nan)
-    np.divide(part, whole, out=shares, where=np.asarray(whole) > 0)
-    return shares
+def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Doubles:
+    ratios = np.full(np.shape(denominator), np.nan)
+    np.divide(numerator, denominator, out=ratios, where=np.asarray(denominator) > 0)
+    return ratios
 
 
 def _mean(values: Doubles) -> Doubles:
-    """Over the last axis, without NaN; NaN where there is nothing else."""
+    """Mean over the last axis, ignoring NaN; NaN where all are."""
     known = ~np.isnan(values)
-    return _share(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
+    return _ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))
 
 
 # -- of labels ------------------------------------------------------------------------------------------------
@@ -171,12 +171,12 @@ def macro_f1(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
 
 
 def weighted_f1(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
-    """Mean F1 weighted by how often each class occurs in the truth; arguments and errors as in `cpm`."""
+    """Mean F1 weighted by the frequency of each class in the truth; arguments and errors as in `cpm`."""
     return _of_labels(weighted_f1_of, truth, guess, classes)
 
 
 def accuracy(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> float:
-    """Share of labelled frames that are guessed right; arguments and errors as in `cpm`."""
+    """Fraction of labelled frames that are predicted correctly; arguments and errors as in `cpm`."""
     return _of_labels(accuracy_of, truth, guess, classes)
 
 
@@ -192,12 +192,12 @@ def _of_labels(measure: Measure, truth: ArrayLike, guess: ArrayLike, classes: in
     return float(measure(counts))
 
 
-# -- how sure a figure is -------------------------------------------------------------------------------------
+# -- confidence intervals -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval; low and high are NaN where there is only one clip to draw from."""
+    """A metric with its confidence interval; low and high are NaN for a single clip."""
 
     value: float
     low: float
@@ -207,15 +207,15 @@ class Estimate:
 def bootstrap(
     counts: NDArray[Any], measure: Measure = cpm_of, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """A measure of all clips together, with the percentile interval of drawing clips anew.
+    """A metric of all clips together, with its percentile bootstrap interval over clips.
 
-    Frames of one clip are alike, so clips are drawn and not frames; give the videos of one person as one row to
-    draw persons.
+    Frames of one clip are correlated, so clips are resampled and not frames; to resample subjects, sum the counts of
+    each subject.
 
     Args:
         counts: int [clips, classes, classes], one confusion matrix for each clip.
         measure: a function of counts, such as `cpm_of`.
-        level: share of the resamples inside the interval.
+        level: fraction of the resamples inside the interval.
     Raises:
         ShapeError: the counts have another shape.
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
@@ -234,7 +234,7 @@ def bootstraps(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """The same for several measures by name, all on the same draws; arguments and errors as in `bootstrap`."""
+    """`bootstrap` of several metrics by name, all on the same resamples."""
     counts = np.asarray(counts)
     if counts.ndim != 3 or counts.shape[1] != counts.shape[2]:
         raise ShapeError(f"bootstrap: counts have shape {counts.shape}; give [clips, classes, classes].")
@@ -254,12 +254,12 @@ def gain(
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """By how much one system's measure is above another's, with a paired interval: both on the same draws of clips.
+    """Difference of a metric between two systems, with a paired bootstrap interval over clips.
 
     Args:
-        counts, over: int [clips, classes, classes] of the two on the same clips.
+        counts, over: int [clips, classes, classes] of the two systems on the same clips.
     Raises:
-        ShapeError: the two have other shapes.
+        ShapeError: the shapes differ.
 
     >>> right, wrong = np.array([[[2, 0], [0, 2]]] * 3), np.array([[[0, 2], [2, 0]]] * 3)
     >>> gain(right, wrong, accuracy_of)
@@ -275,7 +275,7 @@ def gain(
 
 
 def _totals(counts: NDArray[Any], resamples: int, seed: int) -> Doubles:
-    """Counts summed over clips that are drawn anew, float64 [resamples, classes, classes]."""
+    """Counts of resampled clips, float64 [resamples, classes, classes]."""
     clips = len(counts)
     draws = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=resamples)
     totals = draws.astype(np.float64) @ counts.reshape(clips, -1).astype(np.float64)
@@ -283,7 +283,7 @@ def _totals(counts: NDArray[Any], resamples: int, seed: int) -> Doubles:
 
 
 def _interval(drawn: Doubles, level: float) -> tuple[float, float]:
-    # A draw of unlabelled clips alone is NaN; where nothing is labelled, all are.
+    # A resample of unlabelled clips only is NaN; where nothing is labelled, all are.
     known, tail = drawn[~np.isnan(drawn)], (1 - level) / 2
     low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
@@ -296,7 +296,39 @@ def calibration_error(truth: Ints, probabilities: NDArray[np.float32], *, bins: 
     """
     labelled = truth >= 0
     confidence = probabilities[labelled].max(axis=1).astype(np.float64)
-    right = probabilities[labelled].argmax(axis=1) == truth[labelled]
+    correct = probabilities[labelled].argmax(axis=1) == truth[labelled]
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gap = np.abs(np.bincount(bin_of, right, bins) - np.bincount(bin_of, confidence, bins))
+    gap = np.abs(np.bincount(bin_of, correct, bins) - np.bincount(bin_of, confidence, bins))
     return float(gap.sum() / max(labelled.sum(), 1))
+
+
+# -- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any, *, digits: int | None = None) -> Any:
+    """Metrics as JSON values: an `Estimate` is [value, low, high], an array a list, NaN null.
+
+    Args:
+        digits: to round to; default: not rounded.
+
+    >>> to_json({"uar": Estimate(0.51234, 0.4, 0.6), "f1": np.array([0.5, np.nan])}, digits=3)
+    {'uar': [0.512, 0.4, 0.6], 'f1': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {name: to_json(v, digits=digits) for name, v in value.items()}
+    if isinstance(value, Estimate):
+        return to_json([value.value, value.low, value.high], digits=digits)
+    if isinstance(value, np.ndarray | np.generic):
+        return to_json(value.tolist(), digits=digits)
+    if isinstance(value, list | tuple):
+        return [to_json(v, digits=digits) for v in value]
+    if isinstance(value, float):
+        return None if np.isnan(value) else value if digits is None else round(value, digits)
+    return value
+
+
+def card_metrics(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Metrics for the card of a bundle, to four digits: each by name, and under `interval` those that have one."""
+    values = to_json({name: e.value for name, e in estimates.items()}, digits=4)
+    intervals = {name: [e.low, e.high] for name, e in estimates.items() if not np.isnan(e.low)}
+    return {**values, "interval": to_json(intervals, digits=4)}

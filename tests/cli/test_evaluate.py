@@ -104,13 +104,13 @@ def test_an_invalid_submission_is_told_and_fails(run, corpus, said, tmp_path):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("evaluate", "nothing.parquet", "--data", "DATA"), ("there is no such file or folder",)),
+        (("evaluate", "nothing.parquet", "--data", "DATA"), ("no such file or folder",)),
         (("evaluate", "FACE", "--data", "nowhere"), ("nowhere: there is no such file or folder",)),
         (("evaluate", "FACE", "--data", "DATA", "--split", "valdation"), ("did you mean 'validation'",)),
-        (("evaluate", "FACE", "--data", "DATA", "--fuse", "swf"), ("one system alone cannot be fused",)),
+        (("evaluate", "FACE", "--data", "DATA", "--fuse", "swf"), ("a single system cannot be fused",)),
         (("evaluate", "FACE", "a=FACE", "--data", "DATA", "--fuse", "sfw"), ("did you mean 'swf'",)),
         (("evaluate", "FACE", "--data", "DATA", "--split", "test"), ("",)),
-        (("submit", "FACE", "--data", "DATA", "--edition", "2021"), ("--edition 2021: unknown",)),
+        (("submit", "FACE", "--data", "DATA", "--edition", "2021"), ("--edition '2021': unknown",)),
         (("submit", "--data", "DATA", "--edition", "2020"), ("give scores and --out",)),
         (("submit", "FACE", "b=FACE", "--data", "DATA", "--edition", "2020", "--out", "s"), ("2 systems; give one",)),
         (

@@ -11,7 +11,7 @@ from emofuse import metrics
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Annotation, Scores
 from emofuse.errors import DataError, SettingsError
-from emofuse.evaluation.evaluate import Settings, aligned, decided, evaluate, save_evaluation
+from emofuse.evaluation.evaluate import Settings, aligned, evaluate, predicted_classes, save_evaluation
 from emofuse.fusion.saved import load
 from support.small_datasets import MadeData, Said, knowing, made_data
 
@@ -38,11 +38,11 @@ def fused(data, face, voice):
 
 def all_frames(data: MadeData, source: Said) -> tuple[np.ndarray, np.ndarray]:
     truth = np.concatenate([data.labels[c.id] for c in data.clips])
-    guess = np.concatenate([decided(source.by_clip[c.id]) for c in data.clips])
+    guess = np.concatenate([predicted_classes(source.by_clip[c.id]) for c in data.clips])
     return truth[truth >= 0], guess[truth >= 0]
 
 
-def test_figures_are_those_of_scikit_learn_over_all_labelled_frames(data, face, fused):
+def test_metrics_equal_those_of_scikit_learn_over_all_labelled_frames(data, face, fused):
     truth, guess = all_frames(data, face)
     found = fused.rows[0]
     assert found.system == "face"
@@ -51,34 +51,34 @@ def test_figures_are_those_of_scikit_learn_over_all_labelled_frames(data, face, 
     assert fused.frames == len(truth)
 
 
-def test_every_fusion_is_scored_in_sample_and_held_out(fused):
+def test_every_fusion_is_scored_in_sample_and_cross_fitted(fused):
     assert [(r.system, r.fitted) for r in fused.rows[2:]] == [
         (name, how) for name in ("swf", "mcwf", "mean") for how in ("in-sample", "cross-fitted")
     ]
 
 
-def test_fusing_two_systems_with_their_own_errors_helps_on_held_out_videos(fused):
+def test_fusing_two_systems_with_independent_errors_helps_on_other_videos(fused):
     by = {(r.system, r.fitted): r.estimates["cpm"].value for r in fused.rows}
     assert by["swf", "cross-fitted"] > max(by["face", ""], by["voice", ""])
 
 
-def test_weights_that_need_no_fitting_are_the_same_held_out(fused):
+def test_a_fusion_without_fitted_weights_is_the_same_cross_fitted(fused):
     mean = [r for r in fused.rows if r.system == "mean"]
     assert np.array_equal(mean[0].counts, mean[1].counts)
 
 
-def test_intervals_draw_videos_so_two_people_of_one_are_drawn_together(data, face):
+def test_intervals_resample_videos_so_two_persons_of_one_video_stay_together(data, face):
     pairs = {name: f"video{n // 2}" for n, name in enumerate(data.labels)}
     result = evaluate(replace(data, videos=pairs), [face], Settings(resamples=200))
     counts = np.zeros((4, 7, 7), int)
     for n, clip in enumerate(data.clips):
-        guess = decided(face.by_clip[clip.id])
+        guess = predicted_classes(face.by_clip[clip.id])
         counts[n // 2] += metrics.confusion(data.labels[clip.id], guess)
     assert result.videos == 4
     assert result.rows[0].estimates["cpm"] == metrics.bootstrap(counts, resamples=200)
 
 
-def test_a_frame_takes_the_5_hz_score_that_is_on_at_its_start(data):
+def test_a_frame_has_the_5_hz_score_at_its_start(data):
     rng, rate = np.random.default_rng(3), data.rate_hz
     said, guess = {}, []
     for clip in data.clips:
@@ -91,31 +91,31 @@ def test_a_frame_takes_the_5_hz_score_that_is_on_at_its_start(data):
     assert np.array_equal(result.rows[0].counts, metrics.confusion(truth, np.array(guess)))
 
 
-def test_labels_for_long_stretches_meet_the_mean_of_the_scores_in_them():
+def test_a_long_label_is_compared_with_the_mean_of_its_scores():
     windows, steps = Timeline.windows(ticks(2), ticks(2), end=ticks(4)), Timeline.steps(5, end=ticks(4))
     data = MadeData({"a": []})
     values = np.repeat([[0.6, 0.4], [0.0, 1.0], [0.9, 0.1], [0.9, 0.1]], 5, axis=0)
     scores = Scores(np.pad(values, ((0, 0), (0, 5))), steps, data.label_set, np.ones(20, bool), "s")
     truth = Annotation(np.array([1, 0]), windows, data.label_set)
-    assert decided(aligned(scores, truth)).tolist() == [1, 0]
+    assert predicted_classes(aligned(scores, truth)).tolist() == [1, 0]
 
 
-def test_a_frame_without_a_score_takes_the_last_one_before_it():
+def test_a_frame_without_a_score_has_the_last_predicted_class():
     data = MadeData({"a": [0] * 4})
     valid = np.array([False, True, False, True])
     scores = Scores(np.eye(7)[[0, 3, 0, 5]], data.timeline(data.clips[0]), data.label_set, valid, "s")
-    assert decided(scores).tolist() == [3, 3, 3, 5]
+    assert predicted_classes(scores).tolist() == [3, 3, 3, 5]
 
 
-def test_a_clip_of_which_nothing_is_said_counts_as_neutral_and_is_told(data, face):
+def test_a_clip_without_scores_counts_as_neutral_with_a_note(data, face):
     silent = replace(face.by_clip["v0"], valid=np.zeros(len(data.labels["v0"]), bool))
     result = evaluate(data, [Said("face", {**face.by_clip, "v0": silent})], Settings(resamples=10))
-    assert "face says nothing of v0: it counts as neutral." in result.notes
+    assert "face has no score for v0: it counts as neutral." in result.notes
 
 
 def test_a_missing_clip_is_refused_with_its_name(data, face, voice):
     fewer = Said("voice", {n: s for n, s in voice.by_clip.items() if n not in ("v1", "v3")})
-    with pytest.raises(DataError, match=r"voice has no scores of 2 of 8 clips \(v1, v3\)\. .* --allow-missing"):
+    with pytest.raises(DataError, match=r"voice has no scores for 2 of 8 clips \(v1, v3\)\. .* --allow-missing"):
         evaluate(data, [face, fewer])
 
 
@@ -124,22 +124,22 @@ def test_missing_clips_are_left_out_of_every_system_when_allowed(data, face, voi
     result = evaluate(data, [face, fewer], Settings(allow_missing=True, resamples=10))
     assert result.clips == 7
     assert result.rows[0].counts.sum() == result.rows[1].counts.sum()
-    assert result.notes == ["voice has no scores of 1 of 8 clips (v1): left out."]
+    assert result.notes == ["voice has no scores for 1 of 8 clips (v1): left out."]
 
 
-def test_systems_that_share_no_clip_are_refused_even_when_missing_ones_are_allowed(data, face):
-    with pytest.raises(DataError, match="other has no scores of 8 of 8 clips"):
+def test_systems_without_a_common_clip_are_refused_even_with_allow_missing(data, face):
+    with pytest.raises(DataError, match="other has no scores for 8 of 8 clips"):
         evaluate(data, [face, Said("other", {})], Settings(allow_missing=True))
 
 
-def test_a_part_without_any_label_is_refused(face):
+def test_a_split_without_any_label_is_refused(face):
     unlabelled = made_data()
     unlabelled.labels = {n: [-1] * len(v) for n, v in unlabelled.labels.items()}
-    with pytest.raises(DataError, match="no frame of the part validation is labelled"):
+    with pytest.raises(DataError, match="no frame of the validation split is labelled"):
         evaluate(unlabelled, [face])
 
 
-def test_a_class_that_never_occurs_is_told(data, face):
+def test_a_class_that_never_occurs_is_noted(data, face):
     without = replace(data, labels={n: [0 if c == 3 else c for c in v] for n, v in data.labels.items()})
     result = evaluate(without, [face], Settings(resamples=10))
     assert result.notes == ["No frame is labelled fear: F1 is the mean over the classes that occur in truth or guess."]
@@ -149,20 +149,20 @@ def test_a_class_that_never_occurs_is_told(data, face):
     ("sources", "settings", "message"),
     [
         (0, {}, "no scores given"),
-        (1, {"fuse": ("swf",)}, "one system alone cannot be fused"),
+        (1, {"fuse": ("swf",)}, "a single system cannot be fused"),
         (2, {"fuse": ("swif",)}, r"swif.*did you mean 'swf'"),
-        (1, {"measure": "cmp"}, r"--measure cmp: unknown \(did you mean 'cpm'\?\)"),
+        (1, {"measure": "cmp"}, r"--measure 'cmp': unknown \(did you mean 'cpm'\?\)"),
         (1, {"folds": 1}, "--folds 1"),
-        (-1, {}, r"two sources are called face; name them apart: NAME=PATH"),
+        (-1, {}, r"two sources are called face; give them distinct names: NAME=PATH"),
     ],
 )
-def test_settings_that_make_no_sense_are_told(data, face, voice, sources, settings, message):
+def test_invalid_settings_are_refused(data, face, voice, sources, settings, message):
     given = [face, face] if sources < 0 else [face, voice][:sources]
     with pytest.raises(SettingsError, match=message):
         evaluate(data, given, Settings(**settings))
 
 
-def test_what_is_saved_is_strict_json_and_fusions_that_say_the_same(fused, face, voice, tmp_path):
+def test_saved_results_are_strict_json_and_loadable_fusions(fused, face, voice, tmp_path):
     paths = save_evaluation(fused, tmp_path)
     report = json.loads((tmp_path / "evaluation.json").read_text(), parse_constant=pytest.fail)
     assert [s["system"] for s in report["systems"]][:3] == ["face", "voice", "swf"]

@@ -107,21 +107,21 @@ def submit(
     check: Annotated[Path | None, typer.Option(help="Write nothing; check this submission.", metavar="PATH")] = None,
 ) -> None:
     """Write scores as a submission to a challenge, checked; or check one that is there."""
+    from emofuse.core.registry import find
     from emofuse.datasets import open_data
     from emofuse.errors import SettingsError
     from emofuse.evaluation import submission as run
     from emofuse.evaluation.sources import open_source
-    from emofuse.evaluation.submission_formats import edition as edition_of
-    from emofuse.evaluation.submission_formats import read_sample
+    from emofuse.evaluation.submission_formats import EDITIONS, read_sample
     from emofuse.fusion.saved import load
 
-    kind, rows = edition_of(edition), read_sample(sample) if sample else None
+    kind, rows = find(edition, EDITIONS, "--edition"), read_sample(sample) if sample else None
     if check is not None:
-        verdict = run.check(open_data(data), check, edition=kind, split=split, sample=rows)
-        for line in (*verdict.faults, *(f"note: {n}" for n in verdict.notes)):
+        checked = run.check(open_data(data), check, edition=kind, split=split, sample=rows)
+        for line in (*checked.errors, *(f"note: {n}" for n in checked.notes)):
             print(line)
-        print(f"{check}: {'invalid' if verdict.faults else 'valid'} for the {kind.name} edition")
-        if verdict.faults:
+        print(f"{check}: {'invalid' if checked.errors else 'valid'} for the {kind.name} edition")
+        if checked.errors:
             raise typer.Exit(2)
         return
     if out is None or not scores:

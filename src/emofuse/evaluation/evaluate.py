@@ -1,12 +1,12 @@
-"""Scores against annotations: every system alone, and fused, in-sample and held-out, with intervals over videos.
+"""Metrics of scores against annotations: each system alone, and fused, in-sample and cross-fitted, over videos.
 
-A system that says nothing at a frame is held to its last answer, as the authors did; where it says nothing of a whole
-clip, the clip counts as the first class (neutral), since leaving it out would flatter the system.
+Where a system has no score for a frame, its last prediction is held, as in the authors' code; where it has none for a
+whole clip, the clip counts as the first class (neutral), since leaving it out would flatter the system.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,27 @@ from typing import Any
 import numpy as np
 
 from emofuse import fusion, metrics
-from emofuse.core.registry import nearest
+from emofuse.core.files import write_json
+from emofuse.core.registry import find
 from emofuse.core.time import Ints
 from emofuse.core.types import Annotation, Clip, Scores
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.sources import Source
-from emofuse.fusion.cross_fitting import clip_groups, cross_fit
-from emofuse.fusion.system_scores import SystemScores
-from emofuse.metrics import MEASURES, Estimate, Measure
+from emofuse.metrics import MEASURES, Estimate
 
-_NAMED = 3  # so many missing clips are named
+_MAX_LISTED = 3  # missing clips that a message lists
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to evaluate.
 
-    split: the part that is scored; None for every clip of the data set. fuse: names of fusion methods.
-    folds: parts that fused figures are held out in.
-    rows: whether labels are brought to the rows of the scores, as for weights that are to fuse row by row; otherwise
-        scores are brought to the labels, and a label of a whole clip is one row.
-    allow_missing: evaluate the clips that every system has, where some lack a few.
+    split: the split to score; None for all clips. fuse: names of fusion methods, whose weights are fitted by `measure`.
+    folds: number of folds for cross-fitting.
+    rows: bring labels to the rows of the scores, for weights that will fuse row by row; otherwise scores are brought to
+        the labels, and a label of a whole clip is one row.
+    allow_missing: leave out clips that some system has no scores for.
     """
 
     split: str | None = "validation"
@@ -48,20 +47,18 @@ class Settings:
     allow_missing: bool = False
 
     def __post_init__(self) -> None:
-        if self.measure not in MEASURES:
-            raise SettingsError(
-                f"--measure {self.measure}: unknown{nearest(self.measure, MEASURES)}; choose {', '.join(MEASURES)}."
-            )
+        find(self.measure, MEASURES, "--measure")
         if self.folds < 2 or self.resamples < 1:
             raise SettingsError(f"--folds {self.folds}, --resamples {self.resamples}: give at least 2 and 1.")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One system's figures. fitted: how its weights were found: "" (none), "in-sample" or "cross-fitted".
+class SystemMetrics:
+    """Metrics of one system or fusion.
 
-    counts: int [classes, classes] over all clips, row truth, column guess.
-    calibration_error: expected calibration error of what was said where there is a label; NaN if nothing was.
+    fitted: how its weights were fitted: "" (none), "in-sample" or "cross-fitted".
+    counts: int [classes, classes] over all clips, row truth, column prediction.
+    calibration_error: expected calibration error of labelled frames with scores; NaN if there are none.
     """
 
     system: str
@@ -73,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out; `notes` tells what a reader of the figures must know. fitted: by method, on all clips."""
+    """The result; `notes` are remarks that a reader of the metrics needs. fitted: by method, on all clips."""
 
     data: str
     settings: Settings
@@ -81,12 +78,12 @@ class Evaluation:
     clips: int
     videos: int
     frames: int
-    rows: list[Row]
+    rows: list[SystemMetrics]
     notes: list[str]
     fitted: Mapping[str, fusion.FittedFusion] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; figures that do not exist are None."""
+        """JSON values; undefined metrics are null."""
         return {
             "data": self.data,
             "split": self.settings.split,
@@ -95,54 +92,36 @@ class Evaluation:
             "videos": self.videos,
             "frames": self.frames,
             "interval": f"95 % bootstrap over videos, {self.settings.resamples} resamples, seed {self.settings.seed}",
-            "systems": [_row_json(row, self.labels) for row in self.rows],
+            "systems": [self._system_json(row) for row in self.rows],
             "notes": self.notes,
         }
 
-
-def _row_json(row: Row, labels: Sequence[str]) -> dict[str, Any]:
-    each = zip(
-        labels, *(f(row.counts) for f in (metrics.f1_of, metrics.precisions_of, metrics.recalls_of)), strict=True
-    )
-    return {
-        "system": row.system,
-        "weights": row.fitted or None,
-        **{n: [number(v) for v in (e.value, e.low, e.high)] for n, e in row.estimates.items()},
-        "calibration_error": number(row.calibration_error),
-        "classes": {n: dict(zip(("f1", "precision", "recall"), map(number, v), strict=True)) for n, *v in each},
-        "confusion": row.counts.tolist(),
-    }
+    def _system_json(self, row: SystemMetrics) -> dict[str, Any]:
+        classes = zip(*(f(row.counts) for f in (metrics.f1_of, metrics.precisions_of, metrics.recalls_of)), strict=True)
+        by_label = [dict(zip(("f1", "precision", "recall"), values, strict=True)) for values in classes]
+        return {
+            "system": row.system,
+            "weights": row.fitted or None,
+            **metrics.to_json(row.estimates),
+            "calibration_error": metrics.to_json(row.calibration_error),
+            "classes": metrics.to_json(dict(zip(self.labels, by_label, strict=True))),
+            "confusion": row.counts.tolist(),
+        }
 
 
-def number(value: float) -> float | None:
-    """A figure as JSON has it: none is None."""
-    return None if np.isnan(value) else float(value)
-
-
-def rounded(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    """Figures for a card: each measure, None where nothing is labelled, and its interval where there is one."""
-    interval = {n: [round(v, 4) for v in (e.low, e.high)] for n, e in estimates.items() if e.low == e.low}
-    values = {n: round(e.value, 4) if e.value == e.value else None for n, e in estimates.items()}
-    return values | {"interval": interval}
-
-
-def aligned(scores: Scores, truth: Annotation) -> Scores:
-    """Scores on the annotation's timeline: where labels cover long stretches, the mean over each; else in step."""
-    if len(scores) and len(truth):
-        step = np.median(np.diff(scores.timeline.start)) if len(scores) > 1 else scores.timeline.end[0]
-        if np.median(truth.timeline.end - truth.timeline.start) > 2 * step:
-            return scores.over(truth.timeline)
-    return scores.onto(truth.timeline)
-
-
-def decided(scores: Scores) -> Ints:
-    """The class of every row, int64 [n], never -1: gaps are held, and silence is the first class."""
-    return np.maximum(scores.held().best(), 0)
+def save_evaluation(result: Evaluation, folder: str | Path) -> list[Path]:
+    """Write evaluation.json, and each fitted fusion as NAME.safetensors for `emofuse submit --fusion`."""
+    folder = Path(folder)
+    paths = [folder / f"{name}.safetensors" for name in result.fitted]
+    for path, fitted in zip(paths, result.fitted.values(), strict=True):
+        fusion.save(path, fitted)
+    write_json(folder / "evaluation.json", result.to_json())
+    return [*paths, folder / "evaluation.json"]
 
 
 @dataclass(frozen=True)
-class Case:
-    """One clip with its truth and what every system says of it, all on the annotation's timeline."""
+class ScoredClip:
+    """One clip with its truth and the scores of every system, all on one timeline."""
 
     clip: Clip
     truth: Annotation
@@ -150,32 +129,38 @@ class Case:
 
 
 def evaluate(data: DataSet, sources: Sequence[Source], settings: Settings | None = None) -> Evaluation:
-    """Figures of every source, and of every fusion of all of them.
+    """Metrics of every source, and of every fusion of all of them.
 
     Raises:
-        DataError: a source lacks a clip, a part has no annotation, or nothing is labelled.
-        SettingsError: a system is named twice, or a fusion needs more systems than there are.
+        DataError: a source lacks a clip, a clip has no annotation, or nothing is labelled.
+        SettingsError: two systems have the same name, or a fusion needs more systems than there are.
     """
     settings = settings or Settings()
     _check(sources, settings)
-    notes: list[str] = []
-    cases = cases_of(data, sources, settings, notes)
-    measure = MEASURES[settings.measure]
-    videos = clip_groups([video_of(c.clip) for c in cases], [None] * len(cases))
+    clips, notes = scored_clips(data, sources, settings)
     rows = [
-        _row(source.system, "", cases, [c.scores[k] for c in cases], videos, settings)
+        _system_metrics(source.system, "", clips, [c.scores[k] for c in clips], settings)
         for k, source in enumerate(sources)
     ]
     fitted = {}
-    apart = clip_groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
     for name in settings.fuse:
-        fitted[name], fused, held_out = fuse_cases(name, cases, apart, measure, settings)
-        rows.append(_row(name, "in-sample", cases, fused, videos, settings))
-        rows.append(_row(name, "cross-fitted", cases, held_out, videos, settings))
-    notes += _absent(rows[0].counts, data)
-    frames = sum(int((c.truth.labels >= 0).sum()) for c in cases)
+        fitted[name], in_sample, cross_fitted = fuse_clips(name, clips, settings)
+        rows.append(_system_metrics(name, "in-sample", clips, in_sample, settings))
+        rows.append(_system_metrics(name, "cross-fitted", clips, cross_fitted, settings))
+    absent = [n for n, k in zip(data.label_set.names, rows[0].counts.sum(axis=1), strict=True) if k == 0]
+    if absent:
+        listed = ", ".join(absent)
+        notes.append(f"No frame is labelled {listed}: F1 is the mean over the classes that occur in truth or guess.")
     return Evaluation(
-        data.name, settings, data.label_set.names, len(cases), len(set(videos.tolist())), frames, rows, notes, fitted
+        data=data.name,
+        settings=settings,
+        labels=data.label_set.names,
+        clips=len(clips),
+        videos=int(video_numbers(clips).max()) + 1,
+        frames=sum(int((c.truth.labels >= 0).sum()) for c in clips),
+        rows=rows,
+        notes=notes,
+        fitted=fitted,
     )
 
 
@@ -183,119 +168,126 @@ def _check(sources: Sequence[Source], settings: Settings) -> None:
     names = [s.system for s in sources]
     if not names:
         raise SettingsError("evaluate: no scores given; name at least one table, folder or submission.")
-    if twice := next((n for n in names if names.count(n) > 1), None):
-        raise SettingsError(f"two sources are called {twice}; name them apart: NAME=PATH.")
+    if duplicate := next((n for n in names if names.count(n) > 1), None):
+        raise SettingsError(f"two sources are called {duplicate}; give them distinct names: NAME=PATH.")
     for name in settings.fuse:
         fusion.METHODS[name]
     if settings.fuse and len(names) < 2:
-        raise SettingsError(f"--fuse {', '.join(settings.fuse)}: one system alone cannot be fused; give two or more.")
+        raise SettingsError(f"--fuse {', '.join(settings.fuse)}: a single system cannot be fused; give two or more.")
 
 
-def cases_of(data: DataSet, sources: Sequence[Source], settings: Settings, notes: list[str]) -> list[Case]:
-    """The clips of a part with what every source says of them; adds to `notes` what a reader must know.
+def _system_metrics(
+    system: str, fitted: str, clips: Sequence[ScoredClip], scores: Sequence[Scores], settings: Settings
+) -> SystemMetrics:
+    counts = video_confusions(clips, scores)
+    estimates = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
+    truth = np.concatenate([c.truth.labels for c in clips])
+    known = (truth >= 0) & np.concatenate([s.valid for s in scores])
+    probabilities = np.concatenate([s.probabilities() for s in scores])
+    error = metrics.calibration_error(truth[known], probabilities[known]) if known.any() else float("nan")
+    return SystemMetrics(system, fitted, estimates, counts.sum(axis=0), error)
+
+
+# -- scores of clips --------------------------------------------------------------------------------------------------
+
+
+def scored_clips(data: DataSet, sources: Sequence[Source], settings: Settings) -> tuple[list[ScoredClip], list[str]]:
+    """The clips of a split with the scores of every source, and remarks on what is missing.
 
     Raises:
         DataError: a source lacks a clip, a clip has no annotation, or nothing is labelled.
     """
     missing: dict[str, list[str]] = {}
-    cases = []
+    found, notes = list[ScoredClip](), list[str]()
     clips = list(data.clips) if settings.split is None else data.split(settings.split)
     for clip in clips:
         truth = data.annotation(clip)
-        found = [source.scores(clip, data.timeline(clip), data.label_set) for source in sources]
-        for source, scores in zip(sources, found, strict=True):
-            if scores is None:
-                missing.setdefault(source.system, []).append(clip.id)
-        if any(s is None for s in found):
+        given = [source.scores(clip, data.timeline(clip), data.label_set) for source in sources]
+        scores = [s for s in given if s is not None]
+        if len(scores) < len(sources):
+            for source, s in zip(sources, given, strict=True):
+                if s is None:
+                    missing.setdefault(source.system, []).append(clip.id)
             continue
-        there = [s for s in found if s is not None]
         if settings.rows:
-            truth = truth.onto(there[0].timeline)
-            parts = [s.onto(there[0].timeline) for s in there]
+            truth = truth.onto(scores[0].timeline)
+            scores = [s.onto(scores[0].timeline) for s in scores]
         else:
-            parts = [aligned(s, truth) for s in there]
-        notes += [
-            f"{s.system} says nothing of {clip.id}: it counts as {data.label_set.names[0]}."
-            for s in parts
-            if not s.valid.any()
-        ]
-        cases.append(Case(clip, truth, parts))
+            scores = [aligned(s, truth) for s in scores]
+        first = data.label_set.names[0]
+        notes += [f"{s.system} has no score for {clip.id}: it counts as {first}." for s in scores if not s.valid.any()]
+        found.append(ScoredClip(clip, truth, scores))
     lacking = list(_lacking(missing, len(clips)))
-    if lacking and not (settings.allow_missing and cases):
+    if lacking and not (settings.allow_missing and found):
         raise DataError(f"{'; '.join(lacking)}. Predict them too, or leave them out with --allow-missing.")
     notes += [f"{line}: left out." for line in lacking]
-    if not any((c.truth.labels >= 0).any() for c in cases):
-        part = f"the part {settings.split}" if settings.split else "any part"
-        raise DataError(f"{data.path}: no frame of {part} is labelled; there is nothing to score.")
-    return cases
+    if not any((c.truth.labels >= 0).any() for c in found):
+        split = f"the {settings.split} split" if settings.split else "any split"
+        raise DataError(f"{data.path}: no frame of {split} is labelled; there is nothing to score.")
+    return found, notes
 
 
 def _lacking(missing: Mapping[str, Sequence[str]], clips: int) -> Iterator[str]:
     for system, ids in missing.items():
-        named = ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
-        yield f"{system} has no scores of {len(ids)} of {clips} clips ({named})"
+        listed = ", ".join(ids[:_MAX_LISTED]) + (", ..." if len(ids) > _MAX_LISTED else "")
+        yield f"{system} has no scores for {len(ids)} of {clips} clips ({listed})"
 
 
-def video_of(clip: Clip) -> str:
-    """What clips of the same recording share."""
-    return str(clip.video or clip.audio or clip.id)
+def aligned(scores: Scores, truth: Annotation) -> Scores:
+    """Scores on the annotation's timeline: the mean over each label that spans several scores, else the current one."""
+    if len(scores) and len(truth):
+        step = np.median(np.diff(scores.timeline.start)) if len(scores) > 1 else scores.timeline.end[0]
+        if np.median(truth.timeline.end - truth.timeline.start) > 2 * step:
+            return scores.over(truth.timeline)
+    return scores.onto(truth.timeline)
 
 
-def fuse_cases(
-    name: str, cases: Sequence[Case], apart: Ints, measure: Measure, settings: Settings
-) -> tuple[fusion.FittedFusion, list[Scores], list[Scores]]:
-    """The fit on all clips, what it says of them, and what fits on the other folds say of each."""
-    method = fusion.METHODS[name]
-    clips, truths = [c.scores for c in cases], [c.truth.labels for c in cases]
-    fitted = method.fit(SystemScores.of(clips), np.concatenate(truths), measure, np.random.default_rng(settings.seed))
-    held_out = cross_fit(method, clips, truths, apart, measure, count=settings.folds, seed=settings.seed)
-    return fitted, [fitted(scores) for scores in clips], held_out
+def predicted_classes(scores: Scores) -> Ints:
+    """Predicted class of every row, int64 [n], never -1: gaps are held, and without any score it is the first class."""
+    return np.maximum(scores.held().best(), 0)
 
 
-def _row(
-    system: str, how: str, cases: Sequence[Case], scores: Sequence[Scores], videos: Ints, settings: Settings
-) -> Row:
-    place = np.unique(videos, return_inverse=True)[1]
-    counts = confusions([c.truth for c in cases], scores, place)
-    estimates = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
-    return Row(system, how, estimates, counts.sum(axis=0), _calibration_error(cases, scores))
+def confusions(truths: Sequence[Annotation], scores: Sequence[Scores], groups: Ints | None = None) -> Ints:
+    """Confusion matrix of each group of clips, int64 [groups, classes, classes]; default: each clip is a group.
 
-
-def _calibration_error(cases: Sequence[Case], scores: Sequence[Scores]) -> float:
-    truth = np.concatenate([c.truth.labels for c in cases])
-    said = np.concatenate([s.probabilities() for s in scores])
-    judged = (truth >= 0) & np.concatenate([s.valid for s in scores])
-    return metrics.calibration_error(truth[judged], said[judged]) if judged.any() else float("nan")
-
-
-def confusions(truths: Iterable[Annotation], said: Iterable[Scores], rows: Ints) -> Ints:
-    """Counts int64 [groups, classes, classes] of clips, each added to its row in `rows`: that of its video, say.
-
-    Scores are on the timeline of the truth; where a system says nothing, its last answer counts.
+    Scores are on the timeline of the truth.
     """
-    both = list(zip(truths, said, rows, strict=True))
-    classes = len(both[0][0].label_set)
-    counts = np.zeros((int(max(rows)) + 1, classes, classes), np.int64)
-    for truth, scores, row in both:
-        counts[row] += metrics.confusion(truth.labels, decided(scores), classes=classes)
+    groups = np.arange(len(truths)) if groups is None else groups
+    classes = len(truths[0].label_set)
+    counts = np.zeros((int(groups.max()) + 1, classes, classes), np.int64)
+    for truth, s, group in zip(truths, scores, groups, strict=True):
+        counts[group] += metrics.confusion(truth.labels, predicted_classes(s), classes=classes)
     return counts
 
 
-def _absent(counts: Ints, data: DataSet) -> list[str]:
-    names = [n for n, k in zip(data.label_set.names, counts.sum(axis=1), strict=True) if k == 0]
-    if not names:
-        return []
-    return [f"No frame is labelled {', '.join(names)}: F1 is the mean over the classes that occur in truth or guess."]
+# -- videos -----------------------------------------------------------------------------------------------------------
 
 
-def save_evaluation(result: Evaluation, folder: str | Path) -> list[Path]:
-    """Write evaluation.json, and each fitted fusion as NAME.safetensors for `emofuse submit --fusion`."""
-    from emofuse.core.files import write_json
-    from emofuse.fusion.saved import save
+def video_numbers(clips: Sequence[ScoredClip]) -> Ints:
+    """Number of the video of each clip, int64 [clips], from 0; two persons in one video share it."""
+    return fusion.clip_groups([_video(c.clip) for c in clips], [None] * len(clips))
 
-    folder = Path(folder)
-    paths = [folder / f"{name}.safetensors" for name in result.fitted]
-    for path, fitted in zip(paths, result.fitted.values(), strict=True):
-        save(path, fitted)
-    write_json(folder / "evaluation.json", result.to_json())
-    return [*paths, folder / "evaluation.json"]
+
+def video_confusions(clips: Sequence[ScoredClip], scores: Sequence[Scores]) -> Ints:
+    """Confusion matrix of each video, int64 [videos, classes, classes], for scores of each clip."""
+    return confusions([c.truth for c in clips], scores, video_numbers(clips))
+
+
+def fuse_clips(
+    name: str, clips: Sequence[ScoredClip], settings: Settings
+) -> tuple[fusion.FittedFusion, list[Scores], list[Scores]]:
+    """The fusion fitted on all clips, its in-sample scores of each clip, and the cross-fitted ones.
+
+    Folds never divide the clips of a video or of a subject.
+    """
+    method, measure = fusion.METHODS[name], MEASURES[settings.measure]
+    scores, truths = [c.scores for c in clips], [c.truth.labels for c in clips]
+    groups = fusion.clip_groups([_video(c.clip) for c in clips], [c.clip.subject for c in clips])
+    rng = np.random.default_rng(settings.seed)
+    fitted = method.fit(fusion.SystemScores.of(scores), np.concatenate(truths), measure, rng)
+    cross_fitted = fusion.cross_fit(method, scores, truths, groups, measure, count=settings.folds, seed=settings.seed)
+    return fitted, [fitted(s) for s in scores], cross_fitted
+
+
+def _video(clip: Clip) -> str:
+    return str(clip.video or clip.audio or clip.id)

@@ -1,7 +1,7 @@
-"""Tables of scores: read as `Scores` on a clip's own clock, and written with exact times.
+"""Tables of scores: read as `Scores` on the clip's timeline, and written with exact times.
 
-Tables name their classes, and classes are bound by name; times are ticks, seconds or numbers of frames. Seconds are
-rounded in tables, so a time within two microseconds of a frame's start is that start.
+Classes are bound by the names of columns; times are in ticks, seconds or frame numbers. Seconds in tables are rounded,
+so a time within two microseconds of a frame's start is that start.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,14 @@ from emofuse.inference.prediction import OK, SCORED
 if TYPE_CHECKING:
     import pandas as pd
 
-SNAP = TICKS_PER_SECOND // 500_000
+_SNAP = TICKS_PER_SECOND // 500_000
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table in a file, .csv, .parquet or .json.
+    """The table in a .csv, .parquet or .json file.
 
     Raises:
-        DataError: it cannot be read as what its name says.
+        DataError: it cannot be read in the format of its suffix.
     """
     import pandas as pd
 
@@ -54,81 +54,75 @@ def clip_scores(
     frames: Timeline,
     label_set: LabelSet,
     *,
-    places: Mapping[int, float] | None = None,
+    face_x: Mapping[int, float] | None = None,
 ) -> Scores:
-    """The rows of one clip as scores, classes by name, in the order of their time.
+    """The rows of one clip as scores, in the order of time.
 
     Args:
-        places: where each person's face is, from left to right; tells `_left` from `_right`.
+        face_x: horizontal position of each person's face, 0 to 1; tells `_left` from `_right`.
     Raises:
-        DataError: a column is missing, or a value makes no sense.
+        DataError: a column is missing, or a value is invalid.
     """
-    table = _person(table, path, clip, places or {})
-    columns = {str(c).strip().lower(): c for c in table.columns}
-    missing = [n for n in label_set.names if n not in columns and n != "other"]
+    table = _person(table, path, clip, face_x or {})
+    found = ", ".join(map(str, table.columns))
+    table = table.rename(columns=lambda name: str(name).strip().lower())
+    missing = [n for n in label_set.names if n not in table.columns and n != "other"]
     if missing:
         raise DataError(
-            f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}. "
-            "Name one column after each class of the data set."
+            f"{path}: no column {', '.join(missing)}; it has {found}. Name one column after each class of the data set."
         )
-    timeline, order = _times(table, columns, path, frames)
+    timeline, order = _times(table, path, frames)
     values = np.zeros((len(table), len(label_set)), np.float32)
     try:
         for k, name in enumerate(label_set.names):
-            if name in columns:
-                values[:, k] = table[columns[name]].to_numpy(np.float64, na_value=np.nan)
-        valid = np.isfinite(values).all(axis=1) & _said(table, columns)
+            if name in table.columns:
+                values[:, k] = table[name].to_numpy(np.float64, na_value=np.nan)
+        valid = np.isfinite(values).all(axis=1)
+        if "status" in table.columns:
+            valid &= np.asarray(table["status"].isin(SCORED), np.bool_)
+        elif "valid" in table.columns:
+            valid &= np.asarray(table["valid"], np.bool_)
         return Scores(values[order], timeline, label_set, valid[order], system)
     except EmofuseError as error:
         raise DataError(f"{path}: {clip.id}: {error}") from None
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: {clip.id}: a score is no number ({error}).") from None
+        raise DataError(f"{path}: {clip.id}: a score is not a number ({error}).") from None
 
 
-def _said(table: pd.DataFrame, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
-    if "status" in columns:
-        return np.asarray(table[columns["status"]].isin(SCORED), np.bool_)
-    if "valid" in columns:
-        return np.asarray(table[columns["valid"]], np.bool_)
-    return np.ones(len(table), bool)
-
-
-def _person(table: pd.DataFrame, path: Path, clip: Clip, places: Mapping[int, float]) -> pd.DataFrame:
-    """Rows of the person that the clip is about: the one seen most, or of the two seen most the left or right one."""
+def _person(table: pd.DataFrame, path: Path, clip: Clip, face_x: Mapping[int, float]) -> pd.DataFrame:
+    """Rows of the clip's person: the most frequent one, or the left or right one of the two most frequent."""
     if "person" not in table.columns or table["person"].nunique() == 0:
         return table
-    seen = table[table["status"] == OK] if "status" in table.columns else table
-    often = seen["person"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index.tolist()
+    with_face = table[table["status"] == OK] if "status" in table.columns else table
+    frequency = with_face["person"].value_counts().sort_index()
+    persons = frequency.sort_values(ascending=False, kind="stable").index.tolist()
     file = clip.video or clip.audio
     side = clip.id.rpartition("_")[2] if file is not None and clip.id != file.stem else ""
-    if side not in ("left", "right") or not often:
-        person = often[0] if often else table["person"].dropna().iloc[0]
+    if side not in ("left", "right") or not persons:
+        person = persons[0] if persons else table["person"].dropna().iloc[0]
     else:
-        two = often[:2]
-        unplaced = [p for p in two if int(p) not in places]
-        if unplaced:
+        if any(int(p) not in face_x for p in persons[:2]):
             raise DataError(
-                f"{path}: does not say which person is {clip.id}; predict again (summary.json tells where each face "
-                "is), or give a table with a column `clip` that names it."
+                f"{path}: does not say which person is {clip.id}; predict again (summary.json holds the position of "
+                "each face), or give a table with a column `clip` that names it."
             )
-        ordered = sorted(two, key=lambda p: places[int(p)])
-        if len(ordered) == 1 and (places[int(ordered[0])] < 0.5) != (side == "left"):
+        from_left = sorted(persons[:2], key=lambda p: face_x[int(p)])
+        if len(from_left) == 1 and (face_x[int(from_left[0])] < 0.5) != (side == "left"):
             return table.assign(status="no_face") if "status" in table.columns else table.iloc[:0]
-        person = ordered[0] if side == "left" else ordered[-1]
+        person = from_left[0] if side == "left" else from_left[-1]
     rows: pd.DataFrame = table[table["person"] == person]
     return rows
 
 
-def _times(
-    table: pd.DataFrame, columns: Mapping[str, Any], path: Path, frames: Timeline
-) -> tuple[Timeline, NDArray[np.intp]]:
+def _times(table: pd.DataFrame, path: Path, frames: Timeline) -> tuple[Timeline, NDArray[np.intp]]:
+    """The timeline of the rows, and their order by time."""
     try:
-        if "start_ticks" in columns and "end_ticks" in columns:
-            start, end = (table[columns[c]].to_numpy(np.int64) for c in ("start_ticks", "end_ticks"))
-        elif "start" in columns and "end" in columns:
-            start, end = (_snapped(table[columns[c]].to_numpy(np.float64), frames) for c in ("start", "end"))
-        elif "frame" in columns:
-            row = table[columns["frame"]].to_numpy(np.int64)
+        if {"start_ticks", "end_ticks"} <= set(table.columns):
+            start, end = (table[c].to_numpy(np.int64) for c in ("start_ticks", "end_ticks"))
+        elif {"start", "end"} <= set(table.columns):
+            start, end = (_snapped(table[c].to_numpy(np.float64), frames) for c in ("start", "end"))
+        elif "frame" in table.columns:
+            row = table["frame"].to_numpy(np.int64)
             if row.size and (row.min() < 0 or row.max() >= len(frames)):
                 raise DataError(
                     f"{path}: frames {row.min()} to {row.max()}, but the video has {len(frames)}; count them from 0."
@@ -140,8 +134,8 @@ def _times(
         return Timeline(start[order], end[order]), order
     except DataError:
         raise
-    except (ValueError, TypeError) as error:  # of ours, and of pandas
-        raise DataError(f"{path}: times make no sense ({error})") from None
+    except (ValueError, TypeError) as error:  # of Timeline, and of pandas
+        raise DataError(f"{path}: invalid times ({error})") from None
 
 
 def _snapped(seconds: NDArray[np.float64], frames: Timeline) -> Ints:
@@ -152,15 +146,17 @@ def _snapped(seconds: NDArray[np.float64], frames: Timeline) -> Ints:
     after = np.clip(np.searchsorted(bounds, times), 1, len(bounds) - 1) if len(bounds) > 1 else np.zeros_like(times)
     before = np.maximum(after - 1, 0)
     near = np.where(times - bounds[before] < bounds[after] - times, bounds[before], bounds[after])
-    return np.where(np.abs(near - times) <= SNAP, near, times)
+    return np.where(np.abs(near - times) <= _SNAP, near, times)
 
 
 def write_scores(path: str | Path, clips: Mapping[str, Scores]) -> None:
-    """Scores of one system over many clips as a Parquet table with exact times: clip, start_ticks, end_ticks, valid
-    and one column for each class. Written whole or not at all; `open_source` reads it."""
+    """Write the scores of one system for many clips as a Parquet table that `open_source` reads.
+
+    Columns: clip, start_ticks, end_ticks, valid, and one for each class. Written whole or not at all.
+    """
     import pandas as pd
 
-    parts = [
+    tables = [
         pd.DataFrame(
             {"clip": name, "start_ticks": s.timeline.start, "end_ticks": s.timeline.end, "valid": s.valid}
             | {label: np.asarray(s.values)[:, k] for k, label in enumerate(s.label_set.names)}
@@ -168,4 +164,4 @@ def write_scores(path: str | Path, clips: Mapping[str, Scores]) -> None:
         for name, s in clips.items()
     ]
     with atomic(path) as partial:
-        pd.concat(parts, ignore_index=True).to_parquet(partial, index=False)
+        pd.concat(tables, ignore_index=True).to_parquet(partial, index=False)

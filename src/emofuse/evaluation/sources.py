@@ -1,4 +1,4 @@
-"""What systems said, read from files: tables of scores, the tables of `emofuse predict`, and submissions."""
+"""Sources of scores: tables of scores, folders of them as `emofuse predict` writes, and submissions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from emofuse.core.labels import UNLABELLED, LabelSet
-from emofuse.core.time import Ints, Timeline
+from emofuse.core.time import Timeline
 from emofuse.core.types import Clip, Scores
 from emofuse.datasets.affwild2.label_files import rename
 from emofuse.errors import DataError
 from emofuse.evaluation.score_tables import clip_scores, read_table
-from emofuse.evaluation.submission_formats import read_folder, read_single
+from emofuse.evaluation.submission_formats import EntryLabels, read_folder, read_single
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,54 +27,48 @@ CLIP_COLUMNS = ("clip", "file")
 
 
 class Source(Protocol):
-    """Where the scores of one system come from."""
+    """The scores of one system."""
 
     @property
     def system(self) -> str: ...
 
     def scores(self, clip: Clip, frames: Timeline, label_set: LabelSet) -> Scores | None:
-        """Scores of a clip whose frames are known, or None where the source has nothing of it.
+        """Scores of a clip with this timeline, or None if the source has none of it.
 
         Raises:
-            DataError: what it has of the clip cannot be used.
+            DataError: its scores of the clip cannot be used.
         """
         ...
 
 
 def open_source(given: str | Path) -> Source:
-    """The source behind `PATH` or `NAME=PATH`: a table, a folder of tables, or a submission.
+    """The source at `PATH` or `NAME=PATH`: a table, a folder of tables, or a submission.
 
     Raises:
-        DataError: there is nothing, or nothing that is known.
+        DataError: the path does not exist, or holds nothing that can be read.
     """
     name, _, rest = str(given).rpartition("=")
-    path = Path(rest) if name and not Path(given).exists() else Path(given)
-    system = name if name and not Path(given).exists() else (path.name if path.is_dir() else path.stem)
+    named = bool(name) and not Path(given).exists()
+    path = Path(rest) if named else Path(given)
+    system = name if named else (path.name if path.is_dir() else path.stem)
     if path.is_file() and path.suffix.lower() == ".txt":
-        return Decided(system, path, read_single(path))
+        return SubmittedClasses(system, path, read_single(path))
     if path.is_file() and path.suffix.lower() in TABLES:
-        return OneTable(system, path)
+        return ClipTable(system, path)
     if path.is_dir():
-        found = [p for p in sorted(path.iterdir()) if p.is_file() and p.name != "summary.json"]
-        tables = [p for p in found if p.suffix.lower() in TABLES]
-        texts = [p for p in found if p.suffix.lower() == ".txt"]
-        if texts and not tables:
-            return Decided(system, path, read_folder(path))
-        if tables:
+        files = [p for p in sorted(path.iterdir()) if p.is_file() and p.name != "summary.json"]
+        if tables := [p for p in files if p.suffix.lower() in TABLES]:
             return TableFolder(system, path, tables)
+        if any(p.suffix.lower() == ".txt" for p in files):
+            return SubmittedClasses(system, path, read_folder(path))
     if not path.exists():
-        raise DataError(
-            f"{path}: there is no such file or folder; give a table of scores, a folder of them, or NAME=PATH."
-        )
-    raise DataError(f"{path}: no scores in there; looked for {', '.join(TABLES)} tables and .txt submissions.")
-
-
-# -- tables ---------------------------------------------------------------------------------------------------
+        raise DataError(f"{path}: no such file or folder; give a table of scores, a folder of them, or NAME=PATH.")
+    raise DataError(f"{path}: holds no scores; expected {', '.join(TABLES)} tables or .txt submissions.")
 
 
 @dataclass(frozen=True)
-class OneTable:
-    """One table with the scores of many clips, told apart by a column `clip` (or `file`)."""
+class ClipTable:
+    """One table with the scores of many clips, which a column `clip` (or `file`) names."""
 
     system: str
     path: Path
@@ -85,11 +79,11 @@ class OneTable:
         column = next((c for c in CLIP_COLUMNS if c in table.columns), None)
         if column is None:
             return {self.path.stem: table}
-        return {str(name): part for name, part in table.groupby(column, sort=False)}
+        return {str(name): rows for name, rows in table.groupby(column, sort=False)}
 
     def scores(self, clip: Clip, frames: Timeline, label_set: LabelSet) -> Scores | None:
-        part = next((self._clips[n] for n in _names(clip) if n in self._clips), None)
-        return None if part is None else clip_scores(part, self.path, self.system, clip, frames, label_set)
+        rows = next((self._clips[n] for n in _names(clip) if n in self._clips), None)
+        return None if rows is None else clip_scores(rows, self.path, self.system, clip, frames, label_set)
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ class TableFolder:
 
     @cached_property
     def _summary(self) -> Mapping[Path, Mapping[str, Any]]:
-        """Entries of predict's summary by the video they are about."""
+        """Entries of summary.json by their video."""
         try:
             entries = json.loads((self.path / "summary.json").read_text("utf-8"))["files"]
             return {Path(e["file"]).absolute(): e for e in entries}
@@ -120,37 +114,34 @@ class TableFolder:
     def scores(self, clip: Clip, frames: Timeline, label_set: LabelSet) -> Scores | None:
         entry = self._summary.get((clip.video or clip.audio or Path()).absolute(), {})
         if entry.get("error"):
-            raise DataError(f"{self.path}: predicting failed there: {entry['error']}")
+            raise DataError(f"{self.path}: the prediction of this file failed: {entry['error']}")
         named = (self._by_name[n] for n in _names(clip) if n in self._by_name)
         path = self.path / entry["outputs"][0] if entry else next(named, None)
         if path is None:
             return None
-        places = {p["person"]: p["face_centre"][0] for p in entry.get("persons", []) if p.get("face_centre")}
+        face_x = {p["person"]: p["face_centre"][0] for p in entry.get("persons", []) if p.get("face_centre")}
         table = read_table(path)
         if self.modality:
             prefix = f"{self.modality.replace('-', '_')}_"
             table = table.drop(columns=list(label_set.names), errors="ignore")
             table = table.rename(columns={f"{prefix}{name}": name for name in label_set.names})
-        return clip_scores(table, path, self.system, clip, frames, label_set, places=places)
+        return clip_scores(table, path, self.system, clip, frames, label_set, face_x=face_x)
 
 
 def _names(clip: Clip) -> list[str]:
-    """What a table may call a clip: its id, then the name of its file, then that without its ending."""
+    """Names that a table may use for a clip: its id, the name of its file, and that without the suffix."""
     file = clip.video or clip.audio
     names = [clip.id, Path(clip.id).name, *([file.name, file.stem] if file else [])]
     return list(dict.fromkeys(names))
 
 
-# -- submissions ----------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class Decided:
-    """A submission: one class for each frame, which counts as a score of 1."""
+class SubmittedClasses:
+    """A submission: one class for each frame, as a score of 1."""
 
     system: str
     path: Path
-    entries: Mapping[str, tuple[LabelSet, Ints]] = field(repr=False)
+    entries: Mapping[str, EntryLabels] = field(repr=False)
 
     def scores(self, clip: Clip, frames: Timeline, label_set: LabelSet) -> Scores | None:
         if clip.id not in self.entries:

@@ -1,4 +1,4 @@
-"""From scores to a submission: every frame of every entry gets a class, and what is written has been checked."""
+"""From scores to a submission: a class for every frame of every entry, checked before it is written."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from emofuse.core.types import Clip, Scores
 from emofuse.datasets import DataSet
 from emofuse.datasets.affwild2.label_files import rename
 from emofuse.errors import DataError, SettingsError
-from emofuse.evaluation.evaluate import decided
+from emofuse.evaluation.evaluate import predicted_classes
 from emofuse.evaluation.sources import Source
-from emofuse.evaluation.submission_formats import Edition, Row, Verdict, check_submission, write_submission
+from emofuse.evaluation.submission_formats import CheckResult, Edition, Image, check_submission, write_submission
 from emofuse.fusion import FittedFusion
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What was written: entries, frames, frames that had no score and were filled, and notes of the check."""
+    """A written submission. filled: frames without a score, which got the class of another frame."""
 
     entries: int
     frames: int
@@ -35,19 +35,19 @@ def submit(
     edition: Edition,
     split: str = "test",
     fitted: FittedFusion | None = None,
-    sample: Sequence[Row] | None = None,
+    sample: Sequence[Image] | None = None,
 ) -> Submitted:
-    """Write the classes of one system, or of the fusion of several, for every frame of a part.
+    """Write the predicted class of every frame of a split, by one system or by the fusion of several.
 
     Args:
-        fitted: fuses the sources; needed for more than one.
-        sample: rows of the organisers' sample file (2024 on).
+        fitted: fuses the sources; required for more than one.
+        sample: images of the organisers' sample file (2024 on).
     Raises:
-        DataError: an entry has no scores, or the result would be invalid; nothing is written.
+        DataError: an entry has no scores, or the submission would be invalid; nothing is written.
         SettingsError: several sources without a fusion, or a sample for an edition without one.
     """
     if fitted is None and len(sources) != 1:
-        raise SettingsError(f"submit: {len(sources)} systems; give one, or --fusion with the weights to fuse them by.")
+        raise SettingsError(f"submit: {len(sources)} systems; give one, or the weights to fuse them with --fusion.")
     if sample is not None and not edition.single:
         raise SettingsError(f"--sample: the {edition.name} edition has no sample file; leave it out.")
     labels: dict[str, Ints] = {}
@@ -56,13 +56,13 @@ def submit(
         scores = _scores(data, sources, clip, fitted)
         filled += int((~scores.valid).sum())
         if not scores.valid.any():
-            notes.append(f"nothing is known of {clip.id}: all its frames are {data.label_set.names[0]}.")
-        labels[clip.id] = rename(decided(scores), data.label_set, edition.label_set)
-    verdict = write_submission(out, edition, labels, sample=sample)
+            notes.append(f"{clip.id} has no scores: all its frames are {data.label_set.names[0]}.")
+        labels[clip.id] = rename(predicted_classes(scores), data.label_set, edition.label_set)
+    checked = write_submission(out, edition, labels, sample=sample)
     unused = [n for n in edition.label_set.names if n not in data.label_set.names]
     if unused:
-        notes.append(f"no frame can be {', '.join(unused)}: the data set and its systems do not have this class.")
-    return Submitted(len(labels), sum(map(len, labels.values())), filled, notes + verdict.notes)
+        notes.append(f"no frame is {', '.join(unused)}: the data set and its systems do not have this class.")
+    return Submitted(len(labels), sum(map(len, labels.values())), filled, notes + checked.notes)
 
 
 def _scores(data: DataSet, sources: Sequence[Source], clip: Clip, fitted: FittedFusion | None) -> Scores:
@@ -72,15 +72,15 @@ def _scores(data: DataSet, sources: Sequence[Source], clip: Clip, fitted: Fitted
         scores = source.scores(clip, frames, data.label_set)
         if scores is None:
             raise DataError(
-                f"{source.system} has no scores of {clip.id}; a submission needs every frame of every entry."
+                f"{source.system} has no scores for {clip.id}; a submission needs every frame of every entry."
             )
         found.append(scores.onto(frames))
     return fitted(found) if fitted is not None else found[0]
 
 
 def check(
-    data: DataSet, path: str | Path, *, edition: Edition, split: str = "test", sample: Sequence[Row] | None = None
-) -> Verdict:
-    """What is wrong with a submission on disk for a part of a data set."""
+    data: DataSet, path: str | Path, *, edition: Edition, split: str = "test", sample: Sequence[Image] | None = None
+) -> CheckResult:
+    """Check a submission on disk against a split of a data set."""
     frames = {clip.id: len(data.timeline(clip)) for clip in data.split(split)}
     return check_submission(path, edition, frames, sample=sample)

@@ -10,13 +10,18 @@ import numpy as np
 
 from emofuse import metrics
 from emofuse.core.time import Ints
-from emofuse.core.types import Scores
 from emofuse.datasets import DataSet
-from emofuse.evaluation.evaluate import Case, Settings, cases_of, confusions, fuse_cases, number, video_of
+from emofuse.evaluation.evaluate import (
+    ScoredClip,
+    Settings,
+    fuse_clips,
+    scored_clips,
+    video_confusions,
+    video_numbers,
+)
 from emofuse.evaluation.sources import Source
 from emofuse.fusion import FittedFusion
-from emofuse.fusion.cross_fitting import clip_groups
-from emofuse.metrics import MEASURES
+from emofuse.metrics import MEASURES, to_json
 from emofuse.systems.paper import TableRow
 
 
@@ -41,21 +46,18 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
     Raises:
         DataError: a clip has no scores, or nothing is labelled.
     """
-    notes: list[str] = []
     names = list(sources)
-    cases = cases_of(data, [sources[n] for n in names], settings, notes)
-    place = places(cases)
-    counts = {n: counted(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(names)}
+    clips, notes = scored_clips(data, [sources[n] for n in names], settings)
+    counts = {n: video_confusions(clips, [c.scores[k] for c in clips]) for k, n in enumerate(names)}
     figures, fitted = dict[str, Mapping[str, Any]](), dict[str, FittedFusion]()
     for row in rows:
         if not row.method:
             figures[row.name] = _figures(counts[row.systems[0]], data, settings) | _nothing_fused()
             continue
-        chosen = [replace(c, scores=[c.scores[names.index(p)] for p in row.systems]) for c in cases]
-        apart = clip_groups([video_of(c.clip) for c in cases], [c.clip.subject for c in cases])
-        fit, fused, held_out = fuse_cases(row.method, chosen, apart, MEASURES[settings.measure], settings)
+        chosen = [replace(c, scores=[c.scores[names.index(p)] for p in row.systems]) for c in clips]
+        fit, fused, held_out = fuse_clips(row.method, chosen, settings)
         fitted[row.name] = fit
-        inside, outside = counted(cases, fused, place), counted(cases, held_out, place)
+        inside, outside = video_confusions(clips, fused), video_confusions(clips, held_out)
         best = max(row.systems, key=lambda p: float(MEASURES[settings.measure](counts[p].sum(axis=0))))
         figures[row.name] = {
             **_figures(outside, data, settings),
@@ -64,51 +66,40 @@ def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Sourc
             "gain": gained(outside, counts[best], best, settings),
             "weights": _weights(fit),
         }
-    return Compared(figures, fitted, about(cases, settings), notes)
-
-
-def places(cases: Sequence[Case]) -> Ints:
-    """The number of each case's video, int64 [cases]; left and right of one film share it."""
-    videos = clip_groups([video_of(c.clip) for c in cases], [None] * len(cases))
-    return np.asarray(np.unique(videos, return_inverse=True)[1], np.int64)
-
-
-def counted(cases: Sequence[Case], scores: Sequence[Scores], place: Ints) -> Ints:
-    """Confusions of what is said of each case, int64 [videos, classes, classes]."""
-    return confusions([c.truth for c in cases], scores, place)
+    return Compared(figures, fitted, about(clips, settings), notes)
 
 
 def estimates(counts: Ints, settings: Settings) -> dict[str, Any]:
     """Each measure with its interval as JSON values, by name."""
-    found = metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed)
-    return {name: [number(v) for v in (e.value, e.low, e.high)] for name, e in found.items()}
+    found: dict[str, Any] = to_json(metrics.bootstraps(counts, resamples=settings.resamples, seed=settings.seed))
+    return found
 
 
 def gained(counts: Ints, over: Ints, name: str, settings: Settings) -> dict[str, Any]:
     """By how much the CPM is above that of `name`, with its paired interval, as JSON values."""
     gain = metrics.gain(counts, over, MEASURES["cpm"], resamples=settings.resamples, seed=settings.seed)
-    return {"over": name, "cpm": [number(v) for v in (gain.value, gain.low, gain.high)]}
+    return {"over": name, "cpm": to_json(gain)}
 
 
-def about(cases: Sequence[Case], settings: Settings) -> dict[str, Any]:
+def about(clips: Sequence[ScoredClip], settings: Settings) -> dict[str, Any]:
     """How much was scored, how the intervals are made, and what saying the commonest class all the time would reach."""
-    commonest, always = _always(cases)
-    names = cases[0].truth.label_set.names
+    commonest, always = _always(clips)
+    names = clips[0].truth.label_set.names
     return {
-        "clips": len(cases),
-        "videos": len(set(places(cases).tolist())),
-        "frames": sum(int((c.truth.labels >= 0).sum()) for c in cases),
+        "clips": len(clips),
+        "videos": int(video_numbers(clips).max()) + 1,
+        "frames": sum(int((c.truth.labels >= 0).sum()) for c in clips),
         "always": {"label": names[commonest], "cpm": estimates(always, settings)["cpm"]},
         "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
     }
 
 
-def _always(cases: Sequence[Case]) -> tuple[int, Ints]:
+def _always(clips: Sequence[ScoredClip]) -> tuple[int, Ints]:
     """The commonest class, and the confusions of who says nothing else, int64 [videos, classes, classes]."""
-    place, classes = places(cases), len(cases[0].truth.label_set)
-    said = np.zeros((int(place.max()) + 1, classes), np.int64)
-    for video, case in zip(place, cases, strict=True):
-        said[video] += np.bincount(case.truth.labels[case.truth.labels >= 0], minlength=classes)
+    videos, classes = video_numbers(clips), len(clips[0].truth.label_set)
+    said = np.zeros((int(videos.max()) + 1, classes), np.int64)
+    for video, clip in zip(videos, clips, strict=True):
+        said[video] += np.bincount(clip.truth.labels[clip.truth.labels >= 0], minlength=classes)
     commonest = int(said.sum(axis=0).argmax())
     counts = np.zeros((*said.shape, classes), np.int64)
     counts[:, :, commonest] = said
@@ -117,7 +108,7 @@ def _always(cases: Sequence[Case]) -> tuple[int, Ints]:
 
 def _figures(counts: Ints, data: DataSet, settings: Settings) -> dict[str, Any]:
     total = counts.sum(axis=0)
-    f1 = dict(zip(data.label_set.names, map(number, metrics.f1_of(total)), strict=True))
+    f1 = dict(zip(data.label_set.names, to_json(metrics.f1_of(total)), strict=True))
     return {"in_sample": estimates(counts, settings), "confusion": total.tolist(), "f1": f1}
 
 
@@ -129,5 +120,5 @@ def _weights(fitted: FittedFusion) -> dict[str, Any] | None:
     """The weight of each system for each class as JSON values; None for a fusion that has no such weights."""
     if fitted.class_weights is None:
         return None
-    values = np.round(np.asarray(fitted.class_weights, np.float64), 4)
-    return {"systems": list(fitted.systems), "values": values.tolist()}
+    values = np.asarray(fitted.class_weights, np.float64)
+    return {"systems": list(fitted.systems), "values": to_json(values, digits=4)}

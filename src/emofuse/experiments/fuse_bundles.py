@@ -20,12 +20,13 @@ from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
 from emofuse.datasets import DataSet, open_data
 from emofuse.errors import DataError, SettingsError
-from emofuse.evaluation.evaluate import Evaluation, Settings, evaluate, rounded
+from emofuse.evaluation.evaluate import Evaluation, Settings, evaluate
 from emofuse.evaluation.sources import TableFolder
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.fusion.weighted import WeightedFusion
 from emofuse.inference import batch
 from emofuse.inference.predictor import Options
+from emofuse.metrics import card_metrics
 from emofuse.models.bundle import Bundle, load
 from emofuse.models.fused import Fused, write_fused
 from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
@@ -184,7 +185,7 @@ def _figures(result: Evaluation) -> dict[str, Any]:
     return {
         f"{row.system}, {row.fitted}".removesuffix(", "): {
             "clips": result.clips,
-            **rounded(row.estimates),
+            **card_metrics(row.estimates),
             "calibration_error": round(row.calibration_error, 4),
             "confusion": row.counts.tolist(),
         }

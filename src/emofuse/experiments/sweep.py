@@ -18,8 +18,8 @@ from emofuse.core.registry import nearest
 from emofuse.core.settings import settings_names, with_settings
 from emofuse.core.version import __version__
 from emofuse.errors import SettingsError
-from emofuse.evaluation.evaluate import Settings, cases_of
-from emofuse.experiments.comparison import about, counted, estimates, gained, places
+from emofuse.evaluation.evaluate import Settings, scored_clips, video_confusions
+from emofuse.experiments.comparison import about, estimates, gained
 from emofuse.experiments.jobs import Definition, Parts, from_nothing, parts_of
 from emofuse.experiments.provenance import Bundles, machine, sources_of, system_of
 from emofuse.experiments.runner import Watch, claim, make, opened
@@ -151,11 +151,9 @@ def _known(name: str, base: Definition) -> str:
 
 
 def _compared(parts: Parts, bundles: Bundles, settings: Settings) -> dict[str, Any]:
-    data, notes = opened(parts.site.data), list[str]()
     sources = sources_of(parts, bundles, "validation")
-    cases = cases_of(data, list(sources.values()), settings, notes)
-    place = places(cases)
-    counts = {n: counted(cases, [c.scores[k] for c in cases], place) for k, n in enumerate(bundles)}
+    clips, notes = scored_clips(opened(parts.site.data), list(sources.values()), settings)
+    counts = {n: video_confusions(clips, [c.scores[k] for c in clips]) for k, n in enumerate(bundles)}
     first = next(iter(counts))
     rows = [
         {
@@ -166,4 +164,4 @@ def _compared(parts: Parts, bundles: Bundles, settings: Settings) -> dict[str, A
         }
         for name, bundle in bundles.items()
     ]
-    return {**about(cases, settings), "rows": rows, "notes": notes}
+    return {**about(clips, settings), "rows": rows, "notes": notes}

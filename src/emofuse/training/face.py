@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from emofuse import heads, metrics
 from emofuse.core.align import pool
 from emofuse.core.calibration import LogitCalibration
@@ -217,7 +215,7 @@ def _figures_of_clips(system: System, part: FacePart, source: FaceSource, place:
     clips = data.split("validation")
     truths = [data.annotation(clip) for clip in clips]
     said = [aligned(_scores(part, head, outputs, clip), t) for clip, t in zip(clips, truths, strict=True)]
-    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips)))), windows
+    return {"clips": len(clips)} | figures(confusions(truths, said)), windows
 
 
 def face_scores(

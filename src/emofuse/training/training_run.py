@@ -17,7 +17,6 @@ from emofuse import metrics
 from emofuse.core.files import file_digest
 from emofuse.core.time import Ints
 from emofuse.errors import SettingsError, WeightsError
-from emofuse.evaluation.evaluate import rounded
 from emofuse.models import bundle as bundles
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import published_weights
@@ -133,4 +132,4 @@ def figures(counts: Ints) -> dict[str, Any]:
 
     counts: int64 [clips, classes, classes].
     """
-    return rounded(metrics.bootstraps(counts))
+    return metrics.card_metrics(metrics.bootstraps(counts))

@@ -209,7 +209,7 @@ def _figures_of_clips(part: VoicePart, sounds: Sounds, data: DataSet, clips: Seq
     """How well the system does on clips that nothing was fitted on but its calibration."""
     truths, scores = [data.annotation(clip) for clip in clips], _scores(part, sounds, data)
     said = [aligned(scores(clip), truth) for clip, truth in zip(clips, truths, strict=True)]
-    return {"clips": len(clips)} | figures(confusions(truths, said, np.arange(len(clips))))
+    return {"clips": len(clips)} | figures(confusions(truths, said))
 
 
 def voice_scores_of(system: System, bundle: Bundle, data: DataSet, folder: Path) -> Callable[[Clip], Scores]:
