@@ -93,7 +93,7 @@ def members(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict[str
             alone = Ensemble([Resized(net, default.MOBILE_SIZE)], [[1.0]] * 2, (share, 1 - share))
             nets[f"{name} as {answer}"] = alone.eval()
         for name, several in (("those that teach", first), ("those that ship", [taught])):
-            nets[f"{name} as {answer}"] = default.committee(compact, several, settings, labels_share=share)
+            nets[f"{name} as {answer}"] = default.committee(compact, several, settings, labels_weight=share)
     return {
         name: lambda faces, net=net: log_softmax(fit.predict(net, faces).logits, axis=1) for name, net in nets.items()
     }

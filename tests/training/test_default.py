@@ -45,7 +45,7 @@ def test_there_is_at_least_one_seed():
         default.DefaultSettings(mobile_seeds=())
 
 
-@pytest.mark.parametrize("name", ["votes_share", "teacher_share", "compact_share", "labels_share"])
+@pytest.mark.parametrize("name", ["votes_weight", "teacher_weight", "compact_weight", "labels_weight"])
 def test_a_share_that_is_none_is_refused_before_anything_is_trained(name):
     with pytest.raises(SettingsError, match=rf"default: {name} is 1\.5; give 0 to 1"):
         default.DefaultSettings(**{name: 1.5})
@@ -104,7 +104,7 @@ def test_what_all_nets_say_is_half_of_what_teaches(tmp_path):
 def test_what_teaches_is_computed_once_and_anew_where_it_is_damaged_or_the_nets_are_others(tmp_path):
     first = taught(tmp_path, Sure(3), Sure(3, 5))
     assert (taught(tmp_path, Sure(6), Sure(6, 6)) == first).all()  # not asked: the last bit would be another
-    other = taught(tmp_path, Sure(6), Sure(6, 6), compact_share=0.5)
+    other = taught(tmp_path, Sure(6), Sure(6, 6), compact_weight=0.5)
     assert other[1, 1].argmax() == 6
     for kept in tmp_path.glob("teacher-*"):
         kept.write_bytes(kept.read_bytes()[:50])

@@ -14,7 +14,7 @@ _MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=(123.675, 116.28, 103.53), s
 _COMPACT = FaceNet("compact", Colour.GREY, mean=(0.0,), scale=(255.0,), size=48, side=48, framing="fer")
 _FAST = replace(FINE_TUNING, lr=3e-4)
 # Few epochs on soft targets; the exponential moving average of the weights is kept.
-_MOBILE_FER = replace(_MOBILE, augment="compact", ferplus_weight=0.4)
+_MOBILE_FER = replace(_MOBILE, augment="compact", votes_weight=0.4)
 _FER_STAGE = FitSettings(
     epochs=8,
     batch=32,

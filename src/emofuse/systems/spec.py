@@ -28,7 +28,7 @@ class FaceNet:
     augment: a name in `emofuse.training.loop.AUGMENTS`.
     standardise: make faces grey with equal mean and deviation first; small networks learn faster from these.
     rate_hz: faces per second of a clip to train on; 0 for every frame.
-    ferplus_weight: weight of the FER+ votes in the targets of FER-2013; faces without votes keep their label.
+    votes_weight: weight of the FER+ votes in the targets of FER-2013; faces without votes keep their label.
     scratch: start from random weights.
     tiny: a small version of the network to try the whole path; from random weights unless others are given.
     """
@@ -45,7 +45,7 @@ class FaceNet:
     augment: str = "paper"
     standardise: bool = False
     rate_hz: float = 5.0
-    ferplus_weight: float = 0.0
+    votes_weight: float = 0.0
     scratch: bool = False
     tiny: bool = False
 

@@ -159,13 +159,13 @@ class Machine:
 
     device: `auto`, `cpu`, `cuda` or `mps`.
     checkpoint_minutes: minutes between checkpoints, besides the one after every epoch.
-    ahead: number of batches that are read in the background.
+    prefetch: number of batches that are read in the background.
     """
 
     device: str = "auto"
     precision: Precision = Precision.FLOAT32
     checkpoint_minutes: float = 10.0
-    ahead: int = 2
+    prefetch: int = 2
 
 
 def chosen(registry: Mapping[str, T], name: str, what: str) -> T:

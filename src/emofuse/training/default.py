@@ -81,11 +81,11 @@ class DefaultSettings:
     """How the nets are trained, and how much each counts.
 
     mobile_seeds: MobileFaceNet is trained once with each; the first one is taught again.
-    votes_share: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
-        alone. teacher_share: the part of what all nets say in the targets of the net that is taught.
-    compact_share: how much the compact net counts in the answer as the labels, 0 to 1; MobileFaceNets share the rest.
-    labels_share: how much the answer as the labels counts beside that as FER+, 0 to 1; chosen, as is
-        `compact_share`, on the public test part.
+    votes_weight: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
+        alone. teacher_weight: the part of what all nets say in the targets of the net that is taught.
+    compact_weight: how much the compact net counts in the answer as the labels, 0 to 1; MobileFaceNets share the rest.
+    labels_weight: how much the answer as the labels counts beside that as FER+, 0 to 1; chosen, as is
+        `compact_weight`, on the public test part.
 
     Raises:
         SettingsError: there is no seed, or a share is not in 0 to 1.
@@ -95,15 +95,15 @@ class DefaultSettings:
     mobile: FitSettings = _MOBILE
     taught: FitSettings = _TAUGHT
     mobile_seeds: tuple[int, ...] = (0, 1)
-    votes_share: float = 0.4
-    teacher_share: float = 0.5
-    compact_share: float = 0.3
-    labels_share: float = 0.8
+    votes_weight: float = 0.4
+    teacher_weight: float = 0.5
+    compact_weight: float = 0.3
+    labels_weight: float = 0.8
 
     def __post_init__(self) -> None:
         if not self.mobile_seeds:
             raise SettingsError("default: mobile_seeds is empty; give one seed for each MobileFaceNet, as 0,1.")
-        for name in ("votes_share", "teacher_share", "compact_share", "labels_share"):
+        for name in ("votes_weight", "teacher_weight", "compact_weight", "labels_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"default: {name} is {getattr(self, name)}; give 0 to 1.")
 
@@ -165,7 +165,7 @@ def trained_compact(data: Fer2013, training: Training) -> Any:
     examples = fit.Data(
         fit.Examples(
             learnt.faces,
-            learnt.targets(votes_weight=settings.votes_share),
+            learnt.targets(votes_weight=settings.votes_weight),
             polish_targets=learnt.targets(votes_weight=0),
         ),
         fit.Examples(validation.faces, validation.targets(votes_weight=0)),
@@ -209,7 +209,7 @@ def taught_targets(
     Source: Furlanello et al. 2018, Born-Again Neural Networks.
     """
     given, settings = two_targets(faces), training.settings
-    decides = {k: v for k, v in asdict(settings).items() if k not in ("taught", "teacher_share", "labels_share")}
+    decides = {k: v for k, v in asdict(settings).items() if k not in ("taught", "teacher_weight", "labels_weight")}
     of = digest(decides | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
     path = training.out / f"teacher-{of[:16]}.safetensors"
     try:
@@ -220,24 +220,24 @@ def taught_targets(
         teacher = ensemble_probabilities(said, shares_of(len(mobiles), settings))
         _TEACHER.write(path, {"logits": teacher})
     known = given.any(axis=2, keepdims=True)
-    return np.where(known, (1 - settings.teacher_share) * given + settings.teacher_share * teacher, teacher)
+    return np.where(known, (1 - settings.teacher_weight) * given + settings.teacher_weight * teacher, teacher)
 
 
 def shares_of(mobiles: int, settings: DefaultSettings) -> tuple[list[float], list[float]]:
     """How much the compact net and each MobileFaceNet count, by each of OPINIONS; the compact net has but one."""
-    share = settings.compact_share
+    share = settings.compact_weight
     return [share, *[(1 - share) / mobiles] * mobiles], [0.0, *[1 / mobiles] * mobiles]
 
 
 def committee(
-    compact: Any, mobiles: Sequence[TwoLabelSets], settings: DefaultSettings, *, labels_share: float | None = None
+    compact: Any, mobiles: Sequence[TwoLabelSets], settings: DefaultSettings, *, labels_weight: float | None = None
 ) -> Ensemble:
     """All nets as one; the compact net comes first.
 
     Args:
-        labels_share: that of the settings unless said; 1 and 0 are pure answers.
+        labels_weight: that of the settings unless said; 1 and 0 are pure answers.
     """
-    part = settings.labels_share if labels_share is None else labels_share
+    part = settings.labels_weight if labels_weight is None else labels_weight
     members = [compact, *(Resized(net, MOBILE_SIZE) for net in mobiles)]
     return Ensemble(members, shares_of(len(mobiles), settings), (part, 1 - part)).eval()
 

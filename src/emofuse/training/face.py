@@ -103,7 +103,7 @@ def _faces(
                 f"{system.name}: judges windows of clips, but FER-2013 has single faces; train a net without windows "
                 "on it, such as mobile-fer, or give clips."
             )
-        return FacesOfFer2013(data, face.ferplus_weight)
+        return FacesOfFer2013(data, face.votes_weight)
     return FacesOfClips(_source(system, data, place.out, detector))
 
 

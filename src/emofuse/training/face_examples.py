@@ -79,11 +79,11 @@ class FacesOfClips:
 class FacesOfFer2013:
     """The faces of FER-2013: the public test part is the one that is chosen on, the private one is not looked at.
 
-    votes_share: the part of FER+ votes in the targets of the training part.
+    votes_weight: the part of FER+ votes in the targets of the training part.
     """
 
     data: Fer2013
-    votes_share: float = 0.0
+    votes_weight: float = 0.0
     crop: Crop = fer_crop(SIZE)  # noqa: RUF009 (frozen)
     grey = True
 
@@ -92,7 +92,7 @@ class FacesOfFer2013:
         learned = split == "train"
         part = self.data.images("train" if learned else "public-test")
         say(f"{split}: {len(part)} faces of FER-2013")
-        return fit.Examples(part.faces, part.targets(votes_weight=self.votes_share if learned else 0.0))
+        return fit.Examples(part.faces, part.targets(votes_weight=self.votes_weight if learned else 0.0))
 
 
 @dataclass(frozen=True, eq=False)

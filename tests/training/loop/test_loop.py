@@ -145,7 +145,7 @@ def test_a_checkpoint_of_another_net_or_of_other_targets_is_refused(tmp_path):
 
 def test_another_place_for_the_work_is_no_other_training(tmp_path):
     trained(tmp_path)
-    trained(tmp_path, machine=Machine(device="cpu", precision=Precision.AUTO, ahead=0))
+    trained(tmp_path, machine=Machine(device="cpu", precision=Precision.AUTO, prefetch=0))
 
 
 KILLED = """

@@ -200,7 +200,7 @@ class _Run:
             for own in self._own()
         ]
         train = self.data.train
-        return prefetch((torch.from_numpy(train.batch(r)) for r in rows), self.machine.ahead)
+        return prefetch((torch.from_numpy(train.batch(r)) for r in rows), self.machine.prefetch)
 
     def _own(self) -> list[slice]:
         """The places in a step that this process takes, one slice for each batch."""
