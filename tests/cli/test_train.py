@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emofuse.models.bundle import load
-from support.fer2013_files import fer_table
+from support.fer2013_files import write_random_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,7 +25,7 @@ def one_line(message: str, *parts: str) -> None:
 
 
 def test_a_net_learns_from_fer2013_and_says_where_its_bundle_is(run, tmp_path):
-    table = fer_table(tmp_path / "fer2013.csv")
+    table = write_random_table(tmp_path / "fer2013.csv")
     code, out, _ = run("train", "mobile-fer", "--data", table, "--out", "stage", *TINY)
     assert code == 0
     lines = out.splitlines()
@@ -53,7 +53,7 @@ def test_a_net_learns_from_fer2013_and_says_where_its_bundle_is(run, tmp_path):
     ],
 )
 def test_a_mistyped_word_is_one_line_and_exit_code_2(run, tmp_path, words, parts):
-    table = fer_table(tmp_path / "fer2013.csv")
+    table = write_random_table(tmp_path / "fer2013.csv")
     code, _, err = run("train", *words, "--data", table, "--out", "out")
     assert code == 2
     one_line(err, *parts)
@@ -61,7 +61,7 @@ def test_a_mistyped_word_is_one_line_and_exit_code_2(run, tmp_path, words, parts
 
 
 def test_a_faulty_row_is_told_with_its_line(run, tmp_path):
-    table = fer_table(tmp_path / "fer2013.csv")
+    table = write_random_table(tmp_path / "fer2013.csv")
     lines = table.read_text().splitlines()
     lines[41] = lines[41].replace(" ", " x", 1)
     table.write_text("\n".join(lines))
@@ -81,7 +81,14 @@ def test_the_default_system_takes_the_table_too(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("emofuse.training.default.train", train)
     code, _, _ = run(
-        "train", "default", "--data", fer_table(tmp_path / "fer2013.csv"), "--weights", "face.pt", "--out", "out"
+        "train",
+        "default",
+        "--data",
+        write_random_table(tmp_path / "fer2013.csv"),
+        "--weights",
+        "face.pt",
+        "--out",
+        "out",
     )
     assert (code, seen) == (0, {"faces": 70})
 
@@ -117,7 +124,7 @@ def test_two_processes_of_torchrun_train_one_system_and_one_of_them_tells(talk, 
 
 @pytest.mark.slow
 def test_torchrun_is_refused_where_one_process_is_needed(tmp_path):
-    done = torchrun("train", "default", "--data", fer_table(tmp_path / "f.csv"), "--out", tmp_path / "out")
+    done = torchrun("train", "default", "--data", write_random_table(tmp_path / "f.csv"), "--out", tmp_path / "out")
     assert done.returncode != 0
     assert "emofuse: default: is trained by one process; start it without torchrun." in done.stderr
     assert not (tmp_path / "out").exists()

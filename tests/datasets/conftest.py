@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from support.affwild2_trees import Film, Tree, make_film
+from support.affwild2_folders import MakeVideo, Tree, make_video
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
-    """Films by their count of frames, each encoded once."""
-    return partial(make_film, tmp_path_factory.mktemp("films"))
+def new_video(tmp_path_factory: pytest.TempPathFactory) -> MakeVideo:
+    """Makes videos with a number of frames, each encoded once."""
+    return partial(make_video, tmp_path_factory.mktemp("videos"))
 
 
 @pytest.fixture
-def tree(tmp_path: Path, film: Film) -> Tree:
-    return Tree(tmp_path, film)
+def tree(tmp_path: Path, new_video: MakeVideo) -> Tree:
+    return Tree(tmp_path, new_video)

@@ -17,7 +17,7 @@ from emofuse.datasets.clip_list import ClipList
 from emofuse.datasets.problems import PROBLEM_CODES, Level, Problem
 from emofuse.datasets.tables import label_indices
 from emofuse.errors import DataError
-from support.affwild2_trees import Film
+from support.affwild2_folders import MakeVideo
 from support.media_files import tone_burst, write_media
 
 Write = Callable[..., Path]
@@ -36,9 +36,9 @@ def table(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def recordings(tmp_path: Path, film: Film) -> Path:
+def recordings(tmp_path: Path, new_video: MakeVideo) -> Path:
     """a.mp4 with audio and b.wav, each of 1 s."""
-    shutil.copy(film(30), tmp_path / "a.mp4")
+    shutil.copy(new_video(30), tmp_path / "a.mp4")
     write_media(tmp_path / "b.wav", audio=tone_burst(16000), audio_codec="pcm_s16le", audio_rate=16000)
     return tmp_path
 
@@ -375,8 +375,8 @@ def test_an_unknown_clip_is_an_error_that_suggests_the_nearest(table):
         ClipList(table("path,label", "aaa.mp4,fear")).annotation(Clip("aa"))
 
 
-def test_a_video_without_audio_is_a_warning(table, tmp_path, film):
-    shutil.copy(film(14, sound=False), tmp_path / "a.mp4")
+def test_a_video_without_audio_is_a_warning(table, tmp_path, new_video):
+    shutil.copy(new_video(14, audio=False), tmp_path / "a.mp4")
     found = [p for p in ClipList(table("path,label", "a.mp4,fear")).problems() if p.code == "no-audio"]
     assert [(p.level, p.item) for p in found] == [(Level.WARNING, "a")]
 

@@ -6,7 +6,7 @@ from emofuse.datasets import DataSet, check_data, open_data
 from emofuse.datasets.affwild2.dataset import AffWild2
 from emofuse.datasets.clip_list import ClipList
 from emofuse.errors import DataError
-from support.affwild2_trees import ALL, Tree
+from support.affwild2_folders import ALL, Tree
 
 
 def test_a_folder_with_annotations_is_aff_wild2(tree: Tree):

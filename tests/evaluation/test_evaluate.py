@@ -13,22 +13,22 @@ from emofuse.core.types import Annotation, Scores
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Settings, aligned, evaluate, predicted_classes, save_evaluation
 from emofuse.fusion.saved import load
-from support.small_datasets import MadeData, Said, knowing, made_data
+from support.small_datasets import InMemoryData, InMemoryScores, random_data, simulate_scores
 
 
 @pytest.fixture(scope="module")
-def data() -> MadeData:
-    return made_data()
+def data() -> InMemoryData:
+    return random_data()
 
 
 @pytest.fixture(scope="module")
-def face(data) -> Said:
-    return knowing(data, "face", skill=2.0, seed=1, valid=0.9)
+def face(data) -> InMemoryScores:
+    return simulate_scores(data, "face", skill=2.0, seed=1, valid=0.9)
 
 
 @pytest.fixture(scope="module")
-def voice(data) -> Said:
-    return knowing(data, "voice", skill=1.5, seed=2, valid=0.8)
+def voice(data) -> InMemoryScores:
+    return simulate_scores(data, "voice", skill=1.5, seed=2, valid=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def fused(data, face, voice):
     return evaluate(data, [face, voice], Settings(fuse=("swf", "mcwf", "mean"), folds=4, resamples=200))
 
 
-def all_frames(data: MadeData, source: Said) -> tuple[np.ndarray, np.ndarray]:
+def all_frames(data: InMemoryData, source: InMemoryScores) -> tuple[np.ndarray, np.ndarray]:
     truth = np.concatenate([data.labels[c.id] for c in data.clips])
     guess = np.concatenate([predicted_classes(source.by_clip[c.id]) for c in data.clips])
     return truth[truth >= 0], guess[truth >= 0]
@@ -87,13 +87,13 @@ def test_a_frame_has_the_5_hz_score_at_its_start(data):
         said[clip.id] = Scores(np.eye(7)[classes], steps, data.label_set, np.ones(len(steps), bool), "steps")
         guess += [classes[int(n / rate * 5)] for n in range(len(data.labels[clip.id]))]
     truth = np.concatenate(list(data.labels.values()))
-    result = evaluate(data, [Said("steps", said)], Settings(resamples=10))
+    result = evaluate(data, [InMemoryScores("steps", said)], Settings(resamples=10))
     assert np.array_equal(result.rows[0].counts, metrics.confusion(truth, np.array(guess)))
 
 
 def test_a_long_label_is_compared_with_the_mean_of_its_scores():
     windows, steps = Timeline.windows(ticks(2), ticks(2), end=ticks(4)), Timeline.steps(5, end=ticks(4))
-    data = MadeData({"a": []})
+    data = InMemoryData({"a": []})
     values = np.repeat([[0.6, 0.4], [0.0, 1.0], [0.9, 0.1], [0.9, 0.1]], 5, axis=0)
     scores = Scores(np.pad(values, ((0, 0), (0, 5))), steps, data.label_set, np.ones(20, bool), "s")
     truth = Annotation(np.array([1, 0]), windows, data.label_set)
@@ -101,7 +101,7 @@ def test_a_long_label_is_compared_with_the_mean_of_its_scores():
 
 
 def test_a_frame_without_a_score_has_the_last_predicted_class():
-    data = MadeData({"a": [0] * 4})
+    data = InMemoryData({"a": [0] * 4})
     valid = np.array([False, True, False, True])
     scores = Scores(np.eye(7)[[0, 3, 0, 5]], data.timeline(data.clips[0]), data.label_set, valid, "s")
     assert predicted_classes(scores).tolist() == [3, 3, 3, 5]
@@ -109,18 +109,18 @@ def test_a_frame_without_a_score_has_the_last_predicted_class():
 
 def test_a_clip_without_scores_counts_as_neutral_with_a_note(data, face):
     silent = replace(face.by_clip["v0"], valid=np.zeros(len(data.labels["v0"]), bool))
-    result = evaluate(data, [Said("face", {**face.by_clip, "v0": silent})], Settings(resamples=10))
+    result = evaluate(data, [InMemoryScores("face", {**face.by_clip, "v0": silent})], Settings(resamples=10))
     assert "face has no score for v0: it counts as neutral." in result.notes
 
 
 def test_a_missing_clip_is_refused_with_its_name(data, face, voice):
-    fewer = Said("voice", {n: s for n, s in voice.by_clip.items() if n not in ("v1", "v3")})
+    fewer = InMemoryScores("voice", {n: s for n, s in voice.by_clip.items() if n not in ("v1", "v3")})
     with pytest.raises(DataError, match=r"voice has no scores for 2 of 8 clips \(v1, v3\)\. .* --allow-missing"):
         evaluate(data, [face, fewer])
 
 
 def test_missing_clips_are_left_out_of_every_system_when_allowed(data, face, voice):
-    fewer = Said("voice", {n: s for n, s in voice.by_clip.items() if n != "v1"})
+    fewer = InMemoryScores("voice", {n: s for n, s in voice.by_clip.items() if n != "v1"})
     result = evaluate(data, [face, fewer], Settings(allow_missing=True, resamples=10))
     assert result.clips == 7
     assert result.rows[0].counts.sum() == result.rows[1].counts.sum()
@@ -129,11 +129,11 @@ def test_missing_clips_are_left_out_of_every_system_when_allowed(data, face, voi
 
 def test_systems_without_a_common_clip_are_refused_even_with_allow_missing(data, face):
     with pytest.raises(DataError, match="other has no scores for 8 of 8 clips"):
-        evaluate(data, [face, Said("other", {})], Settings(allow_missing=True))
+        evaluate(data, [face, InMemoryScores("other", {})], Settings(allow_missing=True))
 
 
 def test_a_split_without_any_label_is_refused(face):
-    unlabelled = made_data()
+    unlabelled = random_data()
     unlabelled.labels = {n: [-1] * len(v) for n, v in unlabelled.labels.items()}
     with pytest.raises(DataError, match="no frame of the validation split is labelled"):
         evaluate(unlabelled, [face])

@@ -11,16 +11,16 @@ from emofuse.evaluation.evaluate import Settings, evaluate
 from emofuse.evaluation.sources import open_source
 from emofuse.evaluation.submission import check, submit
 from emofuse.evaluation.submission_formats import EDITIONS, check_submission, read_sample
-from support.small_datasets import knowing, made_data
+from support.small_datasets import random_data, simulate_scores
 
 HEADER = "image_location,Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
 
 
 def made(name: str = "2020"):
-    data = made_data(clips=4, frames=60)
+    data = random_data(clips=4, frames=60)
     if EDITIONS[name].label_set is AFFWILD2_8:
         data = replace(data, label_set=AFFWILD2_8)
-    return data, knowing(data, "face", skill=1.0, seed=3, valid=0.8)
+    return data, simulate_scores(data, "face", skill=1.0, seed=3, valid=0.8)
 
 
 def write(tmp_path, name: str, **options):
@@ -136,8 +136,11 @@ def test_several_systems_need_a_fusion(tmp_path):
 
 
 def test_a_fused_submission_has_the_metrics_of_evaluate(tmp_path):
-    data = made_data(clips=4, frames=60)
-    sources = [knowing(data, "face", skill=1, seed=4), knowing(data, "voice", skill=1, seed=5, valid=0.7)]
+    data = random_data(clips=4, frames=60)
+    sources = [
+        simulate_scores(data, "face", skill=1, seed=4),
+        simulate_scores(data, "voice", skill=1, seed=5, valid=0.7),
+    ]
     result = evaluate(data, sources, Settings(fuse=("mcwf",), folds=2, resamples=20))
     submit(data, sources, tmp_path / "s", edition=EDITIONS["2020"], split="validation", fitted=result.fitted["mcwf"])
     again = evaluate(data, [open_source(tmp_path / "s")], Settings(resamples=20))

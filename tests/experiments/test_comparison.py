@@ -11,11 +11,11 @@ from emofuse.evaluation.evaluate import Settings
 from emofuse.experiments.comparison import compare
 from emofuse.metrics import MEASURES, confusion
 from emofuse.systems.paper import table_row
-from support.small_datasets import knowing, made_data
+from support.small_datasets import random_data, simulate_scores
 
-DATA = made_data(clips=12)
+DATA = random_data(clips=12)
 SOURCES = {
-    name: replace(knowing(DATA, name, skill=skill, seed=seed), system=name)
+    name: replace(simulate_scores(DATA, name, skill=skill, seed=seed), system=name)
     for seed, (name, skill) in enumerate({"vggface2-svm": 1.5, "vggfer-kelm": 1.2, "cnn1d-lstm": 1.0}.items())
 }
 ROWS = tuple(map(table_row, ("vggface2-svm", "mcwf-visual", "mcwf-best")))

@@ -10,9 +10,9 @@ from emofuse.errors import SettingsError
 from emofuse.experiments.plan import Plan, Request, plan
 from emofuse.experiments.trial import Trial
 from emofuse.systems.paper import TABLE1
-from support.small_datasets import MadeData
+from support.small_datasets import InMemoryData
 
-DATA = MadeData({"a": [0, 1]})
+DATA = InMemoryData({"a": [0, 1]})
 
 
 def planned(*, rows=(), changes=None, **asked) -> Plan:

@@ -1,4 +1,4 @@
-"""Small FER-2013 sets in the forms that users have: made faces whose mouth tells the emotion."""
+"""Small FER-2013 files in the distributed forms, with random faces whose dark bar depends on the class."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from emofuse.core.labels import FER2013
 KAGGLE_USAGES = ("Training", "PublicTest", "PrivateTest")
 
 
-def made_faces(labels: Sequence[int], *, seed: int = 0) -> NDArray[np.uint8]:
-    """Noisy grey faces uint8 [n, 48, 48] with a dark bar whose height is that of the class, of seven."""
+def generate_faces(labels: Sequence[int], *, seed: int = 0) -> NDArray[np.uint8]:
+    """Noisy grey faces uint8 [n, 48, 48] with a dark bar at one of seven heights, by class."""
     rng = np.random.default_rng(seed)
     faces = rng.integers(120, 200, (len(labels), 48, 48)).astype(np.uint8)
     for face, label in zip(faces, labels, strict=True):
@@ -41,7 +41,7 @@ def write_table(
 def write_images(
     root: Path, rows: Iterable[tuple[int, NDArray[np.uint8], str]], *, names: Sequence[str] = FER2013.names
 ) -> Path:
-    """Kaggle's folders: train/ and test/, both with a folder for each emotion, and the part in the file's name."""
+    """Kaggle's folders: train/ and test/, each with a folder per emotion; file names begin with the usage."""
     for n, (emotion, face, usage) in enumerate(rows):
         folder = root / ("train" if usage == "Training" else "test") / names[emotion]
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,9 +49,9 @@ def write_images(
     return root
 
 
-def fer_table(path: Path, *, train: int = 70, judged: int = 28, seed: int = 0) -> Path:
-    """A table of made faces, all classes alike often; `judged` of them in each of the test parts."""
-    counts = dict(zip(KAGGLE_USAGES, (train, judged, judged), strict=True))
+def write_random_table(path: Path, *, train: int = 70, test: int = 28, seed: int = 0) -> Path:
+    """A table of random faces with balanced classes; each of the two test sets has `test` of them."""
+    counts = dict(zip(KAGGLE_USAGES, (train, test, test), strict=True))
     labels = [n % 7 for count in counts.values() for n in range(count)]
     usages = [usage for usage, count in counts.items() for _ in range(count)]
-    return write_table(path, zip(labels, made_faces(labels, seed=seed), usages, strict=True))
+    return write_table(path, zip(labels, generate_faces(labels, seed=seed), usages, strict=True))

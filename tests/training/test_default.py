@@ -17,7 +17,7 @@ from emofuse.runtime import Engine
 from emofuse.training import default
 from emofuse.training import loop as fit
 from emofuse.training.loop import FitSettings
-from support.fer2013_files import fer_table
+from support.fer2013_files import write_random_table
 
 ONCE = FitSettings(epochs=1, batch=16)
 SHORT = default.DefaultSettings(compact=ONCE, mobile=ONCE, taught=ONCE)
@@ -29,7 +29,7 @@ def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
     net = fit.fresh(MobileFaceNet, seed=0)
     torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, folder / "mobile.pt")
     told: list[tuple[str, int]] = []
-    table = fer_table(folder / "fer.csv")
+    table = write_random_table(folder / "fer.csv")
     training = default.Training(SHORT, folder / "out", lambda n, e: told.append((n, e.epoch)))
     default.train(table, folder / "mobile.pt", training)
     default.train(table, folder / "mobile.pt", training)

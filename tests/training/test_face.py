@@ -33,7 +33,7 @@ from emofuse.training.train import Request, train
 from emofuse.training.training_run import Place
 from emofuse.training.window_head import window_rows
 from support.media_files import moving_bar, write_media
-from support.small_datasets import MadeData
+from support.small_datasets import InMemoryData
 
 TINY = {"net.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.001"}
 
@@ -116,7 +116,7 @@ def test_faces_are_cut_from_videos_as_the_net_has_learned_them():
 
 def test_window_rows_take_the_commonest_label_of_their_faces_and_leave_out_what_has_none():
     labels = [0] * 10 + [3] * 20 + [-1] * 30
-    data = MadeData({"v": labels}, rate_hz=5)
+    data = InMemoryData({"v": labels}, rate_hz=5)
     frames = Timeline.steps(5, end=ticks(12))
     embeddings = Track(np.arange(60, dtype=np.float32)[:, None], frames, np.arange(60) != 1, "v")
     features, found, groups = window_rows(Windows(4, 2), lambda _: embeddings, data, data.clips)

@@ -24,7 +24,7 @@ from emofuse.runtime import Engine
 from emofuse.training import loop as fit
 from emofuse.training.face import WEIGHTS
 from emofuse.training.train import Request, train
-from support.fer2013_files import fer_table, made_faces, write_table
+from support.fer2013_files import generate_faces, write_random_table, write_table
 
 QUICK = {
     "fit__epochs": "2",
@@ -57,7 +57,7 @@ def one_thread_for_all() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Path:
-    return fer_table(tmp_path_factory.mktemp("fer") / "fer2013.csv")
+    return write_random_table(tmp_path_factory.mktemp("fer") / "fer2013.csv")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_the_private_test_part_changes_nothing(table, runs, tmp_path):
 
 
 def test_the_stage_learns_what_its_faces_show(tmp_path):
-    table = fer_table(tmp_path / "fer.csv", train=210)
+    table = write_random_table(tmp_path / "fer.csv", train=210)
     bundle = stage("mobile-fer", table, tmp_path / "out", fit__epochs="6")
     assert bundle.card["figures"]["validation"]["accuracy"] > 0.7  # of seven classes
 
@@ -153,6 +153,6 @@ def test_a_system_on_windows_cannot_learn_from_single_faces(table, tmp_path):
 
 
 def test_a_table_without_a_public_test_part_is_told(tmp_path):
-    table = write_table(tmp_path / "f.csv", [(0, face, "Training") for face in made_faces([0] * 14)])
+    table = write_table(tmp_path / "f.csv", [(0, face, "Training") for face in generate_faces([0] * 14)])
     with pytest.raises(DataError, match=r"f\.csv: no faces of public-test, found train \(14\)"):
         trained("mobile-fer", table, tmp_path / "out")

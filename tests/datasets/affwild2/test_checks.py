@@ -9,7 +9,7 @@ from emofuse.core.types import Clip
 from emofuse.datasets import check_data
 from emofuse.datasets.affwild2.dataset import AffWild2
 from emofuse.datasets.problems import PROBLEM_CODES, Level, Problem
-from support.affwild2_trees import ALL, HEADER, TRAIN, VALIDATION, Tree
+from support.affwild2_folders import ALL, HEADER, TRAIN, VALIDATION, Tree
 from support.media_files import moving_bar, write_media
 
 CLEAN = "v0"  # an entry without problems, so that a tree has all classes
@@ -140,7 +140,7 @@ def test_eight_classes_used_as_seven_do_not_need_the_class_other(tree: Tree):
 
 
 def test_a_video_without_audio_is_reported_once_for_both_of_its_entries(tree: Tree):
-    tree.video("v1", sound=False)
+    tree.video("v1", audio=False)
     for entry in ("v1_left", "v1_right"):
         tree.labels(entry)
         tree.images(entry)
@@ -234,8 +234,8 @@ def test_an_annotated_entry_without_images_is_a_warning(tree: Tree):
     assert problem.found == "v1 has no images in cropped_aligned"
 
 
-def test_without_image_folders_there_is_a_single_warning(film, tmp_path):
-    tree = Tree(tmp_path / "bare", film)
+def test_without_image_folders_there_is_a_single_warning(new_video, tmp_path):
+    tree = Tree(tmp_path / "bare", new_video)
     for entry in ("v1", "v2"):
         tree.video(entry)
         tree.labels(entry)
@@ -317,7 +317,7 @@ def test_no_problem_hides_another(tree: Tree):
     tree.labels("v2")
     tree.entry("v3", [-1, *ALL, *ALL])
     tree.images("v3", [15])
-    tree.video("v4", sound=False)
+    tree.video("v4", audio=False)
     (tree.root / "Test_Set.txt").write_text("v5\n")
     assert codes(tree) == {
         ("unknown-label", "v1"),

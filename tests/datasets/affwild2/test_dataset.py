@@ -13,7 +13,7 @@ from emofuse.datasets.affwild2.dataset import AffWild2
 from emofuse.errors import DataError, LabelError
 from emofuse.faces.crop import identity_crop
 from emofuse.media import images
-from support.affwild2_trees import ALL, HEADER, TRAIN, VALIDATION, Tree, picture
+from support.affwild2_folders import ALL, HEADER, TRAIN, VALIDATION, Tree, grey_image
 
 LATER = "annotations/EXPR_Recognition_Challenge"
 
@@ -66,7 +66,7 @@ def test_a_label_set_other_than_those_of_aff_wild2_is_refusal(tree: Tree):
 
 
 def test_data_is_found_three_levels_below_the_folder(tree: Tree):
-    below = Tree(tree.root / "a" / "b", tree.film)
+    below = Tree(tree.root / "a" / "b", tree.make_video)
     below.entry("v1")
     assert ids(AffWild2(tree.root), "train") == ["v1"]
 
@@ -413,7 +413,7 @@ def test_image_numbers_may_have_any_number_of_digits_and_other_files_are_ignored
     tree.labels("v1")
     folder = tree.images("v1", [2])
     for name in ("3.png", "0000000004.JPG", "Thumbs.db", "00005.txt", "face.jpg", "-6.jpg"):
-        (folder / name).write_bytes(picture(1))
+        (folder / name).write_bytes(grey_image(1))
     data = AffWild2(tree.root)
     assert np.flatnonzero(data.faces(data.clips[0]).valid).tolist() == [1, 2, 3]
 

@@ -87,7 +87,7 @@ def read_layout(root: Path, edition: str | None = None) -> Layout:
             "videos next to the annotations."
         )
     return Layout(
-        annotations and _edition(annotations),
+        _edition(annotations) if annotations else None,
         {split: _label_files(folder) for split, folder in folders.items()},
         folders,
         videos,

@@ -208,7 +208,7 @@ class Fer2013(DataSet):
             digests = (blake2b(image).digest() for image in self._rows.images)
             groups = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], np.int64)
         is_train = self._rows.usages == USAGES.index("train")
-        return ~is_train | ~np.isin(groups, groups[~is_train])
+        return np.asarray(~is_train | ~np.isin(groups, groups[~is_train]), np.bool_)
 
     def _face(self, clip: Clip) -> FaceImages:
         row = int(clip.id.rpartition("-")[2])

@@ -1,4 +1,4 @@
-"""Small Aff-Wild2 folders for tests: every film is encoded once for a test run and copied into place."""
+"""Small Aff-Wild2 folders; each video is encoded once per test run and copied into place."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TRAIN = "annotations/EXPR_Set/Training_Set"
 VALIDATION = "annotations/EXPR_Set/Validation_Set"
 ALL = [0, 1, 2, 3, 4, 5, 6]
 
-Film = Callable[..., Path]
+MakeVideo = Callable[..., Path]
 
 
-def make_film(folder: Path, frames: int, *, sound: bool = True, suffix: str = ".mp4", times: str = "even") -> Path:
-    """A film of 30 frames a second; with uneven times, frame n is shown from n * n / 30 seconds on."""
-    path = folder / f"{frames}-{sound}-{times}{suffix}"
+def make_video(folder: Path, frames: int, *, audio: bool = True, suffix: str = ".mp4", times: str = "even") -> Path:
+    """A video of 30 frames per second; with uneven times, frame n begins at n * n / 30 seconds."""
+    path = folder / f"{frames}-{audio}-{times}{suffix}"
     if not path.exists():
         write_media(
             path,
@@ -32,26 +32,26 @@ def make_film(folder: Path, frames: int, *, sound: bool = True, suffix: str = ".
             codec="mpeg4" if suffix == ".avi" else "libx264",
             times=None if times == "even" else [n * n for n in range(frames)],
             time_base=Fraction(1, 30),
-            audio=tone_burst(44100, length=frames / 30) if sound else None,
+            audio=tone_burst(44100, length=frames / 30) if audio else None,
             audio_codec="mp3" if suffix == ".avi" else "aac",
         )
     return path
 
 
-def picture(number: int, size: int = 8) -> bytes:
-    """A grey picture that is the brighter the higher the number."""
+def grey_image(number: int, size: int = 8) -> bytes:
+    """A grey image whose brightness increases with the number."""
     return encode_jpeg(np.full((size, size, 3), min(number * 8, 255), np.uint8))
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A folder that fills up with what a test asks for."""
+    """An Aff-Wild2 folder to which tests add files."""
 
     root: Path
-    film: Film
+    make_video: MakeVideo
 
     def video(self, name: str, frames: int = 14, *, folder: str = "videos/batch1", **kind: object) -> Path:
-        source = self.film(frames, **kind)
+        source = self.make_video(frames, **kind)
         path = self.root / folder / f"{name}{source.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, path)
@@ -67,14 +67,14 @@ class Tree:
         return path
 
     def images(self, entry: str, numbers: Iterable[int] = range(1, 15), *, folder: str = "cropped_aligned") -> Path:
-        place = self.root / folder / entry
-        place.mkdir(parents=True, exist_ok=True)
+        path = self.root / folder / entry
+        path.mkdir(parents=True, exist_ok=True)
         for number in numbers:
-            (place / f"{number:05d}.jpg").write_bytes(picture(number))
-        return place
+            (path / f"{number:05d}.jpg").write_bytes(grey_image(number))
+        return path
 
     def entry(self, name: str, labels: Sequence[object] = (*ALL, *ALL), *, folder: str = TRAIN) -> None:
-        """A video, images of all its frames and labels: nothing is wrong with it."""
+        """Add a video, images of all its frames, and labels, without problems."""
         self.video(name)
         self.images(name)
         self.labels(name, labels, folder=folder)
