@@ -26,7 +26,6 @@ Points = tuple[tuple[float, float], ...]
 
 # FER-2013, medians over 3,000 training faces, x and y as fractions of the side; made symmetric.
 FER_TEMPLATE: Points = ((0.32, 0.39), (0.68, 0.39), (0.5, 0.598), (0.349, 0.749), (0.651, 0.749))
-FER_YUNET_MARGIN, FER_YUNET_SHIFT_Y = 0.009, -0.014
 FER_HAAR_MARGIN, FER_HAAR_SHIFT_Y = 0.032, 0.0
 
 # Framing of the 112x112 faces that face recognition networks are trained on and Aff-Wild2 has in `cropped_aligned`.

@@ -65,11 +65,15 @@ def write_video(
     first = next(checked, None)
     if first is None:
         raise ShapeError(f"{path}: there is no frame to write; give at least one.")
-    writer = _Writer(rate_hz, first.shape[:2], audio, audio_rate_hz, encoding or Encoding())
+    writer = _Writer(rate_hz, audio, audio_rate_hz, encoding or Encoding())
     with atomic(path) as partial:
         # `atomic` turns av's errors about this very file into OutputError; they are OSErrors with its name.
         try:
-            writer.write(partial, _FORMATS[path.suffix.lower()], chain([first], checked))
+            # The format is explicit, whatever the suffix of the temporary name. `bitexact` leaves out version strings
+            # and dates, which would make the bytes differ from one day or build to the next.
+            options = {"fflags": "+bitexact"}
+            with av.open(str(partial), "w", format=_FORMATS[path.suffix.lower()], options=options) as container:
+                writer.write(container, chain([first], checked), first.shape)
         except (av.error.InvalidDataError, av.error.ArgumentError, av.error.ExternalError) as error:
             raise MediaError(f"{path}: the encoder refused {first.shape[1]}x{first.shape[0]} ({error}).") from error
 
@@ -77,71 +81,51 @@ def write_video(
 @dataclass(frozen=True)
 class _Writer:
     rate_hz: Fraction
-    shape: tuple[int, ...]
     audio: NDArray[np.float32] | None
     audio_rate_hz: int
     encoding: Encoding
 
-    def write(self, path: Path, format_name: str, frames: Iterable[NDArray[np.uint8]]) -> None:
-        # The format is explicit, whatever the suffix of the temporary name. `bitexact` leaves out version strings
-        # and dates, which would make the bytes differ from one day or build to the next.
-        with av.open(str(path), "w", format=format_name, options={"fflags": "+bitexact"}) as container:
-            video = self._video_stream(container)
-            audio: Any = None if self.audio is None else self._audio_stream(container)
-            blocks: Iterator[Any] = iter(()) if audio is None else self._blocks()
-            ahead = next(blocks, None)
-            for n, image in enumerate(frames):
-                while ahead is not None and Fraction(ahead.pts, self.audio_rate_hz) <= n / self.rate_hz:
-                    container.mux(audio.encode(ahead))
-                    ahead = next(blocks, None)
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-                frame.pts, frame.time_base = n, 1 / self.rate_hz
-                container.mux(video.encode(frame))
-            for block in chain(() if ahead is None else (ahead,), blocks):
+    def write(self, container: Any, frames: Iterable[NDArray[np.uint8]], shape: tuple[int, ...]) -> None:
+        video = container.add_stream("libx264", rate=self.rate_hz)
+        video.height, video.width, video.pix_fmt = shape[0], shape[1], "yuv420p"
+        video.codec_context.time_base = 1 / self.rate_hz
+        video.codec_context.thread_count = self.encoding.threads
+        settings = {"crf": str(self.encoding.crf), "preset": self.encoding.preset, "flags": "+bitexact"}
+        video.codec_context.options = settings
+        streams, blocks = [video], iter(self._audio_frames())
+        if self.audio is not None:
+            audio = container.add_stream("aac", rate=self.audio_rate_hz, layout="mono")
+            audio.bit_rate, audio.codec_context.options = self.encoding.audio_bit_rate, {"flags": "+bitexact"}
+            streams.append(audio)
+        block = next(blocks, None)
+        for n, image in enumerate(frames):
+            while block is not None and Fraction(block.pts, self.audio_rate_hz) <= n / self.rate_hz:
                 container.mux(audio.encode(block))
-            for stream in (video, audio):
-                if stream is not None:
-                    container.mux(stream.encode(None))
+                block = next(blocks, None)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = n, 1 / self.rate_hz
+            container.mux(video.encode(frame))
+        for rest in chain(() if block is None else (block,), blocks):
+            container.mux(audio.encode(rest))
+        for stream in streams:
+            container.mux(stream.encode(None))
 
-    def _video_stream(self, container: Any) -> Any:
-        stream = container.add_stream("libx264", rate=self.rate_hz)
-        stream.height, stream.width = self.shape
-        stream.pix_fmt = "yuv420p"
-        context = stream.codec_context
-        context.time_base = 1 / self.rate_hz
-        context.thread_count = self.encoding.threads
-        context.options = {"crf": str(self.encoding.crf), "preset": self.encoding.preset, "flags": "+bitexact"}
-        return stream
-
-    def _audio_stream(self, container: Any) -> Any:
-        stream = container.add_stream("aac", rate=self.audio_rate_hz, layout="mono")
-        stream.bit_rate = self.encoding.audio_bit_rate
-        stream.codec_context.options = {"flags": "+bitexact"}
-        return stream
-
-    def _blocks(self) -> Iterator[Any]:
-        assert self.audio is not None
-        for start in range(0, len(self.audio), _AAC_FRAME):
-            row = np.clip(self.audio[start : start + _AAC_FRAME], -1, 1).astype(np.float32)
+    def _audio_frames(self) -> Iterator[av.AudioFrame]:
+        samples = np.zeros(0, np.float32) if self.audio is None else self.audio
+        for start in range(0, len(samples), _AAC_FRAME):
+            row = np.clip(samples[start : start + _AAC_FRAME], -1, 1).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(row[None], format="fltp", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = self.audio_rate_hz, start, Fraction(1, self.audio_rate_hz)
             yield frame
 
 
 def _checked(path: Path, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    shape = None
+    first = None
     for n, frame in enumerate(frames):
-        shape = frame.shape if shape is None else shape
-        if (
-            frame.dtype != np.uint8
-            or frame.ndim != 3
-            or frame.shape[2] != 3
-            or frame.shape[0] % 2
-            or frame.shape[1] % 2
-        ):
-            raise ShapeError(
-                f"{path}: frame {n} is {frame.dtype} {frame.shape}; give uint8 [height, width, 3] with even sides."
-            )
-        if frame.shape != shape:
-            raise ShapeError(f"{path}: frame {n} is {frame.shape}, the first one was {shape}; give frames of one size.")
+        found = f"{path}: frame {n} is {frame.dtype} {frame.shape}"
+        if frame.dtype != np.uint8 or frame.shape[2:] != (3,) or frame.shape[0] % 2 or frame.shape[1] % 2:
+            raise ShapeError(f"{found}; give uint8 [height, width, 3] with even sides.")
+        first = first or frame.shape
+        if frame.shape != first:
+            raise ShapeError(f"{found}, the first one was {first}; give frames of one size.")
         yield np.ascontiguousarray(frame)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from emofuse.errors import ShapeError
@@ -34,7 +36,8 @@ def check_detector(detector: Detector, portrait: Image | None = None) -> None:
         assert faces == [], f"{len(faces)} faces were found in an even grey image of {height} x {width} pixels."
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     _detected(detector, noise)
-    for wrong in (noise[..., 0], noise.astype(np.float32), noise[:0]):
+    wrong_images: tuple[Any, ...] = (noise[..., 0], noise.astype(np.float32), noise[:0])
+    for wrong in wrong_images:
         try:
             detector(wrong)
         except ShapeError:
@@ -70,5 +73,5 @@ def _check_portrait(detector: Detector, portrait: Image) -> None:
     assert 0 <= y < portrait.shape[0], f"the face is centred at y = {y:.0f}, outside the image of {portrait.shape[0]}."
     twice = _detected(detector, portrait.repeat(2, axis=0).repeat(2, axis=1))
     assert len(twice) == 1, f"{len(twice)} faces were found in the portrait enlarged to twice its size."
-    iou = float(box_iou(box, twice[0].box[None] / 2)[0])
+    iou = float(box_iou(box, np.float32(0.5) * twice[0].box[None])[0])
     assert iou > 0.7, f"enlarged to twice its size, the box is {twice[0].box} instead of {2 * box} (IoU {iou:.2f})."
