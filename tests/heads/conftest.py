@@ -1,4 +1,4 @@
-"""Made rows for heads: classes of unequal size that overlap, and groups of neighbouring rows."""
+"""Random rows for tests of heads: overlapping classes of unequal size, and groups of neighbouring rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rows:
     groups: NDArray[np.int64]
 
 
-def _made(count: int, *, classes: int = 4, width: int = 12, apart: float = 1.5, seed: int = 0) -> Rows:
+def _random_rows(count: int, *, classes: int = 4, width: int = 12, apart: float = 1.5, seed: int = 0) -> Rows:
     rng = np.random.default_rng(seed)
     shares = np.arange(classes, 0, -1) / np.arange(1, classes + 1).sum()
     labels = np.append(np.arange(classes), rng.choice(classes, count - classes, p=shares))
@@ -26,6 +26,6 @@ def _made(count: int, *, classes: int = 4, width: int = 12, apart: float = 1.5, 
 
 
 @pytest.fixture
-def made() -> Callable[..., Rows]:
-    """`made(count, classes=4, width=12, apart=1.5, seed=0)`: rows of each class at least once."""
-    return _made
+def random_rows() -> Callable[..., Rows]:
+    """`random_rows(count, classes=4, width=12, apart=1.5, seed=0)`: rows of each class at least once."""
+    return _random_rows

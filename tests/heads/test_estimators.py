@@ -25,15 +25,15 @@ ORDER = {"check_classifiers_train": "calibrated probabilities may have another o
     ],
     ids=str,
 )
-def test_a_head_is_an_estimator_of_scikit_learn(head, expected):
+def test_heads_pass_the_estimator_checks_of_scikit_learn(head, expected):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkipTestWarning)  # of checks that need packages that are not here
+        warnings.simplefilter("ignore", SkipTestWarning)  # of checks that need packages that are not installed
         check_estimator(head, expected_failed_checks=expected, on_skip=None)
 
 
 @pytest.mark.slow
-def test_the_papers_kernel_fails_only_what_it_fails_in_scikit_learn():
-    # A cubic without lower terms cannot separate what those checks make, whoever fits it.
+def test_the_kernel_of_the_paper_fails_only_checks_that_it_fails_in_scikit_learn():
+    # A cubic without lower terms cannot separate the data of those checks, in any implementation.
     def failed(estimator):
         return {
             r["check_name"] for r in check_estimator(estimator, on_fail=None, on_skip=None) if r["status"] == "failed"

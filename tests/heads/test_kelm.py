@@ -1,17 +1,16 @@
-"""The kernel ELM against its closed form, written out."""
+"""The kernel ELM against its closed form."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from emofuse.core.class_weights import class_weights
 from emofuse.errors import SettingsError
-from emofuse.heads import KernelELM, class_weights
+from emofuse.heads import KernelELM
 from emofuse.heads.kernels import Kernel
-from emofuse.heads.regression import Limits, Problem, solve
+from emofuse.heads.ridge import RidgeProblem, solve
 from emofuse.metrics import calibration_error
-
-NO_LIMIT = Limits(landmarks=None, memory_mb=4096, seed=0)
 
 
 def _kernel(name, left, right, g):
@@ -26,8 +25,8 @@ def _targets(labels):
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
 @pytest.mark.parametrize("width", [12, 300])
-def test_scores_equal_the_closed_form(made, kernel, width):
-    rows, others = made(200, width=width), made(50, width=width, seed=1)
+def test_scores_equal_the_closed_form(random_rows, kernel, width):
+    rows, others = random_rows(200, width=width), random_rows(50, width=width, seed=1)
     beta = np.linalg.solve(np.eye(200) / 3 + _kernel(kernel, rows.features, rows.features, 20), _targets(rows.labels))
     head = KernelELM(kernel, g=20.0, C=3.0).fit(rows.features, rows.labels)
     wanted = _kernel(kernel, others.features, rows.features, 20) @ beta
@@ -36,8 +35,8 @@ def test_scores_equal_the_closed_form(made, kernel, width):
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
-def test_weighted_scores_equal_the_formula_of_zong(made, kernel):
-    rows = made(200)
+def test_weighted_scores_equal_the_formula_of_zong(random_rows, kernel):
+    rows = random_rows(200)
     by_class = class_weights(np.arange(4), np.bincount(rows.labels), "log", 2.0)
     weights = by_class[rows.labels]
     matrix = _kernel(kernel, rows.features, rows.features, 20)
@@ -47,8 +46,8 @@ def test_weighted_scores_equal_the_formula_of_zong(made, kernel):
     np.testing.assert_allclose(head.decision_function(rows.features), matrix @ beta, atol=1e-9)
 
 
-def test_float32_says_the_same_as_float64(made):
-    rows, others = made(400, width=60), made(400, width=60, seed=1)
+def test_float32_and_float64_have_equal_scores(random_rows):
+    rows, others = random_rows(400, width=60), random_rows(400, width=60, seed=1)
     exact = KernelELM(C=10.0).fit(rows.features, rows.labels)
     quick = KernelELM(C=10.0).fit(rows.features.astype(np.float32), rows.labels)
     assert quick.arrays()["vectors"].dtype == np.float32
@@ -57,8 +56,8 @@ def test_float32_says_the_same_as_float64(made):
     )
 
 
-def test_a_ridge_below_the_rounding_of_float32_is_solved_in_float64(made):
-    rows = made(200)
+def test_a_penalty_below_the_rounding_errors_of_float32_is_solved_in_float64(random_rows):
+    rows = random_rows(200)
     exact = KernelELM(C=1e8).fit(rows.features, rows.labels)
     quick = KernelELM(C=1e8).fit(rows.features.astype(np.float32), rows.labels)
     assert quick.arrays()["vectors"].dtype == np.float64
@@ -67,26 +66,26 @@ def test_a_ridge_below_the_rounding_of_float32_is_solved_in_float64(made):
 
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize(
-    ("kernel", "landmarks"), [("rbf", None), ("linear", None), ("rbf", 40)], ids=["by rows", "by columns", "landmarks"]
+    ("kernel", "landmarks"), [("rbf", None), ("linear", None), ("rbf", 40)], ids=["by rows", "by features", "landmarks"]
 )
-def test_held_out_values_equal_fits_without_the_group(made, kernel, landmarks, grouped):
-    rows = made(60)
+def test_held_out_values_equal_fits_without_the_group(random_rows, kernel, landmarks, grouped):
+    rows = random_rows(60)
     groups = rows.groups[np.random.default_rng(0).permutation(60)] if grouped else np.arange(60)
     groups[:3] = 77 if grouped else groups[:3]
     penalties = np.where(rows.labels == 0, 0.5, 0.2)
-    form, limits = Kernel(kernel, gamma=0.05), Limits(landmarks, 4096, 0)
+    form = Kernel(kernel, gamma=0.05)
 
     def problem(kept, groups):
-        return Problem(form, rows.features[kept], _targets(rows.labels)[kept], penalties[kept], groups)
+        return RidgeProblem(form, rows.features[kept], _targets(rows.labels)[kept], penalties[kept], groups)
 
-    held = solve(problem(np.arange(60), groups), limits)[2]
-    if landmarks:  # without a group there would be other landmarks, so here the rest are fitted on the same ones
+    held = solve(problem(np.arange(60), groups), landmarks=landmarks).held_out
+    if landmarks:  # without a group the landmarks would differ, so the loop keeps them
         held_loop = _landmark_loop(rows, groups, penalties, form)
     else:
         held_loop = np.empty_like(held)
         for group in np.unique(groups):
             rest = np.flatnonzero(groups != group)
-            held_loop[groups == group] = solve(problem(rest, None), limits)[0](rows.features[groups == group])
+            held_loop[groups == group] = solve(problem(rest, None)).function(rows.features[groups == group])
     np.testing.assert_allclose(held, held_loop, atol=1e-6)
 
 
@@ -102,8 +101,8 @@ def _landmark_loop(rows, groups, penalties, form):
     return held
 
 
-def test_landmarks_come_close_to_the_exact_solution(made):
-    rows, others = made(1200), made(600, seed=1)
+def test_landmarks_come_close_to_the_exact_solution(random_rows):
+    rows, others = random_rows(1200), random_rows(600, seed=1)
     exact = KernelELM(g=100.0).fit(rows.features, rows.labels)
     for dtype in (np.float32, np.float64):
         near = KernelELM(g=100.0, landmarks=300).fit(rows.features.astype(dtype), rows.labels)
@@ -113,8 +112,8 @@ def test_landmarks_come_close_to_the_exact_solution(made):
         assert (near.predict(others.features) == exact.predict(others.features)).mean() > 0.98
 
 
-def test_what_does_not_fit_the_memory_uses_landmarks_and_what_fits_less_says_so(made):
-    rows = made(800)
+def test_the_memory_limit_selects_landmarks_and_a_lower_limit_is_refused(random_rows):
+    rows = random_rows(800)
     landmarks = [KernelELM(memory_mb=limit).fit(rows.features, rows.labels).landmarks_ for limit in (5, 4, 1)]
     assert landmarks[0] == 0
     assert 200 < landmarks[1] < 300
@@ -123,8 +122,8 @@ def test_what_does_not_fit_the_memory_uses_landmarks_and_what_fits_less_says_so(
         KernelELM(memory_mb=0.5).fit(rows.features, rows.labels)
 
 
-def test_probabilities_sum_to_one_and_are_calibrated(made):
-    rows, others = made(900, apart=1.0), made(4000, apart=1.0, seed=1)
+def test_probabilities_sum_to_one_and_are_calibrated(random_rows):
+    rows, others = random_rows(900, apart=1.0), random_rows(4000, apart=1.0, seed=1)
     head = KernelELM(probability=True, C=1.0).fit(rows.features, rows.labels, groups=rows.groups)
     probabilities = head.predict_proba(others.features)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
@@ -134,8 +133,8 @@ def test_probabilities_sum_to_one_and_are_calibrated(made):
     assert error < 0.04 < calibration_error(others.labels, raw.astype(np.float32))
 
 
-def test_normalisation_is_learned_on_training_rows(made):
-    rows, others = made(100), made(30, seed=1)
+def test_normalisation_is_fitted_on_training_rows(random_rows):
+    rows, others = random_rows(100), random_rows(30, seed=1)
     mean, std = rows.features.mean(axis=0), rows.features.std(axis=0)
     given = KernelELM(g=20.0, normalisation="znorm").fit(rows.features, rows.labels)
     by_hand = KernelELM(g=20.0).fit((rows.features - mean) / std, rows.labels)
@@ -153,7 +152,7 @@ def test_normalisation_is_learned_on_training_rows(made):
         ({"g": 0.0}, "g is 0.0; give a number above 0"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_named(made, settings, message):
-    rows = made(20)
+def test_an_invalid_setting_is_named(random_rows, settings, message):
+    rows = random_rows(20)
     with pytest.raises(SettingsError, match=message):
         KernelELM(**settings).fit(rows.features, rows.labels)

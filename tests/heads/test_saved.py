@@ -22,8 +22,8 @@ HEADS = [
 
 @pytest.mark.parametrize("head", HEADS, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_loaded_head_says_the_same_bits(made, tmp_path, head, dtype):
-    rows, others = made(120), made(40, seed=1)
+def test_a_loaded_head_says_the_same_bits(random_rows, tmp_path, head, dtype):
+    rows, others = random_rows(120), random_rows(40, seed=1)
     features = others.features.astype(dtype)
     head.fit(rows.features.astype(dtype), rows.labels)
     save(tmp_path / "head.safetensors", head, label_set=NAMES)
@@ -37,8 +37,8 @@ def test_a_loaded_head_says_the_same_bits(made, tmp_path, head, dtype):
         np.testing.assert_array_equal(saved.head.predict_proba(features), head.predict_proba(features))
 
 
-def test_a_label_that_was_not_seen_has_the_probability_zero(made, tmp_path):
-    rows = made(80)
+def test_a_label_that_was_not_seen_has_the_probability_zero(random_rows, tmp_path):
+    rows = random_rows(80)
     labels = np.array([0, 1, 3, 4])[rows.labels]
     save(tmp_path / "head", KernelELM(probability=True).fit(rows.features, labels), label_set=NAMES)
     probabilities = load(tmp_path / "head").probabilities(rows.features)
@@ -48,15 +48,15 @@ def test_a_label_that_was_not_seen_has_the_probability_zero(made, tmp_path):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_a_head_without_probabilities_says_how_to_get_them(made, tmp_path):
-    rows = made(40)
+def test_a_head_without_probabilities_says_how_to_get_them(random_rows, tmp_path):
+    rows = random_rows(40)
     save(tmp_path / "head", SVM().fit(rows.features, rows.labels), label_set=NAMES)
     with pytest.raises(SettingsError, match="probability=True"):
         load(tmp_path / "head").probabilities(rows.features)
 
 
-def test_classes_must_be_indices_into_the_labels(made, tmp_path):
-    rows = made(40)
+def test_classes_must_be_indices_into_the_labels(random_rows, tmp_path):
+    rows = random_rows(40)
     for labels in (np.array(list("abcd"))[rows.labels], rows.labels + 3):
         with pytest.raises(LabelError, match="indices from 0 to 4"):
             save(tmp_path / "head", KernelELM().fit(rows.features, labels), label_set=NAMES)
@@ -78,8 +78,8 @@ def _rewritten(path, arrays=None, **changes):
     ],
 )
 @pytest.mark.parametrize("head", [SVM(probability=True), KernelELM(probability=True)], ids=["svm", "kelm"])
-def test_a_wrong_file_is_one_line(made, tmp_path, head, changes, message):
-    rows = made(60)
+def test_a_wrong_file_is_one_line(random_rows, tmp_path, head, changes, message):
+    rows = random_rows(60)
     path = tmp_path / "head"
     save(path, head.fit(rows.features, rows.labels), label_set=NAMES)
     _rewritten(path, **changes)
@@ -89,8 +89,8 @@ def test_a_wrong_file_is_one_line(made, tmp_path, head, changes, message):
 
 
 @pytest.mark.parametrize("head", [SVM(probability=True), KernelELM(probability=True)], ids=["svm", "kelm"])
-def test_every_array_that_is_missing_cut_or_not_finite_is_found(made, tmp_path, head):
-    rows = made(60)
+def test_every_array_that_is_missing_cut_or_not_finite_is_found(random_rows, tmp_path, head):
+    rows = random_rows(60)
     path = tmp_path / "head"
     save(path, head.fit(rows.features, rows.labels), label_set=NAMES)
     whole, _ = FORMAT.read(path)

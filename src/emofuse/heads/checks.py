@@ -1,4 +1,4 @@
-"""What `fit` and prediction of a head accept, with errors of one line where scikit-learn's run over several."""
+"""Validation of the input of heads, with error messages of one line where scikit-learn's have several."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ _TYPES = (np.float64, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """What a head is fitted on: features [n, d] in float32 or float64, class indices [n], how often each class occurs,
-    and groups [n], None where each row stands alone."""
+class TrainingRows:
+    """Input of `fit`: features [n, d] in float32 or float64, class indices [n], and the number of rows of each class.
+
+    groups: int [n]; None where each row is a group of its own.
+    """
 
     features: Array
     codes: Ints
@@ -31,11 +33,11 @@ class Rows:
     groups: Ints | None
 
 
-def training(head: BaseEstimator, features: Any, labels: Any, groups: Any) -> Rows:
-    """Checked rows to fit a head on; sets `classes_` and `n_features_in_`.
+def training_rows(head: BaseEstimator, features: Any, labels: Any, groups: Any) -> TrainingRows:
+    """Validated input of `fit`; sets `classes_` and `n_features_in_`.
 
     Raises:
-        ShapeError: other than one finite row for each label, fewer than two classes, or groups that do not fit.
+        ShapeError: not one finite row for each label, fewer than two classes, or groups of another length.
     """
     name = type(head).__name__
     try:
@@ -48,15 +50,15 @@ def training(head: BaseEstimator, features: Any, labels: Any, groups: Any) -> Ro
         raise ShapeError(f"{name}: all {len(given)} labels are of the class {classes.tolist()[0]!r}; give two or more.")
     head.classes_ = classes
     codes = codes.astype(np.int64)
-    together = None if groups is None else group_numbers(groups, len(codes))
-    return Rows(values, codes, np.bincount(codes).astype(np.int64), together)
+    numbers = None if groups is None else group_numbers(groups, len(codes))
+    return TrainingRows(values, codes, np.bincount(codes).astype(np.int64), numbers)
 
 
-def known(head: BaseEstimator, features: Any) -> Array:
-    """Checked rows [n, d] to predict, float32 or float64.
+def checked_features(head: BaseEstimator, features: Any) -> Array:
+    """Validated rows [n, d] to predict, float32 or float64.
 
     Raises:
-        ShapeError: other features than in `fit`, or one that is not finite.
+        ShapeError: another number of features than in `fit`, or a feature that is not finite.
     """
     try:
         return np.asarray(validate_data(head, features, reset=False, dtype=_TYPES, order="C"))
@@ -64,24 +66,24 @@ def known(head: BaseEstimator, features: Any) -> Array:
         raise ShapeError(_one_line(type(head).__name__, error)) from None
 
 
-def restored(head: Any, outputs: int) -> None:
-    """Check that the restored parts of a head fit each other, with this many sums; sets `n_features_in_`.
+def check_restored(head: Any, outputs: int) -> None:
+    """Check that the restored arrays of a head fit each other and this number of outputs; sets `n_features_in_`.
 
     Raises:
-        ShapeError: they are not.
+        ShapeError: they do not.
     """
     name, classes = type(head).__name__, head.classes_
     if classes.ndim != 1 or len(classes) < 2 or (np.diff(classes) <= 0).any():
-        raise ShapeError(f"{name}: classes {classes.tolist()}; expected two or more in order.")
-    sums, biases = len(head.expansion_.offset), classes if head.calibration_ is None else head.calibration_.bias
-    if sums != outputs or len(biases) != len(classes):
-        raise ShapeError(f"{name}: {sums} sums and {len(biases)} biases for {len(classes)} classes do not fit.")
-    head.n_features_in_ = head.expansion_.vectors.shape[1]
+        raise ShapeError(f"{name}: classes {classes.tolist()}; expected two or more in ascending order.")
+    found, biases = len(head.function_.offset), classes if head.calibration_ is None else head.calibration_.bias
+    if found != outputs or len(biases) != len(classes):
+        raise ShapeError(f"{name}: {found} outputs and {len(biases)} biases do not fit {len(classes)} classes.")
+    head.n_features_in_ = head.function_.vectors.shape[1]
 
 
 def _one_line(name: str, error: ValueError) -> str:
     text = str(error)
-    if text.startswith("The feature names"):  # a list, and scikit-learn's contract
+    if text.startswith("The feature names"):  # a list, which scikit-learn's estimator checks require
         return text
     lines = text.strip().splitlines()
     advice = [line for line in lines[1:] if line.startswith("Reshape your data")]

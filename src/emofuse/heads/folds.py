@@ -1,4 +1,8 @@
-"""Rows dealt to folds: classes spread evenly, rows of one group (a video, a person) together."""
+"""Cross-validation folds: classes distributed evenly, rows of one group (a video, a subject) together.
+
+scikit-learn's StratifiedGroupKFold refuses data with fewer groups than folds, and does not try to put a class that
+occurs in two groups into two folds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 def group_numbers(groups: ArrayLike | None, rows: int) -> Ints:
-    """Groups counted from 0, int64 [rows]; without groups each row is one of its own.
+    """Groups numbered from 0, int64 [rows]; without groups each row is a group of its own.
 
     Raises:
         ShapeError: there is not one group for each row.
@@ -26,20 +30,20 @@ def group_numbers(groups: ArrayLike | None, rows: int) -> Ints:
     return np.unique(given, return_inverse=True)[1].astype(np.int64)
 
 
-def deal(labels: ArrayLike, *, groups: ArrayLike | None = None, count: int = 5, seed: int = 0) -> Ints:
-    """The fold of each row, int64 [rows], from 0; with fewer groups than `count` there are fewer folds.
+def assign_folds(labels: ArrayLike, *, groups: ArrayLike | None = None, count: int = 5, seed: int = 0) -> Ints:
+    """Fold of each row, int64 [rows], from 0; with fewer groups than `count` there are fewer folds.
 
-    Groups with the rarest classes are dealt first, each to the fold that has least of its rarest class, then of the
-    next, and then fewest rows. So a class that occurs in two groups is in two folds, where that is possible.
+    Groups with the rarest classes are assigned first, each to the fold with the fewest rows of its rarest class, then
+    of the next, then with the fewest rows. So a class that occurs in two groups is in two folds, where possible.
 
     Args:
         labels: int [rows], class indices.
-        groups: [rows], what must stay together; None for each row alone.
+        groups: [rows], rows that must stay together; None for single rows.
     Raises:
         ShapeError: the lengths differ.
         SettingsError: fewer than two folds, or fewer than two groups.
 
-    >>> deal([0, 0, 0, 0, 1, 1], groups=["a", "a", "b", "b", "a", "b"], count=2).tolist()
+    >>> assign_folds([0, 0, 0, 0, 1, 1], groups=["a", "a", "b", "b", "a", "b"], count=2).tolist()
     [0, 0, 1, 1, 0, 1]
     """
     classes, codes = np.unique(np.asarray(labels), return_inverse=True)
@@ -47,8 +51,8 @@ def deal(labels: ArrayLike, *, groups: ArrayLike | None = None, count: int = 5, 
     size = int(member.max(initial=-1)) + 1
     if count < 2 or size < 2:
         raise SettingsError(
-            f"{count} folds of {size} separate groups: rows can only be held out from at least two of each. "
-            "Give rows of more videos or persons."
+            f"{count} folds of {size} separate groups: at least two of each are needed to hold rows out. "
+            "Give rows of more videos or subjects."
         )
     held = np.zeros((size, len(classes)), np.int64)
     np.add.at(held, (member, codes), 1)
@@ -56,17 +60,13 @@ def deal(labels: ArrayLike, *, groups: ArrayLike | None = None, count: int = 5, 
     shuffled = np.random.default_rng(seed).permutation(size)
     rarest = np.argmax(held > 0, axis=1)
     order = shuffled[np.lexsort((-held[shuffled].sum(axis=1), rarest[shuffled]))]
-    fold, load = np.zeros(size, np.int64), np.zeros((min(count, size), len(classes) + 1), np.int64)
+    fold, loads = np.zeros(size, np.int64), np.zeros((min(count, size), len(classes) + 1), np.int64)
     for group in order:
-        first = np.append(held[group] > 0, True)
-        fold[group] = np.lexsort(load[:, first].T[::-1])[0]
-        load[fold[group]] += np.append(held[group], held[group].sum())
-    return _in_order(fold[member])
-
-
-def _in_order(fold: Ints) -> Ints:
-    """Folds numbered by their first rows."""
-    names, first, numbers = np.unique(fold, return_index=True, return_inverse=True)
+        used = np.append(held[group] > 0, True)
+        fold[group] = np.lexsort(loads[:, used].T[::-1])[0]
+        loads[fold[group]] += np.append(held[group], held[group].sum())
+    # Folds are numbered in the order of their first rows.
+    names, first, numbers = np.unique(fold[member], return_index=True, return_inverse=True)
     rank = np.empty(len(names), np.int64)
     rank[np.argsort(first)] = np.arange(len(names))
     return rank[numbers]

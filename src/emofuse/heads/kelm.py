@@ -1,6 +1,6 @@
-"""Kernel extreme learning machine: ridge regression of +1/-1 targets in the space of a kernel.
+"""Kernel extreme learning machine: kernel ridge regression of +1/-1 targets.
 
-Rows are float32 or float64 [n, features]; float32 is computed in float32 unless rounding would matter beside the ridge.
+Rows are float32 or float64 [n, features]; float32 is used for float32 unless rounding errors are too large for C.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from emofuse.core.calibration import DecisionCalibration
 from emofuse.core.class_weights import ClassWeight, class_weights
-from emofuse.core.registry import nearest
+from emofuse.core.registry import find
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.heads.checks import Rows, known, restored, training
-from emofuse.heads.kernels import Expansion, Kernel
-from emofuse.heads.normalise import Normaliser, steps
-from emofuse.heads.regression import Limits, Problem, solve
+from emofuse.heads.checks import check_restored, checked_features, training_rows
+from emofuse.heads.kernels import Kernel, KernelSum
+from emofuse.heads.normalisation import Normaliser, steps
+from emofuse.heads.ridge import RidgeProblem, solve
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-KERNELS = ("rbf", "linear")
+KERNELS = {name: Kernel(name) for name in ("rbf", "linear")}
 
 
 class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -35,19 +35,19 @@ class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         kernel: "rbf", exp(-|x - y|^2 / g), or "linear".
-        g: width of "rbf", above 0; None for the mean squared distance of two training rows.
-        C: above 0; how much errors count beside the smoothness of the scores.
-        normalisation: of the features, learned in `fit`: steps joined by "+" (`emofuse.heads.normalise`).
+        g: width of "rbf", above 0; None for the mean squared distance between training rows.
+        C: above 0; cost of errors relative to the penalty on the coefficients.
+        normalisation: of the features, fitted on the training rows: steps joined by "+" (see `Normaliser`).
         class_weight, mu: weights of the classes, as in `emofuse.core.class_weights.class_weights`.
-        probability: also fit `predict_proba`, on exact held-out scores; about doubles the time to fit.
-        landmarks: rows of a Nystroem approximation; None for the exact solution, and where that would need more than
-            `memory_mb` for as many landmarks as it holds, up to 2,000.
-        memory_mb: what fitting may take at most beside the features, in MB.
-        seed: chooses the landmarks.
+        probability: also fit `predict_proba`, on exact held-out scores; about doubles the time of `fit`.
+        landmarks: number of rows of a Nystroem approximation; None for the exact solution or, where that exceeds
+            `memory_mb`, for as many landmarks as fit, up to 2,000.
+        memory_mb: limit for `fit` in addition to the features, in MB.
+        seed: of the choice of landmarks.
     Attributes:
         classes_, n_features_in_: as in scikit-learn.
-        g_: the width that was used.
-        landmarks_: how many landmarks were used, 0 if the solution is exact.
+        g_: the width.
+        landmarks_: number of landmarks, 0 for the exact solution.
     Source: Huang et al. 2012, Extreme Learning Machine for Regression and Multiclass Classification; weighted: Zong et
         al. 2013; the grids and normalisations are in the authors' code (docs/deviations.md).
 
@@ -84,40 +84,41 @@ class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on rows [n, features] with a label each.
 
         Args:
-            groups: [n], rows of one video or person; probabilities are then fitted on scores that a row would have
-                had without its whole group. None: without the row itself.
+            groups: [n], such as videos or subjects; probabilities are then fitted on the scores of each row without
+                its group. None: without the row itself.
         Raises:
             ShapeError: the arrays do not fit, a feature is not finite, or there are fewer than two classes.
-            SettingsError: a parameter makes no sense, or the memory limit is too low for landmarks too.
+            SettingsError: a parameter is out of range, or the memory limit is too low even for landmarks.
         """
-        check_settings(self)
-        rows = training(self, X, y, groups)
+        _check_settings(self)
+        rows = training_rows(self, X, y, groups)
         weights = class_weights(self.classes_, rows.counts, self.class_weight, self.mu)
         self.normaliser_, features = Normaliser.fit(rows.features, self.normalisation)
-        self.g_ = width(features) if self.g is None else float(self.g)
-        problem = Problem(
-            self._form(),
+        self.g_ = mean_squared_distance(features) if self.g is None else float(self.g)
+        groups = np.arange(len(rows.codes)) if rows.groups is None else rows.groups
+        problem = RidgeProblem(
+            self._kernel(),
             features,
             targets=np.where(rows.codes[:, None] == np.arange(len(self.classes_)), 1.0, -1.0),
             penalties=1 / (self.C * weights[rows.codes]),
-            groups=_held_together(rows) if self.probability else None,
+            groups=groups if self.probability else None,
         )
-        limits = Limits(self.landmarks, self.memory_mb, self.seed)
-        self.expansion_, self.landmarks_, held = solve(problem, limits)
-        self.calibration_: Any = None if held is None else DecisionCalibration.fit(held, rows.codes)
+        solution = solve(problem, landmarks=self.landmarks, memory_mb=self.memory_mb, seed=self.seed)
+        self.function_, self.landmarks_, held_out = solution.function, solution.landmarks, solution.held_out
+        self.calibration_: Any = None if held_out is None else DecisionCalibration.fit(held_out, rows.codes)
         return self
 
     def decision_function(self, X: Any) -> Doubles:  # noqa: N803
-        """Scores float64 [n, classes], near +1 for the class of a row; [n] of two classes, positive for the second.
+        """Scores float64 [n, classes], near +1 for the class of a row; for two classes [n], positive for the second.
 
         Raises:
-            ShapeError: other features than in `fit`, or one that is not finite.
+            ShapeError: another number of features than in `fit`, or a feature that is not finite.
         """
         scores = self._scores(X)
         return scores[:, 1] if len(self.classes_) == 2 else scores
 
     def predict(self, X: Any) -> Array:  # noqa: N803
-        """The class of the highest score, [n]; errors as in `decision_function`."""
+        """The class with the highest score, [n]; errors as in `decision_function`."""
         best: Array = self._scores(X).argmax(axis=1)
         return np.asarray(self.classes_)[best]
 
@@ -125,76 +126,69 @@ class KernelELM(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Doubles:  # noqa: N803
         """Calibrated probabilities float64 [n, classes]; errors as in `decision_function`.
 
-        They say how often a class is right, so class weights move `predict` and not these.
+        They estimate how often each class is correct; class weights change `predict` and not these.
         """
         scores = self._scores(X)
         calibration: DecisionCalibration = self.calibration_
         return calibration(scores)
 
-    def _form(self) -> Kernel:
+    def _kernel(self) -> Kernel:
         return Kernel("linear") if self.kernel == "linear" else Kernel("rbf", gamma=1 / self.g_)
 
     def _scores(self, X: Any) -> Doubles:  # noqa: N803
         check_is_fitted(self)
-        return self.expansion_(self.normaliser_(known(self, X)))
+        return self.function_(self.normaliser_(checked_features(self, X)))
 
     def arrays(self) -> dict[str, Array]:
-        """Everything that was fitted, by name; `restore` takes it back. Errors as in `Expansion.arrays`."""
+        """All fitted arrays by name, for `restore`."""
         check_is_fitted(self)
-        learned = {f"normalisation.{n}": numbers for n, numbers in enumerate(self.normaliser_.numbers)}
+        normalisation = {f"normalisation.{n}": values for n, values in enumerate(self.normaliser_.parameters)}
         return {
             "classes": self.classes_,
             "g": np.array([self.g_]),
             "landmarks": np.array([self.landmarks_]),
-            **learned,
-            **self.expansion_.arrays(),
+            **normalisation,
+            **self.function_.arrays(),
             **({} if self.calibration_ is None else self.calibration_.arrays()),
         }
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Array], params: Mapping[str, Any]) -> KernelELM:
-        """The head that gave these arrays and parameters.
+        """The head that returned these arrays and parameters.
 
         Raises:
             ShapeError: an array is missing or does not fit.
-            SettingsError: a parameter makes no sense.
+            SettingsError: a parameter is out of range.
         """
         head = cls(**params)
-        check_settings(head)
+        _check_settings(head)
         try:
             head.classes_ = arrays["classes"]
             head.g_, head.landmarks_ = float(arrays["g"][0]), int(arrays["landmarks"][0])
             count = sum(name.startswith("normalisation.") for name in arrays)
-            numbers = tuple(arrays[f"normalisation.{n}"] for n in range(count))
-            head.expansion_ = Expansion.restore(arrays, head._form())
-            head.normaliser_ = Normaliser(head.normalisation, numbers)
+            parameters = tuple(arrays[f"normalisation.{n}"] for n in range(count))
+            head.function_ = KernelSum.restore(arrays, head._kernel())
+            head.normaliser_ = Normaliser(head.normalisation, parameters)
             head.calibration_ = DecisionCalibration.restore(arrays) if head.probability else None
         except KeyError as error:
-            raise ShapeError(f"KernelELM: no array {error} among {', '.join(arrays) or 'none'}.") from None
-        restored(head, outputs=len(head.classes_))
-        if any(n.shape[1] not in (0, head.n_features_in_) for n in numbers):
+            raise ShapeError(f"KernelELM: the array {error} is missing.") from None
+        check_restored(head, outputs=len(head.classes_))
+        if any(n.shape[1] not in (0, head.n_features_in_) for n in parameters):
             raise ShapeError(f"KernelELM: normalisation and vectors of {head.n_features_in_} features do not fit.")
         return head
 
 
-def width(features: Array) -> float:
-    """Mean squared distance of two rows drawn from [n, d]: a width of "rbf" that fits the scale of the features.
+def mean_squared_distance(features: Array) -> float:
+    """Mean squared distance between two random rows of [n, d], a width of "rbf" on the scale of the features.
 
-    >>> width(np.array([[0.0], [2.0]]))
+    >>> mean_squared_distance(np.array([[0.0], [2.0]]))
     2.0
     """
     return float(2 * features.var(axis=0, dtype=np.float64).sum()) or 1.0
 
 
-def _held_together(rows: Rows) -> Ints:
-    return np.arange(len(rows.codes)) if rows.groups is None else rows.groups
-
-
-def check_settings(head: KernelELM) -> None:
-    """Raises SettingsError where a parameter of a head makes no sense."""
-    if head.kernel not in KERNELS:
-        guess = nearest(str(head.kernel), KERNELS)
-        raise SettingsError(f"KernelELM: kernel {head.kernel!r}: unknown{guess}; choose {', '.join(KERNELS)}.")
+def _check_settings(head: KernelELM) -> None:
+    find(str(head.kernel), KERNELS, "KernelELM: kernel")
     for name in ("g", "C", "landmarks", "memory_mb"):
         value = getattr(head, name)
         if value is not None and not (np.isfinite(value) and value > 0):

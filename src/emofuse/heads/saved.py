@@ -25,7 +25,7 @@ Head = SVM | KernelELM
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
+class LabelledHead:
     """A fitted head with the names of its classes, which are indices into `label_set`.
 
     Raises:
@@ -65,7 +65,7 @@ def save(path: str | Path, head: Head, *, label_set: LabelSet) -> None:
         OutputError: the folder cannot be written, or the disk is full.
     """
     arrays = head.arrays()
-    Saved(head, label_set)
+    LabelledHead(head, label_set)
     names = {kind: name for name, kind in HEADS.items()}
     params = {key: value.item() if isinstance(value, np.generic) else value for key, value in head.get_params().items()}
     if isinstance(params["class_weight"], Mapping):  # JSON has no mapping from numbers
@@ -73,7 +73,7 @@ def save(path: str | Path, head: Head, *, label_set: LabelSet) -> None:
     FORMAT.write(path, arrays, {"head": names[type(head)], "params": params, "labels": label_set.names})
 
 
-def load(path: str | Path) -> Saved:
+def load(path: str | Path) -> LabelledHead:
     """Read a fitted head; it predicts the same bits as the one that was saved.
 
     Raises:
@@ -85,6 +85,6 @@ def load(path: str | Path) -> Saved:
         if isinstance(params["class_weight"], list):
             params["class_weight"] = dict(params["class_weight"])
         head = HEADS[meaning["head"]].restore(arrays, params)
-        return Saved(head, LabelSet(tuple(meaning["labels"])))
+        return LabelledHead(head, LabelSet(tuple(meaning["labels"])))
     except (KeyError, TypeError, IndexError, ValueError) as error:  # includes ShapeError, LabelError, SettingsError
         raise FORMAT.damaged(path, error) from None

@@ -35,7 +35,7 @@ from emofuse.models.voice import VoicePart, VoiceScorer
 from emofuse.runtime import Engine
 
 if TYPE_CHECKING:
-    from emofuse.heads.saved import Saved
+    from emofuse.heads.saved import LabelledHead
 
 PLAIN, FUSED = FORMATS = (1, 2)
 MANIFEST = "bundle.json"
@@ -96,7 +96,7 @@ class Bundle:
         """
         return None if self.voice is None else VoiceScorer(self.voice, engine, classes=len(self.label_set))
 
-    def window_head(self) -> Saved | None:
+    def window_head(self) -> LabelledHead | None:
         """The head that judges windows of faces, if the system has one.
 
         Raises:

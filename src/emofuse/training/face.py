@@ -246,7 +246,7 @@ def _outputs(part: FacePart, source: FaceSource, folder: Path) -> Embeddings:
     return Embeddings(source, scorer, file_digest(part.net), folder / "embeddings")
 
 
-def _scores(part: FacePart, head: heads.Saved | None, outputs: Embeddings, clip: Clip) -> Scores:
+def _scores(part: FacePart, head: heads.LabelledHead | None, outputs: Embeddings, clip: Clip) -> Scores:
     data, track = outputs.faces.data, outputs(clip)
     values, timeline, valid = track.values, track.timeline, track.valid
     if part.windows is not None and head is not None:

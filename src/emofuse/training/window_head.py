@@ -75,7 +75,7 @@ def fit_head(
     path: Path,
     *,
     say: Callable[[str], None],
-) -> tuple[heads.Saved, int]:
+) -> tuple[heads.LabelledHead, int]:
     """Fit the head of some windows on clips, and write it to `path`; also gives how many windows it was fitted on.
 
     Raises:
