@@ -12,9 +12,9 @@ import emofuse
 from emofuse.cli.main import app
 from emofuse.datasets.problems import PROBLEM_CODES
 from emofuse.evaluation.submission_formats import EDITIONS
+from emofuse.export import WRITERS
 from emofuse.faces import DETECTORS
 from emofuse.fusion import METHODS
-from emofuse.inference.prediction import FORMATS
 from emofuse.metrics import MEASURES
 from emofuse.models.bundle import shipped
 from emofuse.models.weights import KNOWN
@@ -51,7 +51,7 @@ def test_every_command_has_help_and_each_that_acts_an_example(name, command):
 
 
 def test_every_name_that_can_be_given_is_documented():
-    for name in (*FORMATS, "auto", *DETECTORS, *DEVICES, *KNOWN, *shipped(), *METHODS, *MEASURES, *EDITIONS):
+    for name in (*WRITERS, "auto", *DETECTORS, *DEVICES, *KNOWN, *shipped(), *METHODS, *MEASURES, *EDITIONS):
         assert f"`{name}`" in COMMANDS or f"bundle `{name}`" in COMMANDS, name
 
 

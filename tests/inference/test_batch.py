@@ -146,7 +146,7 @@ def test_globs_and_files_named_twice_give_each_file_once(tmp_path):
 
 
 def test_a_folder_without_videos_says_so(tmp_path):
-    with pytest.raises(MediaError, match="no video in there"):
+    with pytest.raises(MediaError, match="no video found; looked for"):
         find_files([tmp_path])
 
 

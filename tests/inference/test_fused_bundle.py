@@ -1,4 +1,4 @@
-"""Predicting with bundles that look and listen: films of squares that are more or less light, with tones."""
+"""Predicting with bundles of face and voice: videos of squares that are more or less light, with tones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def half_seen(folder: Path) -> Path:
 
 
 def by_hand(prediction: Prediction, weights: dict[str, object], person: int = 1) -> np.ndarray:
-    """The parts of one person fused row by row; NaN where none is there. Nobody else is in the picture."""
+    """The modalities of one person fused row by row; NaN where none is valid. Nobody else is in the video."""
     rows = []
     for n in range(len(prediction.timeline)):
         there = {p: s.values[n] for p, s in prediction.modalities[person].items() if s.valid[n]}
@@ -63,7 +63,7 @@ def by_hand(prediction: Prediction, weights: dict[str, object], person: int = 1)
     return np.array(rows)
 
 
-def test_half_of_the_time_the_voice_alone_is_judged(both, tmp_path):
+def test_rows_without_a_face_are_scored_by_the_voice_alone(both, tmp_path):
     prediction = predictor(both).predict(half_seen(tmp_path))
     table = prediction.table()
     assert table.person.tolist() == [1] * 50
@@ -74,7 +74,7 @@ def test_half_of_the_time_the_voice_alone_is_judged(both, tmp_path):
     assert table[NAMES].to_numpy()[alone] == pytest.approx(voice.values[alone], abs=2e-6)
 
 
-def test_single_faces_are_smoothed_over_the_faces_that_are_there(both, tmp_path):
+def test_single_faces_are_smoothed_over_the_faces_that_were_found(both, tmp_path):
     path = half_seen(tmp_path)
     found = predictor(both).predict(path).modalities[1]["face"]
     raw = predictor(made(tmp_path / "raw", BOTH, smoothing=None)).predict(path).modalities[1]["face"]
@@ -93,11 +93,11 @@ def test_without_a_face_and_without_a_voice_there_is_no_score(both, tmp_path):
     assert table.loc[table.status == "no_face", [*NAMES, "emotion", "confidence"]].isna().all(axis=None)
 
 
-def test_digital_silence_and_no_sound_at_all_leave_the_face_alone(both, tmp_path):
+def test_with_digital_silence_or_no_audio_only_the_face_is_scored(both, tmp_path):
     levels = [(150,)] * 20
     mute = predictor(both).predict(film(tmp_path / "mute.mkv", levels))
     silent = predictor(both).predict(film(tmp_path / "silent.mkv", levels, np.zeros(4 * 44_100, np.float32)))
-    assert mute.metadata["warnings"] == ["has no sound, so nothing was heard"]
+    assert mute.metadata["warnings"] == ["has no audio, so the voice was not scored"]
     assert silent.metadata["warnings"] == []
     for prediction in (mute, silent):
         assert prediction.table().status.tolist() == ["ok"] * 20
@@ -105,7 +105,7 @@ def test_digital_silence_and_no_sound_at_all_leave_the_face_alone(both, tmp_path
         assert not prediction.voice.valid.any()
 
 
-def test_of_sound_alone_the_voice_is_judged(both, tmp_path):
+def test_an_audio_file_is_scored_by_its_voice(both, tmp_path):
     sound = np.concatenate([tone(2, 4.0, 0), np.zeros(6 * RATE, np.float32)])
     prediction = predict(write_wave(tmp_path / "a.wav", sound), bundle=both, detector="haar")
     table = prediction.table()
@@ -117,12 +117,12 @@ def test_of_sound_alone_the_voice_is_judged(both, tmp_path):
     assert prediction.at(1.0)[0].status == "voice_only"
 
 
-def test_every_frame_of_sound_alone_is_refused(both, tmp_path):
-    with pytest.raises(SettingsError, match="give --rate instead of --every-frame"):
+def test_every_frame_of_an_audio_file_is_refused(both, tmp_path):
+    with pytest.raises(SettingsError, match="is an audio file, so --every-frame does not apply; use --rate"):
         predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=both, detector="haar", every_frame=True)
 
 
-def test_a_film_of_nobody_is_judged_by_its_voice_with_no_person(both, tmp_path):
+def test_a_video_without_faces_is_scored_by_its_voice_without_a_person(both, tmp_path):
     sound = np.concatenate([spoken(4), np.zeros(4 * 44_100, np.float32)])
     prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(0,)] * 40, sound))
     table = prediction.table()
@@ -133,7 +133,7 @@ def test_a_film_of_nobody_is_judged_by_its_voice_with_no_person(both, tmp_path):
     assert table.frame.tolist() == list(range(40))
 
 
-def test_two_in_the_picture_share_the_voice(both, tmp_path):
+def test_two_persons_in_a_frame_share_the_weight_of_the_voice(both, tmp_path):
     """Both are there for 4 s, then the first alone, then nobody; each row by hand."""
     levels = [(150, 220)] * 20 + [(150, 0)] * 20 + [(0, 0)] * 10
     prediction = predictor(both).predict(film(tmp_path / "two.mkv", levels, spoken(10)))
@@ -148,7 +148,7 @@ def test_two_in_the_picture_share_the_voice(both, tmp_path):
     assert prediction.scores[2].values[40:] == pytest.approx(voice[40:], abs=1e-6)
 
 
-def test_windows_and_single_faces_and_the_voice_are_fused_and_calibrated(all_three, tmp_path):
+def test_single_faces_face_windows_and_voice_are_fused_and_calibrated(all_three, tmp_path):
     prediction = predictor(all_three).predict(half_seen(tmp_path))
     expected = by_hand(prediction, ALL)
     faced = prediction.face_found(1)
@@ -159,25 +159,25 @@ def test_windows_and_single_faces_and_the_voice_are_fused_and_calibrated(all_thr
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_random_chunks_of_pictures_and_sound_give_what_predicting_at_once_gives(all_three, tmp_path, seed):
+def test_random_pushes_of_frames_and_audio_have_the_result_of_predict(all_three, tmp_path, seed):
     path, rng = half_seen(tmp_path), np.random.default_rng(seed)
-    judging = predictor(all_three)
-    whole = judging.predict(path)
-    session, collector = judging.session(), judging.collector()
+    loaded = predictor(all_three)
+    whole = loaded.predict(path)
+    session, collector = loaded.session(), loaded.collector()
     with VideoReader(path) as video:
         frames, end = list(video.frames()), video.end
     with AudioReader(path, rate_hz=RATE) as audio:
         samples = np.concatenate([block.samples for block in audio.blocks()])
-    shown = said = 0
-    while shown < len(frames) or said < len(samples):
+    shown = heard = 0
+    while shown < len(frames) or heard < len(samples):
         if rng.random() < 0.5:
             size = int(rng.integers(1, 15))
             collector.add(session.push_frames(frames[shown : shown + size]))
             shown += size
-        elif said < len(samples):
+        elif heard < len(samples):
             size = int(rng.integers(1, 6000))
-            collector.add(session.push_audio(AudioBlock(samples[said : said + size], said * ticks(1) // RATE, RATE)))
-            said += size
+            collector.add(session.push_audio(AudioBlock(samples[heard : heard + size], heard * ticks(1) // RATE, RATE)))
+            heard += size
     collector.add(session.close(end))
     pushed = collector.prediction(path.name, "x", {})
     assert pushed.timeline == whole.timeline
@@ -185,28 +185,28 @@ def test_random_chunks_of_pictures_and_sound_give_what_predicting_at_once_gives(
     assert np.abs(pushed.scores[1].values - whole.scores[1].values).max() < 1e-4
 
 
-def test_a_face_is_given_exactly_when_its_future_is_known(both, tmp_path):
-    """1.5 s are the first 8 pictures; then it is known that nobody joins them after the tracker's lookahead."""
+def test_a_face_is_returned_exactly_when_its_future_is_complete(both, tmp_path):
+    """1.5 s are the first 8 frames; after the tracker's lookahead no more faces can be added to them."""
     session = predictor(both).session()
     assert session.lookahead == ticks(Fraction(3, 2))
-    path, late = film(tmp_path / "a.mkv", [(150,)] * 40), []
+    path, delays = film(tmp_path / "a.mkv", [(150,)] * 40), []
     with VideoReader(path) as video:
         for frame in video.frames():
-            late += [frame.index - o.picture for o in session.push_frames([frame]).faces]
-    assert set(late) == {8 + session.lookahead_pictures}
-    assert len(session.close(ticks(8)).faces) == 40 - len(late)
+            delays += [frame.index - o.frame for o in session.push_frames([frame]).faces]
+    assert set(delays) == {8 + session.lookahead_frames}
+    assert len(session.close(ticks(8)).faces) == 40 - len(delays)
 
 
-def test_what_a_session_keeps_does_not_grow(all_three, tmp_path):
+def test_the_memory_of_a_session_does_not_grow(all_three, tmp_path):
     session = predictor(all_three).session()
     with VideoReader(film(tmp_path / "a.mkv", [(150,)] * 300, spoken(1))) as video:
         for frame in video.frames():
             session.push_frames([frame])
-            assert sum(len(p.times) for p in session._smoother._persons.values()) <= 2 * 8 + 6
-            assert sum(map(len, session._windower._open.values())) <= 10 + 5 + 6
+            assert sum(len(p.faces) for p in session._faces._smoother._persons.values()) <= 2 * 8 + 6
+            assert sum(map(len, session._faces._windows._open.values())) <= 10 + 5 + 6
 
 
-def test_less_sure_rows_are_uncertain_and_keep_their_probabilities(both, tmp_path):
+def test_rows_below_the_minimum_confidence_are_uncertain_and_keep_their_probabilities(both, tmp_path):
     path = half_seen(tmp_path)
     plain, strict = (predictor(both, min_confidence=c).predict(path).table() for c in (0, 0.3))
     low = plain.confidence < 0.3
@@ -216,7 +216,7 @@ def test_less_sure_rows_are_uncertain_and_keep_their_probabilities(both, tmp_pat
     pd.testing.assert_frame_equal(strict.drop(columns="emotion"), plain.drop(columns="emotion"))
 
 
-def test_segments_and_moments_say_uncertain_too(both, tmp_path):
+def test_segments_and_moments_are_uncertain_too(both, tmp_path):
     prediction = predictor(both, min_confidence=1.0).predict(half_seen(tmp_path))
     assert {s.emotion for s in prediction.segments()} == {"uncertain"}
     assert [s.status for s in prediction.segments()[:3]] == ["ok", "voice_only", "ok"]
@@ -226,27 +226,27 @@ def test_segments_and_moments_say_uncertain_too(both, tmp_path):
 
 
 @pytest.mark.parametrize("least", [-0.1, 1.01, float("nan")])
-def test_a_least_confidence_that_makes_no_sense_is_one_line(least):
+def test_a_minimum_confidence_outside_0_to_1_is_refused(least):
     with pytest.raises(SettingsError, match=r"--min-confidence .*: give a number from 0 to 1"):
         Options(min_confidence=least)
 
 
-def test_columns_of_each_part_come_on_request(all_three, tmp_path):
+def test_per_modality_adds_columns_of_each_modality(all_three, tmp_path):
     path = half_seen(tmp_path)
     plain = predictor(all_three).predict(path)
     prediction = predictor(all_three, per_modality=True).predict(path)
-    columns = [f"{part}_{name}" for part in ("face", "face_windows", "voice") for name in NAMES]
+    columns = [f"{modality}_{name}" for modality in ("face", "face_windows", "voice") for name in NAMES]
     table = prediction.table()
     assert table.columns.tolist() == [*plain.table().columns, *columns]
-    for part, scores in prediction.modalities[1].items():
-        said = table[[f"{part.replace('-', '_')}_{name}" for name in NAMES]].to_numpy()
-        assert np.isnan(said).all(axis=1).tolist() == (~scores.valid).tolist()
-        assert said[scores.valid] == pytest.approx(scores.values[scores.valid], abs=1e-5)
+    for modality, scores in prediction.modalities[1].items():
+        written = table[[f"{modality.replace('-', '_')}_{name}" for name in NAMES]].to_numpy()
+        assert np.isnan(written).all(axis=1).tolist() == (~scores.valid).tolist()
+        assert written[scores.valid] == pytest.approx(scores.values[scores.valid], abs=1e-5)
     read = pd.read_csv(prediction.save(tmp_path / "t.csv"), dtype={"person": "Int64", "frame": "Int64"})
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
 
 
-def test_a_bundle_of_one_part_has_its_columns_too_though_nobody_is_seen(tmp_path):
+def test_a_bundle_of_one_modality_has_its_columns_even_without_a_face(tmp_path):
     bundle = made(tmp_path, {"face": 1.0}, smoothing=None)
     table = predictor(bundle, per_modality=True).predict(film(tmp_path / "a.mkv", [(0,)] * 5)).table()
     assert table[[f"face_{name}" for name in NAMES]].isna().all(axis=None)
@@ -258,7 +258,7 @@ def job(path: Path, out: Path, bundle: Path, **options: object):
     return predict_file(predictor(bundle, **options), planned, None, lambda _: None)
 
 
-def test_another_least_confidence_or_other_columns_are_made_anew(both, tmp_path):
+def test_another_minimum_confidence_or_other_columns_are_predicted_again(both, tmp_path):
     path, out = half_seen(tmp_path), tmp_path / "out"
     again = [({}, False), ({}, True), ({"min_confidence": 0.3}, False), ({"min_confidence": 0.3}, True)]
     again += [({"min_confidence": 0.4}, False), ({"per_modality": True}, False), ({"per_modality": True}, True)]
@@ -266,7 +266,7 @@ def test_another_least_confidence_or_other_columns_are_made_anew(both, tmp_path)
         assert job(path, out, both, **options).skipped == skipped
 
 
-def test_the_summary_tells_what_was_used_and_how_often_the_voice_stood_alone(both, tmp_path):
+def test_the_summary_lists_the_stages_and_the_fraction_of_voice_only_rows(both, tmp_path):
     entry = job(half_seen(tmp_path), tmp_path / "out", both, min_confidence=0.3).entry
     assert (entry["detector"], entry["modalities"], entry["min_confidence"]) == ("squares", ["face", "voice"], 0.3)
     assert entry["separation"] == "none"
@@ -276,7 +276,7 @@ def test_the_summary_tells_what_was_used_and_how_often_the_voice_stood_alone(bot
     json.dumps(entry)
 
 
-def test_rows_of_the_voice_alone_count_in_an_evaluation(both, tmp_path):
+def test_voice_only_rows_count_in_an_evaluation(both, tmp_path):
     path = half_seen(tmp_path)
     prediction = predictor(both).predict(path)
     table = prediction.save(tmp_path / "half.csv")
@@ -285,18 +285,18 @@ def test_rows_of_the_voice_alone_count_in_an_evaluation(both, tmp_path):
     assert scores.values == pytest.approx(prediction.scores[1].values, abs=1e-5)
 
 
-def test_sound_that_cannot_be_read_is_a_warning_where_faces_are(both, tmp_path, monkeypatch):
+def test_audio_that_cannot_be_read_is_a_warning_if_there_are_faces(both, tmp_path, monkeypatch):
     def blocks(*_: object) -> None:
-        raise MediaError("a.mkv: its sound is broken")
+        raise MediaError("a.mkv: its audio is broken")
 
     monkeypatch.setattr(AudioReader, "blocks", blocks)
     prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(150,)] * 10, spoken(2)))
     assert prediction.table().status.tolist() == ["ok"] * 10
-    assert "only its faces are judged there: a.mkv: its sound is broken" in prediction.metadata["warnings"][0]
+    assert "only faces are scored from there: a.mkv: its audio is broken" in prediction.metadata["warnings"][0]
 
 
-def test_progress_goes_on_and_ends_at_one(both, tmp_path):
-    told: list[float] = []
-    Predictor(Options(str(both), "haar")).predict(half_seen(tmp_path), progress=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 1.0
+def test_progress_increases_and_ends_at_one(both, tmp_path):
+    fractions: list[float] = []
+    Predictor(Options(str(both), "haar")).predict(half_seen(tmp_path), progress=fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0

@@ -17,13 +17,13 @@ LABELS = LabelSet(("calm", "cross"))
 
 @pytest.fixture
 def prediction() -> Prediction:
-    """Two persons, four steps of 0.5 s; the second is seen in the last two only."""
+    """Two persons, four steps of 0.5 s; the second is found in the last two only."""
     timeline = Timeline.steps(2, end=ticks(2))
     both = np.array([[3, 1], [3, 1], [1, 4], [0, 0]], np.float32)
     first = Scores(both, timeline, LABELS, np.array([True, True, True, False]), "x")
     second = Scores(both[::-1].copy(), timeline, LABELS, np.array([False, False, True, True]), "x")
-    about = {"bundle": "b 1", "detector": "haar", "warnings": []}
-    return Prediction("two, people.mp4", timeline, np.array([-1, 0, 7, 15]), LABELS, {1: first, 2: second}, about)
+    metadata = {"bundle": "b 1", "detector": "haar", "warnings": []}
+    return Prediction("two, people.mp4", timeline, np.array([-1, 0, 7, 15]), LABELS, {1: first, 2: second}, metadata)
 
 
 def test_the_table_has_every_person_at_every_step_in_order(prediction):
@@ -42,7 +42,7 @@ def test_probabilities_sum_to_one_where_there_is_a_face(prediction):
     assert table.loc[table.status == "ok", ["calm", "cross"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-6)
 
 
-def test_at_tells_what_each_person_shows_at_a_time(prediction):
+def test_at_returns_the_emotion_of_each_person_at_a_time(prediction):
     first, second = prediction.at(1.25)
     assert (first.person, first.status, first.emotion) == (1, "ok", "cross")
     assert first.confidence == pytest.approx(0.8)
@@ -54,12 +54,12 @@ def test_at_is_empty_outside_the_video(prediction):
     assert prediction.at(-0.1) == []
 
 
-def test_at_tells_a_face_that_was_not_found_from_a_picture_that_was_not_there(prediction):
+def test_at_distinguishes_a_face_not_found_from_a_time_before_the_first_frame(prediction):
     assert prediction.at(0.1)[1].status == "no_frame"
     assert prediction.at(0.6)[1].status == "no_face"
 
 
-def test_segments_draw_equal_neighbours_together(prediction):
+def test_segments_merge_equal_neighbours(prediction):
     assert [(s.person, s.start, s.end, s.status, s.emotion) for s in prediction.segments()] == [
         (1, 0.0, 1.0, "ok", "calm"),
         (1, 1.0, 1.5, "ok", "cross"),
@@ -79,26 +79,26 @@ def test_parquet_reads_back_as_the_table(prediction, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(prediction.save(tmp_path / "t.parquet")), prediction.table())
 
 
-def test_json_holds_the_same_rows_and_what_was_used(prediction, tmp_path):
+def test_json_has_the_same_rows_and_the_metadata(prediction, tmp_path):
     content = json.loads(prediction.save(tmp_path / "t.json").read_text())
     assert content["detector"] == "haar"
     assert [r["emotion"] for r in content["rows"]] == ["calm", "calm", "cross", None, None, None, "calm", "calm"]
 
 
-def test_another_ending_is_refused_with_the_nearest(prediction, tmp_path):
+def test_an_unknown_extension_is_refused_with_the_nearest(prediction, tmp_path):
     with pytest.raises(SettingsError, match="did you mean 'parquet'"):
         prediction.save(tmp_path / "t.parqet")
 
 
-def test_an_unwritable_place_is_one_line(prediction, tmp_path):
+def test_a_path_that_cannot_be_written_is_one_line(prediction, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="choose another"):
         prediction.save(tmp_path / "file" / "t.csv")
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
-def test_an_empty_prediction_is_written_too(ending, tmp_path):
+@pytest.mark.parametrize("extension", ["csv", "parquet", "json"])
+def test_an_empty_prediction_is_written_too(extension, tmp_path):
     empty = Prediction.empty("x.mp4")
-    assert empty.save(tmp_path / f"t.{ending}").stat().st_size > 0
+    assert empty.save(tmp_path / f"t.{extension}").stat().st_size > 0
     assert empty.table().columns.tolist()[6:13] == list(AFFWILD2.names)
     assert empty.segments() == []

@@ -1,4 +1,4 @@
-"""Real predictions of the made sample with the default bundle and the Haar cascade, which needs no weights."""
+"""Real predictions of the synthetic sample with the default bundle and the Haar cascade, which needs no weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_rows_cover_the_clip_from_zero_to_its_end(talk):
     assert prediction.scores[1].valid.mean() > 0.5
 
 
-def test_every_frame_gives_as_many_rows_as_decoding_gives_frames(talk):
+def test_every_frame_has_one_row_per_decoded_frame(talk):
     prediction = emofuse.predict(talk, detector="haar", every_frame=True)
     with av.open(str(talk)) as container:
         decoded = sum(1 for _ in container.decode(video=0))
@@ -37,12 +37,12 @@ def test_every_frame_gives_as_many_rows_as_decoding_gives_frames(talk):
     assert prediction.frames.tolist() == list(range(decoded))
 
 
-def test_pushing_random_chunks_gives_what_predicting_at_once_gives(talk, predictor):
+def test_random_pushes_have_the_result_of_predict(talk, predictor):
     whole = predictor.predict(talk)
     rng = random.Random(0)
     session, collector = predictor.session(), predictor.collector()
     with VideoReader(talk) as reader:
-        frames = list(reader.frames())  # every frame: the session itself passes over those it does not want
+        frames = list(reader.frames())  # every frame: the session itself skips those that it does not want
         while frames:
             size = rng.randint(1, 40)
             collector.add(session.push_frames(frames[:size]))
@@ -52,23 +52,23 @@ def test_pushing_random_chunks_gives_what_predicting_at_once_gives(talk, predict
     assert pushed.timeline == whole.timeline
     assert pushed.frames.tolist() == whole.frames.tolist()
     assert pushed.persons == whole.persons
-    # What is said of faces; the sound was not pushed.
+    # Only the face modality: the audio was not pushed.
     assert np.abs(pushed.modalities[1]["face"].values - whole.modalities[1]["face"].values).max() < 1e-4
 
 
 def test_progress_ends_at_one(talk, predictor):
-    parts: list[float] = []
-    predictor.predict(talk, progress=parts.append)
-    assert parts == sorted(parts)
-    assert parts[-1] == pytest.approx(1, abs=0.06)
+    fractions: list[float] = []
+    predictor.predict(talk, progress=fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1, abs=0.06)
 
 
-def test_another_rate_gives_other_steps(talk):
+def test_another_rate_has_other_steps(talk):
     prediction = emofuse.predict(talk, detector="haar", rate_hz=Fraction(5, 2))
     assert len(prediction.timeline) == 15
 
 
 @pytest.mark.parametrize("rate", [0, -1, 5000])
-def test_a_rate_that_makes_no_sense_is_refused(rate, talk):
-    with pytest.raises(SettingsError, match="up to 1000 rows a second"):
+def test_an_invalid_rate_is_refused(rate, talk):
+    with pytest.raises(SettingsError, match="up to 1000 rows per second"):
         emofuse.predict(talk, rate_hz=rate)

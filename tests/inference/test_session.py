@@ -1,4 +1,4 @@
-"""The session with a detector that finds bright squares and a "net" that reads their colour."""
+"""The session with a detector of bright squares and a scorer that reads their brightness."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from emofuse.core.time import Timeline, ticks
 from emofuse.errors import ShapeError
 from emofuse.faces.detector import Face
 from emofuse.inference.collector import Collector
+from emofuse.inference.face_stages import FaceStages
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import FaceStages, Session
+from emofuse.inference.session import Session
 from emofuse.media.video import Frame
 
 LABELS = LabelSet(("dark", "light"))
@@ -28,7 +29,7 @@ HEIGHT, WIDTH, SIDE = 40, 64, 12
 
 
 class SquareDetector:
-    """Finds the bright square that `picture` draws, if there is one."""
+    """Detects the bright square that `image_of` draws, if there is one."""
 
     name = "square"
 
@@ -40,7 +41,7 @@ class SquareDetector:
 
 
 class ColourScorer:
-    """The share of light is the brightness of the square."""
+    """The probability of light is the brightness of the square."""
 
     batch = 4
 
@@ -54,7 +55,7 @@ def crop(image: np.ndarray, face: Face) -> np.ndarray:
     return image[y : y + h, x : x + w]
 
 
-def picture(level: int) -> np.ndarray:
+def image_of(level: int) -> np.ndarray:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     if level:
         image[10 : 10 + SIDE, 20 : 20 + SIDE] = level
@@ -63,11 +64,17 @@ def picture(level: int) -> np.ndarray:
 
 def frames_at(starts: list[float], levels: list[int], end: float) -> list[Frame]:
     edges = [ticks(Fraction(str(s))) for s in [*starts, end]]
-    return [Frame.from_rgb(picture(level), index=n, start=edges[n], end=edges[n + 1]) for n, level in enumerate(levels)]
+    return [
+        Frame.from_rgb(image_of(level), index=n, start=edges[n], end=edges[n + 1]) for n, level in enumerate(levels)
+    ]
+
+
+def new_session(sampling: Sampling) -> Session:
+    return Session(sampling, faces=FaceStages(crop, SquareDetector(), ColourScorer()).stream(sampling))
 
 
 def run(frames: list[Frame], end: float, rate: Fraction | None, chunks: list[int] | None = None) -> Prediction:
-    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
+    session = new_session(Sampling(rate))
     collector, n = Collector(LABELS), 0
     for size in [*(chunks or []), len(frames)]:
         collector.add(session.push_frames(frames[n : n + size]))
@@ -80,7 +87,7 @@ def at_rate(rate: int, levels: list[int]) -> list[Frame]:
     return frames_at([n / rate for n in range(len(levels))], levels, len(levels) / rate)
 
 
-def test_each_step_is_judged_by_the_first_frame_that_starts_in_it():
+def test_each_step_is_scored_by_the_first_frame_that_starts_in_it():
     prediction = run(at_rate(10, [100, 1, 120, 1, 140, 1, 160, 1]), 0.8, Fraction(5))
     assert prediction.frames.tolist() == [0, 2, 4, 6]
     assert prediction.scores[1].values[:, 1] * 255 == pytest.approx([100, 120, 140, 160], abs=0.5)
@@ -98,13 +105,13 @@ def test_a_step_without_a_new_frame_shows_the_frame_on_screen():
     assert prediction.scores[1].valid.all()
 
 
-def test_steps_before_the_first_picture_have_no_picture():
+def test_steps_before_the_first_frame_have_status_no_frame():
     prediction = run(frames_at([0.5, 0.6, 0.8, 1.0], [100] * 4, 1.2), 1.2, Fraction(5))
     assert prediction.table().status.tolist() == ["no_frame"] * 2 + ["ok"] * 4
     assert prediction.table().frame.isna().tolist() == [True] * 2 + [False] * 4
 
 
-def test_a_frame_without_a_face_is_a_row_with_a_status():
+def test_a_frame_without_a_face_has_status_no_face():
     prediction = run(at_rate(5, [100, 100, 100, 0, 100]), 1.0, Fraction(5))
     table = prediction.table()
     assert table.status.tolist() == ["ok", "ok", "ok", "no_face", "ok"]
@@ -117,11 +124,11 @@ def test_a_clip_without_any_face_has_rows_without_a_person():
     assert table.person.isna().all()
 
 
-def test_one_false_alarm_is_no_person():
+def test_a_face_in_a_single_frame_is_not_a_person():
     assert run(at_rate(5, [0, 0, 100, 0, 0, 0, 0, 0, 0]), 1.8, Fraction(5)).persons == []
 
 
-def test_a_single_frame_is_judged():
+def test_a_video_of_a_single_frame_is_scored():
     prediction = run(at_rate(5, [100]), 0.2, Fraction(5))
     assert prediction.table()[["person", "status"]].to_numpy().tolist() == [[1, "ok"]]
 
@@ -134,7 +141,7 @@ def test_every_frame_has_one_row_with_its_own_times():
 
 
 class SlowToStart(SquareDetector):
-    """Takes the longer the earlier a picture is looked at."""
+    """Takes longer for earlier frames."""
 
     def __init__(self) -> None:
         self.calls = count()
@@ -145,25 +152,26 @@ class SlowToStart(SquareDetector):
 
 
 @pytest.mark.parametrize("levels", [[100, 110, 0, 130] * 7, [0] * 9 + [100] * 8, [140]])
-def test_pictures_that_threads_look_at_stay_in_order(levels):
+def test_frames_that_threads_process_stay_in_order(levels):
     frames, end = at_rate(5, levels), len(levels) / 5
-    alone, collector = run(frames, end, Fraction(5)), Collector(LABELS)
+    sequential, collector = run(frames, end, Fraction(5)), Collector(LABELS)
     with ThreadPoolExecutor(3) as pool:
-        session = Session(FaceStages(crop, SlowToStart(), ColourScorer(), pool.map), sampling=Sampling(Fraction(5)))
+        stages = FaceStages(crop, SlowToStart(), ColourScorer(), pool.map)
+        session = Session(Sampling(Fraction(5)), faces=stages.stream(Sampling(Fraction(5))))
         collector.add(session.push_frames(iter(frames)))
         collector.add(session.close(ticks(Fraction(str(end)))))
-    pd.testing.assert_frame_equal(collector.prediction("clip.mp4", "fake", {}).table(), alone.table())
+    pd.testing.assert_frame_equal(collector.prediction("clip.mp4", "fake", {}).table(), sequential.table())
 
 
 def test_frames_out_of_order_are_refused():
-    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
+    session = new_session(Sampling())
     frames = at_rate(5, [100, 100])
     with pytest.raises(ShapeError, match="in the order of their time"):
         session.push_frames(frames[::-1])
 
 
 def test_a_closed_session_takes_no_more_frames():
-    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling())
+    session = new_session(Sampling())
     session.close(0)
     with pytest.raises(ShapeError, match="open a new session"):
         session.push_frames(at_rate(5, [100]))
@@ -174,7 +182,7 @@ LEVELS = st.lists(st.sampled_from([0, 60, 100, 200]), min_size=1, max_size=30)
 
 @settings(deadline=None, max_examples=40)
 @given(LEVELS, st.lists(st.integers(1, 7), max_size=10), st.sampled_from([None, Fraction(5), Fraction(7, 2)]))
-def test_the_way_frames_are_cut_into_pushes_changes_nothing(levels, chunks, rate):
+def test_results_do_not_depend_on_how_frames_are_divided_into_pushes(levels, chunks, rate):
     frames = at_rate(12, levels)
     end = len(levels) / 12
     whole, pieces = run(frames, end, rate), run(frames, end, rate, chunks)
@@ -187,20 +195,20 @@ def test_the_way_frames_are_cut_into_pushes_changes_nothing(levels, chunks, rate
     st.lists(st.integers(1, 40), min_size=1, max_size=40),
     st.sampled_from([Fraction(5), Fraction(30000, 1001), Fraction(7, 3), Fraction(1)]),
 )
-def test_a_session_looks_at_exactly_the_frames_that_sampling_wants(gaps, rate):
+def test_a_session_processes_exactly_the_frames_that_sampling_wants(gaps, rate):
     starts = np.cumsum([0, *gaps[:-1]]) * ticks(Fraction(1, 100))
     timeline = Timeline(starts, starts + np.array(gaps) * ticks(Fraction(1, 100)))
-    session = Session(FaceStages(crop, SquareDetector(), ColourScorer()), sampling=Sampling(rate))
-    looked = []
+    session = new_session(Sampling(rate))
+    processed = []
     for n, (start, end) in enumerate(timeline):
         if session.wants(start):
-            looked.append(n)
-        session.push_frames([Frame.from_rgb(picture(100), index=n, start=start, end=end)])
-    assert looked == Sampling(rate).wanted(timeline).tolist()
+            processed.append(n)
+        session.push_frames([Frame.from_rgb(image_of(100), index=n, start=start, end=end)])
+    assert processed == Sampling(rate).wanted(timeline).tolist()
 
 
 @given(st.integers(0, 10**12), st.fractions(min_value=Fraction(1, 10), max_value=120, max_denominator=1001))
-def test_the_step_of_a_moment_is_the_one_whose_bounds_hold_it(moment, rate):
+def test_the_step_of_a_time_is_the_one_whose_bounds_contain_it(time, rate):
     sampling = Sampling(rate)
-    step = sampling.step_of(moment)
-    assert sampling.bound(step) <= moment < sampling.bound(step + 1)
+    step = sampling.step_of(time)
+    assert sampling.bound(step) <= time < sampling.bound(step + 1)

@@ -126,14 +126,14 @@ def test_of_a_video_the_frames_on_screen_are_told(trained, place, talk):
 
 
 def test_every_frame_of_sound_alone_is_refused(trained, place, tmp_path):
-    with pytest.raises(SettingsError, match="give --rate instead of --every-frame"):
+    with pytest.raises(SettingsError, match="is an audio file, so --every-frame does not apply; use --rate"):
         predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=place.out, every_frame=True)
 
 
 def test_a_video_without_sound_has_rows_without_voice_and_a_warning(trained, place, tmp_path):
     prediction = predict(write_media(tmp_path / "mute.mp4", moving_bar(30)), bundle=place.out)
     assert set(prediction.table().status) == {"no_voice"}
-    assert prediction.metadata["warnings"] == ["has no sound, so nothing was heard"]
+    assert prediction.metadata["warnings"] == ["has no audio, so the voice was not scored"]
 
 
 def test_where_the_sound_starts_late_and_ends_early_the_rows_say_so(data, trained, place, tmp_path):

@@ -153,7 +153,7 @@ def predict(
     where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
     hz = None if every_frame else checked_rate(rate)
     options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_modality)
-    files = batch.find_files(paths, sound=bundles.load(bundle).voice is not None)
+    files = batch.find_files(paths, audio=bundles.load(bundle).voice is not None)
     planned = batch.plan(files, out=out, options=options, format=form, plot=plot)
     outcomes = predicting.run_and_show(planned, on=where, quiet=as_json)
     if any(o.error for o in outcomes):

@@ -1,7 +1,7 @@
-"""Many files to a folder of tables: one bad file stops no other, and what is done is not done again.
+"""Predicting many files into a folder of tables: a bad file never stops the others, and finished files are skipped.
 
-A file's outputs are written first and its record last. A record names the digest of all that decided
-the result (content of the file, bundle, detector, rate, version) and the SHA-256 of each output.
+The outputs of a file are written first and its record last. A record holds the digest of everything that decides the
+result (content of the file, bundle, detector, rate, version) and the SHA-256 of each output.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from emofuse.core.files import digest, file_digest, write_json
 from emofuse.core.parallel.jobs import Fate, Here, Processes, Result, Step, Task, Where, run
-from emofuse.core.registry import nearest
+from emofuse.core.registry import find
 from emofuse.core.time import seconds
 from emofuse.core.types import Bools, Scores
 from emofuse.core.version import __version__
-from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
-from emofuse.export.tables import FORMATS
+from emofuse.errors import EmofuseError, MediaError, OutputError
+from emofuse.export import WRITERS
 from emofuse.inference.prediction import VOICE_ONLY, Prediction
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.container import AUDIO_SUFFIXES, check_readable
@@ -35,7 +35,7 @@ RECORDS = ".emofuse"
 
 @dataclass(frozen=True)
 class FileTask:
-    """One file of a batch, and where its results go; small and picklable, so it can run anywhere."""
+    """One file of a batch and where its results go; picklable, so that any process can predict it."""
 
     path: Path
     stem: str
@@ -59,12 +59,12 @@ class FileTask:
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file. `entry` is its part of the summary and the same in every run."""
+    """The result of one file. `entry` is its entry in the summary, the same in every run."""
 
     task: FileTask
     entry: dict[str, Any]
     skipped: bool = False
-    prediction: Prediction | None = None  # where it was made here, in this run
+    prediction: Prediction | None = None  # only if this process predicted the file in this run
 
     @property
     def error(self) -> str | None:
@@ -78,10 +78,10 @@ Draw = Callable[[Prediction, Path], None]
 def predict_file(
     predictor: Predictor, task: FileTask, draw: Draw | None, progress: Callable[[float], None]
 ) -> FileResult:
-    """Predict one file, or find that it is done. Errors of the file become part of the outcome.
+    """Predict one file, unless a finished result exists. An error of the file becomes part of the result.
 
     Raises:
-        OutputError: the results cannot be written; no other file would fare better.
+        OutputError: the results cannot be written, which concerns every file.
     """
     try:
         name = digest(
@@ -118,7 +118,7 @@ def _content_digest(path: Path) -> str:
 
 
 def _done(task: FileTask, name: str) -> dict[str, Any] | None:
-    """The entry of an earlier run with the same digest whose outputs are still what it wrote."""
+    """The entry of an earlier run with the same digest, if its outputs have not changed since."""
     try:
         record = json.loads(task.record.read_text("utf-8"))
         same = record["digest"] == name and all(
@@ -162,21 +162,21 @@ def _mean_probabilities(scores: Scores) -> dict[str, float] | None:
     return {n: round(float(v), 4) for n, v in zip(scores.label_set.names, mean, strict=True)}
 
 
-def find_files(paths: Iterable[str | Path], *, sound: bool = False) -> list[Path]:
-    """Files named, video files in folders named (and below), and what globs match; each once, in order.
+def find_files(paths: Iterable[str | Path], *, audio: bool = False) -> list[Path]:
+    """The named files, the video files in and below named folders, and the matches of globs; each once, in order.
 
     Args:
-        sound: files of sound alone count in folders, too.
+        audio: include audio files in folders.
 
-    A file that is named is kept whatever its ending or fate, so that its error can be told.
+    A named file is kept even if it is missing or has another extension, so that its error is reported.
 
     Raises:
-        MediaError: a folder or glob holds no video at all, or a path is empty.
+        MediaError: a folder or glob holds no video, or a path is empty.
     """
     found: dict[Path, None] = {}
-    suffixes = SUFFIXES | AUDIO_SUFFIXES if sound else SUFFIXES
+    suffixes = SUFFIXES | AUDIO_SUFFIXES if audio else SUFFIXES
     for given in paths:
-        if not str(given):  # as of a variable that is not set; Path("") would be the current folder
+        if not str(given):  # from an unset variable; Path("") would be the current folder
             raise MediaError("an empty path was given; give a file, a folder or a glob.")
         path = Path(given)
         if path.is_dir():
@@ -188,7 +188,7 @@ def find_files(paths: Iterable[str | Path], *, sound: bool = False) -> list[Path
             inside = [path]
         if not inside:
             raise MediaError(
-                f"{given}: no {'recording' if sound else 'video'} in there; looked for {' '.join(sorted(suffixes))}."
+                f"{given}: no {'recording' if audio else 'video'} found; looked for {' '.join(sorted(suffixes))}."
             )
         found |= dict.fromkeys(inside)
     return list(found)
@@ -199,21 +199,20 @@ def _has(path: Path, suffixes: frozenset[str]) -> bool:
 
 
 def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plot: bool) -> list[FileTask]:
-    """One task for each file, with names that do not clash: the stem, or more of the path where stems repeat.
+    """One task per file with a unique name: the stem, or more of the path where stems repeat.
 
     Raises:
-        SettingsError: unknown format.
+        SettingsError: the format is unknown.
         OutputError: `out` cannot be written.
     """
-    if format not in FORMATS:
-        raise SettingsError(f"--format {format}: unknown{nearest(format, FORMATS)}; choose {', '.join(FORMATS)}.")
-    write_json(out / RECORDS / "format.json", {"format": 1})  # also shows at once whether the folder can be written
+    find(format, WRITERS, "--format")
+    write_json(out / RECORDS / "format.json", {"format": 1})  # fails here if the folder cannot be written
     stems = _stems(files)
     return [FileTask(f, s, out, options, format, plot) for f, s in zip(files, stems, strict=True)]
 
 
 def _stems(files: Sequence[Path]) -> list[str]:
-    """The stem of each file; files that would share one get longer names, down to a number."""
+    """The stem of each file; files with equal stems get longer names, in the end a number."""
     names = [
         (f.stem, f.name, "__".join((*f.parts[-2:-1], f.name)), f"{n:04d}-{f.name}") for n, f in enumerate(files, 1)
     ]
@@ -294,7 +293,7 @@ def _run_alone(task: FileTask, draw: Draw | None, threads: int) -> FileResult:
 
 
 def write_summary(results: Sequence[FileResult]) -> Path:
-    """`summary.json`: what became of each file, in the order given; no times, so that runs can be compared."""
+    """Write `summary.json`: the entry of each file in order, without times, so that runs can be compared."""
     path = results[0].task.out / "summary.json"
     failed = sum(o.error is not None for o in results)
     entries = [o.entry for o in results]

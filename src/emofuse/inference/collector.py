@@ -1,10 +1,10 @@
-"""Gathering what a session gives into a prediction: every part onto one timeline, then fused."""
+"""Collects the output of a session into a prediction: every modality on one timeline, then fused."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,127 +12,127 @@ from numpy.typing import NDArray
 
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints, Timeline
-from emofuse.core.types import Bools, Scores
-from emofuse.inference.face_windows import FaceWindowScore
+from emofuse.core.types import Scores
+from emofuse.inference.audio_stages import AudioWindowScore
+from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import NO_PERSON, Prediction
 from emofuse.inference.session import Output
-from emofuse.inference.voice_windows import AudioWindowScore
 from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
 
-Said = dict[str, Scores]  # of one person, by part
+
+@dataclass
+class _Person:
+    """Frames in which a person's face was found, its probabilities there, the sum of its centres, and its windows."""
+
+    frames: array[int] = field(default_factory=lambda: array("q"))
+    probabilities: array[float] = field(default_factory=lambda: array("f"))
+    centres: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    windows: list[FaceWindowScore] = field(default_factory=list)
 
 
 class Collector:
-    """Gathers what a session gives into a `Prediction`; only rows and found faces are kept, no pictures.
+    """Collects the output of a session into a `Prediction`; keeps numbers only, no images.
 
-    A row takes what single faces say from its picture, and the mean of the windows of faces or of sound over its start.
-    What faces say is valid where the person's face was found in the row's picture.
+    A row takes the scores of single faces from its frame, and the mean of the windows of faces or of audio over its
+    start. Scores of faces are valid where the person's face was found in the frame of the row.
 
     Args:
-        parts: what the session judges, of `emofuse.models.fusion.PARTS`; several of them need a fusion.
+        modalities: those that the session scores, of `emofuse.models.fusion.MODALITIES`; several need a fusion.
     """
 
     def __init__(
         self, label_set: LabelSet, *, modalities: tuple[str, ...] = (FACE,), fusion: FusionPart | None = None
     ) -> None:
         self._label_set, self._modalities, self._fusion = label_set, modalities, fusion
-        self._heard: list[AudioWindowScore] = []
-        self._windows: dict[int, list[FaceWindowScore]] = {}
-        self._steps = array("q")  # start, end, frame, picture of one step after the other
-        self._found: dict[int, tuple[array[int], array[float]]] = {}
-        self._places: dict[int, NDArray[np.float64]] = {}  # sum of the centres of each person's faces, in pixels
+        self._steps = array("q")  # start, end and frame of one step after the other
+        self._persons: dict[int, _Person] = {}
+        self._audio_windows: list[AudioWindowScore] = []
 
     def add(self, output: Output) -> None:
         """Take the output of a push or of the close."""
         for step in output.steps:
             self._steps.extend(step)
-        for o in output.faces:
-            pictures, shares = self._found.setdefault(o.person, (array("q"), array("f")))
-            pictures.append(o.picture)
+        for found in output.faces:
+            person = self._persons.setdefault(found.person, _Person())
+            person.frames.append(found.frame)
             if FACE in self._modalities:
-                shares.extend(o.values.tolist())
-            centre = o.face.box[:2].astype(np.float64) + o.face.box[2:] / 2
-            self._places[o.person] = self._places.get(o.person, 0) + centre
+                person.probabilities.extend(found.values.tolist())
+            person.centres += found.face.box[:2].astype(np.float64) + found.face.box[2:] / 2
         for window in output.face_windows:
-            self._windows.setdefault(window.person, []).append(window)
-        self._heard += output.audio_windows
+            self._persons.setdefault(window.person, _Person()).windows.append(window)
+        self._audio_windows += output.audio_windows
 
     def prediction(
         self, file: str, system: str, metadata: Mapping[str, Any], *, size: tuple[int, int] | None = None
     ) -> Prediction:
-        """Everything gathered so far; with the size of the picture (width, height) also where the faces were."""
-        start, end, frames, pictures = np.array(self._steps, np.int64).reshape(-1, 4).T
+        """Everything collected so far; with the size of the frames (width, height) also where the faces were."""
+        start, end, frames = np.array(self._steps, np.int64).reshape(-1, 3).T
         timeline = Timeline(start, end)
-        rows = {p: self._rows(p, pictures) for p in self._found}
-        parts = {p: self._seen(p, timeline, r) for p, r in rows.items()}
-        pictured = bool(np.any(pictures >= 0))
+        found = {p: person for p, person in self._persons.items() if person.frames}
+        rows = {p: _rows(person.frames, frames) for p, person in found.items()}
+        modalities = {p: self._face_scores(found[p], timeline, r) for p, r in rows.items()}
         if VOICE in self._modalities:
-            heard = audio_scores(self._heard, self._label_set, VOICE).onto(timeline)
-            if not parts:
-                parts[NO_PERSON] = self._nobody(timeline) if pictured else {}
-            parts = {p: said | {VOICE: heard} for p, said in parts.items()}
-        visible = np.zeros(len(timeline), np.int64)
-        for r in rows.values():
-            visible += r >= 0
-        scores = {p: replace(self._fused(said, visible), system=system) for p, said in parts.items()}
-        centres = {p: self._centre(p, size) for p in self._found} if size else {}
-        whole = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata, centres)
-        return replace(whole, modalities=parts, modality_names=self._modalities)
+            voice = audio_scores(self._audio_windows, self._label_set, VOICE).onto(timeline)
+            if not modalities:
+                absent = [m for m in self._modalities if m != VOICE] if np.any(frames >= 0) else []
+                modalities[NO_PERSON] = {m: _invalid(m, timeline, self._label_set) for m in absent}
+            modalities = {p: scores | {VOICE: voice} for p, scores in modalities.items()}
+        visible = np.sum([np.zeros(len(timeline), np.int64), *(r >= 0 for r in rows.values())], axis=0)
+        scores = {p: replace(self._fused(s, visible), system=system) for p, s in modalities.items()}
+        centres = {p: _centre(person, size) for p, person in found.items()} if size else {}
+        prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata, centres)
+        return replace(prediction, modalities=modalities, modality_names=self._modalities)
 
-    def _centre(self, person: int, size: tuple[int, int]) -> tuple[float, float]:
-        x, y = self._places[person] / len(self._found[person][0]) / size
-        return float(x), float(y)
-
-    def _rows(self, person: int, pictures: Ints) -> Ints:
-        """Which of a person's faces each row shows, -1 for none."""
-        at = np.array(self._found[person][0], np.int64)
-        # Row of each picture among this person's, or -1; one more place at the end answers for picture -1.
-        row_of = np.full(max(int(pictures.max(initial=-1)), int(at.max())) + 2, -1, np.int64)
-        row_of[at] = np.arange(len(at))
-        return row_of[pictures]
-
-    def _seen(self, person: int, timeline: Timeline, rows: Ints) -> Said:
-        """What the parts say that look at faces."""
-        said: Said = {}
+    def _face_scores(self, person: _Person, timeline: Timeline, rows: Ints) -> dict[str, Scores]:
+        """Scores of the modalities of faces."""
+        scores, valid, labels = {}, rows >= 0, self._label_set
         if FACE in self._modalities:
-            values = np.array(self._found[person][1], np.float32).reshape(-1, len(self._label_set))
-            said[FACE] = Scores(values[rows], timeline, self._label_set, rows >= 0, FACE)
+            values = np.array(person.probabilities, np.float32).reshape(-1, len(labels))
+            scores[FACE] = Scores(values[rows], timeline, labels, valid, FACE)
         if WINDOWS in self._modalities:
-            said[WINDOWS] = self._spread(person, timeline, rows >= 0)
-        return said
+            windows = person.windows
+            spans = Timeline(*np.array([(w.start, w.end) for w in windows], np.int64).reshape(-1, 2).T)
+            values = np.array([w.probabilities for w in windows], np.float32).reshape(len(windows), len(labels))
+            spread = Scores(values, spans, labels, np.ones(len(windows), bool), WINDOWS).onto(timeline)
+            scores[WINDOWS] = replace(spread, valid=spread.valid & valid)
+        return scores
 
-    def _spread(self, person: int, timeline: Timeline, found: Bools) -> Scores:
-        judged = self._windows.get(person, [])
-        windows = Timeline(np.array([w.start for w in judged], np.int64), np.array([w.end for w in judged], np.int64))
-        values = np.array([w.probabilities for w in judged], np.float32).reshape(len(judged), len(self._label_set))
-        scores = Scores(values, windows, self._label_set, np.ones(len(judged), bool), WINDOWS).onto(timeline)
-        return replace(scores, valid=scores.valid & found)
-
-    def _nobody(self, timeline: Timeline) -> Said:
-        """What the parts say that look at faces where there is none."""
-        return {p: _silent(p, timeline, self._label_set) for p in self._modalities if p != VOICE}
-
-    def _fused(self, said: Said, visible: Ints) -> Scores:
+    def _fused(self, scores: Mapping[str, Scores], visible: Ints) -> Scores:
         if self._fusion is None:
-            (alone,) = said.values()
+            (alone,) = scores.values()
             return alone
-        timeline = next(iter(said.values())).timeline
-        missing = [p for p in self._fusion.modalities if p not in said]
-        return self._fusion(said | {p: _silent(p, timeline, self._label_set) for p in missing}, visible=visible)
+        timeline = next(iter(scores.values())).timeline
+        missing = [m for m in self._fusion.modalities if m not in scores]
+        absent = {m: _invalid(m, timeline, self._label_set) for m in missing}
+        return self._fusion({**scores, **absent}, visible=visible)
 
 
-def _silent(part: str, timeline: Timeline, label_set: LabelSet) -> Scores:
+def _rows(found: array[int], frames: Ints) -> Ints:
+    """For each row, the number of the person's face in its frame, or -1."""
+    indices = np.array(found, np.int64)
+    # The last element answers for rows before the first frame, whose frame is -1.
+    row_of = np.full(max(int(frames.max(initial=-1)), int(indices.max())) + 2, -1, np.int64)
+    row_of[indices] = np.arange(len(indices))
+    return row_of[frames]
+
+
+def _centre(person: _Person, size: tuple[int, int]) -> tuple[float, float]:
+    x, y = person.centres / len(person.frames) / size
+    return float(x), float(y)
+
+
+def _invalid(modality: str, timeline: Timeline, label_set: LabelSet) -> Scores:
     values = np.zeros((len(timeline), len(label_set)), np.float32)
-    return Scores(values, timeline, label_set, np.zeros(len(timeline), bool), part)
+    return Scores(values, timeline, label_set, np.zeros(len(timeline), bool), modality)
 
 
-def audio_scores(heard: Sequence[AudioWindowScore], label_set: LabelSet, system: str) -> Scores:
-    """What a listener gave, as scores in the order of their time; windows without a voice are not valid."""
-    ordered = sorted(heard, key=lambda h: (h.start, h.end))
+def audio_scores(windows: Sequence[AudioWindowScore], label_set: LabelSet, system: str) -> Scores:
+    """Scores of windows of audio, in the order of time; windows without a voice are not valid."""
+    ordered = sorted(windows, key=lambda w: (w.start, w.end))
     values = np.zeros((len(ordered), len(label_set)), np.float32)
-    for row, h in zip(values, ordered, strict=True):
-        if h.probabilities is not None:
-            row[:] = h.probabilities
-    bounds = np.array([h[:2] for h in ordered], np.int64).reshape(-1, 2)
-    valid = np.array([h.probabilities is not None for h in ordered], bool)
+    for row, window in zip(values, ordered, strict=True):
+        if window.probabilities is not None:
+            row[:] = window.probabilities
+    bounds = np.array([w[:2] for w in ordered], np.int64).reshape(-1, 2)
+    valid = np.array([w.probabilities is not None for w in ordered], bool)
     return Scores(values, Timeline(bounds[:, 0], bounds[:, 1]), label_set, valid, system)

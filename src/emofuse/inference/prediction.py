@@ -1,4 +1,4 @@
-"""The result of one video: every person's scores on one timeline, as a table, a moment, or a file."""
+"""The result of one video: the scores of every person on one timeline, as a table, a moment, or a file."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.labels import LabelSet
-from emofuse.core.registry import nearest
-from emofuse.core.time import Ints, Timeline, seconds, ticks
+from emofuse.core.labels import AFFWILD2, LabelSet
+from emofuse.core.registry import find
+from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
-from emofuse.errors import SettingsError
-from emofuse.export.tables import FORMATS, block
+from emofuse.export import WRITERS, Table
 from emofuse.models.fusion import VOICE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OK, VOICE_ONLY = SCORED = ("ok", "voice_only")  # the second: no face, by a bundle that looks and listens
+OK, VOICE_ONLY = SCORED = ("ok", "voice_only")  # statuses of rows with scores; voice_only: no face was found
 NO_FACE, NO_FRAME, NO_VOICE = "no_face", "no_frame", "no_voice"
-UNCERTAIN = "uncertain"  # in the place of an emotion that is not sure enough
-NO_PERSON = 0  # whose scores those of a voice are: it is not known which of the persons seen is heard
+UNCERTAIN = "uncertain"  # takes the place of an emotion below the minimum confidence
+NO_PERSON = 0  # key of voice scores where no person was found: a voice is not assigned to one of several persons
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What is shown by one person at one time; `probabilities` is None where the face was not found."""
+    """The prediction for one person at one time; `probabilities` is None where there are no scores."""
 
     person: int | None
     start: float
@@ -42,7 +41,7 @@ class Moment:
 
 
 class Segment(NamedTuple):
-    """A run of rows in which one person shows one emotion; confidence is its mean over them. Times in seconds."""
+    """Consecutive rows of one person with the same status and emotion; the mean confidence. Times in seconds."""
 
     person: int | None
     start: float
@@ -56,14 +55,13 @@ class Segment(NamedTuple):
 class Prediction:
     """Scores of every person of one video, all on the same timeline.
 
-    frames: int64 [n], number of the decoded frame on screen at each row, -1 before the first.
-    scores: by person, from 1; a row is valid where the person's face was found, or where a voice is judged in its
-        place. What is heard where no person is told apart stands under `NO_PERSON`; a row is valid where somebody
-        spoke around it.
+    frames: int64 [n], index of the decoded frame on screen at each row, -1 before the first.
+    scores: by person, from 1; a row is valid where the person's face was found, or where the voice is scored instead.
+        The voice of a video in which no person was found has the key `NO_PERSON`.
     metadata: the bundle, detector and other stages that were used, and warnings about the file.
-    centres: by person; mean centre (x, y) of the face where it was found, in parts of the picture.
-    modalities: by person, then by modality of the bundle (face, face-windows, voice): the scores of each, on the same
-        timeline; those of `NO_PERSON` where no person is told apart.
+    centres: by person; mean centre (x, y) of the face where it was found, as a fraction of the frame size.
+    modalities: by person (or `NO_PERSON`), then by modality of the bundle (face, face-windows, voice): the scores of
+        each, on the same timeline.
     modality_names: of the modalities that the bundle has.
     min_confidence: a row below it has the emotion `uncertain`; its probabilities stay.
     per_modality: whether the table has columns of each modality.
@@ -87,8 +85,6 @@ class Prediction:
     @classmethod
     def empty(cls, file: str, *, metadata: Mapping[str, Any] | None = None) -> Prediction:
         """A prediction without any row, in Aff-Wild2 labels."""
-        from emofuse.core.labels import AFFWILD2
-
         return cls(file, Timeline.empty(), np.empty(0, np.int64), AFFWILD2, {}, metadata or {})
 
     @property
@@ -98,106 +94,101 @@ class Prediction:
 
     @property
     def rows(self) -> int:
-        """Rows of the table: one for each person and step, one for each step where no person is told apart."""
-        return len(self.timeline) * len(self.shown)
+        """Number of rows of the table: one per person and step, or one per step where no person was found."""
+        return len(self.timeline) * len(self._listed)
 
     @property
-    def shown(self) -> list[int]:
-        """Whose rows the table has, in order: every person's, or everybody's where none is told apart."""
+    def _listed(self) -> list[int]:
+        """The keys of the rows of the table, in order."""
         return self.persons or [NO_PERSON]
 
     @property
     def voice(self) -> Scores | None:
-        """What the voice says by itself; None where nothing listens."""
-        for said in self.modalities.values():
-            if VOICE in said:
-                return said[VOICE]
+        """The scores of the voice alone; None if the bundle has no voice modality."""
+        for scores in self.modalities.values():
+            if VOICE in scores:
+                return scores[VOICE]
         return self.scores.get(NO_PERSON)
 
     @property
     def audio_only(self) -> bool:
-        """Whether no faces were looked for: the bundle only listens, or there was sound alone."""
+        """Whether no face was searched for: the bundle scores the voice only, or the file has no video."""
         return NO_PERSON in self.scores and not set(self.modalities.get(NO_PERSON, {})) - {VOICE}
 
     def face_found(self, person: int) -> Bools:
         """Where the person's face was found, bool [n]."""
-        seen = [s.valid for name, s in self.modalities.get(person, {}).items() if name != VOICE]
-        if seen:
-            return np.asarray(np.any(seen, axis=0))
+        faces = [s.valid for name, s in self.modalities.get(person, {}).items() if name != VOICE]
+        if faces:
+            return np.asarray(np.any(faces, axis=0))
         return np.zeros(len(self.timeline), bool) if person == NO_PERSON else self._valid(person)
 
     def statuses(self, person: int) -> NDArray[np.str_]:
         """The status of each row of a person."""
-        valid, alone = self._valid(person), VOICE in self.modalities.get(person, {}) and len(self.modality_names) > 1
-        there = np.where(self.face_found(person), OK, VOICE_ONLY) if alone else np.full(len(valid), OK)
-        return np.where(valid, there, self._lacking())
+        valid = self._valid(person)
+        with_voice = VOICE in self.modalities.get(person, {}) and len(self.modality_names) > 1
+        scored = np.where(self.face_found(person) | (not with_voice), OK, VOICE_ONLY)
+        missing = np.where(self.frames >= 0, NO_FACE, NO_FRAME)
+        return np.where(valid, scored, np.full(len(valid), NO_VOICE) if self.audio_only else missing)
 
     def emotions(self, person: int) -> list[str | None]:
-        """The most probable emotion of each row of a person, or `UNCERTAIN`; None where there is none."""
+        """The most probable emotion of each row of a person, or `UNCERTAIN`; None where there are no scores."""
         scores = self.scores.get(person)
         if scores is None:
             return [None] * len(self.timeline)
         confidence = scores.probabilities().max(axis=1, initial=0).astype(np.float64)
-        sure = np.round(confidence, 6) >= self.min_confidence  # rounded as in the table
-        words = self.label_set.decode(scores.best())
-        return [word if word is None or s else UNCERTAIN for word, s in zip(words, sure, strict=True)]
+        certain = np.round(confidence, 6) >= self.min_confidence  # rounded as in the table
+        names = self.label_set.decode(scores.best())
+        return [name if name is None or c else UNCERTAIN for name, c in zip(names, certain, strict=True)]
 
     def _valid(self, person: int) -> Bools:
         scores = self.scores.get(person)
         return np.zeros(len(self.timeline), bool) if scores is None else scores.valid
 
-    def _lacking(self) -> NDArray[np.str_]:
-        """The status of each row if it is not valid."""
-        if self.audio_only:
-            return np.full(len(self.timeline), NO_VOICE)
-        return np.where(self.frames >= 0, NO_FACE, NO_FRAME)
-
     def at(self, time_seconds: float) -> list[Moment]:
-        """What each person shows at a time in seconds; an empty list outside the video."""
+        """The prediction for each person at a time in seconds; an empty list outside the video."""
         row = self.timeline.at(ticks(time_seconds))
         if row < 0:
             return []
-        return [self._only(row)._moment(person) for person in sorted(self.scores)]
+        return [self._row(row)._moment(person) for person in sorted(self.scores)]
 
-    def _only(self, row: int) -> Prediction:
-        """One row of it."""
-        part = slice(row, row + 1)
+    def _row(self, row: int) -> Prediction:
+        """The same for a single row."""
+        rows = slice(row, row + 1)
 
         def cut(s: Scores) -> Scores:
-            return Scores(s.values[part], s.timeline[part], s.label_set, s.valid[part], s.system)
+            return Scores(s.values[rows], s.timeline[rows], s.label_set, s.valid[rows], s.system)
 
         scores = {p: cut(s) for p, s in self.scores.items()}
-        modalities = {p: {name: cut(s) for name, s in said.items()} for p, said in self.modalities.items()}
-        return replace(
-            self, timeline=self.timeline[part], frames=self.frames[part], scores=scores, modalities=modalities
-        )
+        modalities = {p: {name: cut(s) for name, s in by_name.items()} for p, by_name in self.modalities.items()}
+        timeline, frames = self.timeline[rows], self.frames[rows]
+        return replace(self, timeline=timeline, frames=frames, scores=scores, modalities=modalities)
 
     def _moment(self, person: int) -> Moment:
         start, end = seconds(self.timeline.start[0]), seconds(self.timeline.end[0])
         status, emotion, scores = str(self.statuses(person)[0]), self.emotions(person)[0], self.scores[person]
         if emotion is None:
             return Moment(person or None, start, end, status, None, None, None)
-        shares = dict(zip(self.label_set.names, scores.probabilities()[0].tolist(), strict=True))
-        return Moment(person or None, start, end, status, emotion, max(shares.values()), shares)
+        probabilities = dict(zip(self.label_set.names, scores.probabilities()[0].tolist(), strict=True))
+        return Moment(person or None, start, end, status, emotion, max(probabilities.values()), probabilities)
 
     def segments(self) -> list[Segment]:
-        """Each person's rows with neighbours of the same status and emotion drawn together."""
-        return [s for person in self.shown for s in self._segments(person)]
+        """The rows of each person, neighbours of the same status and emotion merged."""
+        return [s for person in self._listed for s in self._segments(person)]
 
     def _segments(self, person: int) -> Iterator[Segment]:
-        n, scores = len(self.timeline), self.scores.get(person)
-        confidence = scores.probabilities().max(axis=1, initial=0) if scores else np.zeros(n)
+        scores = self.scores.get(person)
+        confidence = scores.probabilities().max(axis=1, initial=0) if scores else np.zeros(len(self.timeline))
         states, first = list(zip(self.statuses(person).tolist(), self.emotions(person), strict=True)), 0
         for (status, emotion), run in groupby(states):
             last = first + len(list(run))
             start, end = seconds(self.timeline.start[first]), seconds(self.timeline.end[last - 1])
-            sure = None if emotion is None else float(confidence[first:last].mean())
-            yield Segment(person or None, start, end, status, emotion, sure)
+            mean = None if emotion is None else float(confidence[first:last].mean())
+            yield Segment(person or None, start, end, status, emotion, mean)
             first = last
 
     def table(self) -> pd.DataFrame:
         """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
-        confidence, and if asked for the classes of each modality. Where no face was found or nobody spoke, the
+        confidence, and with `per_modality` the classes of each modality. Where no face was found or nobody spoke, the
         classes, emotion and confidence are missing values; so is the person where none was found."""
         import pandas as pd
 
@@ -205,23 +196,48 @@ class Prediction:
         return pd.concat(blocks, ignore_index=True) if len(blocks) > 1 else blocks[0]
 
     def blocks(self) -> Iterator[pd.DataFrame]:
-        """The table, a person at a time."""
-        for person in self.shown:
-            yield block(self, person)
+        """The table in pieces, one person at a time."""
+        for person in self._listed:
+            yield self._block(person)
+
+    def _block(self, person: int) -> pd.DataFrame:
+        import pandas as pd
+
+        n, probabilities = len(self.timeline), self._rounded(self.scores.get(person))
+        columns: dict[str, Any] = {
+            "file": pd.Series([self.file] * n, dtype="str"),
+            "person": pd.array([person or None] * n, dtype="Int64"),
+            "start": np.round(self.timeline.start / TICKS_PER_SECOND, 6),
+            "end": np.round(self.timeline.end / TICKS_PER_SECOND, 6),
+            "frame": pd.Series(self.frames, dtype="Int64").where(self.frames >= 0),
+            "status": pd.Series(self.statuses(person).tolist(), dtype="str"),
+            **dict(zip(self.label_set.names, probabilities.T, strict=True)),
+            "emotion": pd.Series(self.emotions(person), dtype="str"),
+            "confidence": probabilities.max(axis=1) if n else np.empty(0),
+        }
+        for modality in self.modality_names if self.per_modality else ():
+            names = [f"{modality.replace('-', '_')}_{name}" for name in self.label_set.names]
+            values = self._rounded(self.modalities.get(person, {}).get(modality))
+            columns |= dict(zip(names, values.T, strict=True))
+        return pd.DataFrame(columns)
+
+    def _rounded(self, scores: Scores | None) -> NDArray[np.float64]:
+        """Probabilities float64 [n, classes] to six decimals, NaN where there are none."""
+        if scores is None:
+            return np.full((len(self.timeline), len(self.label_set)), np.nan)
+        return np.where(scores.valid[:, None], np.round(scores.probabilities().astype(np.float64), 6), np.nan)
 
     def save(self, path: str | Path) -> Path:
-        """Write the table as .csv, .parquet or .json, by the name's ending, whole or not at all.
+        """Write the table in the format of the file name's extension, such as .csv, .parquet or .json.
+
+        The file is written completely or not at all.
 
         Raises:
-            SettingsError: another ending.
+            SettingsError: no writer has this extension.
             OutputError: the file cannot be written.
         """
         path = Path(path)
-        form = path.suffix.removeprefix(".")
-        if form not in FORMATS:
-            raise SettingsError(
-                f"{path}: cannot write {path.suffix or 'a file without ending'}{nearest(form, FORMATS)}; "
-                f"name it {', '.join('.' + f for f in FORMATS)}."
-            )
-        FORMATS[form](self, path)
+        known = f"choose {', '.join('.' + name for name in WRITERS)}."
+        write = find(path.suffix.removeprefix("."), WRITERS, f"{path}: file format", remedy=known)
+        write(Table(self.file, self.label_set.names, self.metadata, self.blocks()), path)
         return path

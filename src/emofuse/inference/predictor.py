@@ -1,4 +1,4 @@
-"""Predicting one file: decode, push through a session, gather a `Prediction`."""
+"""Predicting one file: decode it, push it through a session, and collect a `Prediction`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
 from emofuse.inference.collector import Collector
-from emofuse.inference.face_windows import Windower
+from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages, FaceWindows, FrameTime, ScoreSmoother
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.score_smoother import Smoother
-from emofuse.inference.session import AT_ONCE, FaceStages, ScoredFace, Session, Timed
+from emofuse.inference.session import Session
 from emofuse.media.audio import AudioReader
-from emofuse.media.container import media_streams
+from emofuse.media.container import MediaFile
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector, choose_detector
@@ -28,17 +27,17 @@ from emofuse.models.fusion import FACE, WINDOWS
 from emofuse.runtime import Engine
 
 _BLOCK_SECONDS = 10.0
-_SEEING = 0.8  # the part of the work that looking is, where a file is listened to as well
+_VIDEO_FRACTION = 0.8  # of the work on a file with video and audio, for the progress
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to predict: what decides the result (bundle, detector, rate), what is shown of it, and how it is computed
-    (engine).
+    """How to predict: what decides the result (bundle, detector, rate), what the table shows of it, and how it is
+    computed (engine).
 
-    rate_hz: steps a second; None for one row per decoded frame.
+    rate_hz: rows per second; None for one row per decoded frame.
     min_confidence: rows below it have the emotion `uncertain`.
-    per_modality: the table has columns of each modality of the bundle as well.
+    per_modality: the table also has columns of each modality of the bundle.
 
     Raises:
         SettingsError: min_confidence is not from 0 to 1.
@@ -57,13 +56,12 @@ class Options:
 
 
 @dataclass(frozen=True)
-class _Fed:
-    """A file on its way through a session; tell: called with the part of it that is done."""
+class _Run:
+    """One file on its way through a session. progress: called with the fraction that is done."""
 
-    path: Path
     session: Session
     collector: Collector
-    tell: Callable[[float], None]
+    progress: Callable[[float], None]
     warnings: list[str] = field(default_factory=list)
 
 
@@ -71,7 +69,7 @@ class Predictor:
     """Bundle, detector and engine, loaded once for any number of files.
 
     Raises:
-        BundleError, SettingsError, WeightsError: an option names something that is not there.
+        BundleError, SettingsError, WeightsError: an option names something that does not exist.
     """
 
     def __init__(self, options: Options) -> None:
@@ -90,7 +88,7 @@ class Predictor:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides the result besides the file: the digest of this names it on disk."""
+        """Everything that decides the result besides the file; its digest names the result on disk."""
         rate = self.options.rate_hz
         return {
             "emofuse": __version__,
@@ -102,103 +100,103 @@ class Predictor:
 
     @property
     def _shown(self) -> dict[str, Any]:
-        """What of the result is shown, where that is not the usual."""
-        least, each = self.options.min_confidence, self.options.per_modality
-        return ({"min_confidence": least} if least else {}) | ({"per_modality": True} if each else {})
+        """The options of the table that differ from their defaults."""
+        shown = {"min_confidence": self.options.min_confidence, "per_modality": self.options.per_modality}
+        return {name: value for name, value in shown.items() if value}
 
     @property
     def _stages(self) -> dict[str, str]:
-        """What was chosen for this machine and is not part of the bundle."""
-        found = {"detector": self.detector.identity} if self.detector else {}
-        return found | (self.audio_stages.identity if self.audio_stages else {})
+        """The stages that were chosen for this machine; the bundle does not contain them."""
+        detector = {"detector": self.detector.identity} if self.detector else {}
+        return detector | (self.audio_stages.identity if self.audio_stages else {})
 
     def session(self) -> Session:
         """A new session for one video."""
-        vision = windower = listener = None
-        smoother: Smoother[ScoredFace] | None = None
-        face, modalities = self.bundle.face, self.bundle.modalities
+        faces = audio = None
+        face, voice, modalities = self.bundle.face, self.bundle.voice, self.bundle.modalities
         if face is not None and self.detector is not None and self.scorer is not None:
-            vision = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.parallel_map)
+            smoother = ScoreSmoother(face.smoothing) if face.smoothing is not None and FACE in modalities else None
+            windows = None
             if face.windows is not None and self.head is not None and WINDOWS in modalities:
-                windower = Windower(face.windows, self.head.probabilities)
-            if face.smoothing is not None and FACE in modalities:
-                smoother = Smoother(face.smoothing)
-        if self.audio_stages is not None and self.bundle.voice is not None and self.voice_scorer is not None:
-            listener = self.audio_stages.listener(self.bundle.voice.windows, self.voice_scorer)
-        return Session(vision, sampling=self.sampling, windower=windower, smoother=smoother, listener=listener)
+                windows = FaceWindows(face.windows, self.head.probabilities)
+            stages = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.parallel_map)
+            faces = stages.stream(self.sampling, smoother=smoother, windows=windows)
+        if self.audio_stages is not None and voice is not None and self.voice_scorer is not None:
+            audio = self.audio_stages.stream(voice.windows, self.voice_scorer)
+        return Session(self.sampling, faces=faces, audio=audio)
 
     def collector(self) -> Collector:
-        """Gathers what such a session gives."""
+        """Collects the output of such a session."""
         return Collector(self.bundle.label_set, modalities=self.bundle.modalities, fusion=self.bundle.fusion)
 
     def predict(self, path: str | Path, *, progress: Callable[[float], None] | None = None) -> Prediction:
-        """Predict one file: a video, or also sound alone if the bundle listens.
+        """Predict one file: a video, or an audio file if the bundle has a voice modality.
 
         Args:
-            progress: called with the part of the file that is done, 0 to 1.
+            progress: called with the fraction of the file that is done, 0 to 1.
         Raises:
-            MediaError: the file cannot be read, or lacks what the bundle judges.
+            MediaError: the file cannot be read, or has neither of the streams that the bundle scores.
         """
-        path, tell = Path(path), progress or (lambda _: None)
-        fed = _Fed(path, self.session(), self.collector(), tell)
-        seen = self._seen(fed)
-        about: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
+        run = _Run(self.session(), self.collector(), progress or (lambda _: None))
+        with MediaFile(path) as file:
+            size = self._process(run, file)
+        metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
         if self.bundle.fusion is not None:
-            about["modalities"] = list(self.bundle.modalities)
-        about |= self._shown | {"warnings": fed.warnings}
-        prediction = fed.collector.prediction(path.name, self.bundle.name, about, size=seen)
+            metadata["modalities"] = list(self.bundle.modalities)
+        metadata |= self._shown | {"warnings": run.warnings}
+        prediction = run.collector.prediction(file.path.name, self.bundle.name, metadata, size=size)
         options = self.options
         return replace(prediction, min_confidence=options.min_confidence, per_modality=options.per_modality)
 
-    def _seen(self, fed: _Fed) -> tuple[int, int] | None:
-        """Push all of a file that is judged; gives the size of the picture where faces are."""
-        listens, looks, size, end = self.bundle.voice is not None, self.bundle.face is not None, None, 0
-        picture, sound = media_streams(fed.path) if listens else (True, False)
-        if picture:
-            with VideoReader(fed.path, threads=self.options.engine.threads) as video:
-                if looks:
-                    size = self._watch(fed, video, share=_SEEING if sound else 1.0)
-                else:  # the times of its frames are read, not its pictures
-                    for n, (start, stop) in enumerate(video.timeline):
-                        fed.collector.add(fed.session.push_frames([Timed(n, start, stop)]))
+    def _process(self, run: _Run, file: MediaFile) -> tuple[int, int] | None:
+        """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
+        voice, size, end = self.bundle.voice, None, 0
+        has_audio = voice is not None and file.has_audio
+        if voice is None or file.has_video:  # without video, the reader explains what is missing
+            with VideoReader(file, threads=self.options.engine.threads) as video:
+                if self.bundle.face is not None:
+                    size = self._push_video(run, video, fraction=_VIDEO_FRACTION if has_audio else 1.0)
+                else:  # only the times of the frames are needed
+                    frames = (FrameTime(n, start, stop) for n, (start, stop) in enumerate(video.timeline))
+                    run.collector.add(run.session.push_frames(frames))
                 end = video.end
-                fed.warnings.extend(video.warnings)
+                run.warnings.extend(video.warnings)
         elif self.sampling.rate_hz is None:
             raise SettingsError(
-                f"{printable(fed.path)}: is sound alone, it has no frames; give --rate instead of --every-frame."
+                f"{printable(file.path)}: is an audio file, so --every-frame does not apply; use --rate."
             )
-        if sound:
-            end = self._listen(fed, end, done=_SEEING if size else 0.0)
-        elif listens:
-            fed.warnings.append("has no sound, so nothing was heard")
-        fed.collector.add(fed.session.close(end))
-        if listens:
-            fed.tell(1.0)
+        if has_audio:
+            end = self._push_audio(run, file, end, done=_VIDEO_FRACTION if size else 0.0)
+        elif voice is not None:
+            run.warnings.append("has no audio, so the voice was not scored")
+        run.collector.add(run.session.close(end))
+        if voice is not None:
+            run.progress(1.0)
         return size
 
-    def _watch(self, fed: _Fed, video: VideoReader, *, share: float) -> tuple[int, int]:
+    def _push_video(self, run: _Run, video: VideoReader, *, fraction: float) -> tuple[int, int]:
         frames = video.frames(self.sampling.wanted(video.timeline))
-        for chunk in prefetch(chunks(frames, AT_ONCE)):  # decoded while the last ones are judged
-            fed.collector.add(fed.session.push_frames(chunk))
-            fed.tell(share * chunk[-1].end / max(video.end, 1))
+        for chunk in prefetch(chunks(frames, FRAMES_AT_ONCE)):  # decoded while the previous frames are scored
+            run.collector.add(run.session.push_frames(chunk))
+            run.progress(fraction * chunk[-1].end / max(video.end, 1))
         return video.info.width, video.info.height
 
-    def _listen(self, fed: _Fed, end: int, *, done: float) -> int:
-        """Push the sound of a file whose picture ends at `end`, 0 where there is none; where the whole of it ends."""
+    def _push_audio(self, run: _Run, file: MediaFile, end: int, *, done: float) -> int:
+        """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the file."""
         assert self.bundle.voice is not None
         try:
-            with AudioReader(fed.path, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
+            with AudioReader(file, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
-                    fed.collector.add(fed.session.push_audio(block))
-                    fed.tell(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
-                fed.warnings.extend(audio.warnings)
+                    run.collector.add(run.session.push_audio(block))
+                    run.progress(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
+                run.warnings.extend(audio.warnings)
                 end = end or audio.end or 0
         except MediaError as error:
             if not done:
                 raise
-            fed.warnings.append(f"its sound cannot be read to its end, only its faces are judged there: {error}")
+            run.warnings.append(f"its audio cannot be read to its end, only faces are scored from there: {error}")
         if not end:
-            raise MediaError(f"{printable(fed.path)}: none of its sound can be decoded. Copy or record it again.")
+            raise MediaError(f"{printable(file.path)}: none of its audio can be decoded. Copy or record it again.")
         return end
 
 
@@ -217,15 +215,15 @@ def predict(
     """Emotions of every person in one video.
 
     Args:
-        bundle: name of a bundle that ships, or the folder of one.
-        detector: "yunet", "haar", or "auto" for YuNet if its weights can be had.
-        rate_hz: rows a second.
-        every_frame: one row for each decoded frame instead.
+        bundle: name of a bundled model, or the folder of a bundle.
+        detector: "yunet", "haar", or "auto" for YuNet if its weights are available.
+        rate_hz: rows per second.
+        every_frame: one row per decoded frame instead.
         min_confidence: 0 to 1; rows below it have the emotion "uncertain".
         per_modality: the table also has columns of each modality of the bundle, such as `face_anger`; `modalities` of
             the prediction always has them as scores.
     Raises:
-        EmofuseError: one line that says what is wrong and what to do.
+        EmofuseError: one line with the problem and its remedy.
 
     >>> predict("no-such-talk.mp4", detector="haar")
     Traceback (most recent call last):
@@ -237,11 +235,11 @@ def predict(
 
 
 def checked_rate(rate_hz: float | Fraction) -> Fraction:
-    """A rate of rows that makes sense.
+    """A valid rate of rows as a fraction.
 
     Raises:
-        SettingsError: not above 0 or beyond 1000 a second.
+        SettingsError: it is not above 0 and up to 1000.
     """
     if not 0 < rate_hz <= 1000:
-        raise SettingsError(f"--rate {rate_hz}: give a rate above 0 and up to 1000 rows a second.")
+        raise SettingsError(f"--rate {rate_hz}: give a rate above 0 and up to 1000 rows per second.")
     return Fraction(rate_hz).limit_denominator(1001)

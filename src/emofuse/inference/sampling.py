@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at, and the steps that they judge."""
+"""Which frames of a video are processed, and the steps that they stand for."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from emofuse.errors import ShapeError
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames are looked at, and what a row of the result covers.
+    """Which frames are processed, and what a row of the result covers.
 
-    rate_hz: one row for each step of this rate, judged by the first frame that starts in the step,
-    or by the frame on screen where none does. None: one row for each frame.
+    rate_hz: one row for each step of this rate, scored by the first frame that starts in the step, or by the frame on
+        screen where none does. None: one row for each frame.
     """
 
     rate_hz: Fraction | None = Fraction(5)
 
     def step_of(self, time: int) -> int:
-        """Number of the step [floor(k p), floor((k + 1) p)) that holds the moment `time` (ticks).
+        """Number of the step [floor(k p), floor((k + 1) p)) that contains a time (ticks).
 
         >>> Sampling(Fraction(5)).step_of(705_600_000)
         5
@@ -41,12 +41,12 @@ class Sampling:
         return period(self.rate_hz)
 
     @property
-    def confirm_pictures(self) -> int:
-        """In how many pictures a face must be found to be a person: about 0.3 s of them, and three at least."""
+    def confirm_frames(self) -> int:
+        """The number of frames in which a face must be detected to count as a person: about 0.3 s, at least three."""
         return 9 if self.rate_hz is None else max(3, math.ceil(self.rate_hz * 3 / 10))
 
     def wanted(self, frames: Timeline) -> Ints | None:
-        """Indices of the frames that are looked at; None where it is all of them."""
+        """Indices of the frames that are processed; None for all of them."""
         if self.rate_hz is None:
             return None
         steps = np.array([self.step_of(int(t)) for t in frames.start], np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,9 @@ from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.types import Clip
 from emofuse.core.windows import Windows
 from emofuse.errors import DataError
-from emofuse.inference.audio_stages import AudioStages
-from emofuse.inference.voice_windows import AudioWindowScore, Floats
+from emofuse.inference.audio_stages import AudioStages, AudioWindow, AudioWindowScore, Floats, score_windows
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.container import media_streams
-from emofuse.speech import NoSeparation
 
 _BLOCK_SECONDS = 30.0
 
@@ -57,24 +55,23 @@ class Sounds:
         return path
 
     def heard(self, path: Path, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
-        """What a listener says of kept samples."""
-        return self._heard(path, self.windows, scorer)
+        """Scores of the windows of cached samples."""
+        for windows in self._windows(path):
+            yield from score_windows(windows, scorer)
 
     def spans(self, path: Path) -> list[tuple[int, int]]:
-        """Start and end, in ticks, of the windows of kept samples that have voice enough."""
-        whole = replace(self.windows, segments=1)
-        found = self._heard(path, whole, lambda waves: np.zeros((len(waves), 1, 1), np.float32))
-        return [(s.start, s.end) for s in found if s.probabilities is not None]
+        """Start and end, in ticks, of the windows of cached samples in which somebody speaks long enough."""
+        return [(w.start, w.end) for windows in self._windows(path) for w in windows if w.samples is not None]
 
-    def _heard(self, path: Path, windows: Windows, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
-        rate = windows.rate_hz
-        separated = replace(self.stages, separation=NoSeparation())
-        listener = separated.listener(windows, scorer)
+    def _windows(self, path: Path) -> Iterator[list[AudioWindow]]:
+        """The windows of cached samples, block by block."""
+        rate, stage = self.windows.rate_hz, self.stages.cutter(self.windows)
         samples, size = mapped(path), round(_BLOCK_SECONDS * rate)
         for first in range(0, len(samples), size):
-            block = np.array(samples[first : first + size])
-            yield from listener.push(AudioBlock(block, first * TICKS_PER_SECOND // rate, rate))
-        yield from listener.close()
+            yield stage.push(
+                AudioBlock(np.array(samples[first : first + size]), first * TICKS_PER_SECOND // rate, rate)
+            )
+        yield stage.close()
 
 
 def mapped(path: Path) -> NDArray[np.float32]:

@@ -22,8 +22,9 @@ from emofuse.core.types import Clip, Track
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError
 from emofuse.faces.crop import Crop
+from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import AT_ONCE, FaceStages, Output, Session
+from emofuse.inference.session import Output, Session
 from emofuse.media.video import VideoReader
 from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceScorer
@@ -124,19 +125,22 @@ def _seen(
     video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
     """All crops of a video, one after the other into `crops`; their numbers by person and picture."""
-    session = Session(FaceStages(crop, detector.detector, _Crops(), detector.parallel_map), sampling=sampling)
+    stages = FaceStages(crop, detector.detector, _Crops(), detector.parallel_map)
+    session = Session(sampling, faces=stages.stream(sampling))
     found: dict[int, dict[int, int]] = {}
     numbers = count()
 
-    def keep(output: Output) -> None:
-        for seen in output.faces:
-            crops.write(seen.values.tobytes())
-            found.setdefault(seen.person, {})[seen.picture] = next(numbers)
-
     with VideoReader(video) as reader:
         wanted = sampling.wanted(reader.timeline)
+
+        def keep(output: Output) -> None:
+            for seen in output.faces:
+                crops.write(seen.values.tobytes())
+                row = seen.frame if wanted is None else int(np.searchsorted(wanted, seen.frame))
+                found.setdefault(seen.person, {})[row] = next(numbers)
+
         timeline = reader.timeline if wanted is None else reader.timeline[wanted]
-        for chunk in prefetch(chunks(reader.frames(wanted), AT_ONCE)):
+        for chunk in prefetch(chunks(reader.frames(wanted), FRAMES_AT_ONCE)):
             keep(session.push_frames(chunk))
         keep(session.close(reader.end))
     return timeline, found

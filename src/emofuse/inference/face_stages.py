@@ -1,0 +1,306 @@
+"""The stages that every face passes: detect and crop, track, score, smooth, window.
+
+A stage takes values with `push` and returns those that are ready; `close` returns the rest. Each face carries the start
+of its frame. `complete` is the time (ticks) before which every face has been pushed. Memory does not grow with the
+length of the video, and results do not depend on how the frames were divided into pushes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.align import functionals_of
+from emofuse.core.prefetch import chunks
+from emofuse.core.smoothing import Triangle, smoothed
+from emofuse.core.windows import Windows
+from emofuse.errors import ShapeError
+from emofuse.faces.crop import Crop
+from emofuse.faces.detector import Detector, Face
+from emofuse.faces.tracker import TrackedFace, Tracker, TrackerSettings
+from emofuse.inference.sampling import Sampling
+from emofuse.media.video import Frame
+from emofuse.models.face import Judged
+from emofuse.runtime import Map
+
+FRAMES_AT_ONCE = 8  # frames whose detection is shared among threads
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Head = Callable[[NDArray[Any]], Floats]
+
+
+@dataclass(frozen=True)
+class FrameTime:
+    """A frame without its image, for a session that processes audio only."""
+
+    index: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
+class DetectedFace:
+    """A face with its crop, uint8 [size, size, 3]; `frame` is the index of its frame, `start` when that begins."""
+
+    frame: int
+    start: int
+    face: Face
+    crop: Image
+
+    @property
+    def box(self) -> Floats:
+        return self.face.box
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFace:
+    """A face of one person with the output of the network.
+
+    values: probabilities float32 [classes], smoothed if the session smooths; an embedding if only windows are scored.
+    embedding: float32 [features]; the same as `values` where the network has one output.
+    """
+
+    frame: int
+    start: int
+    person: int
+    face: Face
+    values: Floats
+    embedding: Floats
+
+
+class FaceWindowScore(NamedTuple):
+    """Probabilities float32 [classes] of one person over a window of faces, [start, end) in ticks."""
+
+    start: int
+    end: int
+    person: int
+    probabilities: Floats
+
+
+class Scorer(Protocol):
+    """Turns crops into probabilities, embeddings, or both (`Judged`); `batch` is the preferred batch size."""
+
+    @property
+    def batch(self) -> int: ...
+
+    def __call__(self, crops: Image, /) -> NDArray[Any] | Judged:
+        """Crops uint8 [n, size, size, 3] to one row each, [n, ...]."""
+        ...
+
+
+class FrameFaces(NamedTuple):
+    """The faces of one frame, and a grey thumbnail by which the tracker notices a cut."""
+
+    start: int
+    faces: list[DetectedFace]
+    thumbnail: Image
+
+
+@dataclass(frozen=True)
+class FaceStages:
+    """What the face stages of any number of sessions share.
+
+    crop: cuts a face out of an image.
+    detector: finds faces in an upright RGB image.
+    scorer: turns crops into scores, such as the network of a bundle.
+    parallel_map: processes the frames of a push in threads; `map` processes them one by one.
+    """
+
+    crop: Crop
+    detector: Detector
+    scorer: Scorer
+    parallel_map: Map = map
+
+    def detect(self, frame: Frame | FrameTime) -> FrameFaces:
+        """Detect and crop the faces of a frame.
+
+        Raises:
+            ShapeError: the frame has no image.
+        """
+        if isinstance(frame, FrameTime):
+            raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
+        image = frame.rgb()
+        found = [DetectedFace(frame.index, frame.start, f, self.crop(image, f)) for f in self.detector(image)]
+        return FrameFaces(frame.start, found, _thumbnail(image))
+
+    def score(self, tracked: list[TrackedFace[DetectedFace]]) -> list[ScoredFace]:
+        """Score the faces of all persons in one batch."""
+        if not tracked:
+            return []
+        outputs = self.scorer(np.stack([t.face.crop for t in tracked]))
+        values, embeddings = outputs if isinstance(outputs, Judged) else (outputs, outputs)
+        return [
+            ScoredFace(t.face.frame, t.face.start, t.person, t.face.face, *rows)
+            for t, *rows in zip(tracked, values, embeddings, strict=True)
+        ]
+
+    def stream(
+        self, sampling: Sampling, *, smoother: ScoreSmoother | None = None, windows: FaceWindows | None = None
+    ) -> FaceStream:
+        """The face stages of one video."""
+        return FaceStream(self, Tracker(TrackerSettings(confirm_frames=sampling.confirm_frames)), smoother, windows)
+
+
+class FaceStream:
+    """The face stages of one video. smoother, windows: one of each per video, if the bundle uses them."""
+
+    def __init__(
+        self,
+        stages: FaceStages,
+        tracker: Tracker[DetectedFace],
+        smoother: ScoreSmoother | None,
+        windows: FaceWindows | None,
+    ) -> None:
+        self._stages, self._tracker = stages, tracker
+        self._smoother, self._windows = smoother, windows
+        self._unscored: list[TrackedFace[DetectedFace]] = []
+        self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
+
+    @property
+    def lookahead_frames(self) -> int:
+        """The number of frames after which it is certain which person a face belongs to."""
+        return self._tracker.lookahead_frames
+
+    @property
+    def lookahead(self) -> int:
+        """Ticks of future faces that smoothing needs."""
+        return self._smoother.lookahead if self._smoother else 0
+
+    def push(self, frames: Iterable[Frame | FrameTime]) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
+        """Process the next frames; faces are scored as soon as a batch is full, and at the end of the push."""
+        faces, windows = list[ScoredFace](), list[FaceWindowScore]()
+        for chunk in chunks(iter(frames), FRAMES_AT_ONCE):
+            for found in self._stages.parallel_map(self._stages.detect, chunk):
+                self._starts.append(found.start)
+                self._unscored += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)
+                if len(self._unscored) >= self._stages.scorer.batch:
+                    self._score(faces, windows)
+        self._score(faces, windows)
+        return faces, windows
+
+    def close(self, end: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
+        """Process what is left of a video that ends at `end` (ticks)."""
+        faces, windows = list[ScoredFace](), list[FaceWindowScore]()
+        self._unscored += self._tracker.close()
+        self._score(faces, windows)
+        if self._smoother is not None:
+            faces += self._smoother.close()
+        if self._windows is not None:
+            windows += self._windows.close(end)
+        return faces, windows
+
+    def _score(self, faces: list[ScoredFace], windows: list[FaceWindowScore]) -> None:
+        scored, self._unscored = self._stages.score(self._unscored), []
+        complete = self._starts[0] if len(self._starts) == self._starts.maxlen else 0
+        faces += scored if self._smoother is None else self._smoother.push(scored, complete)
+        if self._windows is not None:
+            windows += self._windows.push(scored, complete)
+
+
+@dataclass
+class _Faces:
+    """Faces of one person in the order of time; the first `done` have been returned."""
+
+    faces: list[ScoredFace] = field(default_factory=list)
+    done: int = 0
+
+
+class ScoreSmoother:
+    """Smooths the scores of each person over time; a face waits for all faces within reach of the kernel."""
+
+    def __init__(self, kernel: Triangle) -> None:
+        self._kernel = kernel
+        self._persons: dict[int, _Faces] = {}
+
+    @property
+    def lookahead(self) -> int:
+        """Ticks by which a face waits for later ones."""
+        return self._kernel.reach
+
+    def push(self, faces: Iterable[ScoredFace], complete: int) -> list[ScoredFace]:
+        """Take faces; return those that no face at or after `complete` can change, by frame and person."""
+        for face in faces:
+            self._persons.setdefault(face.person, _Faces()).faces.append(face)
+        return self._smoothed(complete)
+
+    def close(self) -> list[ScoredFace]:
+        """Return the faces that are left."""
+        return self._smoothed(None)
+
+    def _smoothed(self, complete: int | None) -> list[ScoredFace]:
+        out: list[ScoredFace] = []
+        for number, person in sorted(self._persons.items()):
+            out += self._smoothed_person(person, complete)
+            if not person.faces:
+                del self._persons[number]
+        return sorted(out, key=lambda f: (f.start, f.person))
+
+    def _smoothed_person(self, person: _Faces, complete: int | None) -> list[ScoredFace]:
+        faces, reach, done = person.faces, self._kernel.reach, person.done
+        times = np.array([f.start for f in faces], np.int64)
+        ready = len(faces) if complete is None else int(np.searchsorted(times, complete - reach, side="right"))
+        out: list[ScoredFace] = []
+        if ready > done:
+            rows = smoothed(np.stack([f.values for f in faces]), times, times[done:ready], self._kernel)
+            out = [replace(face, values=row) for face, row in zip(faces[done:ready], rows, strict=True)]
+            done = ready
+        following = faces[done].start if done < len(faces) else complete
+        old = len(faces) if following is None else int(np.searchsorted(times, following - reach, side="right"))
+        del faces[:old]
+        person.done = done - old
+        return out
+
+
+class FaceWindows:
+    """Scores windows of the embeddings of each person; only embeddings of open windows are kept.
+
+    Args:
+        head: features float [n, 2 * embedding] to probabilities float32 [n, classes].
+    """
+
+    def __init__(self, windows: Windows, head: Head) -> None:
+        self._windows, self._head = windows, head
+        self._next = 0  # index of the first window that is still open
+        self._open: dict[int, list[tuple[int, Floats]]] = {}
+
+    def push(self, faces: Iterable[ScoredFace], complete: int) -> list[FaceWindowScore]:
+        """Take faces; score the windows that end at `complete` or before."""
+        for face in faces:
+            self._open.setdefault(face.person, []).append((face.start, face.embedding))
+        scores = []
+        while (start := self._next * self._windows.step) + self._windows.width <= complete:
+            scores += self._score(start, start + self._windows.width)
+        return scores
+
+    def close(self, end: int) -> list[FaceWindowScore]:
+        """Score the windows that are left of a video that ends at `end`; the last ones are cut there."""
+        scores = []
+        while (start := self._next * self._windows.step) < end:
+            scores += self._score(start, min(start + self._windows.width, end))
+        return scores
+
+    def _score(self, start: int, end: int) -> list[FaceWindowScore]:
+        inside = {p: [e for t, e in rows if start <= t < end] for p, rows in sorted(self._open.items())}
+        features = {p: functionals_of(np.stack(rows)) for p, rows in inside.items() if rows}
+        self._next += 1
+        first = self._next * self._windows.step
+        kept = {p: [(t, e) for t, e in rows if t >= first] for p, rows in self._open.items()}
+        self._open = {p: rows for p, rows in kept.items() if rows}
+        if not features:
+            return []
+        rows = self._head(np.stack(list(features.values())))
+        return [FaceWindowScore(start, end, person, row) for person, row in zip(features, rows, strict=True)]
+
+
+def _thumbnail(image: Image) -> Image:
+    """A grey thumbnail of 18 x 32 pixels."""
+    height, width = image.shape[:2]
+    rows, columns = (np.arange(18) * height // 18), (np.arange(32) * width // 32)
+    grey: Image = image[rows[:, None], columns].mean(axis=2).astype(np.uint8)
+    return grey
