@@ -38,3 +38,7 @@ class OutputError(EmofuseError):
 
 class SettingsError(EmofuseError, ValueError):
     """An option or setting with a value that makes no sense."""
+
+
+class LostTaskError(EmofuseError):
+    """A task whose process or machine was lost."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emofuse.core.parallel.jobs import Here
+from emofuse.core.parallel import Here
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Settings
 from emofuse.experiments.fuse_bundles import Request, fuse
@@ -36,7 +36,7 @@ def people(tmp_path_factory) -> Path:
 
 def made_of(*bundles: object, data: Path, out: Path, settings: Settings = SETTINGS, **more: object):
     request = Request(tuple(map(str, bundles)), data, out, settings, **more)
-    return fuse(request, on=Here(), note=lambda _: None, progress=lambda *_: None)
+    return fuse(request, executor=Here(), note=lambda _: None, progress=lambda *_: None)
 
 
 def test_a_bundle_comes_out_that_predicts_with_the_fitted_weights(both, people, tmp_path):

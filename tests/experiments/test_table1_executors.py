@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from emofuse.core.parallel.jobs import Processes, Ray
+from emofuse.core.parallel import Processes, Ray
 from emofuse.experiments import sweep as sweeps
 from emofuse.experiments.plan import Request
-from emofuse.experiments.runner import Watch
 from emofuse.experiments.table1 import table1
 from emofuse.experiments.trial import Trial
 
@@ -72,7 +71,7 @@ def same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
 
 
 def test_processes_make_the_same_files(asked, whole, tmp_path):
-    table1(elsewhere(asked, tmp_path / "out"), on=Processes(2))
+    table1(elsewhere(asked, tmp_path / "out"), executor=Processes(2))
     same(files(tmp_path / "out"), whole)
 
 
@@ -101,17 +100,15 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_files(asked, whole, t
 def test_two_machines_of_a_ray_cluster_make_the_same_files_though_a_worker_dies(asked, whole, tmp_path):
     cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs ray: pip install 'emofuse[ray]'")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    said: list[str] = []
     killed = threading.Event()
     try:
         cluster.add_node(num_cpus=1)
         threading.Thread(target=_kill_one, args=(killed,), daemon=True).start()
-        place: Any = Ray(cluster.address)
-        table1(elsewhere(asked, tmp_path / "out"), Watch(say=said.append), on=place)
+        executor = Ray(cluster.address)
+        table1(elsewhere(asked, tmp_path / "out"), executor=executor)
     finally:
         cluster.shutdown()
     assert killed.is_set()
-    assert any("the process at work on it died; it is done again" in line for line in said)
     same(files(tmp_path / "out"), whole)
 
 
@@ -120,7 +117,7 @@ def test_a_sweep_on_ray_makes_the_same_files(corpus, tmp_path):
     changes = {"fit.epochs": "2", "fit.batch": "4"}
     asked = sweeps.Request("cnn1d-lstm", {"window": ("1", "2")}, Trial(corpus[0], tmp_path / "here"), changes)
     sweeps.sweep(asked)
-    sweeps.sweep(elsewhere(asked, tmp_path / "ray"), on=Ray())
+    sweeps.sweep(elsewhere(asked, tmp_path / "ray"), executor=Ray())
     same(files(tmp_path / "ray"), files(tmp_path / "here"))
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.core.parallel.jobs import Fate, Here, Processes, Result, Task, Where
-from emofuse.errors import EmofuseError, MediaError, OutputError, SettingsError
+from emofuse.core.parallel import Executor, Here, Processes, Result, Task
+from emofuse.errors import LostTaskError, MediaError, OutputError, SettingsError
 from emofuse.inference import batch
 from emofuse.inference.batch import FileTask, find_files, plan, predict_files, write_summary
 from emofuse.inference.predictor import Options
@@ -28,10 +28,10 @@ def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[FileT
     return plan(files, out=out, options=options, format="csv", plot=False)
 
 
-def run(files: list[Path], out: Path, *, on: Where = HERE, options: Options = HAAR) -> list[batch.FileResult]:
+def run(files: list[Path], out: Path, *, executor: Executor = HERE, options: Options = HAAR) -> list[batch.FileResult]:
     jobs = planned(files, out, options)
     ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None}
-    outcomes = {o.task.path: o for o in predict_files(jobs, on=on, **ignore)}
+    outcomes = {o.task.path: o for o in predict_files(jobs, executor=executor, **ignore)}
     ordered = [outcomes[f] for f in files]
     write_summary(ordered)
     return ordered
@@ -88,29 +88,29 @@ def test_a_table_that_was_changed_is_made_again(videos, tmp_path):
 
 def test_several_processes_give_the_same_bytes(videos, tmp_path):
     run(videos, tmp_path / "one")
-    run(videos, tmp_path / "two", on=Processes(2))
+    run(videos, tmp_path / "two", executor=Processes(2))
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
 @pytest.mark.slow
-def test_processes_killed_in_the_middle_change_no_byte(videos, tmp_path):
+def test_a_run_whose_processes_are_killed_resumes_to_equal_bytes(videos, tmp_path):
     run(videos, tmp_path / "whole")
-    outcomes, notes, jobs = list[batch.FileResult](), list[str](), planned(videos, tmp_path / "killed")
-    for outcome in predict_files(jobs, on=Processes(2), draw=None, progress=lambda *_: None, note=notes.append):
-        if not outcomes:  # one is at the second file, the other has yet to be given the third
-            for process in multiprocessing.active_children():
-                os.kill(process.pid, signal.SIGKILL)
-        outcomes.append(outcome)
-    write_summary(sorted(outcomes, key=lambda o: o.task.path))
+    jobs = planned(videos, tmp_path / "killed")
+    results = predict_files(jobs, executor=Processes(2), draw=None, progress=lambda *_: None, note=print)
+    next(results)  # one process is predicting the second file, the other has yet to start the third
+    for process in multiprocessing.active_children():
+        os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(LostTaskError, match="start again to resume"):
+        list(results)
+    assert any(r.skipped for r in run(videos, tmp_path / "killed", executor=Processes(2)))
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
-    assert f"{videos[2]}: the process at work on it died; it is predicted again." in notes
 
 
-def test_a_file_that_was_given_up_is_a_failed_file(videos, tmp_path, monkeypatch):
-    lost = [Result(Task("v0", job), Fate.LOST, error=EmofuseError("v0: given up")) for job in planned(videos, tmp_path)]
+def test_a_file_that_was_lost_on_ray_is_a_failed_file(videos, tmp_path, monkeypatch):
+    lost = [Result(Task("v0", job), error=LostTaskError("v0: lost")) for job in planned(videos, tmp_path)]
     monkeypatch.setattr(batch, "run", lambda *_, **__: iter(lost))
     outcomes = run(videos, tmp_path / "out")
-    assert [(o.entry["status"], o.error) for o in outcomes] == [("failed", "v0: given up")] * 3
+    assert [(o.entry["status"], o.error) for o in outcomes] == [("failed", "v0: lost")] * 3
 
 
 def test_results_that_are_not_here_are_one_line(videos, tmp_path, monkeypatch):

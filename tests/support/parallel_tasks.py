@@ -1,6 +1,6 @@
-"""Functions that other processes can be sent, for tests of what carries them out.
+"""Functions that run in other processes, for the tests of `emofuse.core.parallel`.
 
-`python tests/tasks.py FILE` never ends, and nor does the process that it starts.
+`python tests/support/parallel_tasks.py FILE` starts a process that never ends, and waits for it.
 """
 
 from __future__ import annotations
@@ -9,53 +9,46 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from emofuse.core.files import atomic
-from emofuse.core.parallel.jobs import Processes, Task, run
+from emofuse.core.parallel import Processes, Task, run
 from emofuse.errors import DataError
-
-
-@dataclass(frozen=True)
-class Fatal:
-    """A task that ends its own process, the first so many times; each time leaves a mark in `folder`."""
-
-    folder: Path
-    times: int
 
 
 def double(number: int) -> int:
     return 2 * number
 
 
-def die(task: Fatal) -> int:
-    """How often it took."""
-    marks = len(list(task.folder.iterdir()))
-    (task.folder / str(marks)).touch()
-    if marks < task.times:
+def kill_own_process(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_own_process_once(mark: Path) -> str:
+    if not mark.exists():
+        mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return marks + 1
+    return "done"
 
 
 def fail(kind: str) -> int:
     if kind == "user":
         raise DataError("list.csv, line 3: no such clip.")
-    if kind == "odd":
-        raise OddError(1, 2)
-    if kind == "defect":
+    if kind == "not picklable":
+        raise NotPicklableError(1, 2)
+    if kind == "unexpected":
         raise KeyError("lost key")
     return 0
 
 
-class OddError(Exception):
-    """Comes apart when it is put together again."""
+class NotPicklableError(Exception):
+    """Can be pickled, but not unpickled."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
 
 
-def give_lambda(_: object) -> object:
+def return_lambda(_: object) -> object:
     return lambda: None
 
 
@@ -64,7 +57,7 @@ def environment(name: str) -> str | None:
 
 
 def stall(path: Path | None) -> None:
-    """Begin to write a file, say so, and never end; without one, do nothing."""
+    """Start to write a file, leave the process id next to it, and never end; without a path, return at once."""
     if path is None:
         return
     with atomic(path) as partial:
@@ -75,6 +68,6 @@ def stall(path: Path | None) -> None:
 
 if __name__ == "__main__":
     try:
-        list(run([Task("stall", Path(sys.argv[1]))], stall, on=Processes(1)))
+        list(run([Task("stall", Path(sys.argv[1]))], stall, executor=Processes(1)))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import Address, AsJson, Detector, On, print_json
+from emofuse.cli.options import Address, AsJson, Detector, Executor, print_json
 
 
 def fuse(
@@ -32,7 +32,7 @@ def fuse(
     seed: Annotated[int, typer.Option(help="Of the search and the resampling.")] = 0,
     detector: Detector = "auto",
     jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
-    on: On = None,
+    executor: Executor = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +41,7 @@ def fuse(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from emofuse.cli.evaluate import show
-    from emofuse.core.parallel.places import Wish, place
+    from emofuse.cli.executors import ExecutorOptions, choose_executor
     from emofuse.errors import SettingsError
     from emofuse.evaluation import evaluate as run
     from emofuse.experiments.fuse_bundles import Request
@@ -63,7 +63,7 @@ def fuse(
 
         bundle, result = fuse_bundles(
             request,
-            on=place(on, Wish(jobs or 0, 0, address)),
+            executor=choose_executor(executor, ExecutorOptions(jobs or 0, 0, address)),
             note=lambda line: errors.print(f"note: {line}"),
             progress=step,
         )

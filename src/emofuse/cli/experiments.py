@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import Address, AsJson, Detector, On, print_json
+from emofuse.cli.options import Address, AsJson, Detector, Executor, print_json
 
 Data = Annotated[Path, typer.Option(help="Aff-Wild2 folder or manifest with a train and a validation part.")]
 Out = Annotated[Path, typer.Option(help="Folder for all results; a killed run goes on there.")]
@@ -35,14 +35,14 @@ def table1(
     device: Device = "auto",
     seed: Seed = 0,
     jobs: Jobs = None,
-    on: On = None,
+    executor: Executor = None,
     address: Address = None,
     threads: Threads = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train, score and fuse all systems of the paper's Table 1, and write the table and the submissions."""
     from emofuse.cli import train as training
-    from emofuse.core.parallel.places import Wish, place
+    from emofuse.cli.executors import ExecutorOptions, choose_executor
 
     try:
         from emofuse.cli.table1 import run_and_show
@@ -52,8 +52,8 @@ def table1(
         raise training.not_installed(error) from None
     trial = Trial(data, out, scale, training.files(weights or []), from_scratch, detector, device, seed, threads)
     request = Request(trial, tuple(rows or ()), training.changes(set_ or []))
-    where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
-    result = run_and_show(request, on=where, quiet=as_json)
+    chosen = choose_executor(executor, ExecutorOptions(jobs or 0, threads, address, gpus=int(device == "cuda")))
+    result = run_and_show(request, executor=chosen, quiet=as_json)
     if as_json:
         print_json(result)
 
@@ -76,14 +76,14 @@ def sweep(
     device: Device = "auto",
     seed: Seed = 0,
     jobs: Jobs = None,
-    on: On = None,
+    executor: Executor = None,
     address: Address = None,
     threads: Threads = 0,
     as_json: AsJson = False,
 ) -> None:
     """Train one system with some settings varied, and compare all variants in one table."""
     from emofuse.cli import train as training
-    from emofuse.core.parallel.places import Wish, place
+    from emofuse.cli.executors import ExecutorOptions, choose_executor
 
     try:
         from emofuse.cli.sweep import run_and_show
@@ -95,7 +95,7 @@ def sweep(
     trial = Trial(data, out, scale, training.files(weights or []), from_scratch, detector, device, seed, threads)
     tried = {name: tuple(v.strip() for v in text.split(",")) for name, text in values.items()}
     request = Request(system, tried, trial, training.changes(set_ or []))
-    where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
-    result = run_and_show(request, on=where, quiet=as_json)
+    chosen = choose_executor(executor, ExecutorOptions(jobs or 0, threads, address, gpus=int(device == "cuda")))
+    result = run_and_show(request, executor=chosen, quiet=as_json)
     if as_json:
         print_json(result)

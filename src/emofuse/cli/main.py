@@ -11,7 +11,7 @@ import typer
 from emofuse.cli import bundles, data
 from emofuse.cli import evaluate as challenge
 from emofuse.cli import experiments as trials
-from emofuse.cli.options import Address, AsJson, Detector, On, print_json
+from emofuse.cli.options import Address, AsJson, Detector, Executor, print_json
 from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError
 
@@ -131,7 +131,7 @@ def predict(
     ] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Also draw each timeline as a PNG.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
-    on: On = None,
+    executor: Executor = None,
     address: Address = None,
     threads: Annotated[
         int, typer.Option(help="Threads in all, on Ray of each file; 0: one for each core, on Ray one.", min=0)
@@ -144,18 +144,18 @@ def predict(
     Writes one table per video and summary.json to the output folder. What is done already is not done again.
     """
     from emofuse.cli import predict as predicting
-    from emofuse.core.parallel.places import Wish, place
+    from emofuse.cli.executors import ExecutorOptions, choose_executor
     from emofuse.inference import batch
     from emofuse.inference.predictor import Options, checked_rate
     from emofuse.models import bundle as bundles
     from emofuse.runtime import Engine
 
-    where = place(on, Wish(jobs or 0, threads, address, gpus=int(device == "cuda")))
+    chosen = choose_executor(executor, ExecutorOptions(jobs or 0, threads, address, gpus=int(device == "cuda")))
     hz = None if every_frame else checked_rate(rate)
     options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_modality)
     files = batch.find_files(paths, audio=bundles.load(bundle).voice is not None)
     planned = batch.plan(files, out=out, options=options, format=form, plot=plot)
-    outcomes = predicting.run_and_show(planned, on=where, quiet=as_json)
+    outcomes = predicting.run_and_show(planned, executor=chosen, quiet=as_json)
     if any(o.error for o in outcomes):
         raise typer.Exit(2)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 Detector = Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")]
-On = Annotated[str | None, typer.Option(help="Where the work is done: here, processes or ray.")]
+Executor = Annotated[str | None, typer.Option(help="Where jobs run: here, processes or ray (default: here).")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from emofuse.core.parallel.jobs import Where
+from emofuse.core.parallel import Executor
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.inference.batch import FileResult, FileTask, predict_files, write_summary
 from emofuse.inference.prediction import OK, Prediction
@@ -21,7 +21,7 @@ from emofuse.report.timeline import draw_timeline, used_for
 _SEGMENTS_SHOWN = 24
 
 
-def run_and_show(tasks: Sequence[FileTask], *, on: Where, quiet: bool) -> list[FileResult]:
+def run_and_show(tasks: Sequence[FileTask], *, executor: Executor, quiet: bool) -> list[FileResult]:
     """Predict files with a progress bar on standard error, then print the results on standard output."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
     results: dict[Path, FileResult] = {}
@@ -34,7 +34,7 @@ def run_and_show(tasks: Sequence[FileTask], *, on: Where, quiet: bool) -> list[F
         def progress(task: FileTask, fraction: float) -> None:
             bar.update(row, completed=done + fraction, description=task.path.name)
 
-        for result in predict_files(tasks, on=on, draw=draw_timeline, progress=progress, note=notes.append):
+        for result in predict_files(tasks, executor=executor, draw=draw_timeline, progress=progress, note=notes.append):
             done += 1
             bar.update(row, completed=done)
             # Of a batch only the figures are kept, or memory would grow with the number of files.

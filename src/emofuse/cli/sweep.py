@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from emofuse.cli.table1 import show, watched
 from emofuse.core.files import write_bytes
-from emofuse.core.parallel.jobs import Where
+from emofuse.core.parallel import Executor
 from emofuse.experiments.sweep import Request, sweep
 from emofuse.report.table1 import words
 from emofuse.report.table1.file import items, safe, table
@@ -34,10 +34,10 @@ _HEAD = (
 _MEASURES = ("cpm", "macro_f1", "accuracy", "uar")
 
 
-def run_and_show(request: Request, *, on: Where, quiet: bool) -> dict[str, Any]:
+def run_and_show(request: Request, *, executor: Executor, quiet: bool) -> dict[str, Any]:
     """Run with one progress bar for everything on standard error; the table goes to standard output."""
     with watched("sweep", quiet=quiet) as watch:
-        result = sweep(request, watch, on=on)
+        result = sweep(request, watch, executor=executor)
     path = request.trial.out / "sweep.md"
     write_bytes(path, markdown(result).encode())
     show(result, text, [request.trial.out / "sweep.json", path], quiet=quiet)

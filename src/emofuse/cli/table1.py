@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emofuse.core.parallel.jobs import Where
+from emofuse.core.parallel import Executor
 from emofuse.experiments.plan import Request
 from emofuse.experiments.runner import Watch
 from emofuse.experiments.table1 import table1
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _COLUMNS = 120  # in a file, or behind a pipe
 
 
-def run_and_show(request: Request, *, on: Where, quiet: bool) -> dict[str, Any]:
+def run_and_show(request: Request, *, executor: Executor, quiet: bool) -> dict[str, Any]:
     """Run with one progress bar for everything on standard error; the table goes to standard output."""
     with watched("table 1", quiet=quiet) as watch:
-        result = table1(request, watch, on=on)
+        result = table1(request, watch, executor=executor)
     show(result, text, [request.trial.out / "table1.json", *write(result, request.trial.out)], quiet=quiet)
     return result
 

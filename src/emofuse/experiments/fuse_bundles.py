@@ -15,7 +15,7 @@ import numpy as np
 
 from emofuse.core.files import digest
 from emofuse.core.labels import LabelSet
-from emofuse.core.parallel.jobs import Where
+from emofuse.core.parallel import Executor
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
 from emofuse.datasets import DataSet, open_data
@@ -59,7 +59,9 @@ class Request:
     detector: str = "auto"
 
 
-def fuse(request: Request, *, on: Where, note: Callable[[str], None], progress: Progress) -> tuple[Bundle, Evaluation]:
+def fuse(
+    request: Request, *, executor: Executor, note: Callable[[str], None], progress: Progress
+) -> tuple[Bundle, Evaluation]:
     """Predict the clips with every part, fit the weights, and write the fused bundle to `out`.
 
     Args:
@@ -79,7 +81,7 @@ def fuse(request: Request, *, on: Where, note: Callable[[str], None], progress: 
     (method,) = request.settings.fuse
     about = _card(bundles, data, request.licence)
     draft = write_fused(request.out / DRAFT, parts, card=about | {"figures": {}})
-    _predict(request, data, on=on, note=note, progress=progress)
+    _predict(request, data, executor=executor, note=note, progress=progress)
     folder = request.out / TABLES
     tables = sorted(folder.glob("*.parquet"))
     sources = [TableFolder(m, folder, tables, modality=m) for m in draft.modalities]
@@ -145,7 +147,7 @@ def _predict(
     request: Request,
     data: DataSet,
     *,
-    on: Where,
+    executor: Executor,
     note: Callable[[str], None],
     progress: Progress,
 ) -> None:
@@ -163,7 +165,7 @@ def _predict(
     def step(task: batch.FileTask, fraction: float) -> None:
         progress(task.path, fraction, len(tasks))
 
-    results = batch.predict_files(tasks, on=on, draw=None, progress=step, note=note)
+    results = batch.predict_files(tasks, executor=executor, draw=None, progress=step, note=note)
     done = {o.task.path: replace(o, prediction=None) for o in results}
     batch.write_summary([done[task.path] for task in tasks])
 

@@ -18,12 +18,11 @@ from typing import Any, cast
 from threadpoolctl import threadpool_limits
 
 from emofuse.core.files import digest, write_json
-from emofuse.core.parallel.jobs import Fate, Here, Step, Task, Where, run
+from emofuse.core.parallel import Executor, Here, Task, run
 from emofuse.datasets import DataSet, open_data
 from emofuse.errors import OutputError
 from emofuse.evaluation.score_tables import write_scores
 from emofuse.experiments.jobs import Part, Parts, Site
-from emofuse.experiments.memory import scoring_bytes, training_bytes
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector, choose_detector
 from emofuse.runtime import Engine
@@ -130,7 +129,7 @@ def make(
     parts: Parts,
     splits: Sequence[str],
     *,
-    on: Where = Here(),  # noqa: B008 (frozen)
+    executor: Executor = Here(),  # noqa: B008 (frozen)
     watch: Watch = Watch(),
 ) -> dict[str, bundles.Bundle]:
     """Train all parts and score some parts of the data, whatever of it is not there yet; the bundles by name.
@@ -141,35 +140,31 @@ def make(
         EmofuseError: that of the training or scoring that failed.
         OutputError: what was made on another machine is not to be seen here.
     """
-    tasks = _tasks(parts, splits, alone=isinstance(on, Here))
+    tasks = _tasks(parts, splits)
     if tasks:  # to look for a detector may take a while, and nothing to do needs none
         parts = replace(parts, site=_settled(parts))
-        tasks = _tasks(parts, splits, alone=isinstance(on, Here))
+        tasks = _tasks(parts, splits)
     total, running = len(parts.by_name) * (1 + len(splits)), dict[str, None]()
     done = total - len(tasks)
 
     def tell() -> None:
         watch.progress(", ".join(running) or "waiting", done / total)
 
-    def told(task: Task[Job], step: Step) -> None:
-        if step is Step.LOST:
-            running.pop(task.name, None)
-            watch.say(f"{task.name}: the process at work on it died; it is done again.")
-        else:
-            running[task.name] = None
+    def started(task: Task[Job]) -> None:
+        running[task.name] = None
         tell()
 
-    work = partial(perform, say=watch.say) if isinstance(on, Here) else perform
-    results = cast(Generator[Any, None, None], run(tasks, work, on=on, progress=told))
+    work = partial(perform, say=watch.say) if isinstance(executor, Here) else perform
+    results = cast(Generator[Any, None, None], run(tasks, work, executor=executor, started=started))
     with closing(results):
         for result in results:
             running.pop(result.task.name, None)
-            if result.fate is not Fate.DONE:
+            if result.error is not None:
                 raise result.error
-            if not isinstance(on, Here):
-                for line in result.outcome:
+            if not isinstance(executor, Here):
+                for line in result.value:
                     watch.say(line)
-            _check_here(parts, result.task.given)
+            _check_here(parts, result.task.argument)
             done += 1
             tell()
     return {name: bundles.load(parts.folder(name)) for name in parts.by_name}
@@ -183,25 +178,21 @@ def _settled(parts: Parts) -> Site:
     return replace(site, detector=_detector("auto").identity.partition(":")[0])
 
 
-def _tasks(parts: Parts, splits: Sequence[str], *, alone: bool) -> list[Task[Job]]:
-    """What is not there yet. The scorings of a part come one after the other, since they share what they keep.
-
-    alone: nothing else is at work meanwhile, so nobody needs to know about memory.
-    """
+def _tasks(parts: Parts, splits: Sequence[str]) -> list[Task[Job]]:
+    """The missing trainings and scorings. The scorings of a system run one after the other: they share a cache."""
     tasks, site = list[Task[Job]](), parts.site
     for name, part in parts.by_name.items():
         bundle, after = parts.bundle(name), ""
-        training, scoring = (0, 0) if alone else (training_bytes(part.definition), scoring_bytes(part.definition))
         if bundle is None:
             start = parts.folder(part.parent) if part.parent else part.weights
             waits = (f"{part.parent}: train",) if part.parent and parts.bundle(part.parent) is None else ()
             after = f"{name}: train"
-            tasks.append(Task(after, Training(name, part, site, parts.folder(name), start), waits, training))
+            tasks.append(Task(after, Training(name, part, site, parts.folder(name), start), waits))
         for split in splits:
             if bundle is not None and parts.table(name, bundle.identity, split).exists():
                 continue
             given = Scoring(name, parts, split)
-            tasks.append(Task(f"{name}: {split}", given, (after,) if after else (), scoring))
+            tasks.append(Task(f"{name}: {split}", given, (after,) if after else ()))
             after = f"{name}: {split}"
     return tasks
 

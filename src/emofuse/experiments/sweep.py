@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emofuse.core.files import write_json
-from emofuse.core.parallel.jobs import Here, Where
+from emofuse.core.parallel import Executor, Here
 from emofuse.core.registry import nearest
 from emofuse.core.settings import settings_names, with_settings
 from emofuse.core.version import __version__
@@ -48,7 +48,7 @@ class Request:
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
-def sweep(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+def sweep(request: Request, watch: Watch = Watch(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
     """Train and score all variants, and compare them on the validation part; sweep.json holds what comes back.
 
     Raises:
@@ -64,7 +64,7 @@ def sweep(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> di
     for part in ("train", "validation"):
         data.split(part)
     claim(trial.out, data, what="a sweep", version=FORMAT)
-    bundles = make(parts, ["validation"], on=on, watch=watch)
+    bundles = make(parts, ["validation"], executor=executor, watch=watch)
     watch.progress("comparing", 1.0)
     result = {
         "format": FORMAT,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emofuse.core.files import write_json
-from emofuse.core.parallel.jobs import Here, Where
+from emofuse.core.parallel import Executor, Here
 from emofuse.core.version import __version__
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError
@@ -28,11 +28,11 @@ from emofuse.systems.paper import BASELINE_VALIDATION, TableRow
 FORMAT = 2
 
 
-def table1(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+def table1(request: Request, watch: Watch = Watch(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
     """Train, score, fuse, compare and submit; table1.json in the folder holds what comes back.
 
     Args:
-        on: where trainings and scorings are done; the outcome is the same.
+        executor: runs the trainings and scorings; the results are the same.
     Raises:
         SettingsError: an unknown row, scale or setting, or pretrained weights are missing.
         DataError: the data set has no train or validation part, or nothing in it is labelled.
@@ -44,7 +44,7 @@ def table1(request: Request, watch: Watch = Watch(), *, on: Where = Here()) -> d
         data.split(part)
     planned = plan(request, data)
     claim(request.trial.out, data, what="a table 1", version=FORMAT)
-    bundles = make(planned.systems, present(data), on=on, watch=watch)
+    bundles = make(planned.systems, present(data), executor=executor, watch=watch)
     watch.progress("comparing", 1.0)
     sources = sources_of(planned.systems, bundles, "validation")
     compared = compare(planned.rows, data, sources, Settings(seed=request.trial.seed))

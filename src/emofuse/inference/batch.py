@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import digest, file_digest, write_json
-from emofuse.core.parallel.jobs import Fate, Here, Processes, Result, Step, Task, Where, run
+from emofuse.core.parallel import Executor, Here, Processes, Result, Task, run
 from emofuse.core.registry import find
 from emofuse.core.time import seconds
 from emofuse.core.types import Bools, Scores
 from emofuse.core.version import __version__
-from emofuse.errors import EmofuseError, MediaError, OutputError
+from emofuse.errors import EmofuseError, LostTaskError, MediaError, OutputError
 from emofuse.export import WRITERS
 from emofuse.inference.prediction import VOICE_ONLY, Prediction
 from emofuse.inference.predictor import Options, Predictor
@@ -230,14 +230,14 @@ def _stems(files: Sequence[Path]) -> list[str]:
 def predict_files(
     tasks: Sequence[FileTask],
     *,
-    on: Where,
+    executor: Executor,
     draw: Draw | None,
     progress: Callable[[FileTask, float], None],
     note: Callable[[str], None],
 ) -> Iterator[FileResult]:
     """Outcomes as they come; the same files wherever the work is done.
 
-    A file whose process or machine died is predicted again, and has failed if that happens again and again.
+    A file whose machine of a Ray cluster is lost again and again is a failed file; here, a killed process ends the run.
 
     Args:
         draw: makes the plot of a prediction; a module's function, so that processes can be sent it.
@@ -252,27 +252,25 @@ def predict_files(
         if chosen is not None and chosen.note:
             note(chosen.note)
 
-    def told(task: Task[FileTask], step: Step) -> None:
-        progress(task.given, 0.0)
-        if step is Step.LOST:
-            note(f"{task.name}: the process at work on it died; it is predicted again.")
+    def started(task: Task[FileTask]) -> None:
+        progress(task.argument, 0.0)
 
     def work_here(file: FileTask) -> FileResult:
         return predict_file(predictor, file, draw, partial(progress, file))
 
     work: Callable[[FileTask], FileResult] = work_here
-    if isinstance(on, Processes) and len(tasks) == 1:
-        on = Here()
-    if not isinstance(on, Here):
-        work = partial(_run_alone, draw=draw, threads=on.threads)
-    for result in run([Task(str(t.path), t) for t in tasks], work, on=on, progress=told):
-        progress(result.task.given, 1.0)
+    if isinstance(executor, Processes) and len(tasks) == 1:
+        executor = Here()
+    if not isinstance(executor, Here):
+        work = partial(_run_alone, draw=draw, threads=executor.threads)
+    for result in run([Task(str(t.path), t) for t in tasks], work, executor=executor, started=started):
+        progress(result.task.argument, 1.0)
         yield _outcome(result)
 
 
 def _outcome(result: Result[FileTask, FileResult]) -> FileResult:
-    task, outcome = result.task.given, result.outcome
-    if result.fate is Fate.LOST:
+    task, outcome = result.task.argument, result.value
+    if isinstance(result.error, LostTaskError):
         return FileResult(task, {"file": str(task.path), "status": "failed", "error": str(result.error)})
     if outcome is None:
         assert result.error is not None

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+
+from emofuse.cli.executors import ExecutorOptions, choose_executor
+from emofuse.core.parallel import Here, Processes, Ray
+from emofuse.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "line"),
+    [
+        ("rya", ExecutorOptions(), "--executor 'rya': unknown .did you mean 'ray'"),
+        ("here", ExecutorOptions(jobs=2), "use --executor processes"),
+        ("processes", ExecutorOptions(address="auto"), "only --executor ray takes an address"),
+        ("processes", ExecutorOptions(threads=-1), "--threads -1: give 0"),
+    ],
+)
+def test_options_that_contradict_each_other_are_one_line(name, options, line):
+    with pytest.raises(SettingsError, match=line):
+        choose_executor(name, options)
+
+
+def test_without_a_name_the_other_options_choose_the_executor():
+    assert choose_executor(None, ExecutorOptions(jobs=1)) == Here()
+    assert choose_executor(None, ExecutorOptions(jobs=3, threads=6)) == Processes(3, 6)
+    assert choose_executor(None, ExecutorOptions(address="head:6379")) == Ray("head:6379")
