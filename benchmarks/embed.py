@@ -157,7 +157,7 @@ def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
         nn.init.zeros_(block.increase.bn.weight)
     wanted = NETWORKS["vggface2"].preprocessing
     augment = fit.PaperAugment(rotation_degrees=10.0, brightness=(0.8, 1.0))
-    examples = fit.Data(
+    examples = fit.TrainingData(
         fit.Examples(learn.faces, learn.targets(votes_weight=0.4)),
         fit.Examples(public.faces, public.targets(votes_weight=0)),
         fit.Faces(wanted.colour, wanted.mean, wanted.scale, size, augment),
@@ -165,8 +165,8 @@ def train(folder: Path, data: Path, *, epochs: int, size: int) -> None:
     settings = fit.FitSettings(
         epochs=epochs, batch=64, optimiser="adamw", lr=5e-4, weight_decay=0.01, warmup_epochs=0.1, ema_decay=None
     )  # fmt: skip
-    watch = fit.Watch(epoch=lambda e: print(f"  epoch {e.epoch + 1}: {e.measures['accuracy']:.3f}", flush=True))
-    fit.fit(net, examples, settings=settings, folder=folder, machine=fit.Machine(checkpoint_minutes=5), watch=watch)
+    watch = fit.Callbacks(epoch=lambda e: print(f"  epoch {e.epoch + 1}: {e.measures['accuracy']:.3f}", flush=True))
+    fit.fit(net, examples, settings=settings, folder=folder, machine=fit.Machine(checkpoint_minutes=5), callbacks=watch)
     fit.export_onnx(net, 255 * fit.face_example(size, channels=3), folder / FILE, outputs=OUTPUTS)
 
 

@@ -195,9 +195,13 @@ def trained_net(trained: Trained, train: Clips, test: Clips, folder: Path) -> An
     examples = fit.Examples(inputs, np.eye(len(AFFWILD2), dtype=np.float32)[train.labels[of]])
     seen = fit.Examples(inputs[::16], examples.targets[::16])
     net = fit.fresh(trained.build, seed=0)
-    watch = fit.Watch(epoch=lambda e: noted(folder, e), events=False, clock=time.process_time)
+    watch = fit.Callbacks(epoch=lambda e: noted(folder, e), events=False, clock=time.process_time)
     history = fit.fit(
-        net, fit.Data(examples, seen, trained.prepare), settings=trained.settings, folder=folder, watch=watch
+        net,
+        fit.TrainingData(examples, seen, trained.prepare),
+        settings=trained.settings,
+        folder=folder,
+        callbacks=watch,
     )
     inputs, of = windows(test, trained, whole=True)
     logits = fit.predict(net, inputs, prepare=trained.prepare, batch=32, embeddings=False).logits

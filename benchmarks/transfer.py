@@ -44,7 +44,7 @@ def main() -> None:
             ("train", arguments.images), ("public-test", arguments.judged), ("private-test", arguments.judged)
         )
     )  # fmt: skip
-    data = fit.Data(examples(train), examples(choose), PREPARE)
+    data = fit.TrainingData(examples(train), examples(choose), PREPARE)
     settings = fit.FitSettings(
         epochs=arguments.epochs, batch=32, optimiser="adamw", weight_decay=1e-5, ema_decay=None, keep="uar",
         warmup_epochs=0.2,

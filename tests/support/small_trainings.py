@@ -12,7 +12,18 @@ import torch
 from torch import nn
 
 from emofuse.nets.compact import CompactFace, CompactFaceSettings
-from emofuse.training.loop import Data, Epoch, Examples, Faces, FitSettings, Machine, Progress, Watch, fit, fresh
+from emofuse.training.loop import (
+    Callbacks,
+    Epoch,
+    Examples,
+    Faces,
+    FitSettings,
+    Machine,
+    Progress,
+    TrainingData,
+    fit,
+    fresh,
+)
 
 SETTINGS = FitSettings(epochs=3, batch=8, lr=0.05, ema_decay=0.5, seed=4)
 OFTEN = Machine(checkpoint_minutes=0)
@@ -28,7 +39,7 @@ def examples(n: int, *, seed: int, side: int = 48) -> Examples:
 
 
 TRAIN, VALIDATION = examples(24, seed=0), examples(16, seed=1)
-SMALL = Data(examples(24, seed=0, side=12), examples(10, seed=1, side=12))
+SMALL = TrainingData(examples(24, seed=0, side=12), examples(10, seed=1, side=12))
 PLAIN = replace(SMALL, prepare=Faces(augment=None))
 
 
@@ -47,16 +58,16 @@ def trained(
     folder: Path,
     *,
     build: Callable[[], nn.Module] = layers,
-    data: Data = SMALL,
+    data: TrainingData = SMALL,
     settings: FitSettings = SETTINGS,
     **more: Any,
 ) -> nn.Module:
     net = fresh(build, seed=9)
-    fit(net, data, settings=settings, folder=folder, **{"watch": Watch(events=False)} | more)
+    fit(net, data, settings=settings, folder=folder, **{"callbacks": Callbacks(events=False)} | more)
     return net
 
 
-def stopping(*, epoch: int = -1, at: tuple[int, int] = (-1, -1), after: Callable[[], Any] | None = None) -> Watch:
+def stopping(*, epoch: int = -1, at: tuple[int, int] = (-1, -1), after: Callable[[], Any] | None = None) -> Callbacks:
     """A watch that interrupts after an epoch, or after a step (epoch, step) of one."""
 
     def stop(whether: bool) -> None:
@@ -71,7 +82,7 @@ def stopping(*, epoch: int = -1, at: tuple[int, int] = (-1, -1), after: Callable
     def on_step(p: Progress) -> None:
         stop((p.epoch, p.step) == at)
 
-    return Watch(epoch=on_epoch, step=on_step, events=False)
+    return Callbacks(epoch=on_epoch, step=on_step, events=False)
 
 
 def same_weights(one: nn.Module, two: nn.Module) -> bool:

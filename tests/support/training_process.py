@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from emofuse.errors import EmofuseError
-from emofuse.training.loop import Balance, Epoch, Watch, fit, fresh
+from emofuse.training.loop import Balance, Callbacks, Epoch, fit, fresh
 from support.small_trainings import SETTINGS, SMALL, layers
 
 
@@ -34,7 +34,7 @@ def work(out: Path, *, rank: int = 0, size: int = 1, limit: int | None = None) -
     if rank > 0:
         torch.optim.SGD(net.parameters())  # what torch loads late looks for a folder that can be written to
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, whole[1]))  # only the first process writes
-    history = fit(net, SMALL, settings=settings, folder=out, watch=Watch(epoch=tell, events=False))
+    history = fit(net, SMALL, settings=settings, folder=out, callbacks=Callbacks(epoch=tell, events=False))
     if rank > 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, whole)
     found = {

@@ -42,7 +42,7 @@ TINY = {"net.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.0
 def place(tmp_path_factory) -> Iterator[Place]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
-    watch = fit.Watch(events=False)
+    watch = fit.Callbacks(events=False)
     yield Place(tmp_path_factory.mktemp("visual"), watch=watch)
     torch.set_num_threads(before)
 

@@ -57,7 +57,7 @@ def data(tmp_path_factory):
 def place(tmp_path_factory) -> Iterator[Place]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
-    yield Place(tmp_path_factory.mktemp("audible"), watch=fit.Watch(events=False))
+    yield Place(tmp_path_factory.mktemp("audible"), watch=fit.Callbacks(events=False))
     torch.set_num_threads(before)
 
 

@@ -41,7 +41,7 @@ def test_the_full_net_learns_fifty_windows_by_heart_and_a_live_session_says_the_
             write_wave(tmp_path / name, tone(n % 7, 4.0, n, rate=RATE), rate=RATE)
             rows.writerow([name, AFFWILD2.names[n % 7], f"s{n}", "train" if n < 50 else "validation"])
     data = open_data(tmp_path / "clips.csv")
-    place = Place(tmp_path / "out", watch=fit.Watch(events=False, epoch=print))
+    place = Place(tmp_path / "out", watch=fit.Callbacks(events=False, epoch=print))
     train_audible(with_settings(system("cnn1d-lstm"), CHANGES), data, place)
     predictor = Predictor(Options(str(place.out)))
     said = [predictor.predict(clip.audio).at(1.0)[0].emotion for clip in data.split("train")]

@@ -226,7 +226,7 @@ def _train(job: Training, say: Callable[[str], None]) -> None:
     definition, name = job.part.definition, job.name
     began, before = time.monotonic(), sum(e["seconds"] for e in history(job.folder))
     say(f"{name}: training")
-    watch = fit.Watch(
+    watch = fit.Callbacks(
         epoch=lambda e: say(f"{name}: epoch {e.epoch + 1}, validation loss {e.validation_loss:.3f}"),
         note=lambda line: say(f"{name}: {line}"),
         events=False,

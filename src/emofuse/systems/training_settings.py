@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
 
-from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -166,21 +162,6 @@ class Machine:
     precision: Precision = Precision.FLOAT32
     checkpoint_minutes: float = 10.0
     prefetch: int = 2
-
-
-def chosen(registry: Mapping[str, T], name: str, what: str) -> T:
-    """The entry of a registry.
-
-    Raises:
-        SettingsError: there is none of that name.
-
-    >>> chosen({"sgd": 1}, "sgd", "optimiser")
-    1
-    """
-    if name not in registry:
-        known = ", ".join(registry)
-        raise SettingsError(f"fit: there is no {what} {name!r}{nearest(name, registry)}; there are: {known}.")
-    return registry[name]
 
 
 def _at_least(name: str, value: float, least: float) -> None:

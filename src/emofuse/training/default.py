@@ -117,10 +117,10 @@ class Training:
     out: Path
     report: Callable[[str, fit.Epoch], None]
 
-    def learn(self, name: str, net: Any, examples: fit.Data, settings: FitSettings) -> None:
+    def learn(self, name: str, net: Any, examples: fit.TrainingData, settings: FitSettings) -> None:
         """Train a net, going on from the folder of its name."""
-        watch = fit.Watch(epoch=partial(self.report, name))
-        fit.fit(net, examples, settings=settings, folder=self.out / name, watch=watch)
+        watch = fit.Callbacks(epoch=partial(self.report, name))
+        fit.fit(net, examples, settings=settings, folder=self.out / name, callbacks=watch)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def trained_compact(data: Fer2013, training: Training) -> Any:
     """CompactFace from nothing."""
     learnt, validation, settings = data.images("train"), data.images("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
-    examples = fit.Data(
+    examples = fit.TrainingData(
         fit.Examples(
             learnt.faces,
             learnt.targets(votes_weight=settings.votes_weight),
@@ -260,11 +260,11 @@ def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings
     write_manifest(out, _manifest(settings, calibration, figures, error), files=(NET,))
 
 
-def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.Data:
+def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.TrainingData:
     """The clear faces with targets [n, 2, 7], and the public test part, which chooses the epoch."""
     validation = data.images("public-test")
     judged = fit.Examples(validation.faces, two_targets(validation))
-    return fit.Data(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
+    return fit.TrainingData(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
 
 
 def figures_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Figures:

@@ -36,7 +36,7 @@ from emofuse.systems import FaceNet, System
 from emofuse.training import loop as fit
 from emofuse.training.face_cache import Embeddings, FaceSource
 from emofuse.training.face_examples import FacesOfClips, FacesOfFer2013
-from emofuse.training.loop.distributed import team
+from emofuse.training.loop.distributed import process_group
 from emofuse.training.training_run import WEIGHTS, Learned, Place, figures, learn, shipped, start, without_weights
 from emofuse.training.window_head import fit_head
 
@@ -63,7 +63,7 @@ def train_visual(system: System, data: DataSet | Fer2013, place: Place, *, detec
         )
     faces = _faces(system, data, place, detector)
     net, begun = _net(system, place, classes=len(data.label_set))
-    with team(fit.device(place.machine.device)) as members:
+    with process_group(fit.device(place.machine.device)) as members:
         if not members.first:
             place = replace(place, say=lambda _: None)
         learned = None

@@ -102,7 +102,7 @@ def _train_system(request: Request, report: Callable[[str], None], progress: Cal
     if request.epochs is not None:
         definition = replace(definition, fit=replace(definition.fit, epochs=request.epochs))
     total = definition.fit.epochs
-    watch = fit.Watch(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report)
+    watch = fit.Callbacks(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report)
     place = Place(request.out, request.weights, fit.Machine(device=request.device), watch, report)
     data = open_data(request.data, still_images=True)
     if definition.modality == VOICE:

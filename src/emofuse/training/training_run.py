@@ -21,7 +21,7 @@ from emofuse.models import bundle as bundles
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import published_weights
 from emofuse.training import loop as fit
-from emofuse.training.loop.distributed import Team
+from emofuse.training.loop.distributed import ProcessGroup
 
 WEIGHTS = "weights.safetensors"
 
@@ -37,7 +37,7 @@ class Place:
     out: Path
     weights: Path | None = None
     machine: fit.Machine = fit.Machine()  # noqa: RUF009 (frozen)
-    watch: fit.Watch = fit.Watch()  # noqa: RUF009 (frozen)
+    watch: fit.Callbacks = fit.Callbacks()  # noqa: RUF009 (frozen)
     say: Callable[[str], None] = lambda _: None
 
 
@@ -103,7 +103,7 @@ def learn(
     settings: fit.FitSettings,
     *,
     place: Place,
-    members: Team,
+    members: ProcessGroup,
 ) -> Learned | None:
     """Train a net; only the first process looks at the outcome.
 
@@ -115,12 +115,12 @@ def learn(
     def both() -> list[fit.Examples]:
         return [examples(part) for part in ("train", "validation")]
 
-    with members.together():
+    with members.fail_together():
         # The first reads what is not kept yet, and the others find it.
         found = both() if members.first else []
     train, validation = found or both()
-    data = fit.Data(train, validation, prepare[0])
-    fit.fit(net, data, settings=settings, folder=place.out, machine=place.machine, watch=place.watch)
+    data = fit.TrainingData(train, validation, prepare[0])
+    fit.fit(net, data, settings=settings, folder=place.out, machine=place.machine, callbacks=place.watch)
     if not members.first:
         return None
     said = fit.predict(net, validation.inputs, prepare=prepare[1], batch=64, embeddings=False)

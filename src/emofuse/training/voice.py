@@ -32,7 +32,7 @@ from emofuse.runtime import Engine
 from emofuse.systems import System, VoiceNet
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds, mapped
-from emofuse.training.loop.distributed import team
+from emofuse.training.loop.distributed import process_group
 from emofuse.training.training_run import WEIGHTS, Place, figures, learn, start, without_weights
 
 NET = "voice.onnx"
@@ -66,7 +66,7 @@ def train_audible(system: System, data: DataSet, place: Place) -> Bundle | None:
         place.say(f"{part}: {len(found)} windows of {len(data.split(part))} clips")
         return found
 
-    with team(fit.device(place.machine.device)) as members:
+    with process_group(fit.device(place.machine.device)) as members:
         if not members.first:
             place = replace(place, say=lambda _: None)
         both = fit.Waveforms(voice.augment), fit.Waveforms()

@@ -11,7 +11,9 @@ from safetensors.torch import load_file  # noqa: E402 (torch may be missing)
 
 from emofuse.errors import OutputError, SettingsError  # noqa: E402
 from emofuse.training.loop import CHECKPOINT  # noqa: E402
-from emofuse.training.loop.checkpoint import read, write  # noqa: E402
+from emofuse.training.loop.state import FORMAT  # noqa: E402
+from emofuse.training.loop.state import read_checkpoint as read  # noqa: E402
+from emofuse.training.loop.state import write_checkpoint as write  # noqa: E402
 from support.small_trainings import trained  # noqa: E402
 
 PARTS = {
@@ -27,7 +29,7 @@ PARTS = {
 STATE = {"step": 3, "loss": 0.1 + 0.2, "done": [{"epoch": 0}]}
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_a_checkpoint_is_read_as_written(tmp_path):
     write(tmp_path / "c", PARTS, identity="x", state=STATE)
     parts, state = read(tmp_path / "c", identity="x")
     assert state == STATE
@@ -37,7 +39,7 @@ def test_what_was_written_is_read(tmp_path):
         assert all(torch.equal(parts[part][k], v) and parts[part][k].dtype == v.dtype for k, v in tensors.items())
 
 
-def test_the_file_is_one_that_safetensors_itself_reads(tmp_path):
+def test_safetensors_itself_reads_a_checkpoint(tmp_path):
     write(tmp_path / "c", PARTS, identity="x", state=STATE)
     found = load_file(tmp_path / "c")
     expected = {f"{part}.{k}": v for part, tensors in PARTS.items() for k, v in tensors.items()}
@@ -52,25 +54,22 @@ def test_another_identity_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 7, 100, -1])
-def test_a_file_that_was_cut_is_damaged(tmp_path, kept):
+def test_a_truncated_checkpoint_is_refused(tmp_path, kept):
     write(tmp_path / "c", PARTS, identity="x", state=STATE)
     (tmp_path / "c").write_bytes((tmp_path / "c").read_bytes()[:kept])
-    with pytest.raises(SettingsError, match=r"c: a damaged checkpoint \(.*\); delete it to start anew\."):
+    with pytest.raises(SettingsError, match=r"c: cannot be read as a checkpoint \(.*\); delete it to start again\."):
         read(tmp_path / "c", identity="x")
 
 
-def test_a_checkpoint_that_lacks_a_part_is_damaged(tmp_path):
+def test_a_checkpoint_without_some_tensors_is_refused(tmp_path):
     trained(tmp_path)
-    import safetensors
-
-    with safetensors.safe_open(tmp_path / CHECKPOINT, "pt") as file:
-        identity = file.metadata()["identity"]
+    identity = FORMAT.read_meaning(tmp_path / CHECKPOINT)["identity"]
     write(tmp_path / CHECKPOINT, {"net": {}}, identity=identity, state=STATE)
-    with pytest.raises(SettingsError, match="a damaged checkpoint"):
+    with pytest.raises(SettingsError, match=r"damaged checkpoint \(.*\); delete it to start again"):
         trained(tmp_path)
 
 
-def test_a_full_disk_keeps_the_last_one_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_checkpoint_and_no_partial_file(tmp_path, monkeypatch):
     write(tmp_path / "c", PARTS, identity="x", state=STATE)
     before = (tmp_path / "c").read_bytes()
 

@@ -29,7 +29,7 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
 
 def test_an_unknown_device_suggests_the_nearest():
     with pytest.raises(
-        SettingsError, match=r"no device 'cudaa' \(did you mean 'cuda'\?\); there are: auto, cuda, mps, cpu"
+        SettingsError, match=r"fit: device 'cudaa': unknown \(did you mean 'cuda'\?\); choose auto, cuda, mps, cpu"
     ):
         device("cudaa")
 

@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import OutputError, SettingsError  # noqa: E402
-from emofuse.training.loop.distributed import Team, team  # noqa: E402
+from emofuse.training.loop.distributed import ProcessGroup, process_group  # noqa: E402
 from support.training_process import work  # noqa: E402 (torch may be missing)
 
 ROOT = Path(__file__).parents[3]
@@ -79,7 +79,7 @@ def test_a_full_disk_of_the_first_process_ends_all_with_one_line_each(tmp_path):
     texts = [process.communicate(timeout=120)[0].strip().splitlines() for process in (first, second)]
     assert (first.returncode, second.returncode) == (2, 2)
     assert texts[0][-1].startswith("OutputError: ")
-    assert texts[1][-1] == "SettingsError: fit: another process of this training could not go on; its message says why."
+    assert texts[1][-1] == "SettingsError: fit: another process of this training failed; see its message."
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_two_processes_go_on_from_their_checkpoint_exactly(tmp_path):
 
 def test_without_torchrun_a_process_works_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with team(torch.device("cpu")) as members:
+    with process_group(torch.device("cpu")) as members:
         assert (members.rank, members.size, members.first) == (0, 1, True)
 
 
@@ -107,7 +107,7 @@ def test_incomplete_variables_of_torchrun_are_refused(monkeypatch, rank, message
     monkeypatch.delenv("RANK", raising=False)
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
-    with pytest.raises(SettingsError, match=f"WORLD_SIZE is set, but {message}"), team(torch.device("cpu")):
+    with pytest.raises(SettingsError, match=f"WORLD_SIZE is set, but {message}"), process_group(torch.device("cpu")):
         pass
 
 
@@ -118,7 +118,7 @@ def test_a_team_that_cannot_be_found_is_refused(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     with (
         pytest.raises(SettingsError, match=r"process 0 of 2 cannot join .*; start it with torchrun"),
-        team(torch.device("cpu")),
+        process_group(torch.device("cpu")),
     ):
         pass
 
@@ -126,10 +126,10 @@ def test_a_team_that_cannot_be_found_is_refused(monkeypatch):
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [0, 1, 2, 10])
 def test_shares_have_every_row_once(size, n):
-    rows = [row for rank in range(size) for row in range(n)[Team(rank, size).share(n)]]
+    rows = [row for rank in range(size) for row in range(n)[ProcessGroup(rank, size).rows(n)]]
     assert rows == list(range(n))
 
 
 def test_alone_an_error_is_raised_as_it_is():
-    with pytest.raises(OutputError, match="full"), Team().together():
+    with pytest.raises(OutputError, match="full"), ProcessGroup().fail_together():
         raise OutputError("full")

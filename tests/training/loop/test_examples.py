@@ -63,9 +63,9 @@ def test_rows_of_a_read_only_array_can_be_written_to():
     [
         (ONE_HOT[:3], {}, "4 inputs, but 3 targets"),
         (np.array([0, 1, 2, 0]), {}, r"targets are int64 \(4,\); give float32 \[n, classes\]"),
-        (ONE_HOT * 2, {}, r"row 0 of targets is no distribution over the classes \(sum 2\)"),
-        (np.tile(np.float32([1.5, -0.5, 0]), (4, 1)), {}, "row 0 of targets is no distribution"),
-        (np.full((4, 3), np.nan, np.float32), {}, "row 0 of targets is no distribution"),
+        (ONE_HOT * 2, {}, r"row 0 of targets is not a distribution over the classes \(sum 2\)"),
+        (np.tile(np.float32([1.5, -0.5, 0]), (4, 1)), {}, "row 0 of targets is not a distribution"),
+        (np.full((4, 3), np.nan, np.float32), {}, "row 0 of targets is not a distribution"),
         (np.tile(ONE_HOT[:, None] * [[1], [3]], 1).astype(np.float32), {}, "row 0, 1 of targets"),
         (ONE_HOT, {"weights": np.ones(3, np.float32)}, "weights must be 4 numbers of at least 0"),
         (ONE_HOT, {"weights": np.full(4, -1, np.float32)}, "weights must be 4 numbers of at least 0"),

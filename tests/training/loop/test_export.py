@@ -80,6 +80,6 @@ def test_a_net_that_is_exported_wrongly_leaves_no_file(tmp_path):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * float(len(x))  # becomes a constant in the file, right for two rows alone
 
-    with pytest.raises(SettingsError, match=r"the exported net differs from the torch net by 1\.0e\+00"):
+    with pytest.raises(SettingsError, match=r"the exported network differs from the torch network by 1\.0e\+00"):
         export_onnx(Counting(), torch.rand(2, 3), tmp_path / "n.onnx", outputs=("y",))
     assert list(tmp_path.iterdir()) == []

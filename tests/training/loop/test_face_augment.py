@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from emofuse.training.loop import VideoAugment  # noqa: E402 (torch may be missing)
 from emofuse.training.loop.face_augment import _blurred, _compressed  # noqa: E402
-from emofuse.training.loop.prepare import part  # noqa: E402
+from emofuse.training.loop.prepare import draws_of  # noqa: E402
 
 VIDEO = VideoAugment()
 
@@ -33,7 +33,7 @@ def test_at_no_strength_a_face_is_at_most_mirrored():
 def test_what_happens_to_a_face_does_not_depend_on_the_others():
     given, draws = faces(6), drawn(6)
     together = VIDEO(given, draws, 1.0)
-    alone = torch.cat([VIDEO(given[n : n + 1], part(draws, slice(n, n + 1)), 1.0) for n in range(6)])
+    alone = torch.cat([VIDEO(given[n : n + 1], draws_of(draws, slice(n, n + 1)), 1.0) for n in range(6)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.metrics import MEASURES  # noqa: E402
-from emofuse.training.loop import EVENTS, HISTORY, Epoch, Watch, fit, fresh  # noqa: E402
+from emofuse.training.loop import EVENTS, HISTORY, Callbacks, Epoch, fit, fresh  # noqa: E402
 from emofuse.training.loop.logs import write_history  # noqa: E402
 from support.small_trainings import OFTEN, SETTINGS, SMALL, layers, stopping, trained  # noqa: E402 (torch may be missing)
 
@@ -26,7 +26,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_the_history_has_a_row_for_each_epoch_with_its_figures(tmp_path):
-    history = fit(fresh(layers, seed=9), SMALL, settings=TWO, folder=tmp_path, watch=Watch(events=False))
+    history = fit(fresh(layers, seed=9), SMALL, settings=TWO, folder=tmp_path, callbacks=Callbacks(events=False))
     found = rows(tmp_path)
     assert list(found[0]) == ["epoch", "lr", "train_loss", "validation_loss", *MEASURES]
     assert [int(row["epoch"]) for row in found] == [0, 1]
@@ -38,7 +38,7 @@ def test_the_history_has_a_row_for_each_epoch_with_its_figures(tmp_path):
 def test_the_history_of_a_resumed_run_is_that_of_one_that_was_not_interrupted(tmp_path):
     trained(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", machine=OFTEN, watch=stopping(at=(2, 2)))
+        trained(tmp_path / "parts", machine=OFTEN, callbacks=stopping(at=(2, 2)))
     trained(tmp_path / "parts")
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
 
@@ -70,8 +70,8 @@ def scalars(folder: Path) -> dict[str, list[int]]:
 def test_events_have_every_step_and_every_epoch_once_also_after_a_resume(tmp_path):
     pytest.importorskip("tensorboard")
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path, machine=OFTEN, watch=replace(stopping(at=(1, 2)), events=True))
-    trained(tmp_path, watch=Watch())
+        trained(tmp_path, machine=OFTEN, callbacks=replace(stopping(at=(1, 2)), events=True))
+    trained(tmp_path, callbacks=Callbacks())
     found = scalars(tmp_path)
     assert found["loss/step"] == found["lr"] == list(range(1, 10))
     assert found["loss/validation"] == found["validation/uar"] == [3, 6, 9]
@@ -80,8 +80,8 @@ def test_events_have_every_step_and_every_epoch_once_also_after_a_resume(tmp_pat
 def test_without_tensorboard_it_is_said_once_and_training_goes_on(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     notes: list[str] = []
-    trained(tmp_path, settings=TWO, watch=Watch(note=notes.append))
-    assert notes == ["no TensorBoard events: the package tensorboard is not installed; history.csv has the figures."]
+    trained(tmp_path, settings=TWO, callbacks=Callbacks(note=notes.append))
+    assert notes == ["no TensorBoard events: the package tensorboard is not installed; history.csv has the values."]
     assert not (tmp_path / EVENTS).exists()
 
 
@@ -89,7 +89,7 @@ def test_events_that_cannot_be_written_do_not_end_the_training(tmp_path):
     pytest.importorskip("tensorboard")
     (tmp_path / EVENTS).write_text("a file where the folder should be")
     notes: list[str] = []
-    trained(tmp_path, settings=TWO, watch=Watch(note=notes.append))
+    trained(tmp_path, settings=TWO, callbacks=Callbacks(note=notes.append))
     assert len(notes) == 1
     assert notes[0].startswith("no more TensorBoard events: ")
 
@@ -102,6 +102,6 @@ def test_a_disk_that_fills_up_ends_the_events_and_nothing_else(tmp_path, monkeyp
 
     monkeypatch.setattr(tensorboard.SummaryWriter, "flush", full)
     notes: list[str] = []
-    trained(tmp_path, settings=TWO, watch=Watch(note=notes.append))
-    assert notes == ["no more TensorBoard events: No space left on device; the training goes on."]
+    trained(tmp_path, settings=TWO, callbacks=Callbacks(note=notes.append))
+    assert notes == ["no more TensorBoard events: No space left on device; training continues."]
     assert len(rows(tmp_path)) == 2

@@ -20,18 +20,19 @@ from emofuse.training.loop import (  # noqa: E402
     CHECKPOINT,
     OPTIMISERS,
     Balance,
-    Data,
+    Callbacks,
     Epoch,
     Examples,
     Faces,
     Machine,
     Precision,
     Progress,
-    Watch,
+    TrainingData,
     evaluate,
     fit,
     fresh,
 )
+from emofuse.training.loop.state import FORMAT  # noqa: E402
 from support.small_trainings import (  # noqa: E402 (torch may be missing)
     OFTEN,
     PLAIN,
@@ -49,8 +50,8 @@ from support.small_trainings import (  # noqa: E402 (torch may be missing)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-QUIET = Watch(events=False)
-FACES = Data(TRAIN, VALIDATION)
+QUIET = Callbacks(events=False)
+FACES = TrainingData(TRAIN, VALIDATION)
 
 
 # Resuming
@@ -60,7 +61,7 @@ FACES = Data(TRAIN, VALIDATION)
 def test_a_run_interrupted_and_resumed_ends_with_the_weights_of_one_that_was_not(tmp_path, epoch):
     whole = trained(tmp_path / "whole", build=compact, data=FACES)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", build=compact, data=FACES, watch=stopping(epoch=epoch))
+        trained(tmp_path / "parts", build=compact, data=FACES, callbacks=stopping(epoch=epoch))
     torch.rand(7)  # what else was drawn in between does not matter
     assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES), whole)
 
@@ -72,7 +73,7 @@ def test_a_run_killed_at_any_steps_ends_with_the_weights_of_one_that_was_not(tmp
     rng = np.random.default_rng(len(optimiser))
     for at in sorted({(int(e), int(s)) for e, s in rng.integers((0, 1), (4, 4), (4, 2))}):
         with pytest.raises(KeyboardInterrupt):
-            trained(tmp_path / "parts", settings=settings, machine=OFTEN, watch=stopping(at=at))
+            trained(tmp_path / "parts", settings=settings, machine=OFTEN, callbacks=stopping(at=at))
         torch.rand(7)
     assert same_weights(trained(tmp_path / "parts", settings=settings, machine=OFTEN), whole)
 
@@ -80,7 +81,7 @@ def test_a_run_killed_at_any_steps_ends_with_the_weights_of_one_that_was_not(tmp
 def test_a_convolutional_net_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
     whole = trained(tmp_path / "whole", build=compact, data=FACES)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", build=compact, data=FACES, machine=OFTEN, watch=stopping(at=(1, 2)))
+        trained(tmp_path / "parts", build=compact, data=FACES, machine=OFTEN, callbacks=stopping(at=(1, 2)))
     assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES), whole)
 
 
@@ -89,7 +90,7 @@ def test_a_resumed_run_ends_with_the_checkpoint_of_one_that_was_not(tmp_path):
 
     trained(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", machine=OFTEN, watch=stopping(at=(1, 2)))
+        trained(tmp_path / "parts", machine=OFTEN, callbacks=stopping(at=(1, 2)))
     trained(tmp_path / "parts")
     whole, parts = (load_file(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
@@ -103,18 +104,20 @@ def test_a_checkpoint_within_an_epoch_is_written_when_the_time_has_come(tmp_path
     def step(progress: Progress) -> None:
         written.append((tmp_path / "c" / CHECKPOINT).exists())
 
-    watch = Watch(step=step, clock=lambda: float(next(clock)), events=False)
+    watch = Callbacks(step=step, clock=lambda: float(next(clock)), events=False)
     settings = replace(SETTINGS, epochs=1, batch=2)
-    trained(tmp_path / "c", settings=settings, machine=Machine(checkpoint_minutes=3), watch=watch)
+    trained(tmp_path / "c", settings=settings, machine=Machine(checkpoint_minutes=3), callbacks=watch)
     assert 2 < written.index(True) < 9
 
 
 def test_a_resumed_run_reports_only_the_epochs_it_does_and_returns_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path, watch=stopping(epoch=0))
+        trained(tmp_path, callbacks=stopping(epoch=0))
     reported: list[Epoch] = []
     net = fresh(layers, seed=9)
-    history = fit(net, SMALL, settings=SETTINGS, folder=tmp_path, watch=Watch(epoch=reported.append, events=False))
+    history = fit(
+        net, SMALL, settings=SETTINGS, folder=tmp_path, callbacks=Callbacks(epoch=reported.append, events=False)
+    )
     assert [e.epoch for e in reported] == [1, 2]
     assert [e.epoch for e in history] == [0, 1, 2]
 
@@ -137,7 +140,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, changed):
 
 def test_a_checkpoint_of_another_net_or_of_other_targets_is_refused(tmp_path):
     trained(tmp_path)
-    fewer = Data(examples(23, seed=0, side=12), SMALL.validation)
+    fewer = TrainingData(examples(23, seed=0, side=12), SMALL.validation)
     for more in ({"build": lambda: layers(dropout=0.3)}, {"data": fewer}, {"data": PLAIN}):
         with pytest.raises(SettingsError, match="a checkpoint of a training with other settings"):
             trained(tmp_path, **more)
@@ -198,7 +201,7 @@ def test_training_on_a_learnable_set_reduces_the_loss(tmp_path):
     net = fresh(compact, seed=9)
     before = evaluate(net, VALIDATION).loss
     settings = replace(SETTINGS, epochs=6, warmup_epochs=0.5)
-    history = fit(net, FACES, settings=settings, folder=tmp_path, watch=QUIET)
+    history = fit(net, FACES, settings=settings, folder=tmp_path, callbacks=QUIET)
     after = evaluate(net, VALIDATION)
     assert after.loss < before / 2
     assert after.measures["accuracy"] == 1.0
@@ -209,7 +212,7 @@ def test_training_on_a_learnable_set_reduces_the_loss(tmp_path):
 def test_the_net_ends_with_the_weights_of_its_best_epoch(tmp_path, keep):
     net = fresh(layers, seed=9)
     settings = replace(SETTINGS, epochs=5, lr=0.3, keep=keep)
-    history = fit(net, SMALL, settings=settings, folder=tmp_path, watch=QUIET)
+    history = fit(net, SMALL, settings=settings, folder=tmp_path, callbacks=QUIET)
     values = [-e.validation_loss if keep == "loss" else e.measures[keep] for e in history]
     best = history[max(range(5), key=lambda k: (values[k], k))]
     judged = evaluate(net, SMALL.validation)
@@ -218,9 +221,9 @@ def test_the_net_ends_with_the_weights_of_its_best_epoch(tmp_path, keep):
 
 def test_training_stops_when_so_many_epochs_were_no_better(tmp_path):
     settings = replace(SETTINGS, epochs=30, lr=0.0, keep="loss", patience=2)
-    history = fit(fresh(layers, seed=9), SMALL, settings=settings, folder=tmp_path, watch=QUIET)
+    history = fit(fresh(layers, seed=9), SMALL, settings=settings, folder=tmp_path, callbacks=QUIET)
     assert len(history) == 3
-    again = fit(fresh(layers, seed=9), SMALL, settings=settings, folder=tmp_path, watch=QUIET)
+    again = fit(fresh(layers, seed=9), SMALL, settings=settings, folder=tmp_path, callbacks=QUIET)
     assert again == history
 
 
@@ -239,18 +242,16 @@ def test_polish_epochs_see_their_own_targets(tmp_path):
     flipped = replace(SMALL.train, polish_targets=np.roll(SMALL.train.targets, 3, axis=1))
     settings = replace(SETTINGS, epochs=1, polish_epochs=4, polish_lr=0.3, ema_decay=None, keep="loss")
     validation = replace(SMALL.validation, targets=np.roll(SMALL.validation.targets, 3, axis=1))
-    net = trained(tmp_path, data=Data(flipped, validation), settings=settings)
+    net = trained(tmp_path, data=TrainingData(flipped, validation), settings=settings)
     assert evaluate(net, validation).measures["accuracy"] == 1.0
 
 
 def test_without_an_average_the_net_itself_is_kept(tmp_path):
     settings = replace(SETTINGS, ema_decay=None, epochs=1)
     net = trained(tmp_path, settings=settings)
-    from emofuse.training.loop import checkpoint
-
-    kept = checkpoint.safe_open(tmp_path / CHECKPOINT, "pt")
-    assert not [k for k in kept.keys() if k.startswith("average.")]  # noqa: SIM118
-    assert all(torch.equal(kept.get_tensor(f"net.{k}"), v) for k, v in net.state_dict().items())
+    kept, _ = FORMAT.read(tmp_path / CHECKPOINT, framework="pt")
+    assert not [k for k in kept if k.startswith("average.")]
+    assert all(torch.equal(kept[f"net.{k}"], v) for k, v in net.state_dict().items())
 
 
 MEAN = replace(SETTINGS, ema_decay=None, swa_start_epoch=1, lr=0.01)
@@ -265,7 +266,7 @@ def test_the_mean_of_the_weights_is_that_of_all_steps_from_its_epoch_on(tmp_path
         if progress.epoch >= 1:
             steps.append({k: v.detach().clone() for k, v in net.named_parameters()})
 
-    fit(net, FACES, settings=MEAN, folder=tmp_path, watch=Watch(step=step, events=False))
+    fit(net, FACES, settings=MEAN, folder=tmp_path, callbacks=Callbacks(step=step, events=False))
     kept = load_file(tmp_path / CHECKPOINT)
     for name in steps[0]:
         mean = torch.stack([s[name] for s in steps]).mean(dim=0)
@@ -273,7 +274,7 @@ def test_the_mean_of_the_weights_is_that_of_all_steps_from_its_epoch_on(tmp_path
 
 
 def test_batch_norms_of_a_mean_are_measured_with_it(tmp_path):
-    still = Data(TRAIN, VALIDATION, Faces(augment=None))
+    still = TrainingData(TRAIN, VALIDATION, Faces(augment=None))
     settings = replace(MEAN, epochs=3, batch=len(TRAIN), lr=0.3)
     net = trained(tmp_path, build=compact, data=still, settings=settings)
     seen: list[torch.Tensor] = []
@@ -294,7 +295,7 @@ def test_frozen_layers_have_no_mean_statistics_either(tmp_path):
 def test_a_mean_goes_on_where_it_was(tmp_path, at):
     whole = trained(tmp_path / "whole", build=compact, data=FACES, settings=MEAN)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN, machine=OFTEN, watch=stopping(at=at))
+        trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN, machine=OFTEN, callbacks=stopping(at=at))
     assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN), whole)
 
 
@@ -323,7 +324,7 @@ def test_a_net_that_answers_for_every_step_is_trained_on_every_labelled_step(tmp
         def __call__(self, batch, draws=None, *, strength=1.0):
             return batch
 
-    data = Data(Examples(waves[:30], targets[:30]), Examples(waves[30:], targets[30:]), AsIs())
+    data = TrainingData(Examples(waves[:30], targets[:30]), Examples(waves[30:], targets[30:]), AsIs())
     settings = replace(SETTINGS, epochs=12, batch=10, optimiser="adam")
     net = trained(tmp_path, build=lambda: torch.nn.Linear(4, 2), data=data, settings=replace(settings, lr=0.3))
     assert evaluate(net, data.validation, prepare=AsIs()).measures["accuracy"] > 0.9
@@ -335,7 +336,7 @@ def test_examples_with_weight_zero_teach_nothing(tmp_path):
     images = np.concatenate([SMALL.train.inputs, SMALL.train.inputs])
     train = Examples(images, np.concatenate([SMALL.train.targets, wrong]), weights=trust)
     settings = replace(SETTINGS, epochs=8, keep="loss")
-    net = trained(tmp_path, data=Data(train, SMALL.validation), settings=settings)
+    net = trained(tmp_path, data=TrainingData(train, SMALL.validation), settings=settings)
     assert evaluate(net, SMALL.validation).measures["accuracy"] == 1.0
 
 
@@ -348,8 +349,8 @@ def test_bfloat16_keeps_the_weights_in_float32_and_learns(tmp_path):
 def test_progress_counts_steps_and_the_seconds_that_are_left(tmp_path):
     seconds = iter(range(10_000))
     told: list[Progress] = []
-    watch = Watch(step=told.append, clock=lambda: float(next(seconds)), events=False)
-    trained(tmp_path, settings=replace(SETTINGS, epochs=2), watch=watch)
+    watch = Callbacks(step=told.append, clock=lambda: float(next(seconds)), events=False)
+    trained(tmp_path, settings=replace(SETTINGS, epochs=2), callbacks=watch)
     assert [(p.epoch, p.step, p.epochs, p.steps) for p in told[2:4]] == [(0, 3, 2, 3), (1, 1, 2, 3)]
     assert told[-1].seconds_left == 0
     assert all(a.seconds_left > b.seconds_left for a, b in itertools.pairwise(told[1:]))
@@ -373,10 +374,10 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_checkpoin
     with pytest.raises(
         SettingsError, match=r"fit: loss became nan in epoch 2, step 2 of 3, at a learning rate of 0\.0"
     ) as e:
-        fit(sick, SMALL, settings=SETTINGS, folder=tmp_path, watch=Watch(step=poison, events=False))
+        fit(sick, SMALL, settings=SETTINGS, folder=tmp_path, callbacks=Callbacks(step=poison, events=False))
     assert "\n" not in str(e.value)
     healthy = fresh(layers, seed=9)
-    assert len(fit(healthy, SMALL, settings=SETTINGS, folder=tmp_path, watch=QUIET)) == 3
+    assert len(fit(healthy, SMALL, settings=SETTINGS, folder=tmp_path, callbacks=QUIET)) == 3
 
 
 def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path):
@@ -387,13 +388,20 @@ def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path):
             sick[1].weight.data.fill_(math.nan)
 
     with pytest.raises(SettingsError, match="fit: weights became nan in epoch 2"):
-        fit(sick, SMALL, settings=SETTINGS, folder=tmp_path, machine=OFTEN, watch=Watch(step=poison, events=False))
+        fit(
+            sick,
+            SMALL,
+            settings=SETTINGS,
+            folder=tmp_path,
+            machine=OFTEN,
+            callbacks=Callbacks(step=poison, events=False),
+        )
     assert len(trained(tmp_path).state_dict()) == 4
 
 
 def test_targets_of_other_classes_than_the_net_has_are_refused(tmp_path):
     with pytest.raises(
-        ShapeError, match=r"gives logits of the shape \(5,\) .* targets have \(7,\); build the net for 7"
+        ShapeError, match=r"returns logits of the shape \(5,\) .* but targets are \(7,\); build the network for 7"
     ):
         trained(tmp_path, build=lambda: layers(5))
 
@@ -406,19 +414,19 @@ def test_training_and_validation_have_the_same_classes(tmp_path):
 
 def test_an_empty_validation_part_is_refused(tmp_path):
     none = Examples(np.zeros((0, 12, 12), np.uint8), np.zeros((0, 7), np.float32))
-    with pytest.raises(SettingsError, match="the validation part is empty"):
+    with pytest.raises(SettingsError, match="the validation split is empty"):
         trained(tmp_path, data=replace(SMALL, validation=none))
 
 
 def test_a_single_class_is_refused(tmp_path):
     alike = replace(SMALL.train, targets=np.eye(7, dtype=np.float32)[np.full(24, 3)])
-    with pytest.raises(SettingsError, match="all training examples are of class 3"):
+    with pytest.raises(SettingsError, match="all training examples are of class 3; give"):
         trained(tmp_path, data=replace(SMALL, train=alike))
 
 
 def test_a_part_that_nobody_has_labelled_is_refused(tmp_path):
     blank = replace(SMALL.validation, targets=np.zeros((10, 7), np.float32))
-    with pytest.raises(SettingsError, match="no example of the validation part is labelled"):
+    with pytest.raises(SettingsError, match="no example of the validation split is labelled"):
         trained(tmp_path, data=replace(SMALL, validation=blank))
 
 
@@ -437,9 +445,9 @@ def test_what_fails_while_reading_examples_is_raised_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"optimiser": "adamv"}, r"no optimiser 'adamv' \(did you mean 'adam"),
-        ({"schedule": "cosin"}, r"no schedule 'cosin' \(did you mean 'cosine'\?\); there are: constant, cosine"),
-        ({"keep": "recall"}, "no measure to keep the best epoch by 'recall'"),
+        ({"optimiser": "adamv"}, r"optimiser 'adamv': unknown \(did you mean 'adam"),
+        ({"schedule": "cosin"}, r"schedule 'cosin': unknown \(did you mean 'cosine'\?\); choose constant, cosine"),
+        ({"keep": "recall"}, "keep 'recall': unknown; choose loss, "),
         ({"balance": Balance("logg")}, r"class weight rule 'logg': unknown \(did you mean 'log'\?\)"),
     ],
     ids=str,
@@ -460,7 +468,7 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint_and_says_so_in_one_line(
 
     try:
         with pytest.raises(OutputError, match=r"c/checkpoint\.safetensors: cannot be written \(File too large\)") as e:
-            trained(tmp_path / "c", watch=Watch(epoch=fill, events=False))
+            trained(tmp_path / "c", callbacks=Callbacks(epoch=fill, events=False))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(e.value)

@@ -9,7 +9,7 @@ from torch.nn import functional  # noqa: E402 (torch may be missing)
 
 from emofuse.errors import SettingsError  # noqa: E402
 from emofuse.training.loop import Balance, Examples, FitSettings  # noqa: E402
-from emofuse.training.loop.loss import balance_weights, cross_entropy, mix_shares, mixed, targets_of  # noqa: E402
+from emofuse.training.loop.loss import balance_weights, cross_entropy, mixed, mixup_weights, targets_of  # noqa: E402
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 30)
@@ -98,13 +98,13 @@ def test_neighbours_are_mixed_and_an_odd_last_one_is_not():
 
 def test_mixed_targets_still_sum_to_their_weights():
     targets = targets_of(examples(HARD), FitSettings(balance=Balance("inverse")))
-    shares = mix_shares(30, 0.4, torch.Generator().manual_seed(0))
+    shares = mixup_weights(30, 0.4, torch.Generator().manual_seed(0))
     mix = targets.mixed(shares)
     torch.testing.assert_close(mix.values.sum(dim=1), mix.weights)
 
 
 def test_shares_are_symmetric_between_0_and_1_and_come_from_the_generator():
-    one, two = (mix_shares(4000, 0.4, torch.Generator().manual_seed(0)) for _ in range(2))
+    one, two = (mixup_weights(4000, 0.4, torch.Generator().manual_seed(0)) for _ in range(2))
     assert torch.equal(one, two)
     assert 0 <= one.min() < 0.01
     assert 0.99 < one.max() <= 1

@@ -83,5 +83,5 @@ def test_no_inputs_are_refused():
 
 
 def test_nets_of_another_number_of_classes_are_not_judged():
-    with pytest.raises(ShapeError, match=r"gives logits of the shape \(5,\) for each example, the targets have \(7,\)"):
+    with pytest.raises(ShapeError, match=r"returns logits of the shape \(5,\) for each example, but targets are \(7"):
         evaluate(layers(5), SMALL.validation, prepare=Faces())

@@ -11,7 +11,7 @@ from emofuse.core.colour import Colour  # noqa: E402
 from emofuse.errors import SettingsError, ShapeError  # noqa: E402 (torch may be missing)
 from emofuse.models import bundle  # noqa: E402
 from emofuse.training.loop import AUGMENTS, Faces, PaperAugment  # noqa: E402
-from emofuse.training.loop.prepare import part  # noqa: E402
+from emofuse.training.loop.prepare import draws_of  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -127,7 +127,7 @@ def test_each_face_of_a_batch_is_augmented_in_its_own_way(prepare):
 @pytest.mark.parametrize("prepare", [COMPACT, PAPER], ids=["compact", "paper"])
 def test_a_step_that_is_divided_is_augmented_like_a_whole_one(prepare):
     faces, draws = grey(7), prepare.draw(7, generator(1))
-    parts = [prepare(faces[rows], part(draws, rows)) for rows in (slice(0, 3), slice(3, 7))]
+    parts = [prepare(faces[rows], draws_of(draws, rows)) for rows in (slice(0, 3), slice(3, 7))]
     torch.testing.assert_close(torch.cat(parts), prepare(faces, draws))
 
 

@@ -206,10 +206,16 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path, net):
 @pytest.mark.parametrize(
     ("batches", "said"),
     [
-        ([np.zeros((2, 1, 47, 48), np.float32)], r"batch 0 of calibration is float32 \(2, 1, 47, 48\); the net takes"),
-        ([np.zeros((2, 48, 48), np.float32)], r"is float32 \(2, 48, 48\); the net takes float32 \[n, 1, 48, 48\]\."),
+        (
+            [np.zeros((2, 1, 47, 48), np.float32)],
+            r"batch 0 of calibration is float32 \(2, 1, 47, 48\); the network takes",
+        ),
+        (
+            [np.zeros((2, 48, 48), np.float32)],
+            r"is float32 \(2, 48, 48\); the network takes float32 \[n, 1, 48, 48\]\.",
+        ),
         ([CALIBRATION, CALIBRATION.astype(np.float64)], "batch 1 of calibration is float64"),
-        ([np.full((1, 1, 48, 48), np.nan, np.float32)], "batch 0 of calibration holds values that are no finite"),
+        ([np.full((1, 1, 48, 48), np.nan, np.float32)], "batch 0 of calibration has values that are not finite"),
         ([], "calibration is empty; give at least one batch"),
         ([CALIBRATION[:0]], "calibration is empty; give at least one batch"),
     ],
@@ -222,12 +228,12 @@ def test_inputs_that_the_net_cannot_take_are_refused(tmp_path, net, batches, sai
 
 def test_a_net_that_is_quantised_already_is_refused(tmp_path, net):
     quantised(net, tmp_path / "int8.onnx")
-    with pytest.raises(SettingsError, match=r"int8\.onnx: is quantised already \(it has a \w+\); give the float32 net"):
+    with pytest.raises(SettingsError, match=r"int8\.onnx: is already quantised \(it has a \w+\); give the float32"):
         quantised(tmp_path / "int8.onnx", tmp_path / "again.onnx")
 
 
 def test_the_float_net_is_never_replaced(net):
-    with pytest.raises(SettingsError, match="would take the place of the float32 net; give another path"):
+    with pytest.raises(SettingsError, match="would replace the float32 network; give another path"):
         quantised(net, net)
 
 
@@ -247,7 +253,7 @@ def test_a_net_of_two_inputs_is_refused(tmp_path):
             return face @ voice.T
 
     net = exported(tmp_path / "n.onnx", Both(), torch.rand(2, 3), torch.rand(2, 3), inputs=("face", "voice"))
-    with pytest.raises(SettingsError, match=r"takes face tensor\(float\), voice tensor\(float\); only nets of one"):
+    with pytest.raises(SettingsError, match=r"takes face tensor\(float\), voice tensor\(float\); only networks with"):
         quantised(net, tmp_path / "int8.onnx")
 
 

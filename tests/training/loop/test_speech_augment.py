@@ -7,7 +7,6 @@ torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError  # noqa: E402 (torch may be missing)
 from emofuse.training.loop import SpeechAugment, WaveAugment, Waveforms  # noqa: E402
-from emofuse.training.loop.prepare import part  # noqa: E402
 from emofuse.training.loop.speech_augment import SpeechChanges  # noqa: E402
 
 RATE = 16_000
@@ -162,7 +161,7 @@ def test_a_click_is_not_repeated():
 def test_a_step_that_is_divided_is_changed_like_a_whole_one():
     prepare = Waveforms(WaveAugment(shift_samples=500, speech=EVERYTHING.settings))
     drawn = prepare.draw(6, torch.Generator().manual_seed(1))
-    parts = [prepare(noise()[rows], part(drawn, rows)) for rows in (slice(0, 2), slice(2, 6))]
+    parts = [prepare(noise()[rows], draws_of(drawn, rows)) for rows in (slice(0, 2), slice(2, 6))]
     torch.testing.assert_close(torch.cat(parts), prepare(noise(), drawn), atol=1e-6, rtol=1e-4)
 
 

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from emofuse.errors import ShapeError  # noqa: E402 (torch may be missing)
 from emofuse.training.loop import PREPARE, SpeechAugment, WaveAugment, Waveforms  # noqa: E402
-from emofuse.training.loop.prepare import part  # noqa: E402
+from emofuse.training.loop.prepare import draws_of  # noqa: E402
 from emofuse.training.loop.speech_augment import SpeechChanges  # noqa: E402
 
 
@@ -65,7 +65,7 @@ def test_shifts_agree_with_a_slow_loop():
 
 def test_a_step_that_is_divided_is_changed_like_a_whole_one():
     draws = EVERYTHING.draw(5, torch.Generator().manual_seed(1))
-    parts = [EVERYTHING(waves()[rows], part(draws, rows)) for rows in (slice(0, 2), slice(2, 5))]
+    parts = [EVERYTHING(waves()[rows], draws_of(draws, rows)) for rows in (slice(0, 2), slice(2, 5))]
     torch.testing.assert_close(torch.cat(parts), EVERYTHING(waves(), draws))
 
 

@@ -1,4 +1,4 @@
-"""The machine: which device, which numbers, and memory that is kept."""
+"""Devices, precision, memory layout and initial weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
+from emofuse.core.registry import find
 from emofuse.errors import SettingsError
-from emofuse.systems.training_settings import Precision, chosen
+from emofuse.systems.training_settings import Precision
 
 _AVAILABLE: Mapping[str, Callable[[], bool]] = MappingProxyType(
     {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
@@ -23,28 +24,28 @@ DEVICES = ("auto", *_AVAILABLE)
 
 
 def device(name: str = "auto") -> torch.device:
-    """A device by name; `auto` is a GPU where there is one.
+    """A device by name; `auto` is a GPU if there is one.
 
     Raises:
-        SettingsError: an unknown name, or this machine has no such device.
+        SettingsError: the name is unknown, or this machine has no such device.
 
     >>> device("cpu")
     device(type='cpu')
     """
-    chosen(dict.fromkeys(DEVICES), name, "device")
+    find(name, dict.fromkeys(DEVICES), "fit: device")
     if name == "auto":
         name = next(n for n, available in _AVAILABLE.items() if available())
     elif not _AVAILABLE[name]():
-        there = ", ".join(n for n, available in _AVAILABLE.items() if available())
-        raise SettingsError(f"fit: torch finds no {name} on this machine; use auto, or one of: {there}.")
+        found = ", ".join(n for n, available in _AVAILABLE.items() if available())
+        raise SettingsError(f"fit: torch finds no {name} on this machine; use auto, or one of: {found}.")
     return torch.device(name)
 
 
-def has_native_bfloat16(where: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 by itself rather than by way of float32."""
-    if where.type == "cuda":
+def has_native_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively instead of through float32."""
+    if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return where.type == "cpu" and bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+    return device.type == "cpu" and bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
 
 
 @cache
@@ -56,31 +57,31 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset(next((line.split(":")[1] for line in lines if line.startswith("flags")), "").split())
 
 
-def autocast(where: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The context for a net's forward pass. The weights and the loss stay in float32."""
-    lower = precision is Precision.BFLOAT16 or (precision is Precision.AUTO and has_native_bfloat16(where))
-    return torch.autocast(where.type, torch.bfloat16) if lower else nullcontext()
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """The context for the forward pass of a network. Weights and loss stay in float32."""
+    lower = precision is Precision.BFLOAT16 or (precision is Precision.AUTO and has_native_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16) if lower else nullcontext()
 
 
 def laid_out(net: nn.Module, layout: torch.memory_format) -> nn.Module:
-    """The net itself, the weights of its 2D convolutions in a memory layout."""
+    """The network itself, with the weights of its 2D convolutions in a memory layout."""
     return net.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep freed memory, for the rest of the process.
+    """Make glibc keep freed memory for the rest of the process.
 
-    It would return each freed activation to the kernel and fault it in again at the next step; keeping it
-    makes training on the CPU up to 1.3 times faster (docs/decisions.md).
+    By default it returns each freed activation to the kernel and faults it in again at the next step; keeping it makes
+    training on the CPU up to 1.3 times faster (docs/decisions.md).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # musl has none
+    if mallopt is not None:  # musl does not have it
         mallopt(-4, 0)  # M_MMAP_MAX
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def fresh(build: Callable[[], nn.Module], *, seed: int) -> nn.Module:
-    """A new net whose random first weights come from `seed`."""
+    """A new network with initial weights from `seed`; the global random generator is unchanged."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build()

@@ -1,8 +1,8 @@
-"""Several processes train one net: `torchrun --nproc-per-node 2 ...` says by environment variables who is who.
+"""Training one network in several processes: `torchrun --nproc-per-node 2 ...` identifies them in the environment.
 
-Each process takes its share of every step, gradients are summed, so all nets stay equal. Two processes with batches
-of B are one process with batches of 2B, but for dropout and batch norms, which each process does for its own share
-(running statistics are averaged). Only the first process writes files.
+Each process computes a part of every step and gradients are summed, so all networks stay equal. Two processes with
+batches of B equal one process with batches of 2B, except for dropout and batch norms, which each process applies to its
+own part (running statistics are averaged). Only the first process writes files.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from emofuse.errors import EmofuseError, SettingsError
 
-_TIMEOUT = timedelta(hours=2)  # the first process may write checkpoints or read slow disks meanwhile
+_TIMEOUT = timedelta(hours=2)  # others wait while the first process writes checkpoints or reads slow disks
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes of one training; alone, all of this does nothing."""
+class ProcessGroup:
+    """The processes of one training; for a single process all methods do nothing."""
 
     rank: int = 0
     size: int = 1
@@ -35,7 +35,7 @@ class Team:
         """Whether this process writes files."""
         return self.rank == 0
 
-    def share(self, n: int) -> slice:
+    def rows(self, n: int) -> slice:
         """The part of n rows, in order, that this process predicts."""
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
@@ -44,22 +44,22 @@ class Team:
         if self.size == 1:
             return
         given = list(tensors)
-        # All in one: many small exchanges would each wait for the slowest.
+        # All at once: each of many small exchanges would wait for the slowest process.
         flat = torch.cat([t.detach().reshape(-1).to(self.device, torch.float32) for t in given])
         torch.distributed.all_reduce(flat)
         for tensor, total in zip(given, torch.split(flat, [t.numel() for t in given]), strict=True):
             tensor.detach().copy_(total.view(tensor.shape))
 
-    def same(self, net: nn.Module) -> None:
-        """Give all processes the weights and buffers of the first."""
+    def broadcast(self, net: nn.Module) -> None:
+        """Copy the weights and buffers of the first process to all."""
         if self.size > 1:
             for tensor in net.state_dict().values():
                 held = tensor.detach().to(self.device).contiguous()
                 torch.distributed.broadcast(held, 0)
                 tensor.copy_(held)
 
-    def gathered(self, tensor: Tensor) -> list[Tensor]:
-        """The tensor of every process, which all have the same shape."""
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """The tensor of every process; all must have the same shape."""
         if self.size == 1:
             return [tensor]
         own = tensor.to(self.device)
@@ -67,21 +67,21 @@ class Team:
         torch.distributed.all_gather(found, own)
         return [t.to(tensor.device) for t in found]
 
-    def agree(self, fact: bool, what: str) -> bool:
-        """A fact that must be the same for all.
+    def same(self, condition: bool, what: str) -> bool:
+        """A condition that must have the same value in all processes.
 
         Raises:
-            SettingsError: it is true for some only.
+            SettingsError: it is true in some processes only.
         """
-        found = torch.tensor(float(fact))
+        found = torch.tensor(float(condition))
         self.sum([found])
         if self.size > 1 and 0 < found < self.size:
-            raise SettingsError(f"fit: not for all processes {what}; give all of them the same folder.")
-        return fact
+            raise SettingsError(f"fit: {what} in some processes only; give all of them the same folder.")
+        return condition
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """If one process fails within with a known error, the others end too instead of waiting for it."""
+    def fail_together(self) -> Iterator[None]:
+        """If the block fails with a known error in one process, fail in the others too instead of waiting for it."""
         error: EmofuseError | None = None
         try:
             yield
@@ -92,19 +92,19 @@ class Team:
         if error is not None:
             raise error
         if failed:
-            raise SettingsError("fit: another process of this training could not go on; its message says why.")
+            raise SettingsError("fit: another process of this training failed; see its message.")
 
 
 @contextmanager
-def team(device: torch.device) -> Iterator[Team]:
-    """Join the processes that torchrun started, or work alone where it did not.
+def process_group(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the processes that torchrun started; without torchrun, a group of one.
 
     Raises:
-        SettingsError: the variables of torchrun are incomplete, or the others cannot be reached.
+        SettingsError: the variables of torchrun are incomplete, or the other processes cannot be reached.
     """
     size = _number("WORLD_SIZE", 1)
     if size == 1:
-        yield Team(device=device)
+        yield ProcessGroup(device=device)
         return
     rank = _number("RANK", None)
     if device.type == "cuda":
@@ -112,17 +112,16 @@ def team(device: torch.device) -> Iterator[Team]:
         torch.cuda.set_device(device)
     joined = torch.distributed.is_initialized()
     if not joined:
+        backend = "nccl" if device.type == "cuda" else "gloo"
         try:
-            torch.distributed.init_process_group(
-                "nccl" if device.type == "cuda" else "gloo", rank=rank, world_size=size, timeout=_TIMEOUT
-            )
+            torch.distributed.init_process_group(backend, rank=rank, world_size=size, timeout=_TIMEOUT)
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(
                 f"fit: process {rank} of {size} cannot join ({reason}); start it with torchrun."
             ) from None
     try:
-        yield Team(rank, size, device)
+        yield ProcessGroup(rank, size, device)
     finally:
         if not joined:
             torch.distributed.destroy_process_group()

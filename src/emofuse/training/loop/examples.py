@@ -1,4 +1,4 @@
-"""What is learned from: inputs that are read as they are needed, and soft targets that are kept in memory."""
+"""Training examples: inputs that are read as needed, and soft targets in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emofuse.training.loop.prepare import Faces, Prepare
 
 
 class Inputs(Protocol):
-    """Rows that are read when they are asked for: an array, a memory-mapped one, or files behind numbers."""
+    """Rows that are read on request: an array, a memory-mapped array, or files by number."""
 
     def __len__(self) -> int: ...
 
@@ -26,13 +26,13 @@ class Inputs(Protocol):
 class Examples:
     """Inputs with soft targets.
 
-    inputs: as many rows as there are targets, of whatever the `Prepare` of the training takes.
-    targets: float32 [n, classes], or [n, steps, classes] for a net that answers for every step; each row sums to 1,
-        or is all zero where nobody has labelled: it counts nothing.
-    weights: float32 [n], how much each example counts in training; None for all the same.
-    polish_targets: those of the polish epochs, if they are others.
+    inputs: one row per target, in the form that the `Prepare` of the training takes.
+    targets: float32 [n, classes], or [n, steps, classes] for a network with an output for every step; each row sums to
+        1, or is all zero if it is unlabelled and does not count.
+    weights: float32 [n], weight of each example in training; None for equal weights.
+    polish_targets: targets of the polish epochs, if they differ.
     Raises:
-        ShapeError: lengths or shapes differ, or the targets are no shares.
+        ShapeError: lengths or shapes differ, or targets are not distributions.
 
     >>> examples = Examples(np.zeros((3, 48, 48), np.uint8), np.eye(3, 7, dtype=np.float32))
     >>> len(examples), examples.batch(np.array([2, 0])).shape
@@ -67,7 +67,7 @@ class Examples:
 
     @property
     def classes(self) -> int:
-        """Columns of the targets."""
+        """Number of classes."""
         return int(self.targets.shape[-1])
 
     def batch(self, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -76,8 +76,8 @@ class Examples:
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
-    """What a training needs: examples to learn from, others to choose the epoch on, and how both are prepared."""
+class TrainingData:
+    """Examples to train on, others to select the best epoch, and the preparation of both."""
 
     train: Examples
     validation: Examples
@@ -85,12 +85,12 @@ class Data:
 
 
 def read(inputs: Inputs, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Some rows as a plain array in memory, as torch wants it: not memory-mapped, and free to be written to."""
+    """Some rows as a plain writable array in memory, as torch requires it."""
     return np.require(np.asarray(inputs[rows]), requirements=["C", "W"])
 
 
 def labels(targets: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The largest target of each row, int64 [...], or -1 where nobody has labelled.
+    """The class with the largest target in each row, int64 [...]; -1 for unlabelled rows.
 
     >>> labels(np.array([[0.2, 0.8], [0, 0]], np.float32)).tolist()
     [1, -1]
@@ -109,6 +109,6 @@ def _check_targets(name: str, targets: NDArray[np.float32]) -> None:
     if wrong.any():
         row = tuple(int(k) for k in np.argwhere(wrong)[0])
         raise ShapeError(
-            f"examples: row {', '.join(map(str, row))} of {name} is no distribution over the classes (sum "
-            f"{sums[row]:.3g}); rows are at least 0 and sum to 1, or to 0 where nobody has labelled."
+            f"examples: row {', '.join(map(str, row))} of {name} is not a distribution over the classes (sum "
+            f"{sums[row]:.3g}); rows are at least 0 and sum to 1, or to 0 if unlabelled."
         )

@@ -1,6 +1,6 @@
-"""Random changes of faces, so that a net learns what does not matter: place, turn, light, and how it was recorded.
+"""Augmentation of faces: position, rotation, light and recording conditions, which do not change the emotion.
 
-Each is drawn for a whole step of training and applied to some of it, as `Prepare` says.
+Random numbers are drawn for a whole step of training and applied to parts of it, as `Prepare` describes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Draws = dict[str, Tensor]
 
 
 class FaceAugment(Protocol):
-    """Random changes of faces float [n, channels, height, width] in 0 to 1."""
+    """Augmentation of faces float [n, channels, height, width] in 0 to 1."""
 
     def draw(self, n: int, generator: torch.Generator) -> Draws: ...
 
@@ -34,12 +34,12 @@ def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tens
 
 @dataclass(frozen=True)
 class CompactAugment:
-    """Turns to 20 degrees, scale 0.8 to 1.25, shifts to 8 % of the size, mirror, gamma 0.6 to 1.6,
-    and a hidden square of up to a third of the side on half of the faces.
+    """Rotation to 20 degrees, scale 0.8 to 1.25, shifts to 8 % of the size, mirroring, gamma 0.6 to 1.6, and on half of
+    the faces a masked square of up to a third of the side.
     """
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
-        # The order of the draws decides the weights of every net that was trained with them.
+        # The order of these draws determines the weights of every network that is trained with them.
         return {
             "angle": uniform(n, -20, 20, generator),
             "scale": uniform(n, math.log(0.8), math.log(1.25), generator),
@@ -58,12 +58,12 @@ class CompactAugment:
         angle = (strength * draws["angle"].deg2rad(), torch.where(draws["mirror"] < 0.5, -1.0, 1.0))
         faces = moved(faces, *angle, scale=scale, shift=(strength * draws["across"], strength * draws["down"]))
         gamma = torch.exp(strength * draws["gamma"]).view(-1, 1, 1, 1)
-        return hidden(faces.clamp(1e-4, 1).pow(gamma), draws, strength)
+        return masked(faces.clamp(1e-4, 1).pow(gamma), draws, strength)
 
 
 @dataclass(frozen=True)
 class PaperAugment:
-    """Turns, mirror and brightness as Keras' ImageDataGenerator does them: `brightness` multiplies the pixels.
+    """Rotation, mirroring and brightness like those of Keras's ImageDataGenerator: `brightness` multiplies the pixels.
 
     Source: paper, section 2.1: rotation to 40 degrees, horizontal flip, brightness 0.2 to 1.
     """
@@ -92,16 +92,16 @@ def moved(faces: Tensor, angle: Tensor, mirror: Tensor, *, scale: Tensor, shift:
     cos, sin = scale * angle.cos(), scale * angle.sin()
     rows = torch.stack([cos * mirror, -sin, shift[0], sin * mirror, cos, shift[1]], dim=1).view(-1, 2, 3)
     height, width = faces.shape[2:]
-    if height != width:  # the grid is in halves of each side, but a turn keeps lengths in pixels
+    if height != width:  # the grid is in halves of each side, but a rotation preserves lengths in pixels
         ratio = torch.tensor([[1.0, height / width, 1.0], [width / height, 1.0, 1.0]], device=faces.device)
         rows = rows * ratio
     grid = functional.affine_grid(rows, [len(faces), 1, height, width], align_corners=False)
     return functional.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
 
-def hidden(faces: Tensor, draws: Draws, strength: float, *, part: float = 0.5) -> Tensor:
+def masked(faces: Tensor, draws: Draws, strength: float, *, fraction: float = 0.5) -> Tensor:
     height, width = faces.shape[2:]
-    side, top, left = strength * draws["side"] * (draws["hides"] < part), draws["top"], draws["left"]
+    side, top, left = strength * draws["side"] * (draws["hides"] < fraction), draws["top"], draws["left"]
     y, x = (torch.arange(size, device=faces.device) / size for size in (height, width))
     hidden_y = (y >= (top - side / 2)[:, None]) & (y < (top + side / 2)[:, None])
     hidden_x = (x >= (left - side / 2)[:, None]) & (x < (left + side / 2)[:, None])
@@ -109,7 +109,7 @@ def hidden(faces: Tensor, draws: Draws, strength: float, *, part: float = 0.5) -
     return torch.where(inside, faces.mean(dim=(1, 2, 3), keepdim=True), faces)
 
 
-# Luminance table of Annex K of the JPEG standard (ITU-T T.81): how coarsely each frequency of a block is kept.
+# Luminance quantisation table of the JPEG standard (ITU-T T.81, Annex K).
 _JPEG_LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -125,10 +125,10 @@ _GRAIN = 48  # side of the noise pattern
 
 @dataclass(frozen=True)
 class VideoAugment:
-    """Faces as videos show them: the changes of `CompactAugment`, gentler in place and scale, then blur, light that
-    falls from a side, contrast, noise, and the blocks of compression, each on some of the faces.
+    """Faces as in videos: the changes of `CompactAugment`, weaker in position and scale, then blur, light from a side,
+    contrast, noise and compression artefacts, each on some of the faces.
 
-    Sizes are shares of the face's side, so that faces of any size look alike. Strengths are of a full change.
+    Sizes are fractions of the face's side, so the effect does not depend on the size in pixels. Values are maxima.
     """
 
     turn_degrees: float = 15.0
@@ -163,13 +163,13 @@ class VideoAugment:
         faces = self._lit(faces, draws, strength)
         noise = strength * self.noise * draws["noise"] * (draws["noisy"] < 0.5)
         faces = faces + noise.view(-1, 1, 1, 1) * functional.interpolate(draws["grain"], faces.shape[2:])
-        # From 0.4 on, on 60 % of the faces; below, they are left as they are.
+        # On the 60 % of the faces with a draw above 0.4.
         coarse = strength * self.compression * (draws["blocks"] - 0.4).clamp(min=0) / 0.6
         faces = _compressed(faces.clamp(0, 1), coarse).clamp(0, 1)
-        return hidden(faces, draws, strength, part=0.3)
+        return masked(faces, draws, strength, fraction=0.3)
 
     def _lit(self, faces: Tensor, draws: Draws, strength: float) -> Tensor:
-        """Gamma, contrast about the face's mean, and light from a direction on half of the faces."""
+        """Gamma, contrast about the mean of the face, and on half of the faces light from one direction."""
         faces = faces.clamp(1e-4, 1).pow(torch.exp(strength * draws["gamma"]).view(-1, 1, 1, 1))
         mean = faces.mean(dim=(1, 2, 3), keepdim=True)
         faces = (faces - mean) * (1 + strength * draws["contrast"]).view(-1, 1, 1, 1) + mean
@@ -182,7 +182,7 @@ class VideoAugment:
 
 
 def _blurred(faces: Tensor, sigma: Tensor) -> Tensor:
-    """Each face with a Gaussian of its own deviation float [n] in pixels; none where that is tiny."""
+    """Each face blurred by a Gaussian with its own deviation float [n] in pixels."""
     n, channels, height, width = faces.shape
     radius = max(1, math.ceil(2.5 * float(sigma.max())))
     offsets = torch.arange(-radius, radius + 1, device=faces.device)
@@ -195,9 +195,9 @@ def _blurred(faces: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _compressed(faces: Tensor, coarse: Tensor) -> Tensor:
-    """Faces as JPEG keeps them: blocks of 8x8 whose frequencies are rounded to `coarse` [n] times the standard's table.
+    """Faces after JPEG compression: frequencies of 8x8 blocks are rounded to `coarse` [n] times the standard's table.
 
-    Sides that are no multiple of 8 keep what is over as it is.
+    Rows and columns beyond a multiple of 8 are unchanged.
     """
     n, channels, height, width = faces.shape
     rows, columns = height // 8, width // 8

@@ -1,4 +1,4 @@
-"""What a training tells: one `Epoch` after each epoch, `Progress` after each step, a table and TensorBoard events."""
+"""Reports of a training: an `Epoch` after each epoch, `Progress` after each step, a table and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ EVENTS = "tensorboard"
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave, counted from 0.
+    """Result of one epoch, counted from 0.
 
-    lr: of its last step; losses are cross-entropies, the training loss as it was weighted; measures are those of
-    `emofuse.metrics.MEASURES` on the validation part.
+    lr: of its last step; losses are cross-entropies, the training loss with its weights; measures are those of
+    `emofuse.metrics.MEASURES` on the validation split.
     """
 
     epoch: int
@@ -35,7 +35,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands after `step` of `steps` in an epoch; loss is that of the step."""
+    """State of a training after `step` of `steps` in an epoch; loss is that of the step."""
 
     epoch: int
     epochs: int
@@ -45,28 +45,28 @@ class Progress:
     seconds_left: float
 
 
-def _nothing(_: Any) -> None:
+def _ignore(_: Any) -> None:
     pass
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who is told what; of several processes only the first tells.
+class Callbacks:
+    """Functions that a training calls, in the first process only.
 
-    note: gets lines worth saying once.
-    events: whether to write TensorBoard events, where the package is installed.
-    clock: seconds, for times and for when a checkpoint is due.
+    note: receives messages that are worth showing once.
+    events: whether to write TensorBoard events if the package is installed.
+    clock: seconds, for durations and for the time of the next checkpoint.
     """
 
-    epoch: Callable[[Epoch], None] = _nothing
-    step: Callable[[Progress], None] = _nothing
-    note: Callable[[str], None] = _nothing
+    epoch: Callable[[Epoch], None] = _ignore
+    step: Callable[[Progress], None] = _ignore
+    note: Callable[[str], None] = _ignore
     events: bool = True
     clock: Callable[[], float] = time.monotonic
 
 
 def write_history(path: Path, done: Sequence[Epoch]) -> None:
-    """The whole table anew, one row for each epoch, so that it agrees with the checkpoint also after a resume.
+    """Write the complete table, one row per epoch, so that it agrees with the checkpoint also after a resume.
 
     Raises:
         OutputError: it cannot be written.
@@ -76,15 +76,15 @@ def write_history(path: Path, done: Sequence[Epoch]) -> None:
     measures = list(done[0].measures) if done else []
     writer.writerow(["epoch", "lr", "train_loss", "validation_loss", *measures, "seconds"])
     for e in done:
-        figures = (e.lr, e.train_loss, e.validation_loss, *(e.measures[name] for name in measures))
-        writer.writerow([e.epoch, *(f"{value:.8g}" for value in figures), f"{e.seconds:.1f}"])
+        values = (e.lr, e.train_loss, e.validation_loss, *(e.measures[name] for name in measures))
+        writer.writerow([e.epoch, *(f"{value:.8g}" for value in values), f"{e.seconds:.1f}"])
     write_bytes(path, text.getvalue().encode())
 
 
 class Events:
-    """TensorBoard events; without the package, or with `wanted` false, nothing.
+    """TensorBoard events; does nothing without the package, or if not `wanted`.
 
-    Steps count over all epochs; `step` is the first one to come.
+    Steps are counted over all epochs; `step` is the first one to come.
     """
 
     def __init__(self, folder: Path, *, wanted: bool, note: Callable[[str], None], step: int) -> None:
@@ -95,35 +95,35 @@ class Events:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            note("no TensorBoard events: the package tensorboard is not installed; history.csv has the figures.")
+            note("no TensorBoard events: the package tensorboard is not installed; history.csv has the values.")
             return
-        # Events of steps that a killed run did after its last checkpoint are dropped.
+        # Events of steps that a killed run took after its last checkpoint are dropped.
         self._guarded(lambda: setattr(self, "_writer", SummaryWriter(str(folder), purge_step=step)))
 
-    def add(self, figures: Mapping[str, float], step: int) -> None:
-        """Figures by tag; a tag is "group/name"."""
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Add values by tag; a tag is "group/name"."""
         if self._writer is not None:
-            self._guarded(lambda: [self._writer.add_scalar(tag, value, step) for tag, value in figures.items()])
+            self._guarded(lambda: [self._writer.add_scalar(tag, value, step) for tag, value in values.items()])
 
     def add_epoch(self, epoch: Epoch, step: int) -> None:
-        """The figures of an epoch, at its last step."""
+        """Add the result of an epoch, at its last step."""
         losses = {"loss/epoch": epoch.train_loss, "loss/validation": epoch.validation_loss}
         self.add(losses | {f"validation/{name}": value for name, value in epoch.measures.items()}, step)
         if self._writer is not None:
             self._guarded(self._writer.flush)
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write pending events."""
         if self._writer is not None:
             self._guarded(self._writer.close)
 
-    def _guarded(self, act: Callable[[], object]) -> None:
-        # A plot is not worth a training: where events cannot be written, it goes on without them.
+    def _guarded(self, action: Callable[[], object]) -> None:
+        # Training continues if events cannot be written.
         try:
-            act()
+            action()
         except OSError as error:
             writer, self._writer = self._writer, None
             with suppress(OSError):
                 if writer is not None:
                     writer.close()
-            self._note(f"no more TensorBoard events: {error.strerror or error}; the training goes on.")
+            self._note(f"no more TensorBoard events: {error.strerror or error}; training continues.")

@@ -1,7 +1,7 @@
-"""The loss: cross-entropy with soft targets, where classes, examples and steps can count differently.
+"""The loss: cross-entropy with soft targets and weights of classes, examples and steps.
 
 The loss of a step is the sum over its rows of weight times cross-entropy, divided by the sum of the weights. A row is
-an example, or a step of one in sequence-to-sequence training; a row of zeros is not labelled and weighs nothing.
+an example, or a time step of one in sequence-to-sequence training; a row of zeros is unlabelled and has no weight.
 """
 
 from __future__ import annotations
@@ -42,10 +42,7 @@ def balance_weights(counts: NDArray[Any], balance: Balance) -> Doubles | None:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the loss needs of some rows.
-
-    values: [n, ..., classes], targets times their weights; weights: [n, ...], the weight of each row.
-    """
+    """Targets of some rows: values [n, ..., classes], times the weights [n, ...] of the rows."""
 
     values: Tensor
     weights: Tensor
@@ -53,12 +50,12 @@ class Targets:
     def __getitem__(self, rows: Any) -> Targets:
         return Targets(self.values[rows], self.weights[rows])
 
-    def mixed(self, share: Tensor) -> Targets:
-        """These targets for inputs that are `mixed` by the same shares."""
-        return Targets(mixed(self.values, share), mixed(self.weights, share))
+    def mixed(self, weight: Tensor) -> Targets:
+        """These targets for inputs that are `mixed` with the same weights."""
+        return Targets(mixed(self.values, weight), mixed(self.weights, weight))
 
     def total(self) -> float:
-        """Sum of the weights; without weights exactly the number of labelled rows."""
+        """Sum of the weights; without weights, the number of labelled rows."""
         return float(self.weights.sum(dtype=torch.float64))
 
 
@@ -84,7 +81,7 @@ def targets_of(examples: Examples, settings: FitSettings, *, polish: bool = Fals
 
 
 def tensor(values: NDArray[np.float32]) -> Tensor:
-    """An array as a tensor, also one that is read-only or memory-mapped."""
+    """An array as a tensor, also if it is read-only or memory-mapped."""
     return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
 
 
@@ -94,18 +91,18 @@ def cross_entropy(logits: Tensor, values: Tensor, total: float) -> Tensor:
     >>> cross_entropy(torch.zeros(2, 4), torch.eye(2, 4), 2.0).item() == torch.tensor(4.0).log().item()
     True
     """
-    # The order of these operations is that of torch's own cross_entropy, whose bits it gives without weights.
+    # In this order of operations, the result without weights is bit-equal to torch's own cross_entropy.
     return -(logits.float().log_softmax(dim=-1) * values).sum() / total
 
 
-def mixed(values: Tensor, share: Tensor) -> Tensor:
-    """Each row mixed with its neighbour, 0 with 1, 2 with 3 and so on; an odd last one stays as it is.
+def mixed(values: Tensor, weight: Tensor) -> Tensor:
+    """Each row mixed with its neighbour, 0 with 1, 2 with 3 and so on; an odd last row is unchanged.
 
-    The rows of a step are in random order, so a neighbour is any example; and neighbours are in one batch, however the
-    step is divided among processes.
+    The rows of a step are in random order, so a neighbour is a random example, and neighbours are in the same batch for
+    any division of the step among processes.
 
     Args:
-        share: float [n], how much of a row is its own.
+        weight: float [n], weight of the row itself; its neighbour has 1 - weight.
     Source: Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization; pairs of neighbours as in PANN.
 
     >>> mixed(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 1.0, 0.5])).tolist()
@@ -113,34 +110,34 @@ def mixed(values: Tensor, share: Tensor) -> Tensor:
     """
     other = torch.arange(len(values), device=values.device) ^ 1
     other = torch.where(other < len(values), other, other - 1)
-    own = share.to(values.device).view(-1, *[1] * (values.ndim - 1))
+    own = weight.to(values.device).view(-1, *[1] * (values.ndim - 1))
     return own * values + (1 - own) * values[other]
 
 
-def mix_shares(n: int, alpha: float, generator: torch.Generator) -> Tensor:
-    """Beta(alpha, alpha) draws, float32 [n]."""
+def mixup_weights(n: int, alpha: float, generator: torch.Generator) -> Tensor:
+    """Random weights from Beta(alpha, alpha), float32 [n]."""
     seed = int(torch.randint(2**62, (1,), generator=generator))
     return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n).astype(np.float32))
 
 
 def check_classes(train: Examples, validation: Examples) -> None:
-    """Refuse what cannot be learned or judged.
+    """Refuse examples that cannot be trained on or validated.
 
     Raises:
-        SettingsError: an empty validation part, other classes there, or a single class in training.
+        SettingsError: the validation split is empty or has other classes, or training has a single class or no label.
     """
     if len(validation) == 0:
-        raise SettingsError("fit: the validation part is empty; the best epoch is chosen on it, give some examples.")
+        raise SettingsError("fit: the validation split is empty; give some examples, to select the best epoch.")
     if validation.targets.shape[1:] != train.targets.shape[1:]:
         raise SettingsError(
             f"fit: targets of training have the shape {train.targets.shape[1:]}, those of validation "
-            f"{validation.targets.shape[1:]} for each example; give both the same."
+            f"{validation.targets.shape[1:]} for each example; give both the same shape."
         )
     for name, examples in (("training", train), ("validation", validation)):
         if not examples.targets.any():
-            raise SettingsError(f"fit: no example of the {name} part is labelled; there is nothing to go by.")
+            raise SettingsError(f"fit: no example of the {name} split is labelled; give labelled examples.")
     found = np.setdiff1d(labels(train.targets), [-1])
     if len(found) == 1:
         raise SettingsError(
-            f"fit: all training examples are of class {found[0]}, so there is nothing to tell apart; give more classes."
+            f"fit: all training examples are of class {found[0]}; give examples of at least two classes."
         )

@@ -1,4 +1,4 @@
-"""Optimisers and learning rates, by name, with layers that learn slower or not at all."""
+"""Optimisers and learning rate schedules by name, with frozen layers and learning rates per layer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from emofuse.core.registry import nearest
+from emofuse.core.registry import find, nearest
 from emofuse.errors import SettingsError
-from emofuse.systems.training_settings import FitSettings, chosen
+from emofuse.systems.training_settings import FitSettings
 
 OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = MappingProxyType(
     {
@@ -28,14 +28,14 @@ OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = MappingProxyTyp
 
 
 def optimiser(net: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
-    """The optimiser of a net, one group of parameters for each factor of the learning rate.
+    """The optimiser of a network, with one group of parameters for each factor of the learning rate.
 
-    Parameters of frozen layers no longer ask for gradients.
+    Parameters of frozen layers no longer require gradients.
 
     Raises:
-        SettingsError: an unknown optimiser, or a name that no layer begins with.
+        SettingsError: the optimiser is unknown, or no layer begins with a given name.
     """
-    build = chosen(OPTIMISERS, settings.optimiser, "optimiser")
+    build = find(settings.optimiser, OPTIMISERS, "fit: optimiser")
     names = [name for name, _ in net.named_parameters()]
     for prefix in (*settings.frozen, *settings.lr_factors):
         if not any(_begins(name, prefix) for name in names):
@@ -57,13 +57,13 @@ def optimiser(net: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
 
 
 def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group its learning rate."""
+    """Set the learning rate of every group."""
     for group in optimiser.param_groups:
         group["lr"] = lr * group["factor"]
 
 
 def frozen_modules(net: nn.Module, settings: FitSettings) -> Iterator[nn.Module]:
-    """Modules of frozen layers, which stay in evaluation mode: their batch norms and dropout change nothing."""
+    """Modules of frozen layers, which stay in evaluation mode, without dropout and with fixed batch norms."""
     for name, module in net.named_modules():
         if name and any(_begins(name, prefix) for prefix in settings.frozen):
             yield module
@@ -93,9 +93,9 @@ SCHEDULES: Mapping[str, Callable[[FitSettings, float], float]] = MappingProxyTyp
 
 
 def lr_at(settings: FitSettings, epoch: float) -> float:
-    """The learning rate at a place in the training, counted in epochs with their fractions.
+    """The learning rate at a point of the training, in epochs with fractions.
 
-    It rises over `warmup_epochs`, follows the schedule, and starts again at `polish_lr` for the polish epochs.
+    It rises over `warmup_epochs`, follows the schedule, and restarts at `polish_lr` for the polish epochs.
 
     >>> [round(lr_at(FitSettings(epochs=3, lr=1.0), epoch), 3) for epoch in (0, 0.5, 1, 2, 2.5)]
     [0.01, 0.51, 1.0, 0.5, 0.146]
@@ -104,15 +104,15 @@ def lr_at(settings: FitSettings, epoch: float) -> float:
         return _half_cosine(settings.polish_lr, (epoch - settings.epochs) / max(settings.polish_epochs, 1))
     if epoch < settings.warmup_epochs:
         return settings.lr * (epoch + 0.01) / settings.warmup_epochs
-    return chosen(SCHEDULES, settings.schedule, "schedule")(settings, epoch)
+    return find(settings.schedule, SCHEDULES, "fit: schedule")(settings, epoch)
 
 
-def _half_cosine(lr: float, part: float) -> float:
-    return lr * 0.5 * (1 + math.cos(math.pi * part))
+def _half_cosine(lr: float, progress: float) -> float:
+    return lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What an optimiser remembers: tensors and plain values, both by "parameter number.name"."""
+    """State of an optimiser: tensors and plain values, both by "parameter number.name"."""
     tensors: dict[str, torch.Tensor] = {}
     scalars: dict[str, Any] = {}
     for number, values in optimiser.state_dict()["state"].items():
@@ -127,7 +127,7 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, torch.T
 def restore_optimiser(
     optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], scalars: Mapping[str, Any]
 ) -> None:
-    """Put back what `optimiser_state` gave, onto the device and into the memory layout of each parameter."""
+    """Restore the result of `optimiser_state`, on the device and in the memory layout of each parameter."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **scalars}.items():

@@ -1,4 +1,4 @@
-"""What a net says to many examples, and how well that fits their targets."""
+"""Outputs of a network for many examples, and their evaluation against targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emofuse.errors import ShapeError
 from emofuse.metrics import MEASURES, confusion
 from emofuse.systems.training_settings import Precision
 from emofuse.training.loop.devices import autocast
-from emofuse.training.loop.distributed import Team
+from emofuse.training.loop.distributed import ProcessGroup
 from emofuse.training.loop.examples import Examples, Inputs, labels, read
 from emofuse.training.loop.loss import cross_entropy, tensor
 from emofuse.training.loop.prepare import Faces, Prepare
@@ -25,18 +25,18 @@ _GREY = Faces()
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """Outputs float32 of a net: logits [n, classes] or [n, steps, classes], and embeddings where it gives them."""
+class Outputs:
+    """Outputs float32 of a network: logits [n, classes] or [n, steps, classes], and embeddings if it returns them."""
 
     logits: NDArray[np.float32]
     embeddings: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
-class Judged:
-    """How well a net fits examples: mean cross-entropy, and each of `emofuse.metrics.MEASURES` by name.
+class Evaluation:
+    """Mean cross-entropy on examples, and each of `emofuse.metrics.MEASURES` by name.
 
-    Labels are the largest targets; rows that nobody has labelled do not count.
+    Labels are the largest targets; unlabelled rows do not count.
     """
 
     loss: float
@@ -46,7 +46,7 @@ class Judged:
 def prepared(
     inputs: Inputs, rows: NDArray[np.int64], prepare: Prepare, *, batch: int = 64
 ) -> Iterator[NDArray[np.float32]]:
-    """Some inputs as a net takes them, without random changes, in batches float32 [n, ...]."""
+    """Some inputs as a network takes them, without augmentation, in batches float32 [n, ...]."""
     for first in range(0, len(rows), batch):
         given = torch.from_numpy(np.ascontiguousarray(inputs[rows[first : first + batch]]))
         yield prepare(given).contiguous().numpy()
@@ -60,37 +60,37 @@ def predict(
     batch: int = 256,
     precision: Precision = Precision.FLOAT32,
     embeddings: bool = True,
-) -> Said:
-    """Put inputs through a net on its own device, in evaluation mode and without random changes.
+) -> Outputs:
+    """Outputs of a network on its own device, in evaluation mode and without augmentation.
 
     Args:
-        net: gives logits, or (embedding, logits).
-        inputs: what `prepare` takes, read in the background as it is needed.
+        net: returns logits, or (embedding, logits).
+        inputs: what `prepare` takes, read in the background as needed.
         embeddings: whether to keep them; they are large.
     Raises:
         ShapeError: there are no inputs, or `prepare` does not take them.
     """
     if len(inputs) == 0:
         raise ShapeError("predict: there are no inputs; give at least one.")
-    where = next((p.device for p in net.parameters()), torch.device("cpu"))
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
     net.eval()
     rows = [np.arange(n, min(n + batch, len(inputs))) for n in range(0, len(inputs), batch)]
     logits: list[Tensor] = []
     embedded: list[Tensor] = []
     with torch.inference_mode():
         for values in prefetch((torch.from_numpy(read(inputs, r)) for r in rows), 2):
-            prepared = prepare(values.to(where))
-            with autocast(where, precision):
-                embedding, said = outputs(net(prepared))
-            logits.append(said.float().cpu())
+            given = prepare(values.to(device))
+            with autocast(device, precision):
+                embedding, found = embedding_and_logits(net(given))
+            logits.append(found.float().cpu())
             if embeddings and embedding is not None:
                 embedded.append(embedding.float().cpu())
-    return Said(torch.cat(logits).numpy(), torch.cat(embedded).numpy() if embedded else None)
+    return Outputs(torch.cat(logits).numpy(), torch.cat(embedded).numpy() if embedded else None)
 
 
-def outputs(given: Any) -> tuple[Tensor | None, Tensor]:
-    """(embedding or None, logits) of whatever a net gave."""
-    return (None, given) if isinstance(given, Tensor) else (given[0], given[1])
+def embedding_and_logits(output: Any) -> tuple[Tensor | None, Tensor]:
+    """(embedding or None, logits) of a network's output, which is logits or (embedding, logits)."""
+    return (None, output) if isinstance(output, Tensor) else (output[0], output[1])
 
 
 def evaluate(
@@ -99,45 +99,45 @@ def evaluate(
     *,
     prepare: Prepare = _GREY,
     precision: Precision = Precision.FLOAT32,
-    team: Team | None = None,
-) -> Judged:
-    """Judge a net on examples; each process of a team takes its part of them, and all get the same answer.
+    group: ProcessGroup | None = None,
+) -> Evaluation:
+    """Evaluate a network; each process of a group predicts a part of the examples, and all return the same result.
 
     Raises:
-        ShapeError: the net's logits have another shape than the targets.
+        ShapeError: the network's logits and the targets have different shapes.
     """
-    team = team or Team()
+    group = group or ProcessGroup()
     logits = torch.zeros(examples.targets.shape, dtype=torch.float32)
-    own = team.share(len(examples))
+    own = group.rows(len(examples))
     if own.stop > own.start:
-        inputs = _Some(examples.inputs, np.arange(own.start, own.stop))
-        said = torch.from_numpy(predict(net, inputs, prepare=prepare, precision=precision, embeddings=False).logits)
-        logits[own] = fitting(said, logits[own])
-    team.sum([logits])
+        inputs = _Rows(examples.inputs, np.arange(own.start, own.stop))
+        found = torch.from_numpy(predict(net, inputs, prepare=prepare, precision=precision, embeddings=False).logits)
+        logits[own] = checked_logits(found, logits[own])
+    group.sum([logits])
     targets = tensor(examples.targets)
     truth = labels(examples.targets).reshape(-1)
     loss = cross_entropy(logits, targets, float((truth >= 0).sum())).item()
     guess = logits.argmax(dim=-1).reshape(-1).numpy()
     counts = confusion(truth, guess, classes=examples.classes)
-    return Judged(loss, {name: float(measure(counts)) for name, measure in MEASURES.items()})
+    return Evaluation(loss, {name: float(measure(counts)) for name, measure in MEASURES.items()})
 
 
-def fitting(logits: Tensor, like: Tensor) -> Tensor:
-    """The logits, if they have the shape of the targets.
+def checked_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    """The logits, which must have the shape of the targets.
 
     Raises:
-        ShapeError: they have not.
+        ShapeError: they have another shape.
     """
-    if logits.shape != like.shape:
+    if logits.shape != targets.shape:
         raise ShapeError(
-            f"fit: the net gives logits of the shape {tuple(logits.shape[1:])} for each example, the targets have "
-            f"{tuple(like.shape[1:])}; build the net for {like.shape[-1]} classes, or give other targets."
+            f"fit: the network returns logits of the shape {tuple(logits.shape[1:])} for each example, but targets are "
+            f"{tuple(targets.shape[1:])}; build the network for {targets.shape[-1]} classes, or give other targets."
         )
     return logits
 
 
 @dataclass(frozen=True, eq=False)
-class _Some:
+class _Rows:
     """Some rows of inputs."""
 
     inputs: Inputs
@@ -146,5 +146,5 @@ class _Some:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, chosen: Any) -> Any:
-        return self.inputs[self.rows[chosen]]
+    def __getitem__(self, rows: Any) -> Any:
+        return self.inputs[self.rows[rows]]

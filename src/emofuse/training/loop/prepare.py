@@ -1,13 +1,15 @@
-"""From rows as they are kept to what the net takes, with or without random changes; all in torch, on any device.
+"""From stored rows to the input of a network, with or without augmentation; all in torch, on any device.
 
-A `Prepare` is a frozen data class. Random changes come in two steps: `draw` takes all numbers for a whole step of
-training from a generator, and the call applies those of some of the examples. So what happens to an example depends on
-its place in the step, and not on how the step is divided among batches and processes.
+A `Prepare` is a frozen data class. Augmentation has two steps: `draw` takes the random numbers for a whole step of
+training from a generator, and the call applies those of some examples. So the augmentation of an example depends on its
+position in the step, and not on the division of the step into batches and processes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -16,23 +18,25 @@ from torch.nn import functional
 
 from emofuse.core.colour import LUMA, Colour
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.training.loop.face_augment import CompactAugment, Draws, FaceAugment
+from emofuse.systems.training_settings import WaveAugment
+from emofuse.training.loop.face_augment import CompactAugment, Draws, FaceAugment, uniform
+from emofuse.training.loop.speech_augment import SpeechChanges
 
 
 class Prepare(Protocol):
-    """How inputs become what the net takes; its `repr` is part of what a checkpoint belongs to."""
+    """Converts inputs to those of the network; its `repr` is part of the identity of a checkpoint."""
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
         """The random numbers for n examples, each a tensor [n, ...]."""
         ...
 
     def __call__(self, batch: Tensor, draws: Draws | None = None, *, strength: float = 1.0) -> Tensor:
-        """Prepared examples; changed by `draws` times `strength`, or as they are."""
+        """Prepared examples, augmented by `draws` times `strength`, or not augmented."""
         ...
 
 
-def part(draws: Draws, rows: slice) -> Draws:
-    """The draws of some of the examples."""
+def draws_of(draws: Draws, rows: slice) -> Draws:
+    """The random numbers of some examples."""
     return {name: values[rows] for name, values in draws.items()}
 
 
@@ -40,10 +44,10 @@ def part(draws: Draws, rows: slice) -> Draws:
 class Faces:
     """Faces uint8 [n, h, w] (grey) or [n, h, w, 3] (RGB) -> float [n, channels, size, size].
 
-    colour: channels that the net wants; grey faces are repeated, colour ones made grey as needed.
-    mean, scale: one for each channel; the net takes (pixel - mean) / scale, pixels from 0 to 255.
-    size: side of what the net takes; None leaves it as it is.
-    augment: the random changes, at that size; None for none.
+    colour: channels of the network's input; grey faces are repeated, colour faces made grey as needed.
+    mean, scale: one per channel; the network's input is (pixel - mean) / scale, pixels from 0 to 255.
+    size: side of the network's input; None to keep the size.
+    augment: the augmentation, applied at that size; None for none.
     """
 
     colour: Colour = Colour.GREY
@@ -93,3 +97,57 @@ class Faces:
         smaller = self.size < min(faces.shape[2:])
         size = [self.size, self.size]
         return functional.interpolate(faces, size, mode="bilinear", align_corners=False, antialias=smaller)
+
+
+@dataclass(frozen=True)
+class Waveforms:
+    """Waveforms float32 [n, samples] -> the same shape, augmented in training."""
+
+    augment: WaveAugment = WaveAugment()  # noqa: RUF009 (frozen)
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        augment = self.augment
+        own = {
+            "gain": uniform(n, -augment.gain_db, augment.gain_db, generator),
+            "noise": uniform(n, 0, augment.noise, generator),
+            # Noise has a seed per example, so that a process generates only the noise of its own examples.
+            "seed": torch.randint(2**62, (n,), generator=generator),
+            "shift": torch.randint(-augment.shift_samples, augment.shift_samples + 1, (n,), generator=generator),
+        }
+        return own | (SpeechChanges(augment.speech).draw(n, generator) if augment.speech else {})
+
+    def __call__(self, batch: Tensor, draws: Draws | None = None, *, strength: float = 1.0) -> Tensor:
+        if not batch.is_floating_point() or batch.ndim != 2:
+            raise ShapeError(
+                f"waveforms: got {str(batch.dtype).removeprefix('torch.')} {tuple(batch.shape)}; "
+                "give float32 [n, samples]."
+            )
+        waves, augment = batch.float(), self.augment
+        if draws is None:
+            return waves
+        if augment.shift_samples:
+            waves = _shifted(waves, (strength * draws["shift"]).round().long())
+        if augment.speech is not None:
+            here = {name: values.to(waves.device) for name, values in draws.items()}
+            waves = SpeechChanges(augment.speech)(waves, here, strength)
+        if augment.noise:
+            rms = waves.square().mean(dim=1, keepdim=True).sqrt()
+            noise = torch.stack([_white(waves.shape[1], int(seed)) for seed in draws["seed"]]).to(waves.device)
+            waves = waves + strength * draws["noise"].to(waves.device)[:, None] * rms * noise
+        if augment.gain_db:
+            waves = waves * 10 ** (strength * draws["gain"].to(waves.device)[:, None] / 20)
+        return waves
+
+
+def _white(samples: int, seed: int) -> Tensor:
+    return torch.randn(samples, generator=torch.Generator().manual_seed(seed))
+
+
+def _shifted(waves: Tensor, shift: Tensor) -> Tensor:
+    moved = torch.zeros_like(waves)
+    for row, by in enumerate(shift.tolist()):
+        moved[row, max(by, 0) : waves.shape[1] + min(by, 0)] = waves[row, max(-by, 0) : waves.shape[1] - max(by, 0)]
+    return moved
+
+
+PREPARE: Mapping[str, Callable[..., Prepare]] = MappingProxyType({"faces": Faces, "waveforms": Waveforms})

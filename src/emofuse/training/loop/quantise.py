@@ -1,6 +1,6 @@
-"""From an exported ONNX net to one that computes in int8, calibrated on real inputs and checked against the first.
+"""Smaller ONNX networks: quantised to int8 with calibration on real inputs, or with weights in half precision.
 
-Activations become uint8, one range for each tensor; weights become int8, one scale for each output channel.
+In int8, activations become uint8, one range for each tensor; weights become int8, one scale for each output channel.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ Array = NDArray[np.float32]
 Feed = dict[str, Array]
 
 FIRST, LAST = "first", "last"
+_LEAST_HALVED = 256  # values; smaller arrays stay in float32
+_HALF = "_half"
 _REMEDY = "give a file of export_onnx"
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-# These pass int8 on; a net that left them in float32 would go there and back at every one of them.
+# These are computed in int8 as well, because each in float32 would need two conversions.
 _PASSING = frozenset({"Add", "AveragePool", "Clip", "GlobalAveragePool", "MaxPool", "Relu"})
 _INT8 = ("Quantize", "Dequantize", "DynamicQuantize", "QLinear", "ConvInteger", "MatMulInteger", "QGemm")
 
 
 @dataclass(frozen=True)
 class Int8:
-    """How a net is quantised.
+    """Settings of the quantisation.
 
-    keep: layers that stay in float32: `first`, `last` (convolution or matrix product), or how their names begin.
-    weight_bits: 8, or 7 for a net that is right on every machine. x86 without VNNI adds two products of u8 and s8 in
-        16 bits and cuts off what is beyond: with 8 bits the net is silently wrong there.
+    keep: layers that stay in float32: `first`, `last` (convolution or matrix product), or prefixes of names.
+    weight_bits: 8, or 7 for a network that is correct on every machine. x86 without VNNI adds two products of u8 and s8
+        in 16 bits and saturates: with 8 bits the network is silently wrong there.
     """
 
     keep: tuple[str, ...] = (LAST,)
@@ -50,11 +52,11 @@ class Int8:
 
 @dataclass(frozen=True)
 class Quantised:
-    """What int8 changed on inputs that were held back from calibration.
+    """Effect of int8 on inputs that were held out of the calibration.
 
-    errors: by output, the root mean square of the difference relative to that of the float32 output.
-    agreement: share of the inputs for which the last output is largest in the same place.
-    layers: convolutions and matrix products in int8; kept: those that stayed in float32.
+    errors: by output, the RMS difference relative to the RMS of the float32 output.
+    agreement: fraction of the inputs with the same largest class in the last output.
+    layers: number of convolutions and matrix products in int8; kept: of those that stayed in float32.
     """
 
     errors: Mapping[str, float]
@@ -72,23 +74,23 @@ def quantise_onnx(
     held_back: Iterable[Array],
     settings: Int8 = Int8(),
 ) -> Quantised:
-    """Write the int8 form of an ONNX net of one input, and compare the two.
+    """Write the int8 form of an ONNX network with one input, and compare the two.
 
-    Equal nets, calibration and settings give equal bytes. Arrays are taken one at a time, so batches bound the memory.
+    Equal networks, calibration and settings are written as equal bytes. Batches are read one at a time.
 
     Args:
-        net: a float32 net, as `export_onnx` writes it.
+        net: a float32 network written by `export_onnx`.
         path: the new file.
-        calibration: batches float32 [n, ...] that the ranges of the activations are taken from.
-        held_back: other batches, that the result is judged on.
+        calibration: batches float32 [n, ...] that determine the ranges of the activations.
+        held_back: other batches, to compare the networks on.
     Raises:
-        WeightsError: `net` is no ONNX file.
-        SettingsError: it is quantised already, has several inputs, or has no layer to quantise.
-        ShapeError: a batch does not fit the net, is not finite, or there is none.
-        OutputError: `path` cannot be written; no file is left behind.
+        WeightsError: `net` is not an ONNX file.
+        SettingsError: it is already quantised, has several inputs, or has no layer to quantise.
+        ShapeError: a batch has another shape or is not finite, or there is none.
+        OutputError: `path` cannot be written; no file is written.
     """
     if path.resolve() == net.resolve():
-        raise SettingsError(f"{path}: the int8 net would take the place of the float32 net; give another path.")
+        raise SettingsError(f"{path}: the int8 network would replace the float32 network; give another path.")
     model, before = _read(net), _opened(net)
     given = _Input.of(before, net)
     chosen = _chosen(model.graph, settings, net)
@@ -117,15 +119,15 @@ def _read(net: Path) -> Any:
         ) from None
     found = next((node.op_type for node in model.graph.node if node.op_type.startswith(_INT8)), None)
     if found is not None:
-        raise SettingsError(f"{net}: is quantised already (it has a {found}); give the float32 net.")
-    for number, node in enumerate(model.graph.node):  # layers are chosen by name, and not every exporter gives one
+        raise SettingsError(f"{net}: is already quantised (it has a {found}); give the float32 network.")
+    for number, node in enumerate(model.graph.node):  # layers are selected by name, and some exporters write none
         node.name = node.name or f"{node.op_type}_{number}"
     _without_aliases(model.graph)
     return model
 
 
 def _without_aliases(graph: Any) -> None:
-    # The exporter keeps equal weights once and gives them further names; the quantiser looks for weights by name.
+    # The exporter stores equal weights once, with aliases; the quantiser finds weights by name.
     alias = {tensor.name: tensor.name for tensor in graph.initializer}
     outputs = {output.name for output in graph.output}
     for node in list(graph.node):
@@ -139,7 +141,7 @@ def _without_aliases(graph: Any) -> None:
 def _write(model: Any, path: Path) -> None:
     import onnx
 
-    # Says that the exporter has folded what can be, so that ONNX Runtime does not warn on the root logger.
+    # Marks the network as preprocessed, or ONNX Runtime warns on the root logger.
     onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     onnx.save(model, path)
 
@@ -149,7 +151,7 @@ def _opened(net: Path) -> OnnxNetwork:
 
 
 def _chosen(graph: Any, settings: Int8, net: Path) -> set[str]:
-    """Names of the nodes that will compute in int8: layers with weights, and what lies between them."""
+    """Names of the nodes to compute in int8: layers with weights, and operations between them."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     weighted = [n.name for n in graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]
@@ -159,14 +161,14 @@ def _chosen(graph: Any, settings: Int8, net: Path) -> set[str]:
     for node in graph.node:
         moving = [name for name in node.input if name and name not in constants]
         between = node.op_type in _PASSING and bool(held.intersection(moving))
-        # The sum of a tensor and a constant is no sum of two branches, and its constant has no range.
+        # Of sums, only those of two branches: a constant has no calibrated range.
         between &= node.op_type != "Add" or len(moving) == 2
         if node.name not in kept and (node.name in weighted or between):
             chosen.add(node.name)
             held.update(node.output)
     if not chosen:
         raise SettingsError(
-            f"{net}: no convolution or matrix product is left to quantise; give a larger net or less keep."
+            f"{net}: no convolution or matrix product is left to quantise; give a larger network or keep fewer layers."
         )
     return chosen
 
@@ -178,8 +180,8 @@ def _kept(names: Sequence[str], weighted: Sequence[str], keep: Sequence[str], ne
         found = ends[name] if name in ends else [n for n in names if n.startswith(name)]
         if not found and name not in ends:
             raise SettingsError(
-                f"{net}: no layer begins with {name!r}{nearest(name, weighted)}; give {FIRST}, {LAST}, or names as "
-                f"they are in the file, such as {', '.join(weighted[:2])}."
+                f"{net}: no layer begins with {name!r}{nearest(name, weighted)}; give {FIRST}, {LAST}, or names of "
+                f"the file, such as {', '.join(weighted[:2])}."
             )
         kept.update(found)
     return kept
@@ -187,7 +189,7 @@ def _kept(names: Sequence[str], weighted: Sequence[str], keep: Sequence[str], ne
 
 @contextmanager
 def _beside(partial: Path) -> Iterator[Path]:
-    # Calibration writes a changed copy of the net; under this name, what a killed run left is removed by the next.
+    # Calibration writes a modified copy of the network; this name lets the next run remove that of a killed one.
     folder = partial.with_name(f"{partial.name}-work")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -215,7 +217,7 @@ def _quantise(net: Path, path: Path, chosen: set[str], settings: Int8, batches: 
 
 
 class _Reader:
-    """Batches as ONNX Runtime asks for them."""
+    """Batches in the interface of ONNX Runtime."""
 
     def __init__(self, batches: Iterator[Feed]) -> None:
         self._batches = batches
@@ -229,7 +231,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Input:
-    """The one input of a net; a size that is free is a name or None."""
+    """The only input of a network; a free size is a name or None."""
 
     name: str
     shape: tuple[int | str | None, ...]
@@ -238,7 +240,7 @@ class _Input:
     def of(cls, session: OnnxNetwork, net: Path) -> _Input:
         if list(session.input_types.values()) != ["tensor(float)"]:
             found = ", ".join(f"{name} {kind}" for name, kind in session.input_types.items())
-            raise SettingsError(f"{net}: takes {found}; only nets of one float32 input can be quantised.")
+            raise SettingsError(f"{net}: takes {found}; only networks with one float32 input can be quantised.")
         ((name, shape),) = session.inputs.items()
         return cls(name, tuple(shape))
 
@@ -248,11 +250,11 @@ class _Input:
             if batch.dtype != np.float32 or not self._takes(batch.shape):
                 wanted = ", ".join(str(size) for size in self.shape)
                 raise ShapeError(
-                    f"quantise: batch {number} of {what} is {batch.dtype} {batch.shape}; the net takes "
+                    f"quantise: batch {number} of {what} is {batch.dtype} {batch.shape}; the network takes "
                     f"float32 [{wanted}]."
                 )
             if not np.isfinite(batch).all():
-                raise ShapeError(f"quantise: batch {number} of {what} holds values that are no finite numbers.")
+                raise ShapeError(f"quantise: batch {number} of {what} has values that are not finite.")
             empty &= len(batch) == 0
             if len(batch):
                 yield {self.name: batch}
@@ -277,3 +279,36 @@ def _compare(before: OnnxNetwork, after: OnnxNetwork, batches: Iterator[Feed]) -
         same, answers, inputs = same + int(agree.sum()), answers + agree.size, inputs + len(expected[-1])
     errors = np.sqrt(off / np.maximum(size, np.finfo(np.float64).tiny))
     return dict(zip(names, errors.tolist(), strict=True)), same / answers, inputs
+
+
+# -- half precision -------------------------------------------------------------------------------------------
+
+
+def halve_onnx(net: Path, path: Path) -> int:
+    """Write an ONNX network with weights in float16, which ONNX Runtime casts to float32 once, on loading.
+
+    Weights beyond the range of float16 are unchanged. Equal networks are written as equal bytes.
+
+    Returns:
+        Number of arrays in half precision.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model: Any = onnx.load(net)
+    graph, casts = model.graph, []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LEAST_HALVED:
+            continue
+        with np.errstate(over="ignore"):
+            half = numpy_helper.to_array(tensor).astype(np.float16)
+        if np.isfinite(half).all():
+            graph.initializer.remove(tensor)
+            graph.initializer.append(numpy_helper.from_array(half, tensor.name + _HALF))
+            casts.append(helper.make_node("Cast", [tensor.name + _HALF], [tensor.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    with atomic(path) as partial:
+        onnx.save(model, partial)
+    return len(casts)

@@ -1,4 +1,4 @@
-"""Random changes of speech: another voice, microphone, room and background, the emotion staying what it was."""
+"""Augmentation of speech: another voice, microphone, room and background, which do not change the emotion."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from torch.nn import functional
 from emofuse.systems.training_settings import SpeechAugment
 from emofuse.training.loop.face_augment import Draws, uniform
 
-_COSINES = 6  # that a random frequency response is made of
-_POINTS = 1025  # frequencies at which gains are computed; between them they are lines
+_COSINES = 6  # in a random frequency response
+_POINTS = 1025  # frequencies at which gains are computed; linear in between
 _ROOM_SECONDS = 0.5
-_SOUND = 0.02  # of the loudest sample, from where on there is sound
-_VOICES = 6  # that babble is made of
-_LEAST_SECONDS = 0.1  # of sound, below which it is not repeated
+_SILENCE = 0.02  # of the loudest sample; quieter samples are silence
+_VOICES = 6  # in babble noise
+_LEAST_SECONDS = 0.1  # of speech; shorter speech is not repeated
 
 
 @dataclass(frozen=True)
 class SpeechChanges:
-    """Waveforms float32 [n, samples], changed as the settings say."""
+    """Changes waveforms float32 [n, samples] according to its settings."""
 
     settings: SpeechAugment
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
-        # The order of the draws decides the weights of every net that was trained with them.
+        # The order of these draws determines the weights of every network that is trained with them.
         return {
             "speed": uniform(n, -math.log1p(self.settings.speed), math.log1p(self.settings.speed), generator),
             "colour_db": self.settings.colour_db * torch.randn(n, _COSINES, generator=generator),
@@ -42,7 +42,7 @@ class SpeechChanges:
             "noise": uniform(n, 0, 1, generator),
             "noise_slope": uniform(n, 0, 2, generator),
             "noise_db": uniform(n, -35, -5, generator),
-            # Rooms and noise are drawn from a seed of each example, so that a process draws only those of its own.
+            # Rooms and noise have a seed per example, so that a process generates only those of its own examples.
             "speech_seed": torch.randint(2**62, (n,), generator=generator),
             "fill": uniform(n, 0, 1, generator),
             "begin": uniform(n, 0, 1, generator),
@@ -53,29 +53,29 @@ class SpeechChanges:
         }
 
     def __call__(self, waves: Tensor, draws: Draws, strength: float) -> Tensor:
-        there = {
+        applies = {
             name: draws[name] < strength * getattr(self.settings, name)
             for name in ("narrow", "echo", "noise", "babble", "fill")
         }
-        waves = _changed(waves, draws, there["fill"], self._repeated)
-        waves = _changed(waves, draws, there["babble"], _babbled)
+        waves = _changed(waves, draws, applies["fill"], self._repeated)
+        waves = _changed(waves, draws, applies["babble"], _babbled)
         if self.settings.speed:
             waves = _resampled(waves, torch.exp(strength * draws["speed"]))
-        filtered = there["narrow"] | there["echo"] | (strength * self.settings.colour_db > 0)
+        filtered = applies["narrow"] | applies["echo"] | (strength * self.settings.colour_db > 0)
         waves = _changed(waves, draws, filtered, partial(self._filtered, strength=strength))
-        return _changed(waves, draws, there["noise"], self._noisy)
+        return _changed(waves, draws, applies["noise"], self._noisy)
 
     def _repeated(self, waves: Tensor, draws: Draws) -> Tensor:
-        """The sound of each wave again and again, from anywhere in it; a wave with next to no sound as it is."""
+        """The speech of each wave repeated from a random position; a wave with almost no speech is unchanged."""
         repeated = waves.clone()
         for row, wave in enumerate(waves):
-            loud = (wave.abs() > _SOUND * wave.abs().max()).nonzero().flatten()
+            loud = (wave.abs() > _SILENCE * wave.abs().max()).nonzero().flatten()
             if len(loud) < 2 or int(loud[-1] - loud[0]) < _LEAST_SECONDS * self.settings.rate_hz:
                 continue
             pause = wave.new_zeros(round(float(draws["pause_seconds"][row]) * self.settings.rate_hz))
-            sound = torch.cat([wave[int(loud[0]) : int(loud[-1]) + 1], pause])
-            begin = int(float(draws["begin"][row]) * len(sound))
-            repeated[row] = sound.repeat(2 + len(wave) // len(sound))[begin : begin + len(wave)]
+            speech = torch.cat([wave[int(loud[0]) : int(loud[-1]) + 1], pause])
+            begin = int(float(draws["begin"][row]) * len(speech))
+            repeated[row] = speech.repeat(2 + len(wave) // len(speech))[begin : begin + len(wave)]
         return repeated
 
     def _noisy(self, waves: Tensor, draws: Draws) -> Tensor:
@@ -93,20 +93,20 @@ class SpeechChanges:
         spectrum *= functional.interpolate(gains[:, None], spectrum.shape[1], mode="linear", align_corners=True)[:, 0]
         for row in echo.nonzero().flatten().tolist():
             spectrum[row] *= torch.fft.rfft(self._room(draws, row), size).to(waves.device)
-        heard: Tensor = torch.fft.irfft(spectrum, size)[:, : waves.shape[1]]
-        return heard
+        filtered: Tensor = torch.fft.irfft(spectrum, size)[:, : waves.shape[1]]
+        return filtered
 
     def _gains(self, colour_db: Tensor, narrow: Tensor, draws: Draws) -> Tensor:
         """Factors [n, points] at frequencies from 0 to half the rate."""
         hz = torch.linspace(0, self.settings.rate_hz / 2, _POINTS, device=narrow.device)
-        place = torch.log1p(hz / 700) / math.log1p(self.settings.rate_hz / 1400)  # on the mel scale
-        cosines = torch.cos(math.pi * place * torch.arange(1, _COSINES + 1, device=narrow.device)[:, None])
+        mel = torch.log1p(hz / 700) / math.log1p(self.settings.rate_hz / 1400)  # from 0 to 1
+        cosines = torch.cos(math.pi * mel * torch.arange(1, _COSINES + 1, device=narrow.device)[:, None])
         low, high = draws["low_hz"][:, None], draws["high_hz"][:, None]
         inside = ((1 + (low / hz.clamp(min=1)) ** 8) * (1 + (hz / high) ** 16)).rsqrt()  # Butterworth
         return torch.exp(colour_db @ cosines * (math.log(10) / 20)) * torch.where(narrow[:, None], inside, 1.0)
 
     def _room(self, draws: Draws, row: int) -> Tensor:
-        """The impulse response of a room: the voice itself, then noise that dies away."""
+        """The impulse response of a room: an impulse, then decaying noise."""
         seconds = torch.arange(round(_ROOM_SECONDS * self.settings.rate_hz)) / self.settings.rate_hz
         tail = _normal(len(seconds), draws, row) * torch.exp(
             -math.log(1000) * seconds / float(draws["decay_seconds"][row])
@@ -116,7 +116,7 @@ class SpeechChanges:
         return response
 
     def _background(self, samples: int, draws: Draws, row: int) -> Tensor:
-        """Noise [samples] of root mean square `noise_db`, its power falling with frequency to the `noise_slope`."""
+        """Noise [samples] of RMS `noise_db`, whose power falls with the frequency to the power of `noise_slope`."""
         spectrum = torch.fft.rfft(_normal(_fast_size(samples), draws, row))
         hz = torch.linspace(0, self.settings.rate_hz / 2, len(spectrum)).clamp(min=50)
         noise: Tensor = torch.fft.irfft(spectrum * hz.pow(-float(draws["noise_slope"][row]) / 2))[:samples]
@@ -124,7 +124,7 @@ class SpeechChanges:
 
 
 def _changed(waves: Tensor, draws: Draws, rows: Tensor, change: Callable[[Tensor, Draws], Tensor]) -> Tensor:
-    """A copy of the waves of which some have been changed, or the waves themselves if none is to be."""
+    """A copy of the waves with some rows changed, or the waves themselves if there are none."""
     if not bool(rows.any()):
         return waves
     waves = waves.clone()
@@ -133,16 +133,16 @@ def _changed(waves: Tensor, draws: Draws, rows: Tensor, change: Callable[[Tensor
 
 
 def _babbled(waves: Tensor, draws: Draws) -> Tensor:
-    """Waves [n, samples] over the sum of their own sound turned round to the places that were drawn for each voice."""
+    """Waves [n, samples] plus babble noise: the sum of their own audio rotated to a random position for each voice."""
     samples = waves.shape[1]
     at = torch.arange(samples, device=waves.device)
     starts = (draws["voices"] * samples).long()
-    behind = torch.zeros_like(waves)
+    babble = torch.zeros_like(waves)
     for k in range(_VOICES):
-        turned = (at * (1 - 2 * (k % 2)) + starts[:, k, None]) % samples
-        behind = behind + waves.gather(1, turned)
-    own, others = (w.square().mean(dim=1, keepdim=True).sqrt() for w in (waves, behind))
-    return waves + behind * own / others.clamp(min=1e-9) * (10 ** (draws["babble_db"][:, None] / 20))
+        rotated = (at * (1 - 2 * (k % 2)) + starts[:, k, None]) % samples
+        babble = babble + waves.gather(1, rotated)
+    own, others = (w.square().mean(dim=1, keepdim=True).sqrt() for w in (waves, babble))
+    return waves + babble * own / others.clamp(min=1e-9) * (10 ** (draws["babble_db"][:, None] / 20))
 
 
 def _ratio(decibels: Tensor) -> float:
@@ -154,17 +154,17 @@ def _normal(count: int, draws: Draws, row: int) -> Tensor:
 
 
 def _fast_size(samples: int) -> int:
-    """An even size of at least so many samples without large prime factors."""
+    """An even size of at least `samples`, without large prime factors."""
     step = 1 << max(samples.bit_length() - 4, 1)
     return -(-samples // step) * step
 
 
 def _resampled(waves: Tensor, factor: Tensor) -> Tensor:
-    """Each wave `factor` times as fast about its middle; silence comes in at both ends."""
+    """Each wave `factor` times as fast about its middle, with silence at both ends if it becomes shorter."""
     samples = waves.shape[1]
     middle = (samples - 1) / 2
     at = middle + (torch.arange(samples, device=waves.device) - middle) * factor[:, None]
     left = at.clamp(0, samples - 2).long()
-    share = at - left
-    between = waves.gather(1, left) * (1 - share) + waves.gather(1, left + 1) * share
-    return torch.where((share >= 0) & (share <= 1), between, 0.0)
+    weight = at - left
+    between = waves.gather(1, left) * (1 - weight) + waves.gather(1, left + 1) * weight
+    return torch.where((weight >= 0) & (weight <= 1), between, 0.0)

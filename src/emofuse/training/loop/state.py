@@ -1,9 +1,13 @@
-"""All that a training remembers from one step to the next, and its way to a checkpoint and back."""
+"""The state of a training between steps, and checkpoints: one safetensors file from which a killed training resumes.
+
+A checkpoint replaces the last one in a single step, so after a full disk or a kill the last one is intact.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,32 +16,68 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from emofuse.core.arrays import ArrayFormat
 from emofuse.core.files import digest
 from emofuse.errors import SettingsError
+from emofuse.nets.pretrained import tensor_bytes
 from emofuse.systems.training_settings import FitSettings
-from emofuse.training.loop import checkpoint
-from emofuse.training.loop.checkpoint import Parts
 from emofuse.training.loop.devices import laid_out
-from emofuse.training.loop.distributed import Team
-from emofuse.training.loop.examples import Data
+from emofuse.training.loop.distributed import ProcessGroup
+from emofuse.training.loop.examples import TrainingData
 from emofuse.training.loop.logs import Epoch
 from emofuse.training.loop.optimisers import optimiser, optimiser_state, restore_optimiser
+
+Tensors = dict[str, dict[str, Tensor]]
+
+FORMAT = ArrayFormat("checkpoint", 1, remedy="delete it to start again", error=SettingsError)
+
+
+def write_checkpoint(
+    path: Path, tensors: Mapping[str, Mapping[str, Tensor]], *, identity: str, state: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint.
+
+    Args:
+        tensors: by group and name.
+        identity: of the training, to be given to `read_checkpoint`.
+        state: JSON values.
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written; the last checkpoint is kept.
+    """
+    flat = {f"{group}.{name}": t for group, held in tensors.items() for name, t in held.items()}
+    FORMAT.write(path, flat, {"identity": identity, "state": state}, as_bytes=tensor_bytes)
+
+
+def read_checkpoint(path: Path, *, identity: str) -> tuple[Tensors, dict[str, Any]]:
+    """The tensors, by group and name, and the state of a checkpoint.
+
+    Raises:
+        SettingsError: the file is damaged, or belongs to a training with another identity.
+    """
+    flat, meaning = FORMAT.read(path, framework="pt")
+    if meaning.get("identity") != identity:
+        raise SettingsError(f"{path}: a checkpoint of a training with other settings; delete it or use another folder.")
+    tensors: Tensors = {}
+    for key, value in flat.items():
+        group, _, name = key.partition(".")
+        tensors.setdefault(group, {})[name] = value
+    return tensors, meaning["state"]
 
 
 class State:
     """Live state of one training.
 
-    net: on the device of the team. averaged: the average of its weights, or None.
+    net: on the device of the process group. averaged: the average of its weights, or None.
     best: weights of the best epoch. done: finished epochs.
-    step, loss, seconds: steps done in the epoch that has begun, the sum of their losses, the time they took.
-    generator: gives the random numbers of the epoch, besides those of dropout.
+    step, loss, seconds: number of steps in the current epoch, the sum of their losses, their duration.
+    generator: source of the random numbers of the epoch, except for those of dropout.
     """
 
-    def __init__(self, net: nn.Module, data: Data, settings: FitSettings, team: Team) -> None:
-        self.identity = identity_of(net, data, settings, team)
-        self.team = team
-        self.net = laid_out(net, torch.channels_last).to(team.device)
-        team.same(self.net)
+    def __init__(self, net: nn.Module, data: TrainingData, settings: FitSettings, group: ProcessGroup) -> None:
+        self.identity = identity_of(net, data, settings, group)
+        self.group = group
+        self.net = laid_out(net, torch.channels_last).to(group.device)
+        group.broadcast(self.net)
         self.optimiser = optimiser(self.net, settings)
         self.averaged: torch.optim.swa_utils.AveragedModel | None = None
         if settings.ema_decay is not None:
@@ -45,84 +85,91 @@ class State:
             self.averaged = torch.optim.swa_utils.AveragedModel(self.net, multi_avg_fn=decay, use_buffers=True)
         elif settings.swa_start_epoch is not None:
             self.averaged = torch.optim.swa_utils.AveragedModel(self.net)
-        self._swa_start_epoch = settings.swa_start_epoch or 0
+        self._average_from = settings.swa_start_epoch or 0
         self.done: list[Epoch] = []
         self.step, self.loss, self.seconds = 0, 0.0, 0.0
         self.generator = torch.Generator()
         self.best: dict[str, Tensor] = {}
         self.keep()
 
-    def average(self, epoch: int) -> None:
-        """Take the weights after a step into the average."""
-        if self.averaged is not None and epoch >= self._swa_start_epoch:
+    def update_average(self, epoch: int) -> None:
+        """Include the weights after a step in the average."""
+        if self.averaged is not None and epoch >= self._average_from:
             self.averaged.update_parameters(self.net)
 
     @property
-    def judged(self) -> nn.Module:
-        """What is validated and kept: the average where there is one."""
-        if self.averaged is None or (self._swa_start_epoch and not self.averaged.n_averaged):
+    def validated(self) -> nn.Module:
+        """The network that is validated and kept: the average, if there is one."""
+        if self.averaged is None or (self._average_from and not self.averaged.n_averaged):
             return self.net
         return self.averaged.module
 
     def keep(self) -> None:
-        """Remember the weights as the best so far, away from the device's memory."""
-        held = self.judged
+        """Store the weights as the best so far, in CPU memory."""
+        held = self.validated
         self.best = {k: v.detach().to("cpu", copy=True) for k, v in held.state_dict().items()}
 
     def finite(self) -> bool:
-        """Whether all weights are numbers."""
+        """Whether all weights are finite."""
         return all(bool(p.isfinite().all()) for p in self.net.parameters())
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; all processes must come here.
+        """Write a checkpoint; all processes must call this.
 
         Raises:
-            OutputError: it cannot be written; the last one stays.
+            OutputError: it cannot be written; the last one is kept.
         """
         kept, plain = optimiser_state(self.optimiser)
-        parts: Parts = {"net": self.net.state_dict(), "best": self.best, "optimiser": kept}
-        parts["random"] = {"draws": self.generator.get_state()}
-        for name, own in _dropout_states(self.team.device):
-            parts["random"] |= {f"{name}.{rank}": s for rank, s in enumerate(self.team.gathered(own))}
+        tensors: Tensors = {"net": self.net.state_dict(), "best": self.best, "optimiser": kept}
+        tensors["random"] = {"draws": self.generator.get_state()}
+        for name, own in _dropout_states(self.group.device):
+            tensors["random"] |= {f"{name}.{rank}": s for rank, s in enumerate(self.group.gather(own))}
         if self.averaged is not None:
-            parts["average"] = self.averaged.state_dict()
-        with self.team.together():
-            if self.team.first:
-                state: dict[str, Any] = {"done": [asdict(e) for e in self.done], "optimiser": plain}
+            tensors["average"] = self.averaged.state_dict()
+        with self.group.fail_together():
+            if self.group.first:
+                state: dict[str, Any] = {"done": [_to_json(e) for e in self.done], "optimiser": plain}
                 state |= {"step": self.step, "loss": self.loss, "seconds": self.seconds}
-                checkpoint.write(path, parts, identity=self.identity, state=state)
+                write_checkpoint(path, tensors, identity=self.identity, state=state)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Resume from a checkpoint.
 
         Raises:
             SettingsError: it is damaged, or belongs to another training.
         """
-        parts, state = checkpoint.read(path, identity=self.identity)
+        tensors, state = read_checkpoint(path, identity=self.identity)
         try:
-            self.net.load_state_dict(parts["net"])
+            self.net.load_state_dict(tensors["net"])
             if self.averaged is not None:
-                self.averaged.load_state_dict(parts["average"])
-            self.best = parts["best"]
-            restore_optimiser(self.optimiser, parts.get("optimiser", {}), state["optimiser"])
-            self.done = [Epoch(**e) for e in state["done"]]
+                self.averaged.load_state_dict(tensors["average"])
+            self.best = tensors["best"]
+            restore_optimiser(self.optimiser, tensors.get("optimiser", {}), state["optimiser"])
+            self.done = [_epoch(e) for e in state["done"]]
             self.step, self.loss, self.seconds = state["step"], state["loss"], state["seconds"]
-            self.generator.set_state(parts["random"]["draws"])
-            _restore_dropout(parts["random"], self.team)
+            self.generator.set_state(tensors["random"]["draws"])
+            _restore_dropout(tensors["random"], self.group)
         except (KeyError, TypeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise SettingsError(f"{path}: a damaged checkpoint ({reason}); delete it to start anew.") from None
+            raise FORMAT.damaged(path, str(error).splitlines()[0]) from None
 
 
-def identity_of(net: nn.Module, data: Data, settings: FitSettings, team: Team) -> str:
-    """A digest of all that decides the weights but the inputs themselves and the machine."""
+def identity_of(net: nn.Module, data: TrainingData, settings: FitSettings, group: ProcessGroup) -> str:
+    """A digest of all that determines the weights, except for the inputs and the machine."""
     train = data.train
     arrays = {"targets": train.targets, "polish_targets": train.polish_targets, "weights": train.weights}
-    definition = asdict(settings) | {"net": str(net), "prepare": repr(data.prepare), "processes": team.size}
+    definition = asdict(settings) | {"net": str(net), "prepare": repr(data.prepare), "processes": group.size}
     for name, array in arrays.items():
         content = b"" if array is None else np.ascontiguousarray(array).data
         definition[f"{name}_sha256"] = hashlib.sha256(content).hexdigest()
     return digest(definition)
+
+
+def _to_json(epoch: Epoch) -> dict[str, Any]:
+    return asdict(epoch) | {"measures": {k: None if math.isnan(v) else v for k, v in epoch.measures.items()}}
+
+
+def _epoch(values: dict[str, Any]) -> Epoch:
+    return Epoch(**values | {"measures": {k: math.nan if v is None else v for k, v in values["measures"].items()}})
 
 
 def _dropout_states(device: torch.device) -> Iterator[tuple[str, Tensor]]:
@@ -133,10 +180,10 @@ def _dropout_states(device: torch.device) -> Iterator[tuple[str, Tensor]]:
         yield "mps", torch.mps.get_rng_state()
 
 
-def _restore_dropout(states: dict[str, Tensor], team: Team) -> None:
-    torch.set_rng_state(states[f"cpu.{team.rank}"])
-    # A checkpoint of another kind of device has no state for this one; dropout then goes on from its own.
-    if team.device.type == "cuda" and (state := states.get(f"cuda.{team.rank}")) is not None:
-        torch.cuda.set_rng_state(state, team.device)
-    elif team.device.type == "mps" and (state := states.get(f"mps.{team.rank}")) is not None:
+def _restore_dropout(states: dict[str, Tensor], group: ProcessGroup) -> None:
+    torch.set_rng_state(states[f"cpu.{group.rank}"])
+    # A checkpoint from another kind of device has no state for this one; dropout then continues from its own.
+    if group.device.type == "cuda" and (state := states.get(f"cuda.{group.rank}")) is not None:
+        torch.cuda.set_rng_state(state, group.device)
+    elif group.device.type == "mps" and (state := states.get(f"mps.{group.rank}")) is not None:
         torch.mps.set_rng_state(state)
