@@ -208,11 +208,11 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path, net):
     [
         (
             [np.zeros((2, 1, 47, 48), np.float32)],
-            r"batch 0 of calibration is float32 \(2, 1, 47, 48\); the network takes",
+            r"batch 0 of calibration is float32 \(2, 1, 47, 48\); the network",
         ),
         (
             [np.zeros((2, 48, 48), np.float32)],
-            r"is float32 \(2, 48, 48\); the network takes float32 \[n, 1, 48, 48\]\.",
+            r"is float32 \(2, 48, 48\); the network takes float32 \[n, 1, 48, 48\]",
         ),
         ([CALIBRATION, CALIBRATION.astype(np.float64)], "batch 1 of calibration is float64"),
         ([np.full((1, 1, 48, 48), np.nan, np.float32)], "batch 0 of calibration has values that are not finite"),

@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError  # noqa: E402 (torch may be missing)
 from emofuse.training.loop import SpeechAugment, WaveAugment, Waveforms  # noqa: E402
+from emofuse.training.loop.prepare import draws_of  # noqa: E402
 from emofuse.training.loop.speech_augment import SpeechChanges  # noqa: E402
 
 RATE = 16_000
