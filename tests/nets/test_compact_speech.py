@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from emofuse.nets.compact_speech import CompactSpeech, CompactSpeechSettings, decibels, masked, relative_levels, warped  # noqa: E402
 from emofuse.nets.logmel import LogMel, LogMelSettings  # noqa: E402
 from emofuse.training.loop import export_onnx, fresh  # noqa: E402 (torch may be missing)
-from support.speech_samples import voices  # noqa: E402
+from support.speech_samples import synthetic_voices  # noqa: E402
 from support.tiny_networks import COMPACT_SPEECH as TINY  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +25,7 @@ def net() -> CompactSpeech:
 def test_the_embedding_of_the_full_network_has_320_values_for_any_length():
     net = CompactSpeech().eval()
     with torch.inference_mode():
-        shapes = [net(voices(2, samples))[0].shape for samples in (16_000, 48_000)]
+        shapes = [net(synthetic_voices(2, samples))[0].shape for samples in (16_000, 48_000)]
     assert shapes == [(2, 320)] * 2
 
 
@@ -35,12 +35,12 @@ def test_the_full_network_has_at_most_1_5_million_parameters():
 
 @pytest.mark.parametrize("gain", [0.03, 0.5, 9.0])
 def test_the_level_of_a_recording_does_not_change_the_logits(net, gain):
-    torch.testing.assert_close(net(voices() * gain)[1], net(voices())[1], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(net(synthetic_voices() * gain)[1], net(synthetic_voices())[1], atol=1e-3, rtol=1e-3)
 
 
 def test_silence_after_the_voice_does_not_change_its_levels():
     spectrum = LogMel(LogMelSettings(hop=256))
-    fading = voices() * torch.linspace(4, 0, 32_000).clamp(max=1)
+    fading = synthetic_voices() * torch.linspace(4, 0, 32_000).clamp(max=1)
     padded = torch.nn.functional.pad(fading, (0, 16_000))
     short, long = (relative_levels(spectrum(waves), floor_db=25) for waves in (fading, padded))
     torch.testing.assert_close(long[:, : short.shape[1]], short, atol=0.2, rtol=0)
@@ -48,7 +48,7 @@ def test_silence_after_the_voice_does_not_change_its_levels():
 
 def test_audio_far_below_the_voice_is_at_the_floor():
     spectrum = LogMel(LogMelSettings(hop=256))
-    silent = torch.nn.functional.pad(voices(), (0, 16_000))
+    silent = torch.nn.functional.pad(synthetic_voices(), (0, 16_000))
     levels = relative_levels(spectrum(silent), floor_db=25)
     assert levels.min() >= -25.001
     assert levels[:, -40:].max() < -24.9
@@ -74,7 +74,7 @@ def test_levels_do_not_depend_on_the_frequency_response_of_the_microphone(colour
 
 def test_the_fft_computes_the_decibels_of_the_exported_spectrum():
     spectrum = LogMel(LogMelSettings(hop=256))
-    torch.testing.assert_close(decibels(spectrum, voices()), spectrum(voices()), atol=0.01, rtol=0)
+    torch.testing.assert_close(decibels(spectrum, synthetic_voices()), spectrum(synthetic_voices()), atol=0.01, rtol=0)
 
 
 def test_a_warp_moves_bands_and_stretches_time_about_the_middle():
@@ -103,7 +103,7 @@ def test_masks_hide_whole_bands_and_steps_and_at_most_their_fraction():
 
 def test_the_onnx_export_of_the_full_network_equals_torch(tmp_path: Path):
     net = fresh(CompactSpeech, seed=0)
-    assert export_onnx(net, voices(2, 48_000), tmp_path / "net.onnx", outputs=("embedding", "logits")) < 1e-4
+    assert export_onnx(net, synthetic_voices(2, 48_000), tmp_path / "net.onnx", outputs=("embedding", "logits")) < 1e-4
 
 
 def test_a_checkpoint_does_not_match_a_network_with_other_masks():

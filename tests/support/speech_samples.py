@@ -1,4 +1,4 @@
-"""Voices that are made of harmonics, for nets that listen."""
+"""Synthetic voices for tests of speech networks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 
-def voices(n: int = 3, samples: int = 32_000) -> torch.Tensor:
-    """Harmonics of a moving pitch, louder and softer, over faint noise."""
+def synthetic_voices(n: int = 3, samples: int = 32_000) -> torch.Tensor:
+    """Waveforms [n, samples] at 16 kHz: harmonics of a varying pitch, modulated in loudness, with faint noise."""
     rng = np.random.default_rng(0)
     time = np.arange(samples) / 16_000
     waves = []
