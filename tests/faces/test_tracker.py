@@ -55,12 +55,12 @@ def test_faces_that_were_held_back_are_returned_when_the_person_is_confirmed():
 
 
 @pytest.mark.parametrize("rate", [5.0, 30.0])
-@pytest.mark.parametrize(("away", "expected"), [(1.5, [1]), (3.0, [1, 2])])
-def test_a_person_who_returns_within_two_seconds_keeps_the_number(rate, away, expected):
-    here, gone = round(2 * rate), round(away * rate)
-    found = tracked([[face(200)]] * here + [[]] * gone + [[face(240)]] * here, rate=rate)
+@pytest.mark.parametrize(("absence", "expected"), [(1.5, [1]), (3.0, [1, 2])])
+def test_a_person_who_returns_within_two_seconds_keeps_the_number(rate, absence, expected):
+    present, absent = round(2 * rate), round(absence * rate)
+    found = tracked([[face(200)]] * present + [[]] * absent + [[face(240)]] * present, rate=rate)
     assert numbers(found) == expected
-    assert len(found) == 2 * here
+    assert len(found) == 2 * present
 
 
 def test_a_face_at_another_position_is_another_person():

@@ -135,10 +135,10 @@ def test_jitter_in_the_timestamps_leaves_the_samples_contiguous(tmp_path):
 
 
 def test_joined_recordings_whose_clock_restarts_are_read_in_full(tmp_path):
-    part = write_media(tmp_path / "part.ts", audio=tone_burst(48000, length=2), audio_rate=48000).read_bytes()
+    single = write_media(tmp_path / "single.ts", audio=tone_burst(48000, length=2), audio_rate=48000).read_bytes()
     path = tmp_path / "joined.ts"
-    path.write_bytes(part + part)
-    assert len(waveform(path)) == pytest.approx(2 * len(waveform(tmp_path / "part.ts")), rel=0.02)
+    path.write_bytes(single + single)
+    assert len(waveform(path)) == pytest.approx(2 * len(waveform(tmp_path / "single.ts")), rel=0.02)
 
 
 def test_a_sample_rate_that_changes_within_the_file_changes_neither_time_nor_pitch(tmp_path):

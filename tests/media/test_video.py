@@ -259,9 +259,9 @@ def test_frames_with_equal_timestamps_have_separate_intervals(tmp_path):
 
 
 def test_joined_recordings_whose_clock_restarts_are_read_in_full(tmp_path):
-    part = write_media(tmp_path / "part.ts", moving_bar(60), options=B_FRAMES).read_bytes()
+    single = write_media(tmp_path / "single.ts", moving_bar(60), options=B_FRAMES).read_bytes()
     path = tmp_path / "joined.ts"
-    path.write_bytes(part + part)
+    path.write_bytes(single + single)
     with VideoReader(path) as video:
         assert [f.index for f in video.frames()] == list(range(120))
         assert video.end == ticks(4)
@@ -388,14 +388,14 @@ def test_an_audio_file_has_no_video(tmp_path):
 def test_cover_art_is_not_video(tmp_path):
     path = tmp_path / "song.mp3"
     with av.open(str(path), "w") as container:
-        voice, cover = container.add_stream("libmp3lame", rate=44100, layout="mono"), container.add_stream("mjpeg")
+        audio, cover = container.add_stream("libmp3lame", rate=44100, layout="mono"), container.add_stream("mjpeg")
         cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
         cover.codec_context.time_base = Fraction(1, 30)
         image = av.VideoFrame.from_ndarray(moving_bar(1)[0], format="rgb24")
-        sound = av.AudioFrame.from_ndarray(tone_burst(44100)[None], format="fltp", layout="mono")
-        sound.sample_rate = 44100
-        for packet in [*cover.encode(image), *cover.encode(None), *voice.encode(sound), *voice.encode(None)]:
+        samples = av.AudioFrame.from_ndarray(tone_burst(44100)[None], format="fltp", layout="mono")
+        samples.sample_rate = 44100
+        for packet in [*cover.encode(image), *cover.encode(None), *audio.encode(samples), *audio.encode(None)]:
             container.mux(packet)
     assert len(av.open(str(path)).streams.video) == 1
     assert kinds_of_streams(path) == (False, True)
