@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,6 @@ import numpy as np
 from emofuse.errors import WeightsError
 from emofuse.faces.detector import DETECTORS, Face, shrink, suppress
 from emofuse.media.images import Image, check_rgb
-from emofuse.runtime import Engine
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
 LONG_SIDE = 640
@@ -55,9 +53,4 @@ class Haar:
         return [Face(boxes[n] * back, float(scores[n])) for n in kept if scores[n] >= 0.5]
 
 
-def load(weights: Callable[[str], Path], engine: Engine) -> Haar:
-    """The detector, which needs neither weights nor an engine."""
-    return Haar()
-
-
-DETECTORS.add("haar", load)
+DETECTORS.add("haar", lambda weights, engine: Haar())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,12 +94,7 @@ class YuNet:
         return np.concatenate(boxes), np.concatenate(scores), np.concatenate(landmarks)
 
 
-def load(weights: Callable[[str], Path], engine: Engine) -> YuNet:
-    """The detector with its published weights."""
-    return YuNet(weights("yunet"), engine=engine)
-
-
-DETECTORS.add("yunet", load)
+DETECTORS.add("yunet", lambda weights, engine: YuNet(weights("yunet"), engine=engine))
 
 
 def _open(model: Path, engine: Engine) -> OnnxNetwork:

@@ -99,7 +99,7 @@ class _Writer:
             streams.append(audio)
         block = next(blocks, None)
         for n, image in enumerate(frames):
-            while block is not None and Fraction(block.pts, self.audio_rate_hz) <= n / self.rate_hz:
+            while block is not None and Fraction(block.pts or 0, self.audio_rate_hz) <= n / self.rate_hz:
                 container.mux(audio.encode(block))
                 block = next(blocks, None)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")

@@ -5,8 +5,17 @@ Both process live streams of `emofuse.media.audio.AudioBlock` in constant memory
 """
 
 from emofuse.speech import energy, silero, spleeter
-from emofuse.speech.activity import SPEECH_DETECTORS, ActivitySegment, ActivityStream, AlwaysActive, SpeechDetector
-from emofuse.speech.separation import SEPARATORS, NoSeparation, SeparationStream, VoiceSeparator
+from emofuse.speech.stream import (
+    SEPARATORS,
+    SPEECH_DETECTORS,
+    ActivitySegment,
+    ActivityStream,
+    AlwaysActive,
+    NoSeparation,
+    SeparationStream,
+    SpeechDetector,
+    VoiceSeparator,
+)
 
 __all__ = [
     "SEPARATORS",

@@ -6,96 +6,23 @@ speech; a frame is active if enough of the frames around it are marked. Frames o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.registry import Registry
 from emofuse.core.time import ticks
 from emofuse.errors import SettingsError
 from emofuse.media.audio import AudioBlock, Floats, Resampler
-from emofuse.runtime import Engine
-from emofuse.speech.separation import ContiguousBlocks, Locate
+from emofuse.speech.stream import ActivitySegment, ContiguousBlocks
 
 Bools = NDArray[np.bool_]
 
 RATE_HZ = 16000
 SILENCE = 2.0**-16  # half a step of 16 bits; the resampling filter leaves less where there were zeros
-
-
-class ActivitySegment(NamedTuple):
-    """Time from start to end, in ticks, with or without speech."""
-
-    start: int
-    end: int
-    active: bool
-
-
-class ActivityStream(Protocol):
-    """One live stream of audio in which speech is detected; its segments follow one another without gaps.
-
-    lookahead: ticks; once audio was pushed up to t, everything before t - lookahead is decided.
-    """
-
-    lookahead: int
-
-    def push(self, block: AudioBlock) -> list[ActivitySegment]:
-        """Take the next block, which begins where the last one ended; returns the segments that are decided."""
-        ...
-
-    def close(self) -> list[ActivitySegment]:
-        """End the audio; returns the rest."""
-        ...
-
-
-class SpeechDetector(Protocol):
-    """Detects speech in audio; `identity` names the method in results."""
-
-    identity: str
-
-    def stream(self, rate_hz: int) -> ActivityStream:
-        """A new stream; several may be open at a time."""
-        ...
-
-
-SPEECH_DETECTORS: Registry[Callable[[Locate, Engine], SpeechDetector]] = Registry(
-    "speech detector", "emofuse.speech_detectors"
-)
-
-
-class AlwaysActive:
-    """No detection: all audio counts as speech, as in recordings that were cut by hand."""
-
-    identity = "none"
-
-    def stream(self, rate_hz: int) -> AlwaysActiveStream:
-        """A new stream."""
-        return AlwaysActiveStream(rate_hz)
-
-
-SPEECH_DETECTORS.add("none", lambda locate, engine: AlwaysActive())
-
-
-class AlwaysActiveStream:
-    """A stream that is active from start to end."""
-
-    lookahead = 0
-
-    def __init__(self, rate_hz: int) -> None:
-        self._blocks = ContiguousBlocks("speech detection", rate_hz)
-
-    def push(self, block: AudioBlock) -> list[ActivitySegment]:
-        samples = self._blocks.take(block)
-        start, end = self._blocks.time(self._blocks.received - len(samples)), self._blocks.end
-        return [ActivitySegment(start, end, True)] if end > start else []
-
-    def close(self) -> list[ActivitySegment]:
-        return []
 
 
 class FrameClassifier(Protocol):
@@ -126,12 +53,7 @@ class VoteWindow:
 
 
 class FramewiseActivity:
-    """One stream of audio, cut into frames that are classified.
-
-    Raises:
-        SettingsError: the rate is below 1.
-        ShapeError: on a push, the block has another rate or does not begin where the last one ended.
-    """
+    """One stream of audio, cut into frames that are classified."""
 
     def __init__(self, classifier: FrameClassifier, window: VoteWindow, rate_hz: int) -> None:
         self._classifier, self._window = classifier, window

@@ -10,7 +10,8 @@ from scipy.signal import butter, sosfilt
 
 from emofuse.core.files import digest
 from emofuse.media.audio import Floats
-from emofuse.speech.activity import RATE_HZ, SPEECH_DETECTORS, Bools, FramewiseActivity, VoteWindow
+from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
+from emofuse.speech.stream import SPEECH_DETECTORS
 
 
 @dataclass(frozen=True)

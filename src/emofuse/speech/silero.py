@@ -14,7 +14,8 @@ from emofuse.core.files import digest, file_digest
 from emofuse.errors import WeightsError
 from emofuse.media.audio import Floats
 from emofuse.runtime import OnnxNetwork
-from emofuse.speech.activity import RATE_HZ, SPEECH_DETECTORS, Bools, FramewiseActivity, VoteWindow
+from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
+from emofuse.speech.stream import SPEECH_DETECTORS
 
 CONTEXT = 64  # samples before each frame that are part of the input
 STATE = (2, 1, 128)

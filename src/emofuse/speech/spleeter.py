@@ -19,7 +19,7 @@ from emofuse.core.time import ticks
 from emofuse.errors import WeightsError
 from emofuse.media.audio import AudioBlock, Floats, Resampler
 from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
-from emofuse.speech.separation import SEPARATORS, ContiguousBlocks
+from emofuse.speech.stream import SEPARATORS, ContiguousBlocks
 
 RATE_HZ = 44100
 FRAME, HOP = 4096, 1024
@@ -87,12 +87,7 @@ SEPARATORS.add("spleeter", lambda locate, engine: Spleeter(*locate("spleeter"), 
 
 
 class SpleeterStream:
-    """One stream through a `Spleeter`; each 11.9 s of audio are returned at once.
-
-    Raises:
-        SettingsError: the rate is below 1.
-        ShapeError: on a push, the block has another rate or does not begin where the last one ended.
-    """
+    """One stream through a `Spleeter`; each 11.9 s of audio are returned at once."""
 
     def __init__(self, spleeter: Spleeter, rate_hz: int) -> None:
         self.rate_hz = rate_hz
