@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from emofuse.core.labels import AFFWILD2, LabelSet
@@ -68,21 +65,6 @@ def test_segments_merge_equal_neighbours(prediction):
         (2, 0.5, 1.0, "no_face", None),
         (2, 1.0, 2.0, "ok", "calm"),
     ]
-
-
-def test_csv_reads_back_as_the_table(prediction, tmp_path):
-    read = pd.read_csv(prediction.save(tmp_path / "t.csv"), dtype={"person": "Int64", "frame": "Int64"})
-    pd.testing.assert_frame_equal(read, prediction.table(), check_dtype=False)
-
-
-def test_parquet_reads_back_as_the_table(prediction, tmp_path):
-    pd.testing.assert_frame_equal(pd.read_parquet(prediction.save(tmp_path / "t.parquet")), prediction.table())
-
-
-def test_json_has_the_same_rows_and_the_metadata(prediction, tmp_path):
-    content = json.loads(prediction.save(tmp_path / "t.json").read_text())
-    assert content["detector"] == "haar"
-    assert [r["emotion"] for r in content["rows"]] == ["calm", "calm", "cross", None, None, None, "calm", "calm"]
 
 
 def test_an_unknown_extension_is_refused_with_the_nearest(prediction, tmp_path):

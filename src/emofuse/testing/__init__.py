@@ -14,7 +14,8 @@ built-in ones:
     def test_my_fusion_keeps_the_contract():
         check_fusion(my_fusion)
 
-Formats of data sets are entry points of the group `emofuse.datasets`, checked with `check_dataset`.
+Formats of data sets are entry points of the group `emofuse.datasets`, checked with `check_dataset`; writers of results
+are entry points of the group `emofuse.writers`, named by their file extension and checked with `check_writer`.
 A check that fails raises `AssertionError` with what was expected and what was found.
 """
 
@@ -23,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 from emofuse.testing.datasets import check_dataset
 from emofuse.testing.detectors import check_detector
 from emofuse.testing.fusion import check_fusion
+from emofuse.testing.writers import check_writer
 
 if TYPE_CHECKING:
     from emofuse.testing.networks import check_network
 
-__all__ = ["check_dataset", "check_detector", "check_fusion", "check_network"]
+__all__ = ["check_dataset", "check_detector", "check_fusion", "check_network", "check_writer"]
 
 
 def __getattr__(name: str) -> Any:

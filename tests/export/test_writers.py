@@ -1,0 +1,78 @@
+"""Writers of results: the contract of each, their content, and writers of other packages."""
+
+from __future__ import annotations
+
+import importlib.metadata as metadata
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from emofuse.cli.main import main
+from emofuse.core import registry
+from emofuse.core.files import write_bytes
+from emofuse.errors import SettingsError
+from emofuse.export import WRITERS, Table
+from emofuse.testing import check_writer
+from emofuse.testing.writers import prediction
+
+
+def write_tab(table: Table, path: Path) -> None:
+    """A writer of another package: tab-separated values."""
+    write_bytes(path, "".join(block.to_csv(index=False, sep="\t") for block in table.blocks).encode())
+
+
+def write_names(table: Table, path: Path) -> None:
+    """A writer that violates the contract: it ignores the rows."""
+    write_bytes(path, table.file.encode())
+
+
+@pytest.fixture
+def tab(monkeypatch) -> None:
+    points = metadata.EntryPoints([metadata.EntryPoint("tab", f"{__name__}:write_tab", "emofuse.writers")])
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: write_tab)
+    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "parquet"])
+def test_a_built_in_writer_keeps_the_contract(name):
+    check_writer(WRITERS[name], name)
+
+
+def test_a_writer_that_ignores_the_rows_violates_the_contract():
+    with pytest.raises(AssertionError, match="another emotion did not change the file"):
+        check_writer(write_names, "txt")
+
+
+def test_csv_has_one_header_and_the_rows_of_all_persons(tmp_path):
+    read = pd.read_csv(prediction().save(tmp_path / "t.csv"), dtype={"person": "Int64", "frame": "Int64"})
+    pd.testing.assert_frame_equal(read, prediction().table(), check_dtype=False)
+
+
+def test_parquet_keeps_columns_and_types(tmp_path):
+    pd.testing.assert_frame_equal(pd.read_parquet(prediction().save(tmp_path / "t.parquet")), prediction().table())
+
+
+def test_json_has_metadata_labels_and_rows(tmp_path):
+    content = json.loads(prediction().save(tmp_path / "t.json").read_text("utf-8"))
+    assert (content["file"], content["bundle"]) == ('two, "people" ä.mp4', "synthetic 1")
+    assert content["labels"] == ["neutral", "anger", "happiness"]
+    assert [row["emotion"] for row in content["rows"][:4]] == [None, "neutral", "anger", "uncertain"]
+
+
+@pytest.mark.usefixtures("tab")
+def test_a_writer_of_another_package_is_used_by_save_and_by_the_command(talk, tmp_path):
+    assert "tab" in WRITERS
+    check_writer(WRITERS["tab"], "tab")
+    assert prediction().save(tmp_path / "t.tab").read_text("utf-8").startswith("file\tperson\t")
+    words = ["predict", talk, "--out", tmp_path / "out", "--format", "tab", "--rate", 1, "--detector", "haar"]
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, words)))
+    assert not ended.value.code
+    assert (tmp_path / "out" / f"{talk.stem}.tab").read_text("utf-8").startswith("file\tperson\t")
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path):
+    with pytest.raises(SettingsError, match=r"file format 'txt': unknown; choose \.csv, \.json, \.parquet"):
+        prediction().save(tmp_path / "t.txt")
