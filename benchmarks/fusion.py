@@ -1,13 +1,13 @@
-"""How long the exact search for fusion weights takes beside a loop over scikit-learn's metrics, and what it uses.
+"""Time and memory of the exact search for fusion weights, compared with a loop over scikit-learn's metrics.
 
-    python benchmarks/fusion.py                                      # the full comparison (takes ~5 min, the loop does)
+    python benchmarks/fusion.py                                      # the full comparison (about 5 min)
     python benchmarks/fusion.py --loop-candidates 50                 # the loop on 50 candidates, extrapolated
     python benchmarks/fusion.py --frames 30000 --loop-candidates 50  # a quick look
 
 1,000 weight tables on 4 systems x 300,000 frames x 7 classes, the exact CPM of each: SWF (a weight for each system) and
-MCWF (a weight for each system and class). Every figure comes from a process of its own, which makes the same scores
-from the same seed; the figures of one run stand side by side. The loop uses one core and the search all of them, so on
-a machine with other work look at the processor seconds (all threads together) beside the seconds on the clock.
+MCWF (a weight for each system and class). Every measurement runs in its own process, which generates the same scores
+from the same seed. The loop uses one core and the search all of them; on a machine with other load, compare processor
+seconds (of all threads) as well as wall-clock seconds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=300_000)
     parser.add_argument("--candidates", type=int, default=1000)
-    parser.add_argument("--loop-candidates", type=int, help="time the loop on so many, and extrapolate")
+    parser.add_argument("--loop-candidates", type=int, help="number of candidates to time the loop on, extrapolated")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "CPMS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -63,23 +63,23 @@ def _compare(arguments: argparse.Namespace, folder: Path) -> None:
         print(f"the loop was timed on {looped} candidates; its seconds are extrapolated to {arguments.candidates}")
     print(f"{'':<18} {'seconds':>9} {'max/min':>8} {'x faster':>9} {'CPU s':>8} {'CPM apart':>10} {'peak MB':>8}")
     for kind in KINDS:
-        share = arguments.candidates / looped
-        loop = found["loop"][kind] * share
+        factor = arguments.candidates / looped
+        loop = found["loop"][kind] * factor
         exact = np.load(folder / f"loop-{kind}.npy")
         for what in ("loop", "numpy", "numba"):
             seconds = loop if what == "loop" else found[what][kind]
             apart = np.abs(np.load(folder / f"{what}-{kind}.npy")[: len(exact)] - exact).max()
             name, spread = f"{kind} {'sklearn loop' if what == 'loop' else what}", found[what][f"{kind} spread"]
-            processor = found[what][f"{kind} cpu"] * (share if what == "loop" else 1)
+            processor = found[what][f"{kind} cpu"] * (factor if what == "loop" else 1)
             print(
                 f"{name:<18} {seconds:9.3f} {spread:8.2f} {loop / seconds:9.1f} {processor:8.2f} "
                 f"{apart:10.1e} {found[what]['peak_mb']:8.0f}"
             )
-    _shares(arguments, found)
+    _efficiency(arguments, found)
 
 
-def _shares(arguments: argparse.Namespace, found: dict[str, dict[str, float]]) -> None:
-    """What the numba search reaches of what the machine can do; both were measured in this run."""
+def _efficiency(arguments: argparse.Namespace, found: dict[str, dict[str, float]]) -> None:
+    """Speed of the numba search relative to the peak of the machine, both measured in this run."""
     work = arguments.candidates * arguments.frames * CLASSES * (2 * SYSTEMS - 1)
     ceilings, seconds = found["ceilings"], found["numba"]["mcwf"]
     read = found["numba"]["bytes"]
@@ -100,12 +100,12 @@ def _measured(what: str, arguments: argparse.Namespace, folder: Path, **environm
     command += ["--rounds", str(arguments.rounds), "--child", what, str(folder / what)]
     if arguments.loop_candidates:
         command += ["--loop-candidates", str(arguments.loop_candidates)]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment).stdout
-    result: dict[str, float] = json.loads(answer)
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment).stdout
+    result: dict[str, float] = json.loads(output)
     return result
 
 
-# -- what is measured, each in its own process ------------------------------------------------------------------
+# -- measurements, each in its own process ------------------------------------------------------------------
 
 
 def _search(engine_name: str) -> Callable[[argparse.Namespace, Path], dict[str, float]]:
@@ -114,37 +114,37 @@ def _search(engine_name: str) -> Callable[[argparse.Namespace, Path], dict[str, 
         from emofuse.metrics import cpm_of
 
         engine = {"numba": candidates.count_with_numba, "numpy": candidates.count_with_numpy}[engine_name]
-        stack, truth = _made(arguments.frames)
-        candidates.SortedFrames.of(stack, truth).confusions(_tables("swf", 2), engine=engine)  # compiles
+        scores, truth = _random_scores(arguments.frames)
+        candidates.SortedFrames.of(scores, truth).confusions(_tables("swf", 2), engine=engine)  # compiles
         result: dict[str, float] = {}
         for kind in KINDS:
             tables, taken, cpu = _tables(kind, arguments.candidates), [], time.process_time()
             rounds = arguments.rounds if engine_name == "numba" else 1
             for _ in range(rounds):
                 start = time.perf_counter()
-                values = cpm_of(candidates.SortedFrames.of(stack, truth).confusions(tables, engine=engine))
+                values = cpm_of(candidates.SortedFrames.of(scores, truth).confusions(tables, engine=engine))
                 taken.append(time.perf_counter() - start)
             np.save(f"{path}-{kind}.npy", values)
             result |= {kind: statistics.median(taken), f"{kind} spread": max(taken) / min(taken)}
             result[f"{kind} cpu"] = (time.process_time() - cpu) / rounds
         blocks = max(len(os.sched_getaffinity(0)), -(-arguments.candidates // candidates._MAX_BLOCK))
-        return result | {"peak_mb": peak_bytes() / 2**20, "bytes": float(stack.values.nbytes * blocks)}
+        return result | {"peak_mb": peak_bytes() / 2**20, "bytes": float(scores.values.nbytes * blocks)}
 
     return child
 
 
 def _loop(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
-    """As one writes it: for each candidate the weighted sum, the best class, and scikit-learn's metrics."""
+    """The plain loop: for each candidate the weighted sum, the best class, and scikit-learn's metrics."""
     from sklearn.metrics import accuracy_score, f1_score
 
-    stack, truth = _made(arguments.frames)
+    scores, truth = _random_scores(arguments.frames)
     result: dict[str, float] = {}
     for kind in KINDS:
         start, cpu, values = time.perf_counter(), time.process_time(), []
         for table in _tables(kind, arguments.candidates)[: arguments.loop_candidates]:
-            fused = table[0] * stack.values[0]
+            fused = table[0] * scores.values[0]
             for m in range(1, SYSTEMS):
-                fused += table[m] * stack.values[m]
+                fused += table[m] * scores.values[m]
             guess = fused.argmax(axis=1)
             values.append(0.67 * f1_score(truth, guess, average="macro") + 0.33 * accuracy_score(truth, guess))
         result |= {kind: time.perf_counter() - start, f"{kind} spread": 1.0, f"{kind} cpu": time.process_time() - cpu}
@@ -155,14 +155,14 @@ def _loop(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
 def _start(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
     from emofuse.fusion import candidates
 
-    stack, truth = _made(1000)
+    scores, truth = _random_scores(1000)
     start = time.perf_counter()
-    candidates.SortedFrames.of(stack, truth).confusions(_tables("swf", 2), engine=candidates.count_with_numba)
+    candidates.SortedFrames.of(scores, truth).confusions(_tables("swf", 2), engine=candidates.count_with_numba)
     return {"start": time.perf_counter() - start}
 
 
 def _ceilings(arguments: argparse.Namespace, path: Path) -> dict[str, float]:
-    """Operations and bytes a second that this machine reaches at best, on all cores."""
+    """Peak operations and bytes per second of this machine, on all cores."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numba
@@ -207,8 +207,8 @@ CHILDREN: dict[str, Callable[[argparse.Namespace, Path], dict[str, float]]] = {
 }
 
 
-def _made(frames: int) -> tuple[Any, NDArray[np.int64]]:
-    """Scores of systems that agree with the truth more or less, all of them valid, every frame labelled."""
+def _random_scores(frames: int) -> tuple[Any, NDArray[np.int64]]:
+    """Random scores of systems with different accuracies, all valid, and the truth of every frame."""
     from emofuse.core.labels import AFFWILD2
     from emofuse.fusion import SystemScores
 
@@ -227,8 +227,8 @@ def _made(frames: int) -> tuple[Any, NDArray[np.int64]]:
 
 
 def _tables(kind: str, candidates: int) -> Tables:
-    shares = np.random.default_rng(1).dirichlet(np.ones(SYSTEMS), size=(candidates, CLASSES if kind == "mcwf" else 1))
-    return np.repeat(shares.transpose(0, 2, 1), CLASSES // shares.shape[1], axis=2).astype(np.float32)
+    weights = np.random.default_rng(1).dirichlet(np.ones(SYSTEMS), size=(candidates, CLASSES if kind == "mcwf" else 1))
+    return np.repeat(weights.transpose(0, 2, 1), CLASSES // weights.shape[1], axis=2).astype(np.float32)
 
 
 if __name__ == "__main__":

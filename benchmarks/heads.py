@@ -1,10 +1,10 @@
-"""How fast the heads are beside scikit-learn's SVC and a plain float64 solution of the kernel ELM, in one run.
+"""Speed of the heads compared with scikit-learn's SVC and a plain float64 solution of the kernel ELM, in one run.
 
     python benchmarks/heads.py                                   # the full sizes; takes several minutes
     python benchmarks/heads.py --windows 1000 --predict 2000 --rows 2000 --rounds 3
 
-Made embeddings: non-negative float32 features, 7 classes of unequal size that overlap (60 % are told apart). Ours is
-the median of three. The matrix product of the same run says how near to the machine's peak ours come.
+Synthetic embeddings: non-negative float32 features of 7 overlapping classes of unequal size (60 % accuracy). Times of
+emofuse are medians of three. A matrix product in the same run shows the peak speed of the machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 
 from emofuse.heads import SVM, KernelELM
 
-SHARES = (0.35, 0.08, 0.06, 0.05, 0.22, 0.14, 0.10)
+FREQUENCIES = (0.35, 0.08, 0.06, 0.05, 0.22, 0.14, 0.10)
 GAMMA, COST = 0.1, 3.0  # the paper's
 RIDGE = 1.0
 
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class Cost(NamedTuple):
-    """Seconds by the clock, and of all cores together; the second says more where others use the machine too."""
+    """Wall-clock seconds, and processor seconds of all cores, which matter where the machine has other load."""
 
     wall: float
     processor: float
@@ -39,9 +39,9 @@ class Cost(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--windows", type=int, default=5000, help="rows that the SVM is fitted on")
-    parser.add_argument("--predict", type=int, default=20000, help="rows that it gives probabilities for")
-    parser.add_argument("--rows", type=int, default=10000, help="rows that the kernel ELM is fitted on")
+    parser.add_argument("--windows", type=int, default=5000, help="rows to fit the SVM on")
+    parser.add_argument("--predict", type=int, default=20000, help="rows to predict probabilities for")
+    parser.add_argument("--rows", type=int, default=10000, help="rows to fit the kernel ELM on")
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def _svm(windows: int, predict: int, features: int, peak: float) -> None:
-    rows, labels = _made(windows, features, seed=1)
-    others, _ = _made(predict, features, seed=2)
+    rows, labels = _embeddings(windows, features, seed=1)
+    others, _ = _embeddings(predict, features, seed=2)
     ours, seconds = _timed(lambda: SVM(gamma=GAMMA, C=COST).fit(rows, labels), times=3)
     theirs, slow = _timed(lambda: SVC(kernel="poly", degree=3, gamma=GAMMA, C=COST).fit(rows, labels))
     same = np.array_equal(np.sort(theirs.support_), ours.support_)
@@ -65,7 +65,7 @@ def _svm(windows: int, predict: int, features: int, peak: float) -> None:
     calibrated, seconds = _timed(lambda: SVM(gamma=GAMMA, C=COST, probability=True).fit(rows, labels))
     print(f"  with probabilities, 5 folds: {seconds.wall:.2f} s; {len(ours.support_)} support vectors")
     probabilities, seconds = _timed(lambda: calibrated.predict_proba(others), times=3)
-    # What SVC(probability=True) needs at least: the same kernel values, without its coupling of the pairs.
+    # A lower bound for SVC(probability=True): the same kernel values, without its pairwise coupling.
     values, slow = _timed(lambda: theirs.decision_function(others))
     ours_values = ours.decision_function(others)
     off = np.abs(ours_values - values).max() / np.abs(values).max()
@@ -78,13 +78,13 @@ def _svm(windows: int, predict: int, features: int, peak: float) -> None:
 
 
 def _kelm(rows: int, features: int, peak: float) -> None:
-    values, labels = _made(rows, features, seed=3)
-    others, _ = _made(2000, features, seed=4)
+    values, labels = _embeddings(rows, features, seed=3)
+    others, _ = _embeddings(2000, features, seed=4)
     head, seconds = _timed(lambda: KernelELM(C=RIDGE).fit(values, labels), times=3)
     plain, slow = _timed(lambda: _plain(values, labels, head.g_))
-    said, wanted = head.decision_function(others), plain(others)
-    note = f"argmax equal on {(said.argmax(axis=1) == wanted.argmax(axis=1)).sum()} of {len(others)}"
-    _line(f"kernel ELM fit, {rows} rows", seconds, slow, f"{note}, scores within {np.abs(said - wanted).max():.0e}")
+    found, expected = head.decision_function(others), plain(others)
+    note = f"argmax equal on {(found.argmax(axis=1) == expected.argmax(axis=1)).sum()} of {len(others)}"
+    _line(f"kernel ELM fit, {rows} rows", seconds, slow, f"{note}, scores within {np.abs(found - expected).max():.0e}")
     work = 1e-9 * (rows**2 * features + rows**3 / 3)
     print(f"  {work / seconds.wall:.0f} GFLOP/s, {work / seconds.wall / peak:.0%} of the peak")
     _, seconds = _timed(lambda: KernelELM(C=RIDGE, probability=True).fit(values, labels))
@@ -92,7 +92,7 @@ def _kelm(rows: int, features: int, peak: float) -> None:
 
 
 def _plain(values: NDArray[np.float32], labels: NDArray[np.int64], g: float) -> Callable[..., NDArray[np.float64]]:
-    """The kernel ELM as it is written down, in float64."""
+    """The kernel ELM by its formula, in float64."""
     exact = values.astype(np.float64)
     norms = (exact**2).sum(axis=1)
 
@@ -100,7 +100,7 @@ def _plain(values: NDArray[np.float32], labels: NDArray[np.int64], g: float) -> 
         squares = (rows**2).sum(axis=1)[:, None] + norms - 2 * rows @ exact.T
         return np.exp(-np.maximum(squares, 0) / g)
 
-    targets = np.where(labels[:, None] == np.arange(len(SHARES)), 1.0, -1.0)
+    targets = np.where(labels[:, None] == np.arange(len(FREQUENCIES)), 1.0, -1.0)
     matrix = kernel(exact)
     matrix[np.diag_indices(len(matrix))] += 1 / RIDGE
     beta = solve(matrix, targets, assume_a="pos")
@@ -130,10 +130,10 @@ def _peak(dtype: type[np.floating]) -> float:
     return 2e-9 * 4096 * 2048 * 2048 / cost.wall
 
 
-def _made(count: int, width: int, *, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _embeddings(count: int, width: int, *, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     rng, fixed = np.random.default_rng(seed), np.random.default_rng(0)
     centres, basis = 0.25 * fixed.normal(size=(7, 40)), fixed.normal(size=(40, width)) / np.sqrt(40)
-    labels = rng.choice(7, count, p=SHARES)
+    labels = rng.choice(7, count, p=FREQUENCIES)
     hidden = centres[labels] + rng.normal(size=(count, 40))
     features = np.maximum(hidden @ basis + 0.3 * rng.normal(size=(count, width)), 0)
     return features.astype(np.float32), labels

@@ -47,12 +47,12 @@ class AllOrNothing(WeightedFusion):
 
 @dataclass(frozen=True)
 class Fits(Mean):
-    made: type[WeightedFusion] = WeightedFusion
+    result: type[WeightedFusion] = WeightedFusion
 
     def fit(self, scores, truth, measure, rng):
-        shares = np.arange(1, len(scores.systems) + 1, dtype=np.float32)
-        table = np.repeat((shares / shares.sum())[:, None], len(scores.label_set), axis=1)
-        return self.made(self.name, scores.systems, scores.label_set, table)
+        rising = np.arange(1, len(scores.systems) + 1, dtype=np.float32)
+        table = np.repeat((rising / rising.sum())[:, None], len(scores.label_set), axis=1)
+        return self.result(self.name, scores.systems, scores.label_set, table)
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class _Names:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (Unseeded(), "two fits with the same seed gave different 'weights'"),
-        (Fits(made=Shortened), "keep the one that was given"),
-        (Fits(made=ByPosition), "bind them by name, not by position"),
-        (Fits(made=AllOrNothing), "but at 3[0-9] some system is; they must be the same"),
+        (Unseeded(), "two fits with the same seed returned different 'weights'"),
+        (Fits(result=Shortened), "keep that of the input"),
+        (Fits(result=ByPosition), "bind them by name, not by position"),
+        (Fits(result=AllOrNothing), "but at 3[0-9] some system is; they must be the same"),
         (Forgetful(), "saved as mean of .*, loaded as mean of"),
         (Mean(name=""), "method.name is empty"),
     ],
 )
-def test_a_method_that_breaks_the_contract_is_told_how(method, message):
+def test_a_violation_of_the_contract_is_described(method, message):
     with pytest.raises(AssertionError, match=message):
         check_fusion(method)

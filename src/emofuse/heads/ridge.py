@@ -200,7 +200,7 @@ def _blocks(rows: int) -> Iterator[slice]:
 # -- Cholesky decomposition -------------------------------------------------------------------------------------------
 
 # With two OpenBLAS threads, LAPACK's decomposition crashes from about 16,000 rows on in float64 and 28,000 in float32.
-# One thread does not, and is as fast as a decomposition in blocks on two (benchmarks/heads.py).
+# One thread does not, and takes less processor time.
 
 
 def cholesky_factor(matrix: Array) -> Array:
