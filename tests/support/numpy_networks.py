@@ -1,4 +1,4 @@
-"""The nets once more in NumPy, from their layers as files hold them: [n, h, w, channels], kernels [h, w, in, out]."""
+"""Reference implementations in NumPy, from layers in the layout of files: [n, h, w, channels], [h, w, in, out]."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def max_pool(x: Array, size: int, stride: int) -> Array:
 
 
 def keras_same(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's rule for padding="same": the odd pixel goes to the end."""
+    """TensorFlow's padding="same", which adds the odd pixel at the end."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
@@ -57,7 +57,7 @@ def resnet(layers: Mapping[str, Mapping[str, Array]], faces: Array, *, blocks: S
 
 
 def simplenn(layers: Sequence[Mapping[str, Any]], x: Array) -> list[Array]:
-    """What MatConvNet's vl_simplenn keeps: res(1) is the input, res(k + 1) the output of layer k."""
+    """The outputs of MatConvNet's vl_simplenn: res(1) is the input, res(k + 1) the output of layer k."""
     res = [x]
     for layer in layers:
         x = res[-1]
@@ -79,13 +79,13 @@ def slaney_mel(hertz: float) -> float:
 
 
 def slaney_edges(low: float, high: float, count: int) -> Array:
-    """Frequencies that lie evenly on Slaney's mel scale."""
+    """Frequencies at equal distances on Slaney's mel scale."""
     inner = np.linspace(slaney_mel(low), slaney_mel(high), count)[1:-1]
     return np.array([low, *(brentq(lambda f, m=m: slaney_mel(f) - m, low, high, xtol=1e-9) for m in inner), high])
 
 
 def log_mel(waves: Array, settings: Any) -> Array:
-    """What librosa gives for each wave: power_to_db(melspectrogram(pad_mode="reflect"), top_db=None)."""
+    """The result of librosa for each wave: power_to_db(melspectrogram(pad_mode="reflect"), top_db=None)."""
     window, half = settings.window, settings.window // 2
     padded = np.pad(waves, ((0, 0), (half, half)), mode="reflect")
     frames = sliding_window_view(padded, window, axis=1)[:, :: settings.hop]
@@ -98,7 +98,7 @@ def log_mel(waves: Array, settings: Any) -> Array:
 
 
 def cnn14(state: Mapping[str, Array], waves: Array, settings: Any) -> dict[str, Array]:
-    """The layers of PANN's Cnn14, from its state dict, by the names of its blocks."""
+    """Outputs of the layers of PANN's Cnn14, from its state dict, by the names of its blocks."""
 
     def norm(x: Array, name: str) -> Array:
         deviation = np.sqrt(state[f"{name}.running_var"] + 1e-5)

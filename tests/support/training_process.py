@@ -1,4 +1,4 @@
-"""A small training as torchrun would start it: `python tests/support/training_process.py FOLDER [BYTES]`."""
+"""A small training, started as by torchrun: `python tests/support/training_process.py FOLDER [BYTES]`."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from support.small_trainings import SETTINGS, SMALL, layers
 
 
 def work(out: Path, *, rank: int = 0, size: int = 1, limit: int | None = None) -> None:
-    """Train with eight examples in a step, without dropout and batch norms, and write down what came of it.
+    """Train with eight examples per step, without dropout and batch norms, and write the result as JSON.
 
-    limit: largest file that can be written after the first epoch.
+    limit: largest file, in bytes, that can be written after the first epoch.
     """
     settings = replace(SETTINGS, batch=8 // size, balance=Balance("log"), mixup=0.4, optimiser="adamw", lr=0.01)
-    told: list[int] = []
+    reported: list[int] = []
 
-    def tell(epoch: Epoch) -> None:
-        told.append(epoch.epoch)
+    def on_epoch(epoch: Epoch) -> None:
+        reported.append(epoch.epoch)
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     net = fresh(lambda: layers(dropout=0), seed=9 + rank)  # the weights of the first process count
     whole = resource.getrlimit(resource.RLIMIT_FSIZE)
     if rank > 0:
-        torch.optim.SGD(net.parameters())  # what torch loads late looks for a folder that can be written to
+        torch.optim.SGD(net.parameters())  # torch imports modules late that look for a writable folder
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, whole[1]))  # only the first process writes
-    history = fit(net, SMALL, settings=settings, folder=out, callbacks=Callbacks(epoch=tell, events=False))
+    history = fit(net, SMALL, settings=settings, folder=out, callbacks=Callbacks(epoch=on_epoch, events=False))
     if rank > 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, whole)
     found = {
         "train": [e.train_loss for e in history],
         "validation": [e.validation_loss for e in history],
-        "told": told,
+        "reported": reported,
         "weights": [p.detach().flatten().tolist() for p in net.parameters()],
     }
     (out / f"{size}-{rank}.json").write_text(json.dumps(found))

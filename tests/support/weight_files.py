@@ -1,4 +1,4 @@
-"""Files of weights as others publish them, with random values: Keras HDF5, MatConvNet in MATLAB 7 and 7.3."""
+"""Weight files in the formats of others, with random values: Keras HDF5, MatConvNet in MATLAB 7 and 7.3, torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUMBERS = count()
 
 
 def shared_weights(name: str) -> Path:
-    """A file of the shared weights; the test skips where it is missing."""
+    """A file of the shared weights; the test is skipped if it is missing."""
     folder = Path(os.environ.get("EMOFUSE_TEST_WEIGHTS") or Path(__file__).parents[3] / "shared" / "weights")
     if not (folder / name).is_file():
         pytest.skip(f"needs {name} of the shared weights: set EMOFUSE_TEST_WEIGHTS")
@@ -89,7 +89,7 @@ def pann_shapes(
 
 
 def pann_state(shapes: Mapping[str, tuple[int, ...]], rng: np.random.Generator) -> dict[str, Array]:
-    """Random values of those shapes that keep the size of what goes through the net."""
+    """Random values of these shapes that keep activations in range."""
 
     def values(name: str, shape: tuple[int, ...]) -> Array:
         if not shape:
@@ -213,7 +213,7 @@ def _references(values: Iterable[Any], file: h5py.File) -> Array:
 
 
 def write_struct_array73(path: Path, layers: list[dict[str, Any]], average: Array) -> Path:
-    """The same, with `layers` as a struct array: each field is a list of references that is no cell."""
+    """The same, with `layers` as a struct array: each field is a list of references that is not a cell."""
     write_mat73(path, {"meta": {"normalization": {"averageImage": average}}})
     with h5py.File(path, "r+") as file:
         group = file.create_group("layers")
@@ -225,7 +225,7 @@ def write_struct_array73(path: Path, layers: list[dict[str, Any]], average: Arra
 
 
 def cut(path: Path) -> Path:
-    """The same file, half of it."""
+    """The same file, truncated to half its size."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     return path

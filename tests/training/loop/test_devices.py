@@ -11,17 +11,17 @@ from emofuse.training.loop.devices import autocast, has_native_bfloat16  # noqa:
 CPU = torch.device("cpu")
 
 
-def test_the_cpu_is_taken_where_there_is_nothing_else(monkeypatch):
+def test_auto_is_the_cpu_without_a_gpu(monkeypatch):
     monkeypatch.setattr(devices, "_AVAILABLE", {"cuda": lambda: False, "mps": lambda: False, "cpu": lambda: True})
     assert device("auto") == CPU
 
 
-def test_a_gpu_is_taken_where_there_is_one(monkeypatch):
+def test_auto_is_a_gpu_if_there_is_one(monkeypatch):
     monkeypatch.setattr(devices, "_AVAILABLE", {"cuda": lambda: True, "mps": lambda: True, "cpu": lambda: True})
     assert device("auto").type == "cuda"
 
 
-def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
+def test_an_unavailable_device_is_refused_with_the_available_ones(monkeypatch):
     monkeypatch.setattr(devices, "_AVAILABLE", {"cuda": lambda: False, "cpu": lambda: True})
     with pytest.raises(SettingsError, match="torch finds no cuda on this machine; use auto, or one of: cpu"):
         device("cuda")
@@ -43,18 +43,18 @@ def test_an_unknown_device_suggests_the_nearest():
         (Precision.AUTO, False, torch.float32),
     ],
 )
-def test_auto_takes_bfloat16_only_where_it_is_native(monkeypatch, precision, native, expected):
+def test_auto_precision_is_bfloat16_only_on_native_devices(monkeypatch, precision, native, expected):
     monkeypatch.setattr(devices, "_cpu_flags", lambda: frozenset({"avx512_bf16"} if native else {"avx2"}))
     with autocast(CPU, precision):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == expected
 
 
-def test_tiles_for_bfloat16_are_native_too(monkeypatch):
+def test_amx_is_native_bfloat16(monkeypatch):
     monkeypatch.setattr(devices, "_cpu_flags", lambda: frozenset({"amx_bf16"}))
     assert has_native_bfloat16(CPU)
 
 
-def test_fresh_weights_come_from_the_seed_and_leave_the_global_generator_alone():
+def test_fresh_weights_come_from_the_seed_and_leave_the_global_generator_unchanged():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)

@@ -44,8 +44,8 @@ def two(out: Path, *more: str) -> list[subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory) -> dict[str, dict]:
-    """What one process, and each of two, came to."""
+def results(tmp_path_factory) -> dict[str, dict]:
+    """Results of one process, and of each of two."""
     out = tmp_path_factory.mktemp("distributed")
     running = two(out / "two")
     work(out)
@@ -56,25 +56,25 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("curve", ["train", "validation"])
-def test_two_processes_have_the_loss_curve_of_one_with_a_batch_twice_as_large(outcomes, curve):
-    np.testing.assert_allclose(outcomes["2-0"][curve], outcomes["1-0"][curve], rtol=1e-5)
-    assert len(set(outcomes["1-0"][curve])) == 3
+def test_two_processes_have_the_loss_curve_of_one_with_a_batch_twice_as_large(results, curve):
+    np.testing.assert_allclose(results["2-0"][curve], results["1-0"][curve], rtol=1e-5)
+    assert len(set(results["1-0"][curve])) == 3
 
 
-def test_all_processes_end_with_the_same_weights(outcomes):
-    assert outcomes["2-0"]["weights"] == outcomes["2-1"]["weights"]
+def test_all_processes_end_with_the_same_weights(results):
+    assert results["2-0"]["weights"] == results["2-1"]["weights"]
 
 
-def test_only_the_first_process_tells(outcomes):
-    assert (outcomes["2-0"]["told"], outcomes["2-1"]["told"]) == ([0, 1, 2], [])
+def test_only_the_first_process_reports(results):
+    assert (results["2-0"]["reported"], results["2-1"]["reported"]) == ([0, 1, 2], [])
 
 
-def test_only_the_first_process_writes(outcomes):  # the second could not write a byte
-    assert outcomes["files"] == ["2-0.json", "2-1.json", "checkpoint.safetensors", "history.csv"]
+def test_only_the_first_process_writes(results):  # the second could not write a byte
+    assert results["files"] == ["2-0.json", "2-1.json", "checkpoint.safetensors", "history.csv"]
 
 
 @pytest.mark.slow
-def test_a_full_disk_of_the_first_process_ends_all_with_one_line_each(tmp_path):
+def test_a_full_disk_in_the_first_process_ends_all_with_one_line_each(tmp_path):
     first, second = two(tmp_path / "two", "1000")
     texts = [process.communicate(timeout=120)[0].strip().splitlines() for process in (first, second)]
     assert (first.returncode, second.returncode) == (2, 2)
@@ -83,19 +83,19 @@ def test_a_full_disk_of_the_first_process_ends_all_with_one_line_each(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_from_their_checkpoint_exactly(tmp_path):
+def test_two_processes_resume_exactly_from_their_checkpoint(tmp_path):
     for out, limits in ((tmp_path / "parts", ["1000"]), (tmp_path / "parts", []), (tmp_path / "whole", [])):
         for process in two(out, *limits):
             process.communicate(timeout=120)
     parts, whole = (json.loads((tmp_path / name / "2-1.json").read_text()) for name in ("parts", "whole"))
     assert parts == whole
-    assert json.loads((tmp_path / "parts" / "2-0.json").read_text())["told"] == [1, 2]
+    assert json.loads((tmp_path / "parts" / "2-0.json").read_text())["reported"] == [1, 2]
 
 
 # Alone
 
 
-def test_without_torchrun_a_process_works_alone(monkeypatch):
+def test_without_torchrun_a_group_has_one_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with process_group(torch.device("cpu")) as members:
         assert (members.rank, members.size, members.first) == (0, 1, True)
@@ -111,7 +111,7 @@ def test_incomplete_variables_of_torchrun_are_refused(monkeypatch, rank, message
         pass
 
 
-def test_a_team_that_cannot_be_found_is_refused(monkeypatch):
+def test_a_group_that_cannot_be_joined_is_refused(monkeypatch):
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -125,11 +125,11 @@ def test_a_team_that_cannot_be_found_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [0, 1, 2, 10])
-def test_shares_have_every_row_once(size, n):
+def test_the_rows_of_all_processes_are_every_row_once(size, n):
     rows = [row for rank in range(size) for row in range(n)[ProcessGroup(rank, size).rows(n)]]
     assert rows == list(range(n))
 
 
-def test_alone_an_error_is_raised_as_it_is():
+def test_an_error_of_a_single_process_is_raised_unchanged():
     with pytest.raises(OutputError, match="full"), ProcessGroup().fail_together():
         raise OutputError("full")

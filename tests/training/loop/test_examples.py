@@ -42,14 +42,14 @@ def test_inputs_that_are_read_as_needed_train_like_those_in_memory(tmp_path):
     assert same_weights(one, trained(tmp_path / "b"))
 
 
-def test_picture_files_are_inputs(tmp_path):
+def test_image_files_can_be_inputs(tmp_path):
     for k in range(4):
         (tmp_path / f"{k}.jpg").write_bytes(encode_jpeg(np.full((8, 8, 3), 20 * k, np.uint8)))
     rows = ImageRows([tmp_path / f"{k}.jpg" for k in range(4)], (8, 8))
     assert Examples(rows, ONE_HOT).batch(np.array([3, 1]))[:, 0, 0, 0].tolist() == [60, 20]
 
 
-def test_rows_of_a_read_only_array_can_be_written_to():
+def test_rows_of_a_read_only_array_are_writable():
     fixed = np.arange(4)
     fixed.flags.writeable = False
     assert read(fixed, np.array([0, 1])).flags.writeable
@@ -72,7 +72,7 @@ def test_rows_of_a_read_only_array_can_be_written_to():
         (ONE_HOT, {"polish_targets": np.eye(4, dtype=np.float32)}, r"polish_targets have the shape \(4, 4\), targets"),
     ],
 )
-def test_what_does_not_fit_says_where(targets, more, message):
+def test_inconsistent_examples_are_refused_with_the_location(targets, more, message):
     with pytest.raises(ShapeError, match=message):
         Examples(INPUTS, targets, **more)
 

@@ -44,7 +44,7 @@ def session(path):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_the_exported_net_gives_what_torch_gives(tmp_path, batch):
+def test_the_exported_network_equals_torch(tmp_path, batch):
     net = fresh(compact, seed=9)
     net(torch.rand(8, 1, 48, 48))  # so that the batch norms are not the identity
     export_onnx(net, face_example(48, n=2), tmp_path / "net.onnx", outputs=("embedding", "logits"))
@@ -59,7 +59,7 @@ def test_the_exported_net_gives_what_torch_gives(tmp_path, batch):
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_recurrent_nets_are_exported_with_a_free_batch_too(tmp_path, batch):
+def test_recurrent_networks_are_exported_with_a_free_batch_size(tmp_path, batch):
     net = fresh(Recurrent, seed=1)
     error = export_onnx(net, torch.rand(2, 40), tmp_path / "net.onnx", outputs=("logits",))
     assert error < 1e-5
@@ -68,14 +68,14 @@ def test_recurrent_nets_are_exported_with_a_free_batch_too(tmp_path, batch):
     np.testing.assert_allclose(got, net(waves).detach().numpy(), atol=1e-5)
 
 
-def test_nets_of_several_inputs_are_exported_with_their_names(tmp_path):
+def test_several_inputs_are_exported_with_their_names(tmp_path):
     net = fresh(Both, seed=1)
     example = (torch.rand(2, 4), torch.rand(2, 5))
     export_onnx(net, example, tmp_path / "n.onnx", inputs=("face", "voice"), outputs=("seen", "logits"))
     assert [i.name for i in session(tmp_path / "n.onnx").get_inputs()] == ["face", "voice"]
 
 
-def test_a_net_that_is_exported_wrongly_leaves_no_file(tmp_path):
+def test_an_export_that_differs_leaves_no_file(tmp_path):
     class Counting(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * float(len(x))  # becomes a constant in the file, right for two rows alone

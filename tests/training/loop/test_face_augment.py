@@ -24,20 +24,20 @@ def drawn(n: int, seed: int = 0) -> dict[str, torch.Tensor]:
     return VIDEO.draw(n, torch.Generator().manual_seed(seed))
 
 
-def test_at_no_strength_a_face_is_at_most_mirrored():
+def test_at_strength_0_a_face_is_at_most_mirrored():
     given, draws = faces(8), drawn(8)
     expected = torch.where((draws["mirror"] < 0.5).view(-1, 1, 1, 1), given.flip(3), given)
     torch.testing.assert_close(VIDEO(given, draws, 0.0), expected, rtol=0, atol=2e-3)
 
 
-def test_what_happens_to_a_face_does_not_depend_on_the_others():
+def test_the_augmentation_of_a_face_does_not_depend_on_the_others():
     given, draws = faces(6), drawn(6)
     together = VIDEO(given, draws, 1.0)
     alone = torch.cat([VIDEO(given[n : n + 1], draws_of(draws, slice(n, n + 1)), 1.0) for n in range(6)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
-def test_changed_faces_are_pictures_still():
+def test_augmented_faces_stay_between_0_and_1():
     changed = VIDEO(faces(32), drawn(32), 1.0)
     assert changed.shape == (32, 1, 40, 40)
     assert float(changed.min()) >= 0
@@ -45,7 +45,7 @@ def test_changed_faces_are_pictures_still():
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.5])
-def test_the_blur_is_a_gaussian_of_its_own_for_each_face(sigma):
+def test_each_face_is_blurred_by_its_own_gaussian(sigma):
     given = faces(2)
     blurred = _blurred(given, torch.tensor([0.0, sigma]))
     torch.testing.assert_close(blurred[0], given[0], rtol=0, atol=1e-5)
@@ -56,7 +56,7 @@ def test_the_blur_is_a_gaussian_of_its_own_for_each_face(sigma):
     np.testing.assert_allclose(blurred[1, 0].numpy(), expected, atol=2e-5)
 
 
-def test_a_little_compression_keeps_a_face_and_much_keeps_its_blocks_means():
+def test_weak_compression_keeps_a_face_and_strong_compression_keeps_the_means_of_blocks():
     given = faces(1)
     torch.testing.assert_close(_compressed(given, torch.tensor([0.0])), given, rtol=0, atol=1e-3)
     blocks = torch.nn.functional.avg_pool2d(_compressed(given, torch.tensor([60.0])), 8)
@@ -64,7 +64,7 @@ def test_a_little_compression_keeps_a_face_and_much_keeps_its_blocks_means():
     assert float((blocks - torch.nn.functional.avg_pool2d(given, 8)).abs().max()) < 60 * 16 / 255 / 8
 
 
-def test_sides_that_are_no_multiple_of_a_block_keep_what_is_over():
+def test_pixels_beyond_a_multiple_of_the_block_are_not_compressed():
     given = faces(1, side=43)
     changed = _compressed(given, torch.tensor([20.0]))
     assert torch.equal(changed[..., 40:, :], given[..., 40:, :])

@@ -26,7 +26,7 @@ def net(tmp_path):
     return tmp_path / "n.onnx"
 
 
-def test_a_halved_net_is_half_as_large_and_says_the_same_to_three_digits(net, tmp_path):
+def test_a_network_in_half_precision_is_half_as_large_and_equal_to_three_digits(net, tmp_path):
     assert fit.halve_onnx(net, tmp_path / "h.onnx") > 0
     weights = sum(np.prod(t.dims) * 4 for t in onnx.load(net).graph.initializer)
     assert net.stat().st_size - (tmp_path / "h.onnx").stat().st_size > 0.4 * weights
@@ -35,7 +35,7 @@ def test_a_halved_net_is_half_as_large_and_says_the_same_to_three_digits(net, tm
         assert half == pytest.approx(plain, abs=2e-3 * float(np.abs(plain).max()))
 
 
-def test_it_computes_with_exactly_the_rounded_weights(net, tmp_path):
+def test_it_computes_with_the_rounded_weights(net, tmp_path):
     fit.halve_onnx(net, tmp_path / "h.onnx")
     model = onnx.load(net)
     for tensor in model.graph.initializer:
@@ -48,7 +48,7 @@ def test_it_computes_with_exactly_the_rounded_weights(net, tmp_path):
         assert np.array_equal(rounded, half)
 
 
-def test_weights_that_half_precision_cannot_hold_stay(tmp_path):
+def test_weights_beyond_half_precision_are_unchanged(tmp_path):
     class Large(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()

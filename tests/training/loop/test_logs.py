@@ -25,7 +25,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-def test_the_history_has_a_row_for_each_epoch_with_its_figures(tmp_path):
+def test_the_history_has_one_row_per_epoch(tmp_path):
     history = fit(fresh(layers, seed=9), SMALL, settings=TWO, folder=tmp_path, callbacks=Callbacks(events=False))
     found = rows(tmp_path)
     assert list(found[0]) == ["epoch", "lr", "train_loss", "validation_loss", *MEASURES]
@@ -35,7 +35,7 @@ def test_the_history_has_a_row_for_each_epoch_with_its_figures(tmp_path):
         assert float(row["uar"]) == pytest.approx(epoch.measures["uar"], rel=1e-6)
 
 
-def test_the_history_of_a_resumed_run_is_that_of_one_that_was_not_interrupted(tmp_path):
+def test_the_history_of_a_resumed_run_equals_that_of_an_uninterrupted_one(tmp_path):
     trained(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "parts", machine=OFTEN, callbacks=stopping(at=(2, 2)))
@@ -43,7 +43,7 @@ def test_the_history_of_a_resumed_run_is_that_of_one_that_was_not_interrupted(tm
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
 
 
-def test_a_history_that_was_lost_or_is_behind_is_made_again_from_the_checkpoint(tmp_path):
+def test_a_lost_or_outdated_history_is_restored_from_the_checkpoint(tmp_path):
     trained(tmp_path)
     before = rows(tmp_path)
     write_history(tmp_path / HISTORY, [Epoch(0, 0.1, 1.0, 1.0, {}, 0.0)])
@@ -51,7 +51,7 @@ def test_a_history_that_was_lost_or_is_behind_is_made_again_from_the_checkpoint(
     assert rows(tmp_path) == before
 
 
-def test_numbers_of_the_history_keep_eight_digits(tmp_path):
+def test_the_history_has_eight_digits(tmp_path):
     write_history(tmp_path / "h.csv", [Epoch(0, 3e-5, 1 / 3, 2.0, {"uar": 0.5}, 12.34)])
     expected = "epoch,lr,train_loss,validation_loss,uar,seconds\n0,3e-05,0.33333333,2,0.5,12.3\n"
     assert (tmp_path / "h.csv").read_text() == expected
@@ -67,7 +67,7 @@ def scalars(folder: Path) -> dict[str, list[int]]:
     return {tag: [e.step for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
-def test_events_have_every_step_and_every_epoch_once_also_after_a_resume(tmp_path):
+def test_events_contain_every_step_and_epoch_once_also_after_a_resume(tmp_path):
     pytest.importorskip("tensorboard")
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path, machine=OFTEN, callbacks=replace(stopping(at=(1, 2)), events=True))
@@ -77,7 +77,7 @@ def test_events_have_every_step_and_every_epoch_once_also_after_a_resume(tmp_pat
     assert found["loss/validation"] == found["validation/uar"] == [3, 6, 9]
 
 
-def test_without_tensorboard_it_is_said_once_and_training_goes_on(tmp_path, monkeypatch):
+def test_without_tensorboard_there_is_one_note_and_training_continues(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     notes: list[str] = []
     trained(tmp_path, settings=TWO, callbacks=Callbacks(note=notes.append))
@@ -85,7 +85,7 @@ def test_without_tensorboard_it_is_said_once_and_training_goes_on(tmp_path, monk
     assert not (tmp_path / EVENTS).exists()
 
 
-def test_events_that_cannot_be_written_do_not_end_the_training(tmp_path):
+def test_training_continues_if_events_cannot_be_written(tmp_path):
     pytest.importorskip("tensorboard")
     (tmp_path / EVENTS).write_text("a file where the folder should be")
     notes: list[str] = []
@@ -94,7 +94,7 @@ def test_events_that_cannot_be_written_do_not_end_the_training(tmp_path):
     assert notes[0].startswith("no more TensorBoard events: ")
 
 
-def test_a_disk_that_fills_up_ends_the_events_and_nothing_else(tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_events_but_not_the_training(tmp_path, monkeypatch):
     tensorboard = pytest.importorskip("torch.utils.tensorboard")
 
     def full(self: object) -> None:

@@ -58,7 +58,7 @@ FACES = TrainingData(TRAIN, VALIDATION)
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
-def test_a_run_interrupted_and_resumed_ends_with_the_weights_of_one_that_was_not(tmp_path, epoch):
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, epoch):
     whole = trained(tmp_path / "whole", build=compact, data=FACES)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "parts", build=compact, data=FACES, callbacks=stopping(epoch=epoch))
@@ -67,7 +67,7 @@ def test_a_run_interrupted_and_resumed_ends_with_the_weights_of_one_that_was_not
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
-def test_a_run_killed_at_any_steps_ends_with_the_weights_of_one_that_was_not(tmp_path, optimiser):
+def test_a_run_killed_at_any_steps_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, optimiser):
     settings = replace(SETTINGS, optimiser=optimiser, lr=0.01, mixup=0.4, polish_epochs=1)
     whole = trained(tmp_path / "whole", settings=settings)
     rng = np.random.default_rng(len(optimiser))
@@ -78,14 +78,14 @@ def test_a_run_killed_at_any_steps_ends_with_the_weights_of_one_that_was_not(tmp
     assert same_weights(trained(tmp_path / "parts", settings=settings, machine=OFTEN), whole)
 
 
-def test_a_convolutional_net_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
+def test_a_convolutional_network_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
     whole = trained(tmp_path / "whole", build=compact, data=FACES)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "parts", build=compact, data=FACES, machine=OFTEN, callbacks=stopping(at=(1, 2)))
     assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES), whole)
 
 
-def test_a_resumed_run_ends_with_the_checkpoint_of_one_that_was_not(tmp_path):
+def test_a_resumed_run_ends_with_the_checkpoint_of_an_uninterrupted_one(tmp_path):
     from safetensors.torch import load_file
 
     trained(tmp_path / "whole")
@@ -97,7 +97,7 @@ def test_a_resumed_run_ends_with_the_checkpoint_of_one_that_was_not(tmp_path):
     assert [k for k in whole if not torch.equal(whole[k], parts[k])] == []
 
 
-def test_a_checkpoint_within_an_epoch_is_written_when_the_time_has_come(tmp_path):
+def test_a_checkpoint_within_an_epoch_is_written_when_it_is_due(tmp_path):
     clock = iter(range(0, 10_000, 20))  # 20 s pass whenever somebody looks
     written: list[int] = []
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_within_an_epoch_is_written_when_the_time_has_come(tmp_path
     assert 2 < written.index(True) < 9
 
 
-def test_a_resumed_run_reports_only_the_epochs_it_does_and_returns_all(tmp_path):
+def test_a_resumed_run_reports_only_its_own_epochs_and_returns_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path, callbacks=stopping(epoch=0))
     reported: list[Epoch] = []
@@ -122,7 +122,7 @@ def test_a_resumed_run_reports_only_the_epochs_it_does_and_returns_all(tmp_path)
     assert [e.epoch for e in history] == [0, 1, 2]
 
 
-def test_a_finished_training_is_not_done_again(tmp_path):
+def test_a_finished_training_is_not_repeated(tmp_path):
     first = trained(tmp_path)
     before = (tmp_path / CHECKPOINT).read_bytes()
     assert same_weights(trained(tmp_path), first)
@@ -138,7 +138,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, changed):
         trained(tmp_path, settings=replace(SETTINGS, **({"epochs": 1} | changed)))
 
 
-def test_a_checkpoint_of_another_net_or_of_other_targets_is_refused(tmp_path):
+def test_a_checkpoint_of_another_network_or_of_other_targets_is_refused(tmp_path):
     trained(tmp_path)
     fewer = TrainingData(examples(23, seed=0, side=12), SMALL.validation)
     for more in ({"build": lambda: layers(dropout=0.3)}, {"data": fewer}, {"data": PLAIN}):
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_net_or_of_other_targets_is_refused(tmp_path):
             trained(tmp_path, **more)
 
 
-def test_another_place_for_the_work_is_no_other_training(tmp_path):
+def test_a_checkpoint_is_valid_on_another_machine(tmp_path):
     trained(tmp_path)
     trained(tmp_path, machine=Machine(device="cpu", precision=Precision.AUTO, prefetch=0))
 
@@ -164,7 +164,7 @@ trained(Path(sys.argv[1]), settings=replace(SETTINGS, epochs=60, batch=4, optimi
 
 
 @pytest.mark.slow
-def test_a_process_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(tmp_path):
+def test_a_process_killed_repeatedly_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
     from safetensors.torch import load_file
 
     root = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ def test_a_process_killed_again_and_again_ends_with_the_weights_of_one_that_was_
 # What training does
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+def test_the_same_seed_gives_the_same_weights_and_another_seed_different_ones(tmp_path):
     one, two = trained(tmp_path / "a"), trained(tmp_path / "b")
     other = trained(tmp_path / "c", settings=replace(SETTINGS, seed=5))
     assert same_weights(one, two)
@@ -209,7 +209,7 @@ def test_training_on_a_learnable_set_reduces_the_loss(tmp_path):
 
 
 @pytest.mark.parametrize("keep", ["loss", "accuracy", "uar", "cpm"])
-def test_the_net_ends_with_the_weights_of_its_best_epoch(tmp_path, keep):
+def test_the_network_ends_with_the_weights_of_its_best_epoch(tmp_path, keep):
     net = fresh(layers, seed=9)
     settings = replace(SETTINGS, epochs=5, lr=0.3, keep=keep)
     history = fit(net, SMALL, settings=settings, folder=tmp_path, callbacks=QUIET)
@@ -219,7 +219,7 @@ def test_the_net_ends_with_the_weights_of_its_best_epoch(tmp_path, keep):
     assert (judged.loss, judged.measures) == (best.validation_loss, best.measures)
 
 
-def test_training_stops_when_so_many_epochs_were_no_better(tmp_path):
+def test_training_stops_after_patience_epochs_without_improvement(tmp_path):
     settings = replace(SETTINGS, epochs=30, lr=0.0, keep="loss", patience=2)
     history = fit(fresh(layers, seed=9), SMALL, settings=settings, folder=tmp_path, callbacks=QUIET)
     assert len(history) == 3
@@ -227,7 +227,7 @@ def test_training_stops_when_so_many_epochs_were_no_better(tmp_path):
     assert again == history
 
 
-def test_steps_that_accumulate_two_batches_are_those_of_a_batch_twice_as_large(tmp_path):
+def test_accumulating_two_batches_equals_a_batch_twice_as_large(tmp_path):
     def build() -> torch.nn.Module:
         return layers(dropout=0)
 
@@ -238,7 +238,7 @@ def test_steps_that_accumulate_two_batches_are_those_of_a_batch_twice_as_large(t
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_polish_epochs_see_their_own_targets(tmp_path):
+def test_polish_epochs_use_their_own_targets(tmp_path):
     flipped = replace(SMALL.train, polish_targets=np.roll(SMALL.train.targets, 3, axis=1))
     settings = replace(SETTINGS, epochs=1, polish_epochs=4, polish_lr=0.3, ema_decay=None, keep="loss")
     validation = replace(SMALL.validation, targets=np.roll(SMALL.validation.targets, 3, axis=1))
@@ -246,7 +246,7 @@ def test_polish_epochs_see_their_own_targets(tmp_path):
     assert evaluate(net, validation).measures["accuracy"] == 1.0
 
 
-def test_without_an_average_the_net_itself_is_kept(tmp_path):
+def test_without_an_average_the_network_itself_is_kept(tmp_path):
     settings = replace(SETTINGS, ema_decay=None, epochs=1)
     net = trained(tmp_path, settings=settings)
     kept, _ = FORMAT.read(tmp_path / CHECKPOINT, framework="pt")
@@ -257,7 +257,7 @@ def test_without_an_average_the_net_itself_is_kept(tmp_path):
 MEAN = replace(SETTINGS, ema_decay=None, swa_start_epoch=1, lr=0.01)
 
 
-def test_the_mean_of_the_weights_is_that_of_all_steps_from_its_epoch_on(tmp_path):
+def test_the_averaged_weights_are_the_mean_of_all_steps_from_the_swa_epoch_on(tmp_path):
     from safetensors.torch import load_file
 
     net, steps = fresh(compact, seed=9), []
@@ -273,7 +273,7 @@ def test_the_mean_of_the_weights_is_that_of_all_steps_from_its_epoch_on(tmp_path
         torch.testing.assert_close(kept[f"average.module.{name}"], mean, atol=1e-6, rtol=1e-5)
 
 
-def test_batch_norms_of_a_mean_are_measured_with_it(tmp_path):
+def test_batch_norms_of_averaged_weights_are_measured_with_them(tmp_path):
     still = TrainingData(TRAIN, VALIDATION, Faces(augment=None))
     settings = replace(MEAN, epochs=3, batch=len(TRAIN), lr=0.3)
     net = trained(tmp_path, build=compact, data=still, settings=settings)
@@ -284,7 +284,7 @@ def test_batch_norms_of_a_mean_are_measured_with_it(tmp_path):
     torch.testing.assert_close(net.stem[1].running_var, seen[0].var(dim=(0, 2, 3)), atol=1e-5, rtol=1e-4)
 
 
-def test_frozen_layers_have_no_mean_statistics_either(tmp_path):
+def test_batch_norms_of_frozen_layers_are_not_measured_anew(tmp_path):
     start = fresh(compact, seed=9).state_dict()
     net = trained(tmp_path, build=compact, data=FACES, settings=replace(MEAN, frozen=("stem",)))
     changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, start[k])}
@@ -292,26 +292,26 @@ def test_frozen_layers_have_no_mean_statistics_either(tmp_path):
 
 
 @pytest.mark.parametrize("at", [(0, 2), (1, 1), (2, 2)])
-def test_a_mean_goes_on_where_it_was(tmp_path, at):
+def test_averaging_resumes_from_a_checkpoint(tmp_path, at):
     whole = trained(tmp_path / "whole", build=compact, data=FACES, settings=MEAN)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN, machine=OFTEN, callbacks=stopping(at=at))
     assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN), whole)
 
 
-def test_a_training_that_ends_before_its_mean_begins_keeps_the_net_itself(tmp_path):
+def test_a_training_that_ends_before_the_swa_epoch_keeps_the_network_itself(tmp_path):
     plain = trained(tmp_path / "plain", settings=replace(SETTINGS, ema_decay=None, epochs=1))
     assert same_weights(trained(tmp_path / "mean", settings=replace(MEAN, lr=SETTINGS.lr, epochs=1)), plain)
 
 
-def test_frozen_layers_and_their_batch_norms_stay_as_they_were(tmp_path):
+def test_frozen_layers_and_their_batch_norms_do_not_change(tmp_path):
     start = fresh(compact, seed=9).state_dict()
     net = trained(tmp_path, build=compact, data=FACES, settings=replace(SETTINGS, epochs=1, frozen=("stem",)))
     changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, start[k])}
     assert changed == {"stages", "classify"}
 
 
-def test_a_net_that_answers_for_every_step_is_trained_on_every_labelled_step(tmp_path):
+def test_a_sequence_network_is_trained_on_every_labelled_step(tmp_path):
     rng = np.random.default_rng(0)
     waves = rng.normal(0, 1, (40, 5, 4)).astype(np.float32)
     targets = np.eye(2, dtype=np.float32)[(waves[..., 0] > 0).astype(int)]
@@ -330,7 +330,7 @@ def test_a_net_that_answers_for_every_step_is_trained_on_every_labelled_step(tmp
     assert evaluate(net, data.validation, prepare=AsIs()).measures["accuracy"] > 0.9
 
 
-def test_examples_with_weight_zero_teach_nothing(tmp_path):
+def test_examples_of_weight_zero_have_no_effect(tmp_path):
     wrong = np.roll(SMALL.train.targets, 1, axis=1)
     trust = np.repeat([1, 0], 24).astype(np.float32)
     images = np.concatenate([SMALL.train.inputs, SMALL.train.inputs])
@@ -340,13 +340,13 @@ def test_examples_with_weight_zero_teach_nothing(tmp_path):
     assert evaluate(net, SMALL.validation).measures["accuracy"] == 1.0
 
 
-def test_bfloat16_keeps_the_weights_in_float32_and_learns(tmp_path):
+def test_bfloat16_training_keeps_float32_weights_and_learns(tmp_path):
     net = trained(tmp_path, settings=replace(SETTINGS, epochs=8), machine=Machine(precision=Precision.BFLOAT16))
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     assert evaluate(net, SMALL.validation).measures["accuracy"] == 1.0
 
 
-def test_progress_counts_steps_and_the_seconds_that_are_left(tmp_path):
+def test_progress_reports_steps_and_the_time_left(tmp_path):
     seconds = iter(range(10_000))
     told: list[Progress] = []
     watch = Callbacks(step=told.append, clock=lambda: float(next(seconds)), events=False)
@@ -364,7 +364,7 @@ def test_fewer_examples_than_a_batch_are_refused(tmp_path):
         trained(tmp_path, settings=replace(SETTINGS, batch=25))
 
 
-def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_checkpoint(tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_the_last_checkpoint(tmp_path):
     sick = fresh(layers, seed=9)
 
     def poison(progress: Progress) -> None:
@@ -380,7 +380,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_checkpoin
     assert len(fit(healthy, SMALL, settings=SETTINGS, folder=tmp_path, callbacks=QUIET)) == 3
 
 
-def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path):
+def test_weights_that_are_not_finite_are_never_written_to_a_checkpoint(tmp_path):
     sick = fresh(layers, seed=9)
 
     def poison(progress: Progress) -> None:
@@ -399,20 +399,20 @@ def test_weights_that_are_no_numbers_never_reach_a_checkpoint(tmp_path):
     assert len(trained(tmp_path).state_dict()) == 4
 
 
-def test_targets_of_other_classes_than_the_net_has_are_refused(tmp_path):
+def test_targets_with_other_classes_than_the_network_are_refused(tmp_path):
     with pytest.raises(
         ShapeError, match=r"returns logits of the shape \(5,\) .* but targets are \(7,\); build the network for 7"
     ):
         trained(tmp_path, build=lambda: layers(5))
 
 
-def test_training_and_validation_have_the_same_classes(tmp_path):
+def test_training_and_validation_with_different_classes_are_refused(tmp_path):
     few = replace(SMALL.validation, targets=np.eye(2, dtype=np.float32)[np.zeros(10, int)])
     with pytest.raises(SettingsError, match=r"targets of training have the shape \(7,\), those of validation \(2,\)"):
         trained(tmp_path, data=replace(SMALL, validation=few))
 
 
-def test_an_empty_validation_part_is_refused(tmp_path):
+def test_an_empty_validation_split_is_refused(tmp_path):
     none = Examples(np.zeros((0, 12, 12), np.uint8), np.zeros((0, 7), np.float32))
     with pytest.raises(SettingsError, match="the validation split is empty"):
         trained(tmp_path, data=replace(SMALL, validation=none))
@@ -424,13 +424,13 @@ def test_a_single_class_is_refused(tmp_path):
         trained(tmp_path, data=replace(SMALL, train=alike))
 
 
-def test_a_part_that_nobody_has_labelled_is_refused(tmp_path):
+def test_a_split_without_labels_is_refused(tmp_path):
     blank = replace(SMALL.validation, targets=np.zeros((10, 7), np.float32))
     with pytest.raises(SettingsError, match="no example of the validation split is labelled"):
         trained(tmp_path, data=replace(SMALL, validation=blank))
 
 
-def test_what_fails_while_reading_examples_is_raised_as_it_is(tmp_path):
+def test_an_error_while_reading_examples_is_raised_unchanged(tmp_path):
     class Broken:
         def __len__(self):
             return 24
@@ -457,7 +457,7 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path, changed, message):
         trained(tmp_path, settings=replace(SETTINGS, **changed))
 
 
-def test_a_disk_that_fills_up_keeps_the_last_checkpoint_and_says_so_in_one_line(tmp_path):
+def test_a_full_disk_keeps_the_last_checkpoint_and_is_reported_in_one_line(tmp_path):
     whole = trained(tmp_path / "whole")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     good: list[bytes] = []

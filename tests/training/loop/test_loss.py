@@ -28,7 +28,7 @@ def loss_of(given: Examples, settings: FitSettings, logits: torch.Tensor = LOGIT
 
 
 @pytest.mark.parametrize("targets", [HARD, SOFT], ids=["hard", "soft"])
-def test_without_weights_it_is_the_cross_entropy_of_torch_to_the_bit(targets):
+def test_without_weights_the_loss_is_bit_equal_to_cross_entropy_of_torch(targets):
     logits = LOGITS.clone().requires_grad_()
     expected = functional.cross_entropy(logits, torch.from_numpy(targets))
     (gradient,) = torch.autograd.grad(expected, logits)
@@ -38,32 +38,32 @@ def test_without_weights_it_is_the_cross_entropy_of_torch_to_the_bit(targets):
     assert torch.equal(torch.autograd.grad(loss, logits)[0], gradient)
 
 
-def test_class_weights_count_as_in_torch():
+def test_class_weights_have_the_effect_of_those_in_torch():
     weights = (1.0, 2.5, 0.5, 4.0)
     expected = functional.cross_entropy(LOGITS, torch.from_numpy(LABELS), weight=torch.tensor(weights)).item()
     settings = FitSettings(balance=Balance(weights=weights))
     assert loss_of(examples(HARD), settings) == pytest.approx(expected, rel=1e-6)
 
 
-def test_label_smoothing_is_that_of_torch():
+def test_label_smoothing_equals_that_of_torch():
     expected = functional.cross_entropy(LOGITS, torch.from_numpy(LABELS), label_smoothing=0.1).item()
     assert loss_of(examples(HARD), FitSettings(label_smoothing=0.1)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("changed", [{}, {"label_smoothing": 0.1}, {"balance": Balance("log")}], ids=str)
-def test_rows_that_nobody_has_labelled_count_nothing(changed):
+def test_unlabelled_rows_have_no_effect_on_the_loss(changed):
     settings = FitSettings(**changed)
     more = np.concatenate([HARD, np.zeros((10, 4), np.float32)])
     logits = torch.cat([LOGITS, torch.randn(10, 4, generator=torch.Generator().manual_seed(0))])
     assert loss_of(examples(more), settings, logits) == pytest.approx(loss_of(examples(HARD), settings), rel=1e-6)
 
 
-def test_steps_of_a_sequence_count_like_examples():
+def test_steps_of_a_sequence_are_weighted_like_examples():
     sequence = loss_of(examples(SOFT.reshape(10, 3, 4)), FitSettings(), LOGITS.view(10, 3, 4))
     assert sequence == pytest.approx(loss_of(examples(SOFT), FitSettings()), rel=1e-6)
 
 
-def test_weight_two_is_like_being_there_twice():
+def test_weight_two_equals_two_copies():
     weights = RNG.integers(0, 3, 30)
     settings = FitSettings(balance=Balance("inverse"))
     settings = FitSettings(balance=Balance(weights=tuple(balance_weights(HARD.sum(axis=0), settings.balance))))
@@ -74,7 +74,7 @@ def test_weight_two_is_like_being_there_twice():
     assert weighted == pytest.approx(repeated, rel=1e-6)
 
 
-def test_polish_targets_are_weighted_like_the_main_ones():
+def test_polish_targets_have_the_class_weights_of_the_main_targets():
     given = examples(HARD, polish_targets=np.roll(HARD, 1, axis=1))
     settings = FitSettings(balance=Balance(weights=(1.0, 2.0, 3.0, 4.0)))
     assert targets_of(given, settings, polish=True).weights.tolist() == [1.0 + (k + 1) % 4 for k in LABELS]
@@ -83,7 +83,7 @@ def test_polish_targets_are_weighted_like_the_main_ones():
 # Class weights
 
 
-def test_given_weights_must_fit_the_classes():
+def test_given_weights_must_match_the_classes():
     with pytest.raises(SettingsError, match=r"balance\.weights are 2 for 3 classes; give one above 0 for each"):
         balance_weights(np.array([1.0, 2.0, 3.0]), Balance(weights=(1.0, 2.0)))
 
@@ -91,7 +91,7 @@ def test_given_weights_must_fit_the_classes():
 # Mixup
 
 
-def test_neighbours_are_mixed_and_an_odd_last_one_is_not():
+def test_neighbours_are_mixed_and_an_odd_last_row_is_not():
     values = torch.tensor([[1.0], [3.0], [5.0]])
     assert mixed(values, torch.tensor([0.75, 0.5, 0.2])).tolist() == [[1.5], [2.0], [5.0]]
 
@@ -103,7 +103,7 @@ def test_mixed_targets_still_sum_to_their_weights():
     torch.testing.assert_close(mix.values.sum(dim=1), mix.weights)
 
 
-def test_shares_are_symmetric_between_0_and_1_and_come_from_the_generator():
+def test_mixup_weights_are_symmetric_between_0_and_1_and_come_from_the_generator():
     one, two = (mixup_weights(4000, 0.4, torch.Generator().manual_seed(0)) for _ in range(2))
     assert torch.equal(one, two)
     assert 0 <= one.min() < 0.01

@@ -27,7 +27,7 @@ def stepped(net: torch.nn.Module, opt: torch.optim.Optimizer, *, steps: int, see
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_every_optimiser_goes_on_exactly_from_what_it_remembers(name):
+def test_every_optimiser_resumes_exactly_from_its_state(name):
     settings = replace(NET, optimiser=name, lr=0.01)
     one, two = fresh(layers, seed=1), fresh(layers, seed=1)
     first = optimiser(one, settings)
@@ -40,7 +40,7 @@ def test_every_optimiser_goes_on_exactly_from_what_it_remembers(name):
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
-def test_what_is_restored_takes_the_memory_layout_of_its_parameter():
+def test_restored_state_has_the_memory_layout_of_its_parameter():
     net = fresh(compact, seed=1).to(memory_format=torch.channels_last)
     opt = optimiser(net, NET)
     conv = net.stages[0].body[0].weight
@@ -50,7 +50,7 @@ def test_what_is_restored_takes_the_memory_layout_of_its_parameter():
 
 
 @pytest.mark.parametrize(("name", "wanted"), [("adam-amsgrad", True), ("adamw-amsgrad", True), ("adamw", False)])
-def test_amsgrad_is_in_the_name(name, wanted):
+def test_amsgrad_is_selected_by_name(name, wanted):
     opt = optimiser(layers(), replace(NET, optimiser=name, weight_decay=1e-5))
     assert (opt.defaults["amsgrad"], opt.defaults["weight_decay"]) == (wanted, 1e-5)
 
@@ -58,7 +58,7 @@ def test_amsgrad_is_in_the_name(name, wanted):
 # Layers
 
 
-def test_the_longest_beginning_decides_the_factor_of_a_layer():
+def test_the_longest_matching_prefix_determines_the_factor_of_a_layer():
     factors = {"stages": 0.5, "stages.0": 0.1, "classify": 10.0}
     net = compact()
     opt = optimiser(net, replace(NET, lr_factors=factors))
@@ -71,13 +71,13 @@ def test_the_longest_beginning_decides_the_factor_of_a_layer():
     assert found["classify.bias"] == pytest.approx(2.0)
 
 
-def test_a_name_begins_with_whole_parts_only():
+def test_prefixes_match_whole_components_of_names():
     net = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(11)))
     optimiser(net, replace(NET, frozen=("1",)))
     assert [name for name, p in net.named_parameters() if not p.requires_grad] == ["1.weight", "1.bias"]
 
 
-def test_frozen_parameters_are_not_given_to_the_optimiser():
+def test_the_optimiser_does_not_contain_frozen_parameters():
     net = compact()
     opt = optimiser(net, replace(NET, frozen=("stem", "stages")))
     given = [p for group in opt.param_groups for p in group["params"]]
@@ -85,7 +85,7 @@ def test_frozen_parameters_are_not_given_to_the_optimiser():
 
 
 @pytest.mark.parametrize("changed", [{"frozen": ("stagess",)}, {"lr_factors": {"stagess.0": 1.0}}], ids=str)
-def test_a_layer_that_is_not_there_suggests_the_nearest(changed):
+def test_an_unknown_layer_suggests_the_nearest(changed):
     with pytest.raises(
         SettingsError, match=r"no layer begins with 'stagess.*did you mean 'stages.*; there are: classify, stages"
     ):
@@ -115,7 +115,7 @@ def test_a_constant_rate_is_constant():
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_the_polish_epochs_start_again_at_their_own_rate(schedule):
+def test_polish_epochs_restart_at_their_own_rate(schedule):
     settings = FitSettings(epochs=5, polish_epochs=2, polish_lr=0.02, schedule=schedule)
     expected = [0.01 * (1 + math.cos(math.pi * part)) for part in (0, 0.25, 0.5, 0.75)]
     assert [lr_at(settings, e) for e in (5, 5.5, 6, 6.5)] == pytest.approx(expected)

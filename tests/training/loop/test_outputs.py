@@ -27,7 +27,7 @@ def test_evaluation_agrees_with_scikit_learn():
     assert judged.measures["uar"] == pytest.approx(uar)
 
 
-def test_rows_that_nobody_has_labelled_are_not_judged():
+def test_unlabelled_rows_are_not_evaluated():
     net = fresh(layers, seed=9)
     inputs, targets = SMALL.validation.inputs, SMALL.validation.targets
     some = Examples(inputs, targets * (np.arange(10) < 6)[:, None])
@@ -44,7 +44,7 @@ def test_logits_and_embeddings_do_not_depend_on_the_size_of_the_batches():
     np.testing.assert_allclose(one.embeddings, all_.embeddings, atol=1e-5)
 
 
-def test_prediction_is_what_the_net_says_in_evaluation_mode():
+def test_predictions_are_the_outputs_in_evaluation_mode():
     net = fresh(compact, seed=9)
     said = predict(net, VALIDATION.inputs)
     with torch.inference_mode():
@@ -53,7 +53,7 @@ def test_prediction_is_what_the_net_says_in_evaluation_mode():
     np.testing.assert_allclose(said.embeddings, embedding, atol=1e-5)
 
 
-def test_a_net_without_embeddings_gives_none():
+def test_a_network_without_embeddings_returns_none():
     assert predict(fresh(layers, seed=9), SMALL.validation.inputs).embeddings is None
 
 
@@ -61,7 +61,7 @@ def test_embeddings_can_be_left_out():
     assert predict(fresh(compact, seed=9), VALIDATION.inputs, embeddings=False).embeddings is None
 
 
-def test_waveforms_are_predicted_too():
+def test_waveforms_are_predicted_without_augmentation():
     waves = np.random.default_rng(0).normal(0, 1, (5, 20)).astype(np.float32)
     net = torch.nn.Linear(20, 3)
     expected = net(torch.from_numpy(waves)).detach().numpy()
@@ -70,7 +70,7 @@ def test_waveforms_are_predicted_too():
     )
 
 
-def test_bfloat16_is_near_and_given_as_float32():
+def test_bfloat16_predictions_are_close_and_returned_as_float32():
     net = fresh(compact, seed=9)
     full, half = (predict(net, VALIDATION.inputs, precision=p).logits for p in (Precision.FLOAT32, Precision.BFLOAT16))
     assert half.dtype == np.float32
@@ -82,6 +82,6 @@ def test_no_inputs_are_refused():
         predict(layers(), np.zeros((0, 12, 12), np.uint8))
 
 
-def test_nets_of_another_number_of_classes_are_not_judged():
+def test_networks_with_another_number_of_classes_are_not_evaluated():
     with pytest.raises(ShapeError, match=r"returns logits of the shape \(5,\) for each example, but targets are \(7"):
         evaluate(layers(5), SMALL.validation, prepare=Faces())

@@ -47,7 +47,7 @@ def augmented(prepare: Faces, batch: torch.Tensor, *, seed: int = 0, strength: f
         (Colour.GREY, (0.0,), (255.0,)),
     ],
 )
-def test_faces_are_prepared_as_a_bundle_does_it_at_prediction(colour, mean, scale):
+def test_faces_are_prepared_as_at_prediction(colour, mean, scale):
     faces = coloured(3)
     expected = bundle.FaceInput(bundle.Colour(colour.value), mean, scale)(faces.numpy())
     np.testing.assert_allclose(Faces(colour, mean, scale)(faces).numpy(), expected, atol=3e-5)
@@ -57,7 +57,7 @@ def test_grey_faces_are_only_divided():
     assert torch.equal(COMPACT(grey(2)), grey(2).unsqueeze(1).float() / 255)
 
 
-def test_grey_faces_are_repeated_for_a_net_that_wants_colours():
+def test_grey_faces_are_repeated_for_a_network_on_colour_faces():
     assert torch.equal(PAPER(grey(2)), COMPACT(grey(2)).expand(2, 3, 48, 48))
 
 
@@ -68,7 +68,7 @@ def test_enlarging_agrees_with_opencv():
     np.testing.assert_allclose(got, expected, atol=1e-2)
 
 
-def test_shrinking_takes_the_mean_of_what_it_leaves_out():
+def test_shrinking_averages_pixels():
     checks = torch.from_numpy((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8))[None]
     out = Faces(size=16)(checks)
     assert (out - 0.5).abs().max() < 0.05
@@ -77,14 +77,14 @@ def test_shrinking_takes_the_mean_of_what_it_leaves_out():
 @pytest.mark.parametrize(
     "batch", [torch.zeros(2, 8, 8), torch.zeros(2, 8, 8, 4, dtype=torch.uint8), torch.zeros(8, 8, dtype=torch.uint8)]
 )
-def test_what_is_no_batch_of_faces_is_refused(batch):
+def test_input_that_is_not_a_batch_of_faces_is_refused(batch):
     with pytest.raises(
         ShapeError, match=r"give uint8 \[n, height, width\] \(grey\) or \[n, height, width, 3\] \(RGB\)"
     ):
         COMPACT(batch)
 
 
-def test_means_that_do_not_fit_the_channels_are_refused():
+def test_means_that_do_not_match_the_channels_are_refused():
     with pytest.raises(SettingsError, match=r"1 means and 1 scales for 3 channels \(rgb\)"):
         Faces(Colour.RGB)
 
@@ -102,7 +102,7 @@ def test_augmented_faces_keep_their_shape_and_stay_between_0_and_1(prepare):
 
 
 @pytest.mark.parametrize("prepare", [COMPACT, PAPER], ids=["compact", "paper"])
-def test_augmentation_depends_on_nothing_but_its_generator(prepare):
+def test_augmentation_depends_only_on_its_generator(prepare):
     one = augmented(prepare, grey(5), seed=1)
     torch.manual_seed(0)
     assert torch.equal(augmented(prepare, grey(5), seed=1), one)
@@ -110,7 +110,7 @@ def test_augmentation_depends_on_nothing_but_its_generator(prepare):
 
 
 @pytest.mark.parametrize("prepare", [COMPACT, PAPER], ids=["compact", "paper"])
-def test_augmentation_draws_nothing_from_the_global_generator(prepare):
+def test_augmentation_does_not_use_the_global_generator(prepare):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -119,13 +119,13 @@ def test_augmentation_draws_nothing_from_the_global_generator(prepare):
 
 
 @pytest.mark.parametrize("prepare", [COMPACT, PAPER], ids=["compact", "paper"])
-def test_each_face_of_a_batch_is_augmented_in_its_own_way(prepare):
+def test_each_face_of_a_batch_is_augmented_differently(prepare):
     out = augmented(prepare, grey(1).expand(6, 48, 48), seed=1)
     assert all(not torch.equal(out[a], out[b]) for a in range(6) for b in range(a))
 
 
 @pytest.mark.parametrize("prepare", [COMPACT, PAPER], ids=["compact", "paper"])
-def test_a_step_that_is_divided_is_augmented_like_a_whole_one(prepare):
+def test_a_divided_step_is_augmented_like_a_whole_one(prepare):
     faces, draws = grey(7), prepare.draw(7, generator(1))
     parts = [prepare(faces[rows], draws_of(draws, rows)) for rows in (slice(0, 3), slice(3, 7))]
     torch.testing.assert_close(torch.cat(parts), prepare(faces, draws))
@@ -140,7 +140,7 @@ def test_a_uniform_face_stays_uniform():
     assert (out.amax(dim=(1, 2, 3)) - out.amin(dim=(1, 2, 3))).max() < 1e-5
 
 
-def test_the_compact_changes_are_those_that_the_default_bundle_was_trained_with():
+def test_the_compact_augmentation_is_that_of_the_default_bundle():
     # Made with the first version of the loop; another order of draws would change what a seed means.
     out = augmented(COMPACT, grey(4), seed=5)
     figures = [out.mean().item(), out.std().item(), out[0, 0, 20, 20].item(), out[3, 0, 7, 30].item()]
@@ -155,13 +155,13 @@ def paper(batch: torch.Tensor, *, angle: float = 0, mirror: float = 1, brightnes
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 24)], ids=str)
 @pytest.mark.parametrize("angle", [40, -13])
-def test_turns_agree_with_scipy(angle, size):
+def test_rotations_agree_with_scipy(angle, size):
     faces = coloured(2)[:, : size[0], : size[1]]
     expected = ndimage.rotate(faces.numpy().astype(float), angle, axes=(2, 1), reshape=False, order=1, mode="nearest")
     np.testing.assert_allclose(paper(faces, angle=angle), expected, atol=0.05)
 
 
-def test_mirrored_is_left_for_right():
+def test_mirroring_swaps_left_and_right():
     faces = coloured(2)
     np.testing.assert_allclose(paper(faces, mirror=0), faces.numpy()[:, :, ::-1], atol=1e-2)
 
@@ -171,7 +171,7 @@ def test_brightness_multiplies():
     np.testing.assert_allclose(paper(faces, brightness=0.2), faces.numpy() * 0.2, atol=1e-3)
 
 
-def test_the_papers_draws_fill_their_ranges():
+def test_random_numbers_of_the_paper_augmentation_cover_their_ranges():
     draws = PaperAugment().draw(4000, generator(0))
     assert (draws["angle"].min().round(), draws["angle"].max().round()) == (-40, 40)
     assert 0.2 <= draws["brightness"].min() < 0.21
@@ -180,13 +180,13 @@ def test_the_papers_draws_fill_their_ranges():
 
 
 @pytest.mark.parametrize("prepare", [COMPACT, PAPER], ids=["compact", "paper"])
-def test_without_strength_only_the_mirror_is_left(prepare):
+def test_at_strength_0_only_mirroring_remains(prepare):
     out, plain = augmented(prepare, grey(20), strength=0), prepare(grey(20))
     for face, original in zip(out, plain, strict=True):
         assert min((face - original).abs().max(), (face - original.flip(2)).abs().max()) < 1e-3
 
 
-def test_augments_are_found_by_name():
+def test_augmentations_are_found_by_name():
     assert {name: type(make()).__name__ for name, make in AUGMENTS.items()} == {
         "none": "NoneType",
         "compact": "CompactAugment",

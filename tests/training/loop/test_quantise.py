@@ -104,7 +104,7 @@ def test_the_range_of_an_activation_is_that_of_the_calibration(tmp_path):
     assert beyond[0, 0] == pytest.approx([2.0] * 3, rel=0.02)
 
 
-def test_eight_bits_are_used_when_asked_for(tmp_path, net):
+def test_eight_bits_are_used_on_request(tmp_path, net):
     largest = {}
     for bits in (7, 8):
         quantised(net, tmp_path / f"{bits}.onnx", Int8(weight_bits=bits))
@@ -113,7 +113,7 @@ def test_eight_bits_are_used_when_asked_for(tmp_path, net):
     assert largest == {7: 64, 8: 127}
 
 
-def test_how_calibration_is_cut_into_batches_changes_no_byte(tmp_path, net):
+def test_the_batch_size_of_the_calibration_changes_no_byte(tmp_path, net):
     quantised(net, tmp_path / "a.onnx")
     quantised(net, tmp_path / "b.onnx", calibration=(CALIBRATION[n : n + 5] for n in range(0, 12, 5)))
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
@@ -152,7 +152,7 @@ def test_arithmetic_before_the_first_layer_is_not_quantised(tmp_path, net):
     assert rounded & before == {nodes[first].input[0]}
 
 
-def test_weights_that_the_exporter_shares_are_quantised_without_a_word(tmp_path, caplog):
+def test_weights_shared_by_the_exporter_are_quantised_without_warnings(tmp_path, caplog):
     net, x = (
         fresh(lambda: VGGFace2(VGGFACE2), seed=1),
         100 * face_example(64, n=2, channels=3),
@@ -178,7 +178,7 @@ def test_only_the_new_file_is_left(tmp_path, net):
 
 
 @pytest.mark.parametrize("wrong", ["calibration", "held_back"])
-def test_a_failure_leaves_nothing_and_the_old_file_as_it_was(tmp_path, net, wrong):
+def test_a_failure_leaves_no_partial_file_and_the_old_file_unchanged(tmp_path, net, wrong):
     (tmp_path / "int8.onnx").write_text("old")
     with pytest.raises(ShapeError):
         quantised(net, tmp_path / "int8.onnx", **{wrong: [HELD_BACK, faces(1, seed=3)[..., :40]]})
@@ -186,7 +186,7 @@ def test_a_failure_leaves_nothing_and_the_old_file_as_it_was(tmp_path, net, wron
     assert (tmp_path / "int8.onnx").read_text() == "old"
 
 
-def test_what_a_killed_run_left_is_removed(tmp_path, net):
+def test_files_of_a_killed_run_are_removed(tmp_path, net):
     (tmp_path / ".partial-int8.onnx-work").mkdir()
     (tmp_path / ".partial-int8.onnx-work" / "net.onnx").write_text("half")
     (tmp_path / ".partial-int8.onnx").write_text("half")
@@ -194,7 +194,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path, net):
     assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path, net):
+def test_a_folder_that_cannot_be_created_raises_an_output_error(tmp_path, net):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"int8\.onnx: a file stands where a folder is needed"):
         quantised(net, tmp_path / "file" / "int8.onnx")
@@ -220,34 +220,34 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path, net):
         ([CALIBRATION[:0]], "calibration is empty; give at least one batch"),
     ],
 )
-def test_inputs_that_the_net_cannot_take_are_refused(tmp_path, net, batches, said):
+def test_inputs_of_the_wrong_form_are_refused(tmp_path, net, batches, said):
     with pytest.raises(ShapeError, match=said):
         quantised(net, tmp_path / "int8.onnx", calibration=batches)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_net_that_is_quantised_already_is_refused(tmp_path, net):
+def test_an_already_quantised_network_is_refused(tmp_path, net):
     quantised(net, tmp_path / "int8.onnx")
     with pytest.raises(SettingsError, match=r"int8\.onnx: is already quantised \(it has a \w+\); give the float32"):
         quantised(tmp_path / "int8.onnx", tmp_path / "again.onnx")
 
 
-def test_the_float_net_is_never_replaced(net):
+def test_the_float32_network_is_never_replaced(net):
     with pytest.raises(SettingsError, match="would replace the float32 network; give another path"):
         quantised(net, net)
 
 
-def test_a_layer_that_is_not_there_is_named_with_the_nearest(tmp_path, net):
+def test_an_unknown_layer_to_keep_suggests_the_nearest(tmp_path, net):
     with pytest.raises(SettingsError, match=r"no layer begins with '/clasify' \(did you mean '/classify/Gemm'\?\)"):
         quantised(net, tmp_path / "int8.onnx", Int8(keep=("/clasify",)))
 
 
-def test_a_net_with_nothing_to_quantise_is_refused(tmp_path):
+def test_a_network_with_nothing_to_quantise_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="no convolution or matrix product is left to quantise"):
         quantised(of_numbers(tmp_path), tmp_path / "int8.onnx", Int8(keep=("first",)))
 
 
-def test_a_net_of_two_inputs_is_refused(tmp_path):
+def test_a_network_with_two_inputs_is_refused(tmp_path):
     class Both(torch.nn.Module):
         def forward(self, face: torch.Tensor, voice: torch.Tensor) -> torch.Tensor:
             return face @ voice.T
@@ -258,7 +258,7 @@ def test_a_net_of_two_inputs_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x08\xff no net", b"text"])
-def test_a_file_that_is_no_net_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_network_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "net.onnx").write_bytes(content)
     with pytest.raises(
@@ -267,6 +267,6 @@ def test_a_file_that_is_no_net_is_refused(tmp_path, content):
         quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx")
 
 
-def test_other_widths_of_weights_are_refused():
+def test_other_numbers_of_bits_are_refused():
     with pytest.raises(SettingsError, match="weight_bits is 4; give 7 or 8"):
         Int8(weight_bits=4)

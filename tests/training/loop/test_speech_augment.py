@@ -32,27 +32,27 @@ def decibels(waves: torch.Tensor) -> torch.Tensor:
     return 10 * waves[:, 2_000:-2_000].square().mean(dim=1).log10()
 
 
-def test_nothing_is_changed_unless_asked_for():
+def test_nothing_is_changed_by_default():
     augment = SpeechChanges(SpeechAugment())
     assert torch.equal(augment(noise(), draws(augment, 6), 1.0), noise())
 
 
-def test_without_strength_nothing_is_changed():
+def test_at_strength_0_nothing_is_changed():
     torch.testing.assert_close(EVERYTHING(noise(), draws(EVERYTHING, 6), 0.0), noise(), atol=1e-6, rtol=0)
 
 
-def test_silence_stays_silence():
+def test_silence_remains_silence():
     assert not EVERYTHING(torch.zeros(6, 8_000), draws(EVERYTHING, 6), 1.0).any()
 
 
-def test_what_is_given_is_not_written_to():
+def test_inputs_are_not_modified():
     given = noise()
     EVERYTHING(given, draws(EVERYTHING, 6), 1.0)
     assert torch.equal(given, noise())
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
-def test_speed_multiplies_the_pitch(factor):
+def test_speed_changes_the_pitch(factor):
     augment = SpeechChanges(SpeechAugment(speed=0.25))
     changed = augment(tones(400), draws(augment, 1, speed=float(np.log(factor))), 1.0)
     loudest = int(torch.fft.rfft(changed[0]).abs().argmax())
@@ -69,7 +69,7 @@ def test_speed_agrees_with_interpolation_about_the_middle():
         np.testing.assert_allclose(changed.numpy(), expected, atol=2e-3)
 
 
-def test_colour_is_one_gain_for_each_frequency_whatever_the_wave():
+def test_the_frequency_response_does_not_depend_on_the_wave():
     augment = SpeechChanges(SpeechAugment(colour_db=4))
     drawn = {name: values.repeat(4, *[1] * (values.ndim - 1)) for name, values in draws(augment, 1).items()}
     waves = tones(500, 500, 2_000, 2_000) * torch.tensor([[1.0], [0.1], [1.0], [0.1]])
@@ -79,7 +79,7 @@ def test_colour_is_one_gain_for_each_frequency_whatever_the_wave():
     np.testing.assert_allclose(gains.numpy(), expected, atol=0.1)
 
 
-def test_a_narrow_band_loses_what_is_high_and_low_and_keeps_the_rest():
+def test_a_narrow_band_removes_high_and_low_frequencies_only():
     augment = SpeechChanges(SpeechAugment(narrow=1))
     waves = tones(50, 1_000, 7_000)
     changed = augment(waves, draws(augment, 3, low_hz=300, high_hz=3_400), 1.0)
@@ -90,7 +90,7 @@ def test_a_narrow_band_loses_what_is_high_and_low_and_keeps_the_rest():
 
 
 @pytest.mark.parametrize("name", ["narrow", "echo", "noise", "babble", "fill"])
-def test_a_share_of_the_examples_is_changed(name):
+def test_a_fraction_of_the_examples_is_changed(name):
     augment = SpeechChanges(SpeechAugment(**{name: 0.3}))
     numbers = draws(augment, 60)
     changed = (augment(noise(60, 2_000), numbers, 1.0) - noise(60, 2_000)).abs().amax(dim=1) > 1e-3
@@ -98,7 +98,7 @@ def test_a_share_of_the_examples_is_changed(name):
     assert 0 < changed.sum() < 60
 
 
-def test_an_echo_follows_the_sound_and_dies_away_by_60_decibels():
+def test_an_echo_follows_the_voice_and_decays_by_60_decibels():
     augment = SpeechChanges(SpeechAugment(echo=1))
     impulse = torch.zeros(1, RATE)
     impulse[0, 4_000] = 1
@@ -112,7 +112,7 @@ def test_an_echo_follows_the_sound_and_dies_away_by_60_decibels():
 
 
 @pytest.mark.parametrize("name", ["noise", "babble"])
-def test_what_is_added_is_as_far_below_each_example_as_drawn(name):
+def test_noise_has_the_drawn_level_relative_to_each_example(name):
     augment = SpeechChanges(SpeechAugment(**{name: 1}))
     waves = noise(8, 16_000) * torch.linspace(0.01, 2, 8)[:, None]
     numbers = draws(augment, 8)
@@ -132,7 +132,7 @@ def test_the_power_of_noise_falls_with_frequency_to_its_slope(slope):
     np.testing.assert_allclose(falls, -3.01 * slope, atol=0.7)
 
 
-def test_a_voice_is_repeated_from_anywhere_with_a_pause_between():
+def test_speech_is_repeated_from_a_random_position_with_pauses():
     augment = SpeechChanges(SpeechAugment(fill=1))
     wave = torch.zeros(1, RATE)
     wave[0, 3_000:7_000] = torch.arange(1, 4_001) / 4_000 + 0.1
@@ -144,7 +144,7 @@ def test_a_voice_is_repeated_from_anywhere_with_a_pause_between():
     assert filled[3_750] == wave[0, 3_000]
 
 
-def test_babble_is_the_sound_itself_from_elsewhere():
+def test_babble_consists_of_other_stretches_of_the_example():
     augment = SpeechChanges(SpeechAugment(babble=1))
     impulse = torch.zeros(1, RATE)
     impulse[0, 100] = 1
@@ -159,20 +159,20 @@ def test_a_click_is_not_repeated():
     assert torch.equal(augment(click, draws(augment, 1), 1.0), click)
 
 
-def test_a_step_that_is_divided_is_changed_like_a_whole_one():
+def test_a_divided_step_is_changed_like_a_whole_one():
     prepare = Waveforms(WaveAugment(shift_samples=500, speech=EVERYTHING.settings))
     drawn = prepare.draw(6, torch.Generator().manual_seed(1))
     parts = [prepare(noise()[rows], draws_of(drawn, rows)) for rows in (slice(0, 2), slice(2, 6))]
     torch.testing.assert_close(torch.cat(parts), prepare(noise(), drawn), atol=1e-6, rtol=1e-4)
 
 
-def test_the_same_seed_changes_alike_and_another_differently():
+def test_the_same_seed_gives_the_same_changes_and_another_seed_different_ones():
     first, again, other = (EVERYTHING(noise(), draws(EVERYTHING, 6, seed=s), 1.0) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize(("name", "value"), [("speed", -0.1), ("narrow", 1.5), ("colour_db", float("nan"))])
-def test_sizes_that_make_no_sense_are_refused(name, value):
+def test_impossible_settings_are_refused(name, value):
     with pytest.raises(SettingsError, match=f"speech augment: {name} is"):
         SpeechAugment(**{name: value})

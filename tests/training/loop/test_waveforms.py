@@ -22,15 +22,15 @@ def changed(prepare: Waveforms, batch: torch.Tensor, *, seed: int = 0) -> torch.
 EVERYTHING = Waveforms(WaveAugment(gain_db=6, noise=0.5, shift_samples=30))
 
 
-def test_nothing_is_changed_unless_asked_for():
+def test_nothing_is_changed_by_default():
     assert torch.equal(changed(Waveforms(), waves()), waves())
 
 
-def test_nothing_is_changed_at_prediction():
+def test_waveforms_are_not_augmented_at_prediction():
     assert torch.equal(EVERYTHING(waves()), waves())
 
 
-def test_gain_is_one_factor_for_each_example_within_its_decibels():
+def test_gain_is_one_factor_per_example_within_its_range():
     ratio = changed(Waveforms(WaveAugment(gain_db=6)), waves(200)) / waves(200)
     decibels = 20 * ratio.log10()
     assert (decibels.amax(dim=1) - decibels.amin(dim=1)).max() < 1e-3
@@ -38,7 +38,7 @@ def test_gain_is_one_factor_for_each_example_within_its_decibels():
     assert 5 < decibels.max() <= 6.001
 
 
-def test_noise_is_a_share_of_the_examples_own_loudness():
+def test_noise_is_relative_to_the_rms_of_the_example():
     batch = waves(100, 4000) * torch.linspace(0.1, 10, 100)[:, None]
     added = changed(Waveforms(WaveAugment(noise=0.5)), batch) - batch
     share = added.square().mean(dim=1).sqrt() / batch.square().mean(dim=1).sqrt()
@@ -46,7 +46,7 @@ def test_noise_is_a_share_of_the_examples_own_loudness():
     assert 0.45 < share.max() < 0.52
 
 
-def test_silence_stays_silence():
+def test_silence_remains_silence():
     assert not changed(EVERYTHING, torch.zeros(4, 100)).any()
 
 
@@ -63,25 +63,25 @@ def test_shifts_agree_with_a_slow_loop():
     assert draws["shift"].max() > 20
 
 
-def test_a_step_that_is_divided_is_changed_like_a_whole_one():
+def test_a_divided_step_is_changed_like_a_whole_one():
     draws = EVERYTHING.draw(5, torch.Generator().manual_seed(1))
     parts = [EVERYTHING(waves()[rows], draws_of(draws, rows)) for rows in (slice(0, 2), slice(2, 5))]
     torch.testing.assert_close(torch.cat(parts), EVERYTHING(waves(), draws))
 
 
-def test_the_same_seed_changes_alike_and_another_differently():
+def test_the_same_seed_gives_the_same_changes_and_another_seed_different_ones():
     assert torch.equal(changed(EVERYTHING, waves()), changed(EVERYTHING, waves()))
     assert not torch.equal(changed(EVERYTHING, waves()), changed(EVERYTHING, waves(), seed=1))
 
 
-def test_half_the_strength_is_half_the_change():
+def test_half_the_strength_halves_the_change():
     prepare = Waveforms(WaveAugment(gain_db=6))
     draws = prepare.draw(5, torch.Generator().manual_seed(1))
     full, half = prepare(waves(), draws), prepare(waves(), draws, strength=0.5)
     torch.testing.assert_close((half / waves()) ** 2, full / waves())
 
 
-def test_further_changes_are_those_of_the_augment():
+def test_speech_changes_are_applied():
     speech = SpeechAugment(speed=0.1, echo=0.5)
     prepare = Waveforms(WaveAugment(speech=speech))
     draws = prepare.draw(5, torch.Generator().manual_seed(0))
@@ -90,11 +90,11 @@ def test_further_changes_are_those_of_the_augment():
 
 
 @pytest.mark.parametrize("batch", [torch.zeros(3, 10, dtype=torch.int16), torch.zeros(3, 1, 10)])
-def test_what_is_no_batch_of_waveforms_is_refused(batch):
+def test_input_that_is_not_a_batch_of_waveforms_is_refused(batch):
     with pytest.raises(ShapeError, match=r"give float32 \[n, samples\]"):
         Waveforms()(batch)
 
 
-def test_kinds_of_inputs_are_found_by_name():
+def test_preparations_are_found_by_name():
     assert PREPARE["waveforms"](WaveAugment(gain_db=3.0)) == Waveforms(WaveAugment(gain_db=3.0))
     assert list(PREPARE) == ["faces", "waveforms"]

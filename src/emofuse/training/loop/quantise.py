@@ -103,7 +103,7 @@ def quantise_onnx(
     return Quantised(errors, agreement, inputs, layers=sum(weighted), kept=len(weighted) - sum(weighted))
 
 
-# -- the net --------------------------------------------------------------------------------------------------
+# -- the network ----------------------------------------------------------------------------------------------
 
 
 def _read(net: Path) -> Any:
