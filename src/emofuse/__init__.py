@@ -3,10 +3,9 @@
     import emofuse
     prediction = emofuse.predict("talk.mp4")
     prediction.table()      # one row per person and step
-    prediction.at(12.5)     # what each person shows at 12.5 s
+    prediction.at(12.5)     # the emotion of each person at 12.5 s
 
-Names are loaded when they are first used, so that importing the package is quick and loads
-neither torch nor cv2.
+Names are loaded on first use, so that importing the package is fast and loads neither torch nor cv2.
 """
 
 from __future__ import annotations

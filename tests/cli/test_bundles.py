@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from emofuse.models.bundle import load
-from support.fused_bundles import cross_and_happy, find_squares, made
+from support.fused_bundles import anger_and_happiness, use_square_detector, write_bundle
 
 
 def test_a_bundle_is_written_and_its_worth_is_told(run, tmp_path, monkeypatch):
-    find_squares(monkeypatch)
-    both = made(tmp_path, {"face": 0.5, "voice": 0.5})
-    people = cross_and_happy(tmp_path / "people")
+    use_square_detector(monkeypatch)
+    both = write_bundle(tmp_path, {"face": 0.5, "voice": 0.5})
+    people = anger_and_happiness(tmp_path / "people")
     code, out, err = run("fuse", both, "--data", people, "--split", "all", "--folds", 3, "--out", "fused")
     assert (code, err) == (0, "")
     assert "log-pool  cross-fitted" in out

@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 
 from emofuse.inference.predictor import predict
 from emofuse.report.timeline import draw_timeline
-from support.fused_bundles import made
+from support.fused_bundles import write_bundle
 from support.media_files import moving_bar, write_media
 from support.speech_bundles import tone, write_wave
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
-    return made(tmp_path_factory.mktemp("both"), {"face": 0.6, "voice": 0.4})
+    return write_bundle(tmp_path_factory.mktemp("both"), {"face": 0.6, "voice": 0.4})
 
 
 def test_what_was_used_and_where_the_voice_stood_alone_is_shown(run, bundle, talk):
@@ -79,7 +79,7 @@ def test_a_plot_of_nothing_says_what_was_looked_for(bundle, tmp_path, monkeypatc
 
 
 def test_sound_alone_is_refused_by_a_bundle_that_only_looks(run, tmp_path):
-    bundle = made(tmp_path, {"face": 1.0})
+    bundle = write_bundle(tmp_path, {"face": 1.0})
     code, out, err = run("predict", write_wave(tmp_path / "a.wav", tone(2, 2.0, 0)), "--bundle", bundle)
     assert (code, out) == (2, "")
     assert err.startswith("emofuse: a.wav: ") or "a.wav: " in err

@@ -14,24 +14,24 @@ from emofuse.evaluation.evaluate import Settings
 from emofuse.experiments.fuse_bundles import Request, fuse
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.inference.predictor import predict
-from support.fused_bundles import cross_and_happy, find_squares, made
+from support.fused_bundles import anger_and_happiness, use_square_detector, write_bundle
 
 SETTINGS = Settings(split=None, fuse=("log-pool",), folds=3, resamples=50, rows=True)
 
 
 @pytest.fixture(autouse=True)
 def squares(monkeypatch):
-    find_squares(monkeypatch)
+    use_square_detector(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> Path:
-    return made(tmp_path_factory.mktemp("both"), {"face": 0.5, "voice": 0.5}, smoothing=None)
+    return write_bundle(tmp_path_factory.mktemp("both"), {"face": 0.5, "voice": 0.5}, smoothing=None)
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory) -> Path:
-    return cross_and_happy(tmp_path_factory.mktemp("people"))
+    return anger_and_happiness(tmp_path_factory.mktemp("people"))
 
 
 def made_of(*bundles: object, data: Path, out: Path, settings: Settings = SETTINGS, **more: object):
@@ -100,7 +100,7 @@ def test_one_part_alone_is_refused(people, tmp_path):
     with pytest.raises(
         SettingsError, match="face alone cannot be fused; give a bundle that looks at faces and one that"
     ):
-        made_of(made(tmp_path, {"face": 1.0}), data=people, out=tmp_path / "out")
+        made_of(write_bundle(tmp_path, {"face": 1.0}), data=people, out=tmp_path / "out")
 
 
 def test_a_method_without_weights_of_parts_is_refused(both, people, tmp_path):

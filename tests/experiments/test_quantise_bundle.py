@@ -17,7 +17,7 @@ from emofuse.models.bundle import load, write_manifest
 from emofuse.nets.compact import build
 from emofuse.training import loop as fit
 from support.fer2013_files import write_random_table
-from support.fused_bundles import CARD, made
+from support.fused_bundles import CARD, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -72,4 +72,4 @@ def test_the_cost_is_the_paired_change_of_the_accuracy_where_there_is_a_label():
 
 def test_a_fused_bundle_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="is fused; quantise the bundles that it was made of"):
-        made_of(made(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")
+        made_of(write_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")

@@ -29,10 +29,10 @@ def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[FileT
 
 
 def run(files: list[Path], out: Path, *, executor: Executor = HERE, options: Options = HAAR) -> list[batch.FileResult]:
-    jobs = planned(files, out, options)
+    tasks = planned(files, out, options)
     ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None}
-    outcomes = {o.task.path: o for o in predict_files(jobs, executor=executor, **ignore)}
-    ordered = [outcomes[f] for f in files]
+    results = {r.task.path: r for r in predict_files(tasks, executor=executor, **ignore)}
+    ordered = [results[f] for f in files]
     write_summary(ordered)
     return ordered
 
@@ -43,7 +43,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made sample, 6 s of 320x180."""
+    """The synthetic sample, 6 s of 320x180."""
     path = tmp_path_factory.mktemp("small") / "talk.mp4"
     make_sample(path, seconds=6, size=(320, 180))
     return path
@@ -51,7 +51,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def videos(small: Path, tmp_path: Path) -> list[Path]:
-    """Three videos of different content: bytes after the end of an mp4 change nothing that is seen."""
+    """Three videos of different content: bytes after the end of an MP4 do not change its frames."""
     made = []
     for n in range(3):
         path = tmp_path / "in" / f"v{n}.mp4"
@@ -70,14 +70,14 @@ def test_a_second_run_does_nothing_and_changes_nothing(videos, tmp_path):
     assert content(tmp_path / "out") == before
 
 
-def test_changed_content_or_options_are_predicted_anew(videos, tmp_path):
+def test_changed_content_or_options_are_predicted_again(videos, tmp_path):
     run(videos[:1], tmp_path / "out")
     videos[0].write_bytes(videos[1].read_bytes())
     assert not run(videos[:1], tmp_path / "out")[0].skipped
     assert not run(videos[:1], tmp_path / "out", options=Options(detector="haar", rate_hz=None))[0].skipped
 
 
-def test_a_table_that_was_changed_is_made_again(videos, tmp_path):
+def test_a_table_that_was_changed_is_written_again(videos, tmp_path):
     run(videos[:1], tmp_path / "out")
     table = tmp_path / "out" / "v0.csv"
     whole = table.read_bytes()
@@ -86,7 +86,7 @@ def test_a_table_that_was_changed_is_made_again(videos, tmp_path):
     assert table.read_bytes() == whole
 
 
-def test_several_processes_give_the_same_bytes(videos, tmp_path):
+def test_several_processes_write_the_same_bytes(videos, tmp_path):
     run(videos, tmp_path / "one")
     run(videos, tmp_path / "two", executor=Processes(2))
     assert content(tmp_path / "one") == content(tmp_path / "two")
@@ -95,8 +95,8 @@ def test_several_processes_give_the_same_bytes(videos, tmp_path):
 @pytest.mark.slow
 def test_a_run_whose_processes_are_killed_resumes_to_equal_bytes(videos, tmp_path):
     run(videos, tmp_path / "whole")
-    jobs = planned(videos, tmp_path / "killed")
-    results = predict_files(jobs, executor=Processes(2), draw=None, progress=lambda *_: None, note=print)
+    tasks = planned(videos, tmp_path / "killed")
+    results = predict_files(tasks, executor=Processes(2), draw=None, progress=lambda *_: None, note=print)
     next(results)  # one process is predicting the second file, the other has yet to start the third
     for process in multiprocessing.active_children():
         os.kill(process.pid, signal.SIGKILL)
@@ -109,11 +109,11 @@ def test_a_run_whose_processes_are_killed_resumes_to_equal_bytes(videos, tmp_pat
 def test_a_file_that_was_lost_on_ray_is_a_failed_file(videos, tmp_path, monkeypatch):
     lost = [Result(Task("v0", job), error=LostTaskError("v0: lost")) for job in planned(videos, tmp_path)]
     monkeypatch.setattr(batch, "run", lambda *_, **__: iter(lost))
-    outcomes = run(videos, tmp_path / "out")
-    assert [(o.entry["status"], o.error) for o in outcomes] == [("failed", "v0: lost")] * 3
+    results = run(videos, tmp_path / "out")
+    assert [(o.entry["status"], o.error) for o in results] == [("failed", "v0: lost")] * 3
 
 
-def test_results_that_are_not_here_are_one_line(videos, tmp_path, monkeypatch):
+def test_results_on_another_machine_are_one_line(videos, tmp_path, monkeypatch):
     monkeypatch.setattr(FileTask, "table", tmp_path / "elsewhere" / "v0.csv")
     monkeypatch.setattr(batch, "predict_file", lambda _, job, *__: batch.FileResult(job, {"status": "done"}))
     with pytest.raises(OutputError, match="choose --out on a disk that all share"):
@@ -122,15 +122,15 @@ def test_results_that_are_not_here_are_one_line(videos, tmp_path, monkeypatch):
 
 def test_a_bad_file_never_stops_the_others(videos, tmp_path):
     bad = tmp_path / "in" / "bad.mp4"
-    bad.write_text("this is no video")
-    outcomes = run([videos[0], bad, videos[1]], tmp_path / "out")
-    assert [o.error is None for o in outcomes] == [True, False, True]
+    bad.write_text("this is not a video")
+    results = run([videos[0], bad, videos[1]], tmp_path / "out")
+    assert [o.error is None for o in results] == [True, False, True]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["done"], summary["failed"]) == (2, 1)
     assert summary["files"][1]["status"] == "failed"
 
 
-def test_folders_are_searched_below_and_hidden_files_left_out(tmp_path):
+def test_folders_are_searched_recursively_without_hidden_files(tmp_path):
     for name in ("a/b/x.mp4", "a/y.MKV", "a/.hidden.mp4", "a/.git/z.mp4", "a/notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,14 +138,14 @@ def test_folders_are_searched_below_and_hidden_files_left_out(tmp_path):
     assert [p.name for p in find_files([tmp_path / "a"])] == ["x.mp4", "y.MKV"]
 
 
-def test_globs_and_files_named_twice_give_each_file_once(tmp_path):
+def test_files_that_are_named_twice_are_listed_once(tmp_path):
     for name in ("x1.mp4", "x2.mp4", "y.mp4"):
         (tmp_path / name).touch()
     found = find_files([str(tmp_path / "x*.mp4"), tmp_path / "x1.mp4"])
     assert [p.name for p in found] == ["x1.mp4", "x2.mp4"]
 
 
-def test_a_folder_without_videos_says_so(tmp_path):
+def test_a_folder_without_videos_is_an_error(tmp_path):
     with pytest.raises(MediaError, match="no video found; looked for"):
         find_files([tmp_path])
 
@@ -157,7 +157,7 @@ def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
         find_files([""])
 
 
-def test_equal_stems_get_names_of_their_own(tmp_path):
+def test_files_with_equal_stems_get_different_names(tmp_path):
     def stems(*names: str) -> list[str]:
         files = [tmp_path / n for n in names]
         return [j.stem for j in plan(files, out=tmp_path / "out", options=HAAR, format="csv", plot=False)]
@@ -182,7 +182,7 @@ def test_an_output_folder_that_is_a_file_is_one_line(tmp_path):
 def _predict(
     videos: list[Path], out: Path, *more: str, file_size: int | None = None, errors: int = subprocess.DEVNULL
 ) -> subprocess.Popen[str]:
-    """The command in a process of its own; `file_size` is the largest file it can write, like a full disk."""
+    """Run the command in a process of its own; `file_size` limits the size of its files, like a full disk."""
     code = "import sys; from emofuse.cli.main import main; main(sys.argv[1:])"
     if file_size is not None:
         code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_size},) * 2); {code}"
@@ -211,7 +211,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(videos, tmp_pat
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
-def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_bytes(videos, tmp_path):
+def test_a_killed_run_resumes_to_the_same_bytes(videos, tmp_path):
     assert _predict(videos, tmp_path / "whole").wait() == 0
     process = _predict(videos, tmp_path / "killed")
     while not (tmp_path / "killed" / "v0.csv").exists() and process.poll() is None:

@@ -127,7 +127,7 @@ def test_a_window_is_scored_as_soon_as_no_later_frame_can_belong_to_it():
     session = new_session()
     counts = [len(session.push_frames([frame]).face_windows) for frame in frames([100] * 30)]
     first = next(n for n, count in enumerate(counts) if count)
-    assert 10 <= first <= 10 + session.lookahead_frames
+    assert 10 <= first <= 10 + session.faces.lookahead_frames
     assert sum(counts) + len(session.close(ticks(6)).face_windows) == 6
 
 

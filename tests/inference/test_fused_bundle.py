@@ -22,7 +22,7 @@ from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor, predict
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.video import VideoReader
-from support.fused_bundles import RATE, film, made, predictor
+from support.fused_bundles import RATE, predictor, write_bundle, write_video
 from support.speech_bundles import tone, write_wave
 
 NAMES = list(AFFWILD2.names)
@@ -33,13 +33,15 @@ ALL["voice"] = [0.8 - w for w in ALL["face"]]
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> Path:
-    return made(tmp_path_factory.mktemp("both"), BOTH)
+    return write_bundle(tmp_path_factory.mktemp("both"), BOTH)
 
 
 @pytest.fixture(scope="module")
 def all_three(tmp_path_factory) -> Path:
     hot = LogitCalibration(0.7, (0.3, 0, 0, 0, -0.2, 0, 0))
-    return made(tmp_path_factory.mktemp("three"), ALL, calibrations={"any": hot, "voice": LogitCalibration.identity(7)})
+    return write_bundle(
+        tmp_path_factory.mktemp("three"), ALL, calibrations={"any": hot, "voice": LogitCalibration.identity(7)}
+    )
 
 
 def spoken(seconds: float) -> np.ndarray:
@@ -49,7 +51,7 @@ def spoken(seconds: float) -> np.ndarray:
 def half_seen(folder: Path) -> Path:
     """10 s with a voice; for 1 s and 1 s there is a face and none, in turn."""
     levels = [(120 + 2 * n if n // 5 % 2 == 0 else 0,) for n in range(50)]
-    return film(folder / "half.mkv", levels, spoken(10))
+    return write_video(folder / "half.mkv", levels, spoken(10))
 
 
 def by_hand(prediction: Prediction, weights: dict[str, object], person: int = 1) -> np.ndarray:
@@ -77,7 +79,7 @@ def test_rows_without_a_face_are_scored_by_the_voice_alone(both, tmp_path):
 def test_single_faces_are_smoothed_over_the_faces_that_were_found(both, tmp_path):
     path = half_seen(tmp_path)
     found = predictor(both).predict(path).modalities[1]["face"]
-    raw = predictor(made(tmp_path / "raw", BOTH, smoothing=None)).predict(path).modalities[1]["face"]
+    raw = predictor(write_bundle(tmp_path / "raw", BOTH, smoothing=None)).predict(path).modalities[1]["face"]
     seen = np.flatnonzero(np.arange(50) // 5 % 2 == 0)
     assert np.flatnonzero(found.valid).tolist() == np.flatnonzero(raw.valid).tolist() == seen.tolist()
     for n in seen:
@@ -88,15 +90,15 @@ def test_single_faces_are_smoothed_over_the_faces_that_were_found(both, tmp_path
 def test_without_a_face_and_without_a_voice_there_is_no_score(both, tmp_path):
     levels = [(150 if n < 20 else 0,) for n in range(50)]
     sound = np.concatenate([spoken(2), np.zeros(8 * 44_100, np.float32)])
-    table = predictor(both).predict(film(tmp_path / "a.mkv", levels, sound)).table()
+    table = predictor(both).predict(write_video(tmp_path / "a.mkv", levels, sound)).table()
     assert table.status.tolist() == ["ok"] * 20 + ["no_face"] * 30
     assert table.loc[table.status == "no_face", [*NAMES, "emotion", "confidence"]].isna().all(axis=None)
 
 
 def test_with_digital_silence_or_no_audio_only_the_face_is_scored(both, tmp_path):
     levels = [(150,)] * 20
-    mute = predictor(both).predict(film(tmp_path / "mute.mkv", levels))
-    silent = predictor(both).predict(film(tmp_path / "silent.mkv", levels, np.zeros(4 * 44_100, np.float32)))
+    mute = predictor(both).predict(write_video(tmp_path / "mute.mkv", levels))
+    silent = predictor(both).predict(write_video(tmp_path / "silent.mkv", levels, np.zeros(4 * 44_100, np.float32)))
     assert mute.metadata["warnings"] == ["has no audio, so the voice was not scored"]
     assert silent.metadata["warnings"] == []
     for prediction in (mute, silent):
@@ -124,7 +126,7 @@ def test_every_frame_of_an_audio_file_is_refused(both, tmp_path):
 
 def test_a_video_without_faces_is_scored_by_its_voice_without_a_person(both, tmp_path):
     sound = np.concatenate([spoken(4), np.zeros(4 * 44_100, np.float32)])
-    prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(0,)] * 40, sound))
+    prediction = predictor(both).predict(write_video(tmp_path / "a.mkv", [(0,)] * 40, sound))
     table = prediction.table()
     assert prediction.persons == []
     assert table.person.isna().all()
@@ -136,7 +138,7 @@ def test_a_video_without_faces_is_scored_by_its_voice_without_a_person(both, tmp
 def test_two_persons_in_a_frame_share_the_weight_of_the_voice(both, tmp_path):
     """Both are there for 4 s, then the first alone, then nobody; each row by hand."""
     levels = [(150, 220)] * 20 + [(150, 0)] * 20 + [(0, 0)] * 10
-    prediction = predictor(both).predict(film(tmp_path / "two.mkv", levels, spoken(10)))
+    prediction = predictor(both).predict(write_video(tmp_path / "two.mkv", levels, spoken(10)))
     voice = prediction.modalities[1]["voice"].values
     assert np.array_equal(voice, prediction.modalities[2]["voice"].values)
     faces = {p: prediction.modalities[p]["face"].values for p in (1, 2)}
@@ -188,22 +190,22 @@ def test_random_pushes_of_frames_and_audio_have_the_result_of_predict(all_three,
 def test_a_face_is_returned_exactly_when_its_future_is_complete(both, tmp_path):
     """1.5 s are the first 8 frames; after the tracker's lookahead no more faces can be added to them."""
     session = predictor(both).session()
-    assert session.lookahead == ticks(Fraction(3, 2))
-    path, delays = film(tmp_path / "a.mkv", [(150,)] * 40), []
+    assert session.faces.lookahead == ticks(Fraction(3, 2))
+    path, delays = write_video(tmp_path / "a.mkv", [(150,)] * 40), []
     with VideoReader(path) as video:
         for frame in video.frames():
             delays += [frame.index - o.frame for o in session.push_frames([frame]).faces]
-    assert set(delays) == {8 + session.lookahead_frames}
+    assert set(delays) == {8 + session.faces.lookahead_frames}
     assert len(session.close(ticks(8)).faces) == 40 - len(delays)
 
 
 def test_the_memory_of_a_session_does_not_grow(all_three, tmp_path):
     session = predictor(all_three).session()
-    with VideoReader(film(tmp_path / "a.mkv", [(150,)] * 300, spoken(1))) as video:
+    with VideoReader(write_video(tmp_path / "a.mkv", [(150,)] * 300, spoken(1))) as video:
         for frame in video.frames():
             session.push_frames([frame])
-            assert sum(len(p.faces) for p in session._faces._smoother._persons.values()) <= 2 * 8 + 6
-            assert sum(map(len, session._faces._windows._open.values())) <= 10 + 5 + 6
+            assert sum(len(p.faces) for p in session.faces._smoother._persons.values()) <= 2 * 8 + 6
+            assert sum(map(len, session.faces._windows._open.values())) <= 10 + 5 + 6
 
 
 def test_rows_below_the_minimum_confidence_are_uncertain_and_keep_their_probabilities(both, tmp_path):
@@ -247,8 +249,8 @@ def test_per_modality_adds_columns_of_each_modality(all_three, tmp_path):
 
 
 def test_a_bundle_of_one_modality_has_its_columns_even_without_a_face(tmp_path):
-    bundle = made(tmp_path, {"face": 1.0}, smoothing=None)
-    table = predictor(bundle, per_modality=True).predict(film(tmp_path / "a.mkv", [(0,)] * 5)).table()
+    bundle = write_bundle(tmp_path, {"face": 1.0}, smoothing=None)
+    table = predictor(bundle, per_modality=True).predict(write_video(tmp_path / "a.mkv", [(0,)] * 5)).table()
     assert table[[f"face_{name}" for name in NAMES]].isna().all(axis=None)
     assert set(table.status) == {"no_face"}
 
@@ -290,7 +292,7 @@ def test_audio_that_cannot_be_read_is_a_warning_if_there_are_faces(both, tmp_pat
         raise MediaError("a.mkv: its audio is broken")
 
     monkeypatch.setattr(AudioReader, "blocks", blocks)
-    prediction = predictor(both).predict(film(tmp_path / "a.mkv", [(150,)] * 10, spoken(2)))
+    prediction = predictor(both).predict(write_video(tmp_path / "a.mkv", [(150,)] * 10, spoken(2)))
     assert prediction.table().status.tolist() == ["ok"] * 10
     assert "only faces are scored from there: a.mkv: its audio is broken" in prediction.metadata["warnings"][0]
 

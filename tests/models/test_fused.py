@@ -25,7 +25,7 @@ from emofuse.models.face import FaceJudge, FaceScorer
 from emofuse.models.fused import Fused, write_fused
 from emofuse.models.fusion import FusionPart
 from emofuse.runtime import Engine
-from support.fused_bundles import CARD, CROP, made
+from support.fused_bundles import CARD, CROP, write_bundle
 
 ALL = {"face": 0.5, "face-windows": 0.2, "voice": [0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]}
 HOT = LogitCalibration(1.25, (0.5, 0, 0, 0, 0, 0, -0.25))
@@ -33,7 +33,7 @@ HOT = LogitCalibration(1.25, (0.5, 0, 0, 0, 0, 0, -0.25))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return made(tmp_path, ALL, calibrations={"face+voice": HOT, "any": LogitCalibration.identity(7)})
+    return write_bundle(tmp_path, ALL, calibrations={"face+voice": HOT, "any": LogitCalibration.identity(7)})
 
 
 def edited(folder: Path, change) -> Path:
@@ -101,7 +101,7 @@ def test_both_outputs_of_the_net_come_of_one_run(folder):
 
 @pytest.mark.parametrize(("parts", "columns"), [({"face": 1.0}, 7), ({"face-windows": 1.0}, 2)])
 def test_a_bundle_of_one_part_asks_its_net_for_that_only(tmp_path, parts, columns):
-    bundle = load(made(tmp_path, parts))
+    bundle = load(write_bundle(tmp_path, parts))
     assert bundle.face_judge(Engine(1))(np.zeros((3, CROP, CROP, 3), np.uint8)).shape == (3, columns)
 
 
@@ -123,11 +123,13 @@ def test_a_fusion_of_parts_that_are_not_there_is_refused(folder):
 
 
 def test_a_part_without_a_weight_is_refused(tmp_path, folder):
-    face_only = load(made(tmp_path / "other", {"face": 1.0}))
+    face_only = load(write_bundle(tmp_path / "other", {"face": 1.0}))
     with pytest.raises(SettingsError, match="voice is there, but has no weight"):
         Fused("x", "1", face_only.fusion, face_only.face, load(folder).voice)
     with pytest.raises(SettingsError, match="face is there, but has no weight"):
-        Fused("x", "1", load(made(tmp_path / "third", {"voice": 1.0})).fusion, face_only.face, load(folder).voice)
+        Fused(
+            "x", "1", load(write_bundle(tmp_path / "third", {"voice": 1.0})).fusion, face_only.face, load(folder).voice
+        )
 
 
 def test_a_part_that_is_taken_out_by_hand_is_refused(folder):

@@ -1,4 +1,4 @@
-"""A bundle that looks and listens with nets of one number: how light a face is, and how loud a voice is."""
+"""A bundle of face and voice whose networks compute one number: how light a face is, and how loud a voice is."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from support.media_files import write_media
 from support.speech_bundles import tone
 
 SIDE, CROP, RATE = 32, 8, 4_000
-SEEN = np.array([[0, 3, 0, 0, -2, 1, 0]], np.float32)  # logits for a face of light 1
-HEARD = np.array([[0, 0, 5, 0, 20, 0, -5]], np.float32)  # logits for a voice of loudness 1
+FACE_LOGITS = np.array([[0, 3, 0, 0, -2, 1, 0]], np.float32)  # logits of a face of lightness 1
+VOICE_LOGITS = np.array([[0, 0, 5, 0, 20, 0, -5]], np.float32)  # logits of a voice of loudness 1
 CARD = {"what": "x", "data": "x", "licence": "x", "figures": {}}
 
 
 def net(path: Path, shape: tuple[int, ...], weights: np.ndarray, *, embedding: bool = False) -> Path:
-    """Mean size of the input, times the weights; the embedding is the mean and a constant, as [n, 2]."""
+    """The mean absolute input times the weights; the embedding is that mean and a constant, [n, 2]."""
     axes = list(range(1, len(shape) + 1))
     nodes = [
         helper.make_node("Abs", ["input"], ["size"]),
@@ -69,48 +69,48 @@ def net(path: Path, shape: tuple[int, ...], weights: np.ndarray, *, embedding: b
 
 
 def table(*rows: float | list[float]) -> np.ndarray:
-    """Weights of some parts, each one number or one for each class."""
+    """Weights of some modalities, each one number or one for each class."""
     return np.stack([np.broadcast_to(np.array(r, np.float32), len(AFFWILD2)) for r in rows])
 
 
-def made(
+def write_bundle(
     folder: Path,
-    parts: Mapping[str, float | list[float]],
+    weights: Mapping[str, float | list[float]],
     *,
     smoothing: Fraction | None = Fraction(3, 2),
     calibrations: Mapping[str, LogitCalibration] | None = None,
 ) -> Path:
-    """A bundle of the parts named, with these weights, in `folder / "bundle"`."""
+    """Write a bundle of these modalities with these weights to `folder / "bundle"`."""
     even = LogitCalibration.identity(len(AFFWILD2))
     face = voice = windows = head = None
-    if "face-windows" in parts:
+    if "face-windows" in weights:
         windows, head = Windows(2, 1), folder / "parts" / "head.safetensors"
         rng = np.random.default_rng(0)
         features = np.concatenate([rng.uniform(0, 1, (70, 1)), np.zeros((70, 3))], axis=1).astype(np.float32)
         fitted = KernelELM("linear", probability=True).fit(features, (features[:, 0] * 7).astype(int))
         head.parent.mkdir(parents=True, exist_ok=True)
         save_head(head, fitted, label_set=AFFWILD2)
-    if {"face", "face-windows"} & set(parts):
+    if {"face", "face-windows"} & set(weights):
         face = FacePart(
-            net(folder / "parts" / "f.onnx", (1, CROP, CROP), SEEN, embedding=True),
+            net(folder / "parts" / "f.onnx", (1, CROP, CROP), FACE_LOGITS, embedding=True),
             BoxCrop(CROP),
             FaceInput(Colour.GREY, (0.0,), (255.0,)),
-            even if "face" in parts else None,
+            even if "face" in weights else None,
             windows,
             head,
             Triangle(ticks(smoothing)) if smoothing else None,
         )
-    if "voice" in parts:
+    if "voice" in weights:
         audio = Windows(2, 1, RATE, min_voice_seconds=0.3)
-        voice = VoicePart(net(folder / "parts" / "v.onnx", (8_000,), HEARD), audio, even, activity="energy")
-    weights = WeightedFusion("mcwf", tuple(parts), AFFWILD2, table(*parts.values()))
-    fused = Fused("both", "1", FusionPart(weights, dict(calibrations or {})), face, voice)
+        voice = VoicePart(net(folder / "parts" / "v.onnx", (8_000,), VOICE_LOGITS), audio, even, activity="energy")
+    fusion = WeightedFusion("mcwf", tuple(weights), AFFWILD2, table(*weights.values()))
+    fused = Fused("both", "1", FusionPart(fusion, dict(calibrations or {})), face, voice)
     write_fused(folder / "bundle", fused, card=CARD)
     return folder / "bundle"
 
 
 class Squares:
-    """Finds light squares before a dark wall, from left to right."""
+    """Detects light squares before a dark wall, from left to right."""
 
     identity = "squares"
     single_threaded = True
@@ -129,7 +129,7 @@ def predictor(bundle: Path, **options: object) -> Predictor:
 
 
 def picture(*levels: int) -> np.ndarray:
-    """Faces of these levels side by side, 0 for none."""
+    """An image of faces of these levels side by side, 0 for none."""
     image = np.full((96, 64 * max(len(levels), 2), 3), 60, np.uint8)
     for n, level in enumerate(levels):
         if level:
@@ -137,26 +137,26 @@ def picture(*levels: int) -> np.ndarray:
     return image
 
 
-def film(path: Path, levels: list[tuple[int, ...]], sound: np.ndarray | None = None) -> Path:
-    """A video of 5 pictures a second, without losses."""
+def write_video(path: Path, levels: list[tuple[int, ...]], sound: np.ndarray | None = None) -> Path:
+    """Write a lossless video of 5 frames per second."""
     pictures = [picture(*row) for row in levels]
     five = {"rate": Fraction(5), "time_base": Fraction(1, 5)}
     return write_media(path, pictures, codec="ffv1", pix_fmt="bgr0", audio=sound, audio_codec="pcm_s16le", **five)
 
 
-def cross_and_happy(folder: Path) -> Path:
-    """A manifest of three people who are cross with a light face and a low voice, or happy the other way round."""
+def anger_and_happiness(folder: Path) -> Path:
+    """A clip list of three subjects: angry with a light face and a quiet voice, happy the other way round."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["path,label,subject"]
     for n, who in enumerate(("ann", "ben", "eve")):
         for label, light, loud in (("anger", 230 + 5 * n, 0.02), ("happiness", 110 + 5 * n, 0.5)):
             name = f"{who}-{label}.mkv"
-            film(folder / name, [(light,)] * 15, (loud * tone(2, 3.0, 0, rate=44_100)).astype(np.float32))
+            write_video(folder / name, [(light,)] * 15, (loud * tone(2, 3.0, 0, rate=44_100)).astype(np.float32))
             lines.append(f"{name},{label},{who}")
     (folder / "people.csv").write_text("\n".join(lines) + "\n")
     return folder / "people.csv"
 
 
-def find_squares(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Predictors find squares, whatever detector is asked for."""
+def use_square_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every predictor use `Squares`, whatever its detector option."""
     monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_: ChosenDetector(Squares()))

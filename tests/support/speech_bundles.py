@@ -1,4 +1,4 @@
-"""A manifest of made sounds: what is heard in a clip tells its label, and nothing else does."""
+"""A clip list of synthetic audio whose pitch depends on the label, and nothing else does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE = 4_000
 
 
 def tone(label: int, seconds: float, seed: int, *, rate: int = RATE) -> np.ndarray:
-    """A voice-like tone, its pitch by its label, in a little noise; float32 [n]."""
+    """A voice-like tone whose pitch depends on the label, with a little noise; float32 [n]."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
     pitch = 120 * 1.35**label * rng.uniform(0.98, 1.02)
@@ -28,7 +28,7 @@ def tone(label: int, seconds: float, seed: int, *, rate: int = RATE) -> np.ndarr
 
 
 def write_wave(path: Path, samples: np.ndarray, *, rate: int = RATE, channels: int = 1) -> Path:
-    """Samples float32 in -1 to 1, those of several channels in turn, as 16 bit."""
+    """Write samples float32 in -1 to 1 as 16 bit; those of several channels are interleaved."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)
@@ -38,11 +38,11 @@ def write_wave(path: Path, samples: np.ndarray, *, rate: int = RATE, channels: i
     return path
 
 
-def hear(
-    judging: Predictor, name: str, samples: np.ndarray, rng: np.random.Generator, *, rate: int = RATE
+def push_in_chunks(
+    predictor: Predictor, name: str, samples: np.ndarray, rng: np.random.Generator, *, rate: int = RATE
 ) -> Prediction:
-    """What a live session says of sound that comes in chunks of any size, up to two seconds."""
-    session, collector, done = judging.session(), judging.collector(), 0
+    """The prediction of a live session for audio that is pushed in blocks of any size up to two seconds."""
+    session, collector, done = predictor.session(), predictor.collector(), 0
     while done < len(samples):
         size = int(rng.integers(1, 2 * rate))
         collector.add(session.push_audio(AudioBlock(samples[done : done + size], done * ticks(1) // rate, rate)))
@@ -51,8 +51,8 @@ def hear(
     return collector.prediction(name, "x", {})
 
 
-def write_manifest(folder: Path, *, train: int, validation: int, seconds: float = 4.0) -> Path:
-    """So many clips of each part, labels in turn."""
+def write_clip_list(folder: Path, *, train: int, validation: int, seconds: float = 4.0) -> Path:
+    """Write a clip list with n clips in each split, the labels in turn."""
     with (folder / "clips.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "label", "subject", "split"])

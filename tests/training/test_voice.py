@@ -31,7 +31,7 @@ from emofuse.training.audio_cache import Sounds
 from emofuse.training.training_run import Place
 from emofuse.training.voice import train_audible, window_examples
 from support.media_files import moving_bar, write_media
-from support.speech_bundles import RATE, hear, tone, write_manifest, write_wave
+from support.speech_bundles import RATE, push_in_chunks, tone, write_clip_list, write_wave
 
 PLAIN = {"net.separation": "none", "net.activity": "none", "net.tiny": "true"}
 QUICK = PLAIN | {
@@ -50,7 +50,7 @@ def defined(name: str, changes: dict[str, str]) -> System:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return open_data(write_manifest(tmp_path_factory.mktemp("spoken"), train=50, validation=14))
+    return open_data(write_clip_list(tmp_path_factory.mktemp("spoken"), train=50, validation=14))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_say
     whole = predictor.predict(path)
     with AudioReader(path, rate_hz=RATE) as reader:
         samples = np.concatenate([block.samples for block in reader.blocks()])
-    pushed = hear(predictor, path.name, samples, np.random.default_rng(0))
+    pushed = push_in_chunks(predictor, path.name, samples, np.random.default_rng(0))
     assert pushed.timeline == whole.timeline == Timeline.steps(5, end=ticks(Fraction("11.1")))
     assert np.abs(pushed.scores[0].values - whole.scores[0].values).max() < 1e-4
     assert pushed.scores[0].valid.all()

@@ -17,7 +17,7 @@ from emofuse.systems import system
 from emofuse.training import loop as fit
 from emofuse.training.training_run import Place
 from emofuse.training.voice import train_audible
-from support.speech_bundles import hear, tone, write_wave
+from support.speech_bundles import push_in_chunks, tone, write_wave
 
 RATE = 12_000
 CHANGES = {
@@ -51,6 +51,6 @@ def test_the_full_net_learns_fifty_windows_by_heart_and_a_live_session_says_the_
     whole = predictor.predict(write_wave(tmp_path / "long.wav", samples, rate=RATE))
     # As the file holds it.
     heard = (np.clip(samples, -1, 1) * 32767).astype("<i2").astype(np.float32) / 32768
-    pushed = hear(predictor, "long.wav", heard, np.random.default_rng(0), rate=RATE)
+    pushed = push_in_chunks(predictor, "long.wav", heard, np.random.default_rng(0), rate=RATE)
     assert pushed.timeline == whole.timeline == Timeline.steps(5, end=ticks(Fraction("11.1")))
     assert np.abs(pushed.scores[0].values - whole.scores[0].values).max() < 1e-4

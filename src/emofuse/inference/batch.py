@@ -68,8 +68,7 @@ class FileResult:
 
     @property
     def error(self) -> str | None:
-        message: str | None = self.entry.get("error")
-        return message
+        return self.entry.get("error")
 
 
 Draw = Callable[[Prediction, Path], None]
@@ -83,16 +82,9 @@ def predict_file(
     Raises:
         OutputError: the results cannot be written, which concerns every file.
     """
+    definition = {**predictor.identity, "file": task.path.name, "format": task.format, "plot": task.plot}
     try:
-        name = digest(
-            {
-                **predictor.identity,
-                "file": task.path.name,
-                "content": _content_digest(task.path),
-                "format": task.format,
-                "plot": task.plot,
-            }
-        )
+        name = digest(definition | {"content": _content_digest(task.path)})
         if (entry := _done(task, name)) is not None:
             return FileResult(task, entry, skipped=True)
         prediction = predictor.predict(task.path, progress=progress)
@@ -104,7 +96,7 @@ def predict_file(
     if task.plot and draw is not None:
         draw(prediction, task.plot_path)
         outputs.append(task.plot_path)
-    entry = {"file": str(task.path), "status": "done", **_metrics(prediction), "outputs": [p.name for p in outputs]}
+    entry = {"file": str(task.path), "status": "done", **_summary(prediction), "outputs": [p.name for p in outputs]}
     write_json(task.record, {"digest": name, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
     return FileResult(task, entry, prediction=prediction)
 
@@ -129,7 +121,7 @@ def _done(task: FileTask, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _metrics(prediction: Prediction) -> dict[str, Any]:
+def _summary(prediction: Prediction) -> dict[str, Any]:
     steps, voice = len(prediction.timeline), prediction.voice
     persons = []
     for p in prediction.persons:
@@ -235,56 +227,52 @@ def predict_files(
     progress: Callable[[FileTask, float], None],
     note: Callable[[str], None],
 ) -> Iterator[FileResult]:
-    """Outcomes as they come; the same files wherever the work is done.
+    """Yield results in the order in which files are finished; the files are the same wherever they are predicted.
 
     A file whose machine of a Ray cluster is lost again and again is a failed file; here, a killed process ends the run.
 
     Args:
-        draw: makes the plot of a prediction; a module's function, so that processes can be sent it.
-        progress: told which part of which file is done.
-        note: told what is worth knowing about the whole run.
-
+        draw: draws the plot of a prediction; a function of a module, so that it can be sent to processes.
+        progress: called with a file and the fraction of it that is done.
+        note: called with what a user should know about the whole run.
     Raises:
-        EmofuseError: an option is wrong or the results cannot be written: nothing to do with one file.
+        EmofuseError: an option is wrong, or the results cannot be written.
     """
     predictor = Predictor(tasks[0].options)
     for chosen in (predictor.detector, predictor.audio_stages):
         if chosen is not None and chosen.note:
             note(chosen.note)
 
-    def started(task: Task[FileTask]) -> None:
-        progress(task.argument, 0.0)
+    def predict_here(task: FileTask) -> FileResult:
+        return predict_file(predictor, task, draw, partial(progress, task))
 
-    def work_here(file: FileTask) -> FileResult:
-        return predict_file(predictor, file, draw, partial(progress, file))
-
-    work: Callable[[FileTask], FileResult] = work_here
+    function: Callable[[FileTask], FileResult] = predict_here
     if isinstance(executor, Processes) and len(tasks) == 1:
         executor = Here()
     if not isinstance(executor, Here):
-        work = partial(_run_alone, draw=draw, threads=executor.threads)
-    for result in run([Task(str(t.path), t) for t in tasks], work, executor=executor, started=started):
+        function = partial(_predict_in_worker, draw=draw, threads=executor.threads)
+    queue = [Task(str(t.path), t) for t in tasks]
+    for result in run(queue, function, executor=executor, started=lambda task: progress(task.argument, 0.0)):
         progress(result.task.argument, 1.0)
-        yield _outcome(result)
+        yield _checked(result)
 
 
-def _outcome(result: Result[FileTask, FileResult]) -> FileResult:
-    task, outcome = result.task.argument, result.value
+def _checked(result: Result[FileTask, FileResult]) -> FileResult:
+    task, value = result.task.argument, result.value
     if isinstance(result.error, LostTaskError):
         return FileResult(task, {"file": str(task.path), "status": "failed", "error": str(result.error)})
-    if outcome is None:
+    if value is None:
         assert result.error is not None
         raise result.error
-    if outcome.error is None and not task.table.is_file():
+    if value.error is None and not task.table.is_file():
         raise OutputError(f"{task.table}: was written, but on another machine; choose --out on a disk that all share.")
-    return outcome
+    return value
 
 
-_predictors: dict[Options, Predictor] = {}
+_predictors: dict[Options, Predictor] = {}  # of a worker process, which predicts many files
 
 
-def _run_alone(task: FileTask, draw: Draw | None, threads: int) -> FileResult:
-    """Predict one file in a process that does the same for others."""
+def _predict_in_worker(task: FileTask, draw: Draw | None, threads: int) -> FileResult:
     options = replace(task.options, engine=replace(task.options.engine, threads=threads))
     predictor = _predictors.get(options) or _predictors.setdefault(options, Predictor(options))
     return replace(predict_file(predictor, task, draw, lambda _: None), prediction=None)
@@ -293,7 +281,6 @@ def _run_alone(task: FileTask, draw: Draw | None, threads: int) -> FileResult:
 def write_summary(results: Sequence[FileResult]) -> Path:
     """Write `summary.json`: the entry of each file in order, without times, so that runs can be compared."""
     path = results[0].task.out / "summary.json"
-    failed = sum(o.error is not None for o in results)
-    entries = [o.entry for o in results]
+    failed, entries = sum(r.error is not None for r in results), [r.entry for r in results]
     write_json(path, {"emofuse": __version__, "done": len(results) - failed, "failed": failed, "files": entries})
     return path

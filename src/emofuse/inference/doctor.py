@@ -1,9 +1,10 @@
-"""Checks of an installation, each a fact with a verdict."""
+"""Checks of an installation: what `predict` needs, and what was found."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -22,7 +23,7 @@ PACKAGES = ("numpy", "scipy", "av", "opencv-python-headless", "onnxruntime", "so
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     found: str
@@ -30,56 +31,49 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything that `predict` needs; nothing is downloaded."""
+    """Check everything that `predict` needs; nothing is downloaded."""
     return [
         Finding("emofuse", __version__),
         Finding("python", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores"),
-        *(_package(name) for name in PACKAGES),
+        *(_package(name, name, Finding(name, "not installed: pip install emofuse", good=False)) for name in PACKAGES),
         Finding("devices", ", ".join(p.removesuffix("ExecutionProvider") for p in Engine().providers)),
         *(_codec(codec) for codec in ("h264", "hevc", "vp9", "av1", "aac", "mp3")),
-        _detector(),
-        _training(),
-        _bundle(),
+        _checked("face detector", _detector),
+        _package("training", "torch", Finding("training", "not installed, optional: pip install 'emofuse[train]'")),
+        _checked("default bundle", _bundle),
     ]
 
 
-def _package(name: str) -> Finding:
+def _package(what: str, name: str, missing: Finding) -> Finding:
     try:
-        return Finding(name, version(name))
+        return Finding(what, version(name) if what == name else f"{name} {version(name)}")
     except PackageNotFoundError:
-        return Finding(name, "not installed: pip install emofuse", good=False)
+        return missing
 
 
 def _codec(codec: str) -> Finding:
     good = can_decode(codec)
-    return Finding(f"decoder {codec}", "here" if good else "missing: files of this kind cannot be read", good)
+    return Finding(f"decoder {codec}", "available" if good else "missing: such files cannot be read", good)
 
 
-def _detector() -> Finding:
+def _checked(what: str, check: Callable[[], tuple[str, bool]]) -> Finding:
     try:
-        path = weights.locate(weights.known("yunet"))
+        return Finding(what, *check())
     except EmofuseError as error:
-        return Finding("face detector", str(error), good=False)
-    without = "YuNet's weights are not here: `emofuse weights fetch yunet`; until then the simpler Haar cascade is used"
-    return Finding("face detector", f"YuNet at {path}" if path else without)
+        return Finding(what, str(error), good=False)
 
 
-def _training() -> Finding:
-    try:
-        return Finding("training", f"torch {version('torch')}")
-    except PackageNotFoundError:
-        return Finding("training", "not installed, not needed to predict: pip install 'emofuse[train]'")
+def _detector() -> tuple[str, bool]:
+    path = weights.locate(weights.known("yunet"))
+    missing = "YuNet's weights are missing: `emofuse weights fetch yunet`; until then the simpler Haar cascade is used"
+    return (f"YuNet at {path}" if path else missing), True
 
 
-def _bundle() -> Finding:
-    try:
-        bundle = bundles.load("default")
-        score = bundle.face_scorer(Engine())
-        assert score is not None
-        assert bundle.face is not None
-        size = bundle.face.crop.size
-        shares = score(np.zeros((1, size, size, 3), np.uint8))
-    except EmofuseError as error:
-        return Finding("default bundle", str(error), good=False)
-    good = bool(np.isclose(shares.sum(), 1, atol=1e-4))
-    return Finding("default bundle", f"version {bundle.version}, ran on ONNX Runtime {onnxruntime.__version__}", good)
+def _bundle() -> tuple[str, bool]:
+    bundle = bundles.load("default")
+    score = bundle.face_scorer(Engine())
+    assert score is not None
+    assert bundle.face is not None
+    size = bundle.face.crop.size
+    good = bool(np.isclose(score(np.zeros((1, size, size, 3), np.uint8)).sum(), 1, atol=1e-4))
+    return f"version {bundle.version}, ran on ONNX Runtime {onnxruntime.__version__}", good

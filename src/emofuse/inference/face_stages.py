@@ -164,12 +164,13 @@ class FaceStream:
 
     @property
     def lookahead_frames(self) -> int:
-        """The number of frames after which it is certain which person a face belongs to."""
+        """The number of frames after which it is certain which person a face belongs to, if any."""
         return self._tracker.lookahead_frames
 
     @property
     def lookahead(self) -> int:
-        """Ticks of future faces that smoothing needs."""
+        """Ticks of future faces that smoothing needs: a face is returned `lookahead_frames` after the first frame that
+        starts this much later than its own, or at the close."""
         return self._smoother.lookahead if self._smoother else 0
 
     def push(self, frames: Iterable[Frame | FrameTime]) -> tuple[list[ScoredFace], list[FaceWindowScore]]:

@@ -56,20 +56,9 @@ class Session:
     def __init__(
         self, sampling: Sampling, *, faces: FaceStream | None = None, audio: AudioStream | None = None
     ) -> None:
-        self._sampling, self._faces, self._audio = sampling, faces, audio
+        self._sampling, self.faces, self._audio = sampling, faces, audio
         self._shown: _Shown | None = None
         self._closed = False
-
-    @property
-    def lookahead_frames(self) -> int:
-        """The number of frames after which it is certain which person a face belongs to."""
-        return self._faces.lookahead_frames if self._faces else 0
-
-    @property
-    def lookahead(self) -> int:
-        """Ticks of future faces that a score needs: it is returned `lookahead_frames` after the first frame that
-        starts this much later than its own, or when the session closes."""
-        return self._faces.lookahead if self._faces else 0
 
     def wants(self, start: int) -> bool:
         """Whether a frame that starts at `start` (ticks) will be processed; others need no image."""
@@ -87,11 +76,11 @@ class Session:
             raise ShapeError("Session: frames pushed after close(); open a new session for a new video.")
         output = Output()
         wanted = self._wanted(frames, output.steps)
-        if self._faces is None:
+        if self.faces is None:
             for _ in wanted:
                 pass
         else:
-            output.faces, output.face_windows = self._faces.push(wanted)
+            output.faces, output.face_windows = self.faces.push(wanted)
         return output
 
     def push_audio(self, block: AudioBlock) -> Output:
@@ -109,8 +98,8 @@ class Session:
         output = Output()
         if self._sampling.rate_hz is not None and end > 0:
             output.steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
-        if self._faces is not None:
-            output.faces, output.face_windows = self._faces.close(end)
+        if self.faces is not None:
+            output.faces, output.face_windows = self.faces.close(end)
         if self._audio is not None:
             output.audio_windows = self._audio.close()
         return output

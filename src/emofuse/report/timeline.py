@@ -1,4 +1,4 @@
-"""Pictures of a prediction. Draws what it is given; computes nothing."""
+"""Plots of a prediction over time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from emofuse.inference.prediction import Prediction
 
-# Okabe and Ito's palette: told apart by colour-blind readers too, and in print.
+# Okabe and Ito's palette: colour-blind readers can distinguish its colours, and so can readers of prints.
 COLOURS = ("#8c8c8c", "#d55e00", "#009e73", "#7b4ea3", "#e69f00", "#0072b2", "#cc79a7", "#56b4e9")
 _PERSONS_SHOWN = 8
-_NAMED_SHARE = 0.05  # segments shorter than this share of the video get no name
+_LABELLED_FRACTION = 0.05  # segments shorter than this fraction of the video are not labelled
 
 
 def draw_timeline(prediction: Prediction, path: Path) -> None:
-    """A PNG with one band per person, or one for the voice: probabilities stacked over time, blank where there is none.
+    """Draw a PNG with one band per person, or one for the voice: probabilities stacked over time, blank without scores.
 
     Raises:
         OutputError: the file cannot be written.
@@ -31,25 +31,25 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    shown = [p for p in sorted(prediction.scores) if p or not _nobody(prediction)][:_PERSONS_SHOWN]
+    shown = [p for p in sorted(prediction.scores) if p or _has_voice(prediction)][:_PERSONS_SHOWN]
     figure = Figure(figsize=(11, 1.3 + 1.9 * max(len(shown), 1)), layout="constrained")
     bands = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
     for band, person in zip(bands, shown, strict=False):
         _band(band, prediction, person)
     if not shown:
-        lacks = "no voice found" if prediction.audio_only else "no face found"
-        bands[0].text(0.5, 0.5, lacks, ha="center", va="center", transform=bands[0].transAxes)
+        missing = "no voice found" if prediction.audio_only else "no face found"
+        bands[0].text(0.5, 0.5, missing, ha="center", va="center", transform=bands[0].transAxes)
         bands[0].set_yticks([])
     more = len(prediction.persons) - len([p for p in shown if p])
     title = prediction.file + (f"  ({more} more persons are in the table)" if more else "")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    used = ", ".join(f"{part}: {by}" for part, by in used_for(prediction).items())
+    used = ", ".join(f"{modality}: {stage}" for modality, stage in used_for(prediction).items())
     bands[0].set_title(used, loc="right", fontsize=8, color="#707070", pad=16)
     if shown:
         handles, labels = bands[0].get_legend_handles_labels()
         if any(VOICE_ONLY in prediction.statuses(p) for p in shown):
             handles.append(Patch(facecolor="#e8e8e8", edgecolor="#c0c0c0"))
-            labels.append("pale: voice alone")
+            labels.append("pale: voice only")
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     bands[-1].set_xlabel("time (s)")
     if len(prediction.timeline):
@@ -60,7 +60,7 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
 
 
 def used_for(prediction: Prediction) -> dict[str, str]:
-    """The face detector and the stages of the audio that were used, one word each; audio alone has no face.
+    """The face detector and the audio stages that were used, one word each; without the face for an audio file.
 
     >>> from emofuse.inference.prediction import Prediction
     >>> stages = {"detector": "yunet:0123", "separation": "none", "voice_activity": "energy:4567"}
@@ -72,26 +72,26 @@ def used_for(prediction: Prediction) -> dict[str, str]:
     for modality, keys in stages.items():
         names = [str(prediction.metadata[k]).split(":")[0] for k in keys if k in prediction.metadata]
         if names:
-            used[modality] = " and ".join(n for n in names if n != "none") or "all of it"
+            used[modality] = " and ".join(n for n in names if n != "none") or "unfiltered audio"
     return used
 
 
-def _nobody(prediction: Prediction) -> bool:
-    """Whether there is nothing to draw of those who are not told apart."""
-    scores = prediction.scores.get(NO_PERSON)
-    return scores is not None and len(prediction.modality_names) > 1 and not scores.valid.any()
+def _has_voice(prediction: Prediction) -> bool:
+    """Whether there is a band to draw for the voice of a video in which no person was found."""
+    return len(prediction.modality_names) <= 1 or bool(prediction.scores[NO_PERSON].valid.any())
 
 
 def _band(axes: Axes, prediction: Prediction, person: int) -> None:
     scores = prediction.scores[person]
     edges = np.repeat(np.append(scores.timeline.start, scores.timeline.end[-1:]), 2)[1:-1] / TICKS_PER_SECOND
-    shares = np.repeat(scores.probabilities(), 2, axis=0).T
-    axes.stackplot(edges, shares, labels=scores.label_set.names, colors=COLOURS[: len(scores.label_set)], linewidth=0)
+    probabilities = np.repeat(scores.probabilities(), 2, axis=0).T
+    colours = COLOURS[: len(scores.label_set)]
+    axes.stackplot(edges, probabilities, labels=scores.label_set.names, colors=colours, linewidth=0)
     length = prediction.timeline.end[-1] / TICKS_PER_SECOND
     for s in (s for s in prediction.segments() if s.person == (person or None)):
         if s.status == VOICE_ONLY:
             axes.axvspan(s.start, s.end, facecolor="white", alpha=0.55, linewidth=0)
-        if s.end - s.start >= _NAMED_SHARE * length:
+        if s.end - s.start >= _LABELLED_FRACTION * length:
             name = s.emotion or s.status.replace("_", " ")
             axes.text((s.start + s.end) / 2, 1.03, name, ha="center", va="bottom", fontsize=8, color="#404040")
     axes.set_ylim(0, 1)
