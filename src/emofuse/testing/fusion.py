@@ -95,9 +95,7 @@ def _check_scores(fitted: FittedFusion, scores: list[Scores]) -> None:
     assert np.array_equal(fused.valid, covered), (
         f"{fused.valid.sum()} fused frames are valid, but at {covered.sum()} some system is; they must be the same."
     )
-    assert not fused.values[~fused.valid].any(), (
-        "a fused frame without any valid system has scores; return zeros."
-    )
+    assert not fused.values[~fused.valid].any(), "a fused frame without any valid system has scores; return zeros."
     assert np.isfinite(fused.values).all(), "a fused score is not finite."
     assert (fused.values >= 0).all(), "a fused score is negative; give probabilities, not logits."
     assert fused.values[fused.valid].any(axis=1).all(), "all scores of a valid fused frame are zero."

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from emofuse.nets.catalogue import Input, Network
 from emofuse.runtime import Engine, OnnxNetwork
-from emofuse.training.loop import export_onnx, fresh
+from emofuse.training.loop.devices import fresh
+from emofuse.training.loop.export import export_onnx
 
 SAMPLES = 48_000
 ANSWERS = 4

@@ -330,16 +330,6 @@ def test_a_sequence_network_is_trained_on_every_labelled_step(tmp_path):
     assert evaluate(net, data.validation, prepare=AsIs()).measures["accuracy"] > 0.9
 
 
-def test_examples_of_weight_zero_have_no_effect(tmp_path):
-    wrong = np.roll(SMALL.train.targets, 1, axis=1)
-    trust = np.repeat([1, 0], 24).astype(np.float32)
-    images = np.concatenate([SMALL.train.inputs, SMALL.train.inputs])
-    train = Examples(images, np.concatenate([SMALL.train.targets, wrong]), weights=trust)
-    settings = replace(SETTINGS, epochs=8, keep="loss")
-    net = trained(tmp_path, data=TrainingData(train, SMALL.validation), settings=settings)
-    assert evaluate(net, SMALL.validation).measures["accuracy"] == 1.0
-
-
 def test_bfloat16_training_keeps_float32_weights_and_learns(tmp_path):
     net = trained(tmp_path, settings=replace(SETTINGS, epochs=8), machine=Machine(precision=Precision.BFLOAT16))
     assert {p.dtype for p in net.parameters()} == {torch.float32}

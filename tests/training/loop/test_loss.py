@@ -63,17 +63,6 @@ def test_steps_of_a_sequence_are_weighted_like_examples():
     assert sequence == pytest.approx(loss_of(examples(SOFT), FitSettings()), rel=1e-6)
 
 
-def test_weight_two_equals_two_copies():
-    weights = RNG.integers(0, 3, 30)
-    settings = FitSettings(balance=Balance("inverse"))
-    settings = FitSettings(balance=Balance(weights=tuple(balance_weights(HARD.sum(axis=0), settings.balance))))
-    weighted = loss_of(examples(HARD, weights=weights.astype(np.float32)), settings)
-    repeated = loss_of(
-        examples(np.repeat(HARD, weights, axis=0)), settings, LOGITS.repeat_interleave(torch.from_numpy(weights), 0)
-    )
-    assert weighted == pytest.approx(repeated, rel=1e-6)
-
-
 def test_polish_targets_have_the_class_weights_of_the_main_targets():
     given = examples(HARD, polish_targets=np.roll(HARD, 1, axis=1))
     settings = FitSettings(balance=Balance(weights=(1.0, 2.0, 3.0, 4.0)))

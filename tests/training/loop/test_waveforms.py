@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import ShapeError  # noqa: E402 (torch may be missing)
-from emofuse.training.loop import PREPARE, SpeechAugment, WaveAugment, Waveforms  # noqa: E402
+from emofuse.training.loop import SpeechAugment, WaveAugment, Waveforms  # noqa: E402
 from emofuse.training.loop.prepare import draws_of  # noqa: E402
 from emofuse.training.loop.speech_augment import SpeechChanges  # noqa: E402
 
@@ -93,8 +93,3 @@ def test_speech_changes_are_applied():
 def test_input_that_is_not_a_batch_of_waveforms_is_refused(batch):
     with pytest.raises(ShapeError, match=r"give float32 \[n, samples\]"):
         Waveforms()(batch)
-
-
-def test_preparations_are_found_by_name():
-    assert PREPARE["waveforms"](WaveAugment(gain_db=3.0)) == Waveforms(WaveAugment(gain_db=3.0))
-    assert list(PREPARE) == ["faces", "waveforms"]

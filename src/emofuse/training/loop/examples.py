@@ -29,7 +29,6 @@ class Examples:
     inputs: one row per target, in the form that the `Prepare` of the training takes.
     targets: float32 [n, classes], or [n, steps, classes] for a network with an output for every step; each row sums to
         1, or is all zero if it is unlabelled and does not count.
-    weights: float32 [n], weight of each example in training; None for equal weights.
     polish_targets: targets of the polish epochs, if they differ.
     Raises:
         ShapeError: lengths or shapes differ, or targets are not distributions.
@@ -41,7 +40,6 @@ class Examples:
 
     inputs: Inputs
     targets: NDArray[np.float32]
-    weights: NDArray[np.float32] | None = None
     polish_targets: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
@@ -57,10 +55,6 @@ class Examples:
                     f"examples: polish_targets have the shape {self.polish_targets.shape}, targets "
                     f"{self.targets.shape}; give the same shape."
                 )
-        if self.weights is not None and not (
-            self.weights.shape == (len(self),) and np.isfinite(self.weights).all() and (self.weights >= 0).all()
-        ):
-            raise ShapeError(f"examples: weights must be {len(self)} numbers of at least 0, one for each input.")
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -74,9 +74,6 @@ def targets_of(examples: Examples, settings: FitSettings, *, polish: bool = Fals
     if balance is not None:
         values = values * torch.from_numpy(balance).float()
         weights = values.sum(dim=-1)
-    if examples.weights is not None:
-        own = tensor(examples.weights).view(-1, *[1] * (weights.ndim - 1))
-        values, weights = values * own.unsqueeze(-1), weights * own
     return Targets(values, weights)
 
 

@@ -7,9 +7,7 @@ position in the step, and not on the division of the step into batches and proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -148,6 +146,3 @@ def _shifted(waves: Tensor, shift: Tensor) -> Tensor:
     for row, by in enumerate(shift.tolist()):
         moved[row, max(by, 0) : waves.shape[1] + min(by, 0)] = waves[row, max(-by, 0) : waves.shape[1] - max(by, 0)]
     return moved
-
-
-PREPARE: Mapping[str, Callable[..., Prepare]] = MappingProxyType({"faces": Faces, "waveforms": Waveforms})

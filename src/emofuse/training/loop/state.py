@@ -156,7 +156,7 @@ class State:
 def identity_of(net: nn.Module, data: TrainingData, settings: FitSettings, group: ProcessGroup) -> str:
     """A digest of all that determines the weights, except for the inputs and the machine."""
     train = data.train
-    arrays = {"targets": train.targets, "polish_targets": train.polish_targets, "weights": train.weights}
+    arrays = {"targets": train.targets, "polish_targets": train.polish_targets}
     definition = asdict(settings) | {"net": str(net), "prepare": repr(data.prepare), "processes": group.size}
     for name, array in arrays.items():
         content = b"" if array is None else np.ascontiguousarray(array).data
