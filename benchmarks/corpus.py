@@ -179,7 +179,7 @@ def rows_of(folder: Path, corpus: dict, splits: tuple[str, ...]) -> Rows:
         if video["split"] not in splits:
             continue
         rate = float(Fraction(video["rate"]))
-        sound = read_sound(folder / video["file"]) if video["sound"] else None
+        sound = read_sound(folder / video["file"]) if video["audio"] else None
         for entry in video["entries"]:
             truth = np.loadtxt(folder / LABEL_FOLDERS[video["split"]] / f"{entry['name']}.txt", int, skiprows=1)
             frames = np.unique(np.arange(0, min(len(truth), video["frames"]), rate * STEP_SECONDS).astype(int))

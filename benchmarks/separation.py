@@ -39,8 +39,8 @@ from emofuse.models.voice_stages import choose_separation
 from emofuse.runtime import Engine
 from emofuse.speech import VoiceSeparator
 from emofuse.speech.spleeter import Spleeter
-from emofuse.synthetic.plan import plan_corpus
-from emofuse.synthetic.soundtrack import RATE_HZ, mixture, voices
+from emofuse.synthetic.corpus.plan import plan_corpus
+from emofuse.synthetic.corpus.soundtrack import RATE_HZ, mixture, voices
 
 VIDEOS, SECONDS, SEED = 24, 20.0, 0
 

@@ -23,8 +23,8 @@ from emofuse.core.time import seconds
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.models.voice_stages import choose_speech_detector
 from emofuse.speech import SpeechDetector
-from emofuse.synthetic.plan import plan_corpus
-from emofuse.synthetic.soundtrack import _BACKGROUNDS, RATE_HZ, mixture, voices
+from emofuse.synthetic.corpus.plan import plan_corpus
+from emofuse.synthetic.corpus.soundtrack import BACKGROUNDS, RATE_HZ, mixture, voices
 
 STEP = 160  # 10 ms
 Case = tuple[str, np.ndarray, np.ndarray]  # name, sound, and whether there is voice in each step
@@ -113,7 +113,7 @@ def voice_of(clip: np.ndarray) -> np.ndarray:
 def background(kind: str, samples: int) -> np.ndarray:
     """Noise or a loop of a background of the made corpus, root mean square 1."""
     rng = np.random.default_rng(7)
-    loop = rng.normal(0, 1, samples) if kind == "white" else _BACKGROUNDS[kind](15 * RATE_HZ, rng)
+    loop = rng.normal(0, 1, samples) if kind == "white" else BACKGROUNDS[kind](15 * RATE_HZ, rng)
     behind = np.resize(loop, samples)
     return behind / np.sqrt(np.mean(behind**2))
 

@@ -20,7 +20,7 @@ from emofuse.speech import AlwaysActive
 from emofuse.speech.activity import VoteWindow
 from emofuse.speech.energy import EnergyDetector
 from emofuse.speech.silero import CONTEXT, SileroClassifier, SileroDetector
-from emofuse.synthetic.formants import SOUND_RATE_HZ, block_times, speak, tone_rows
+from emofuse.synthetic.speech import SPEECH_RATE_HZ, block_times, prosody_rows, synthesise
 from support.spleeter_networks import gain_network
 
 RATE = 16000
@@ -38,9 +38,11 @@ def silero():
 @pytest.fixture(scope="module")
 def synthetic_speech():
     """4 s of the synthetic voice, root mean square 1."""
-    samples = 4 * SOUND_RATE_HZ
-    track = np.repeat(tone_rows(["neutral"]), len(block_times(samples)), axis=0)
-    spoken = scipy.signal.resample_poly(speak(track, samples, rng=np.random.default_rng(0)), 1, SOUND_RATE_HZ // RATE)
+    samples = 4 * SPEECH_RATE_HZ
+    track = np.repeat(prosody_rows(["neutral"]), len(block_times(samples)), axis=0)
+    spoken = scipy.signal.resample_poly(
+        synthesise(track, samples, rng=np.random.default_rng(0)), 1, SPEECH_RATE_HZ // RATE
+    )
     return at_level(spoken, 0)
 
 

@@ -1,4 +1,4 @@
-"""How the drawn person moves, and where the renderer says the face is."""
+"""Movements of the synthetic subject, and the landmarks of the renderer."""
 
 import os
 from dataclasses import replace
@@ -9,11 +9,11 @@ import pytest
 
 from emofuse.faces.haar import Haar
 from emofuse.faces.yunet import YuNet
-from emofuse.synthetic.actor import Liveliness, alive, ease, mouth_openings
+from emofuse.synthetic.actor import IdleMotion, animate, ease, mouth_openings
 from emofuse.synthetic.render import EXPRESSIONS, Expression, FaceRenderer, Identity, Pose
 
 SIZE = (480, 270)
-LIFE = Liveliness.of(20.0, np.random.default_rng(0))
+MOTION = IdleMotion.random(20.0, np.random.default_rng(0))
 POSES = [Pose(), Pose(x=0.4, scale=0.8, roll=7), Pose(x=0.6, scale=1.15, yaw=-14), Pose(nod_x=0.05, nod_y=0.06, yaw=12)]
 
 
@@ -23,45 +23,45 @@ def renderer():
 
 
 def changed(renderer, one, other, pose):
-    """Positions (x, y) of the pixels in which two expressions differ clearly."""
+    """Positions (x, y) of the pixels that differ clearly between two expressions."""
     images = [renderer.frame(face, pose).astype(int) for face in (one, other)]
     rows, columns = np.nonzero(np.abs(images[0] - images[1]).max(axis=2) > 40)
     return np.stack([columns + 0.5, rows + 0.5], axis=1)
 
 
-def test_ease_is_monotonous_from_zero_to_one():
-    values = [ease(part) for part in np.linspace(-0.5, 1.5, 41)]
+def test_ease_is_monotonic_from_zero_to_one():
+    values = [ease(progress) for progress in np.linspace(-0.5, 1.5, 41)]
     assert values == sorted(values)
     assert (values[0], values[-1]) == (0, 1)
 
 
 def test_blinks_are_short_and_some_seconds_apart():
     times = np.arange(0, 20, 0.01)
-    shut = np.array([LIFE.shut(time) for time in times]) > 0.5
+    shut = np.array([MOTION.blink(time) for time in times]) > 0.5
     starts = np.flatnonzero(np.diff(shut.astype(int)) == 1)
     assert 4 <= len(starts) <= 9
     assert np.diff(times[starts]).min() > 2
     assert shut.sum() * 0.01 / len(starts) < 0.15
 
 
-def test_the_head_sways_around_its_place_and_never_jumps():
-    place = Pose(x=0.3, y=0.4, scale=0.9)
-    poses = [LIFE.pose(time, place) for time in np.arange(0, 10, 1 / 30)]
+def test_the_head_sways_smoothly_around_the_position_of_the_body():
+    body = Pose(x=0.3, y=0.4, scale=0.9)
+    poses = [MOTION.pose(time, body) for time in np.arange(0, 10, 1 / 30)]
     assert {(pose.x, pose.y, pose.scale) for pose in poses} == {(0.3, 0.4, 0.9)}
     yaw, roll = np.array([pose.yaw for pose in poses]), np.array([pose.roll for pose in poses])
     assert 2 < np.abs(yaw).max() <= 4
     assert max(np.abs(np.diff(yaw)).max(), np.abs(np.diff(roll)).max()) < 0.5
 
 
-def test_speech_opens_the_mouth_the_less_the_more_it_is_open():
+def test_speech_opens_the_mouth_less_if_it_is_already_open():
     calm, amazed = EXPRESSIONS["neutral"], EXPRESSIONS["surprise"]
     for face in (calm, amazed):
-        assert alive(face, opening=0.0, shut=0.0) == face
-    gains = [alive(face, opening=1.0, shut=0.0).mouth_open - face.mouth_open for face in (calm, amazed)]
+        assert animate(face, mouth=0.0, blink=0.0) == face
+    gains = [animate(face, mouth=1.0, blink=0.0).mouth_open - face.mouth_open for face in (calm, amazed)]
     assert gains[0] > 2 * gains[1] > 0
 
 
-def test_the_mouth_follows_the_loudness_of_the_sound():
+def test_the_mouth_follows_the_loudness_of_the_audio():
     sound = np.zeros(48_000, np.float32)
     sound[24_000:] = 0.5 * np.sin(np.arange(24_000) / 10)
     opened = mouth_openings(sound, 10)
@@ -71,7 +71,7 @@ def test_the_mouth_follows_the_loudness_of_the_sound():
 
 
 @pytest.mark.parametrize("pose", POSES)
-def test_landmarks_of_the_eyes_lie_on_the_drawn_eyes(renderer, pose):
+def test_landmarks_of_the_eyes_are_on_the_rendered_eyes(renderer, pose):
     marks = renderer.landmarks(Expression(), pose)
     lids = changed(renderer, Expression(), Expression(lid_upper=-1.0), pose)
     middle = (marks[0, 0] + marks[1, 0]) / 2
@@ -81,7 +81,7 @@ def test_landmarks_of_the_eyes_lie_on_the_drawn_eyes(renderer, pose):
 
 
 @pytest.mark.parametrize("pose", POSES)
-def test_landmarks_of_the_mouth_lie_at_its_corners(renderer, pose):
+def test_landmarks_of_the_mouth_are_at_its_corners(renderer, pose):
     wide = Expression(mouth_open=0.35)
     marks = renderer.landmarks(wide, pose)
     red = changed(renderer, wide, Expression(mouth_open=0.7), pose)
@@ -90,7 +90,7 @@ def test_landmarks_of_the_mouth_lie_at_its_corners(renderer, pose):
     assert marks[3, 1] < red[:, 1].mean() + 2
 
 
-def test_landmarks_agree_with_those_that_yunet_finds(renderer):
+def test_landmarks_agree_with_those_of_yunet(renderer):
     root = Path(os.environ.get("EMOFUSE_WEIGHTS") or Path(__file__).parents[3] / "shared" / "weights")
     weights = root / "yunet_n_640_640.onnx"
     if not weights.is_file():
@@ -98,17 +98,17 @@ def test_landmarks_agree_with_those_that_yunet_finds(renderer):
     detector = YuNet(weights)
     for pose in POSES:
         for face in EXPRESSIONS.values():
-            seen = detector(renderer.frame(face, pose))[0].landmarks
-            eyes = np.linalg.norm(seen[1] - seen[0])
-            assert np.abs(seen - renderer.landmarks(face, pose)).max() < 0.3 * eyes
+            found = detector(renderer.frame(face, pose))[0].landmarks
+            eyes = np.linalg.norm(found[1] - found[0])
+            assert np.abs(found - renderer.landmarks(face, pose)).max() < 0.3 * eyes
 
 
-def test_a_smaller_canvas_draws_nearly_the_same_picture():
+def test_a_smaller_canvas_renders_nearly_the_same_frame():
     fine, coarse = (FaceRenderer(size=SIZE, unit=unit).frame(EXPRESSIONS["happiness"], Pose()) for unit in (140, 70))
     assert np.abs(fine.astype(int) - coarse.astype(int)).mean() < 2
 
 
-def test_a_second_person_changes_only_their_side_of_the_picture(renderer):
+def test_a_second_subject_changes_only_its_side_of_the_frame(renderer):
     alone = renderer.frame(Expression(), Pose(x=0.27, scale=0.75))
     both = alone.copy()
     other = FaceRenderer(Identity(skin=(112, 74, 54), hair=(24, 20, 20)), size=SIZE, unit=70)
@@ -124,19 +124,19 @@ def test_no_face_is_found_when_the_head_is_turned_away(renderer):
         assert detector(renderer.frame(Expression(), Pose(yaw=yaw))) == []
 
 
-def test_the_back_of_the_head_is_hair(renderer):
+def test_the_back_of_the_head_has_the_colour_of_the_hair(renderer):
     turned = renderer.frame(Expression(), Pose(yaw=180))
     x, y = int(0.5 * SIZE[0]), int(0.43 * SIZE[1])
     assert np.abs(turned[y, x].astype(int) - renderer.identity.hair).max() < 40
 
 
-def test_a_wall_has_the_colour_asked_for():
+def test_the_wall_has_the_requested_colour():
     for strong, colour in enumerate(((200, 100, 100), (100, 200, 100))):
-        picture = FaceRenderer(size=SIZE, unit=70, wall_colour=colour).frame(Expression(), Pose())
-        corner = picture[10:40, 10:40].mean(axis=(0, 1))
+        frame = FaceRenderer(size=SIZE, unit=70, wall_colour=colour).frame(Expression(), Pose())
+        corner = frame[10:40, 10:40].mean(axis=(0, 1))
         assert corner[strong] > 1.5 * corner[1 - strong]
 
 
-def test_place_is_kept_while_the_yaw_of_a_turn_takes_over():
-    turned = LIFE.pose(3.0, replace(Pose(), yaw=24.0), turn=1.0)
+def test_a_full_turn_has_the_yaw_of_the_body():
+    turned = MOTION.pose(3.0, replace(Pose(), yaw=24.0), turn=1.0)
     assert turned.yaw == 24.0

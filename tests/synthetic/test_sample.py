@@ -1,4 +1,4 @@
-"""The sample film and what it is made with: the drawn face, the voice, the writer."""
+"""The sample video and its parts: the rendered face, the voice, the video writer."""
 
 import os
 from fractions import Fraction
@@ -13,7 +13,7 @@ import pytest
 from emofuse.errors import MediaError, OutputError, SettingsError, ShapeError
 from emofuse.media.encode import write_video
 from emofuse.synthetic.render import EXPRESSIONS, Expression, FaceRenderer, Identity, Pose
-from emofuse.synthetic.sample import SOUND_RATE_HZ, make_sample, sample_story, synthetic_voice
+from emofuse.synthetic.sample import SPEECH_RATE_HZ, make_sample, sample_script, synthetic_voice
 
 RATE = Fraction(10)
 SIZE = (640, 360)
@@ -27,10 +27,10 @@ FRONTAL = (
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
+def sample(tmp_path_factory):
     path = tmp_path_factory.mktemp("sample") / "sample.mp4"
-    story = make_sample(path, seconds=6.0, size=SIZE, rate_hz=RATE, seed=3)
-    return path, story
+    script = make_sample(path, seconds=6.0, size=SIZE, rate_hz=RATE, seed=3)
+    return path, script
 
 
 @pytest.fixture(scope="module")
@@ -56,46 +56,46 @@ def dots(count, size=(32, 16)):
     return (np.full((size[1], size[0], 3), 40 + n, np.uint8) for n in range(count))
 
 
-def test_the_same_seed_gives_the_same_bytes(film, tmp_path):
+def test_the_same_seed_gives_the_same_bytes(sample, tmp_path):
     make_sample(tmp_path / "again.mp4", seconds=6.0, size=SIZE, rate_hz=RATE, seed=3)
-    assert (tmp_path / "again.mp4").read_bytes() == film[0].read_bytes()
+    assert (tmp_path / "again.mp4").read_bytes() == sample[0].read_bytes()
 
 
-def test_picture_and_sound_both_have_the_length_asked_for(film):
-    with av.open(str(film[0])) as container:
+def test_picture_and_sound_both_have_the_length_asked_for(sample):
+    with av.open(str(sample[0])) as container:
         for stream in container.streams:
             assert stream.duration * stream.time_base == 6
             assert stream.start_time == 0
         assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
 
 
-def test_every_frame_is_there_and_on_time(film):
-    assert [time for time, _ in pictures(film[0])] == pytest.approx([n / 10 for n in range(60)], abs=1e-9)
+def test_every_frame_has_its_timestamp(sample):
+    assert [time for time, _ in pictures(sample[0])] == pytest.approx([n / 10 for n in range(60)], abs=1e-9)
 
 
-def test_the_story_tiles_the_film_on_frame_borders():
-    story = sample_story(300, Fraction(30000, 1001))
-    assert story[0][0] == 0
-    assert story[-1][1] == float(300 / Fraction(30000, 1001))
-    assert all(before[1] == after[0] for before, after in pairwise(story))
+def test_the_script_covers_the_video_without_gaps():
+    script = sample_script(300, Fraction(30000, 1001))
+    assert script[0][0] == 0
+    assert script[-1][1] == float(300 / Fraction(30000, 1001))
+    assert all(before[1] == after[0] for before, after in pairwise(script))
 
 
-def test_no_face_is_shown_while_the_person_is_said_to_be_away(film):
-    path, story = film
-    start, end = next((start, end) for start, end, name in story if name == "away")
+def test_there_is_no_face_while_the_subject_is_away(sample):
+    path, script = sample
+    start, end = next((start, end) for start, end, name in script if name == "away")
     shown = [image.astype(int) for time, image in pictures(path) if start <= time < end]
     assert len(shown) == 10
     assert not any(haar_finds(image.astype(np.uint8)) for image in shown[::5])
-    # Nothing moves: it is the empty wall, without a shoulder or an ear at the edge.
+    # Only the wall, which does not move, without a shoulder or an ear at the edge.
     assert max(np.abs(image - shown[7]).max() for image in shown) < 24
 
 
-def test_a_face_is_found_while_the_person_is_there(film):
-    path, story = film
+def test_a_face_is_found_while_the_subject_is_in_the_frame(sample):
+    path, script = sample
     still = [
         image
         for time, image in pictures(path)
-        if not any(name == "away" and start - 0.7 < time < end + 0.7 for start, end, name in story)
+        if not any(name == "away" and start - 0.7 < time < end + 0.7 for start, end, name in script)
     ]
     assert np.mean([haar_finds(image) for image in still[::3]]) >= 0.95
 
@@ -118,26 +118,26 @@ def test_yunet_finds_frontal_faces_of_every_expression(portraits):
     Identity(skin=(112, 74, 54), hair=(24, 20, 20), iris=(58, 38, 26), lips=(122, 62, 60), face_width=1.06),
     Identity(skin=(240, 205, 185), hair=(188, 150, 96), hair_length=0.9, jaw_width=0.92, lip_fullness=1.2),
 ])  # fmt: skip
-def test_other_identities_are_found_too(identity):
+def test_faces_of_other_identities_are_found(identity):
     renderer = FaceRenderer(identity, size=SIZE)
     assert all(haar_finds(renderer.frame(EXPRESSIONS[name], Pose())) for name in ("neutral", "happiness"))
 
 
-def test_expressions_mix_from_one_end_to_the_other():
+def test_expressions_are_interpolated():
     calm, glad = EXPRESSIONS["neutral"], EXPRESSIONS["happiness"]
     assert calm.towards(glad, 0.0) == calm
     assert calm.towards(glad, 1.0) == glad
     assert calm.towards(glad, 0.5).cheek == pytest.approx((calm.cheek + glad.cheek) / 2)
 
 
-def test_a_shut_eye_and_any_strong_movement_can_be_drawn():
+def test_extreme_expressions_can_be_rendered():
     renderer = FaceRenderer(size=(320, 180))
     for strength in (-1.5, 1.5):
         face = Expression(*[strength] * len(Expression.__dataclass_fields__))
         assert renderer.frame(face, Pose(x=0.98, yaw=30, roll=20)).shape == (180, 320, 3)
 
 
-def test_an_earlier_pose_leaves_no_trace_in_the_next_frame():
+def test_a_frame_does_not_depend_on_earlier_frames():
     moved, fresh = FaceRenderer(size=(320, 180)), FaceRenderer(size=(320, 180))
     moved.frame(EXPRESSIONS["anger"], Pose(x=0.3, yaw=10))
     np.testing.assert_array_equal(
@@ -147,25 +147,25 @@ def test_an_earlier_pose_leaves_no_trace_in_the_next_frame():
 
 def test_an_angry_voice_is_louder_and_higher_than_a_sad_one():
     def voice(name):
-        story = [(0.0, 3.0, name)]
-        return synthetic_voice([*story, (3.0, 4.0, "anger")], 4 * SOUND_RATE_HZ, rng=np.random.default_rng(1))
+        script = [(0.0, 3.0, name)]
+        return synthetic_voice([*script, (3.0, 4.0, "anger")], 4 * SPEECH_RATE_HZ, rng=np.random.default_rng(1))
 
     def pitch(sound):
         spectrum = np.abs(np.fft.rfft(sound)) ** 2
-        lags = np.fft.irfft(spectrum)[: SOUND_RATE_HZ // 80]
-        return SOUND_RATE_HZ / (200 + int(np.argmax(lags[160 + 40 :])))
+        lags = np.fft.irfft(spectrum)[: SPEECH_RATE_HZ // 80]
+        return SPEECH_RATE_HZ / (200 + int(np.argmax(lags[160 + 40 :])))
 
-    sad, angry = (voice(name)[: 3 * SOUND_RATE_HZ] for name in ("sadness", "anger"))
+    sad, angry = (voice(name)[: 3 * SPEECH_RATE_HZ] for name in ("sadness", "anger"))
     assert np.std(angry) > 1.5 * np.std(sad)
     assert pitch(angry) > pitch(sad)
 
 
-def test_a_sample_too_short_for_its_story_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="needs 6 s"):
+def test_a_sample_too_short_for_its_script_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="give at least 6 s"):
         make_sample(tmp_path / "x.mp4", seconds=3)
 
 
-def test_the_writer_keeps_broken_rates_exactly(tmp_path):
+def test_the_writer_keeps_fractional_frame_rates_exactly(tmp_path):
     rate = Fraction(30000, 1001)
     write_video(tmp_path / "x.mp4", dots(30), rate_hz=rate)
     with av.open(str(tmp_path / "x.mp4")) as container:
@@ -173,7 +173,7 @@ def test_the_writer_keeps_broken_rates_exactly(tmp_path):
     assert times == [n / rate for n in range(30)]
 
 
-def test_the_writer_takes_frames_only_as_it_needs_them(tmp_path):
+def test_the_writer_takes_frames_on_demand(tmp_path):
     given = []
 
     def frames():
@@ -188,7 +188,7 @@ def test_the_writer_takes_frames_only_as_it_needs_them(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_writer_says_what_is_wrong_with_a_frame(tmp_path):
+def test_the_writer_refuses_invalid_frames_and_settings(tmp_path):
     with pytest.raises(ShapeError, match="even sides"):
         write_video(tmp_path / "x.mp4", dots(1, (31, 16)), rate_hz=RATE)
     with pytest.raises(ShapeError, match="no frame"):
@@ -202,7 +202,7 @@ def test_the_writer_says_what_is_wrong_with_a_frame(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+def test_a_path_that_cannot_be_written_is_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         write_video(tmp_path / "file" / "x.mp4", dots(1), rate_hz=RATE)

@@ -105,7 +105,11 @@ def make(
         print(line, file=sys.stderr)
 
     corpus = make_corpus(path, videos=videos, seconds=seconds, seed=seed, easy=easy, processes=jobs, progress=tell)
-    done = f"{corpus.made} of {len(corpus.videos)} videos made" if corpus.made else "was there already; nothing to do"
+    done = (
+        f"{corpus.written} of {len(corpus.videos)} videos made"
+        if corpus.written
+        else "was there already; nothing to do"
+    )
     print(f"{path}: {done}, {len(corpus.entries)} entries. Look at it: emofuse data check {path}")
 
 

@@ -1,6 +1,6 @@
-"""A corpus that emofuse makes itself, in the layout and with the warts of Aff-Wild2, which may not be shipped.
+"""Synthetic videos: talking heads drawn from numbers, as a sample video or as a corpus in the layout of Aff-Wild2.
 
-Drawn people talk, alone or in pairs; what they feel is in their face, in their voice, or in both.
+They replace footage of real people, which may not be distributed.
 """
 
 from emofuse.synthetic.corpus import Corpus, make_corpus

@@ -1,8 +1,8 @@
-"""A drawn talking head: a face as numbers (identity, expression, pose, light), and the picture of it.
+"""Rendering of talking heads from numbers: identity, expression, pose and light.
 
-Face coordinates: the middle between the eyes is (0, 0), half the width of the face is 1, y points down.
-Soft shading comes from a height field under one lamp; an expression adds folds to it as weighted maps, so
-a frame costs a few sums, some small polygons and one remap. Colours are RGB, 0 to 255.
+Face coordinates: the point between the eyes is (0, 0), half the width of the face is 1, y points down.
+Shading comes from a height field under one lamp, to which an expression adds folds as weighted maps, so that a frame
+needs a few sums, some small polygons and one remap. Colours are RGB, 0 to 255.
 """
 
 from emofuse.synthetic.render.draw import draw_single_threaded

@@ -1,8 +1,8 @@
-"""Curves, soft brushes and the maps from picture to layer: what features and layers are drawn with.
+"""Drawing primitives: curves, soft brushes, and the maps from frame pixels to layer pixels.
 
-Curves are float [points, 2] in face coordinates; the canvas, uint8 RGB, covers LEFT to RIGHT and TOP to BOTTOM
-a number of pixels for each half face width, its unit. What is painted on a canvas takes the unit from its width;
-blurs are given for UNIT. The picture is what the viewer sees, its size (width, height) in pixels.
+Curves are float [points, 2] in face coordinates. A canvas, uint8 RGB, covers LEFT to RIGHT and TOP to BOTTOM; its unit
+is the number of pixels per half face width, which painting functions derive from its width. Blurs are given for UNIT.
+The frame is the final image, its size (width, height) in pixels.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from emofuse.synthetic.render.face import Identity, Pose
 Image = NDArray[Any]  # uint8
 Floats = NDArray[Any]
 
-UNIT = 140  # canvas pixels per half face width, unless a smaller canvas is asked for
+UNIT = 140  # default number of canvas pixels per half face width
 LEFT, TOP, RIGHT, BOTTOM = -1.5, -1.8, 1.5, 2.0  # of the canvas, in face coordinates
-AVERTED = 40.0  # degrees of yaw; from here the back of the head shows
-_RADIUS, _PIVOT = 1.5, 1.5  # of the cylinder that turns, and the height about which the head rolls
-SCALE = 0.185  # half the width of a face at scale 1, as part of the picture's height
+AVERTED = 40.0  # degrees of yaw from which the back of the head is visible
+_RADIUS, _PIVOT = 1.5, 1.5  # of the rotating cylinder, and the height about which the head rolls
+SCALE = 0.185  # half the width of a face at scale 1, relative to the height of the frame
 
 
 def draw_single_threaded() -> None:
-    """Let OpenCV use one thread in this process, where several processes share the cores."""
+    """Limit OpenCV to one thread in this process, if several processes share the cores."""
     cv2.setNumThreads(1)
 
 
@@ -62,7 +62,7 @@ def mirror(right: Floats) -> Floats:
 
 @cache
 def spread(start: float, end: float, count: int) -> Floats:
-    """`np.linspace`, made once."""
+    """`np.linspace`, cached and read-only."""
     row = np.linspace(start, end, count)
     row.flags.writeable = False
     return row
@@ -80,7 +80,7 @@ def _spline(knots: int, count: int) -> Floats:
 
 
 def smooth(knots: Floats, count: int) -> Floats:
-    """A curve of `count` points through some knots."""
+    """A spline of `count` points through the knots."""
     return _spline(len(knots), count) @ knots
 
 
@@ -118,12 +118,12 @@ def grid(unit: int) -> tuple[Floats, Floats]:
 
 
 def hill(x: Floats, y: Floats, x0: float, y0: float, wide: float, high: float) -> Floats:
-    """A Gaussian hill on both sides of the face (once on the middle line)."""
+    """A Gaussian hill on both sides of the face; a single one on the midline."""
     return np.exp(-(((np.abs(x) - x0) / wide) ** 2) - ((y - y0) / high) ** 2)
 
 
 def crease(knots: list[tuple[float, float]], blur: float, *, unit: int, mirror: bool = True) -> Floats:
-    """A soft line at half size, 1 at its deepest, thin at its ends."""
+    """A soft line at half size with a maximum of 1 and thin ends."""
     width, height = canvas_size(unit)
     mask = np.zeros((height, width), np.uint8)
     spine = smooth(np.array(knots), 24)
@@ -160,7 +160,7 @@ def paint(
     opacity: float = 1.0,
     within: list[Floats] | None = None,
 ) -> None:
-    """Fill polygons with soft edges, if asked only where others are."""
+    """Fill polygons with soft edges, optionally only within others."""
     unit = _unit(canvas)
     blur = blur * unit / UNIT
     box = _box(np.concatenate(polygons), 3 * blur + 2, unit)
@@ -218,13 +218,13 @@ def blend(over: Image, under: Image, alpha: Image, opacity: float = 1.0) -> Imag
     return np.asarray(cv2.blendLinear(over, under, weight, 1 - weight), np.uint8)
 
 
-def lay(picture: Image, layer: Image, box: tuple[int, ...], map_x: Floats, map_y: Floats) -> None:
-    """Draw an RGBA layer into the box of the picture; the maps say which layer pixel each picture pixel shows."""
+def lay(frame: Image, layer: Image, box: tuple[int, ...], map_x: Floats, map_y: Floats) -> None:
+    """Draw an RGBA layer into a box of the frame; the maps give the layer pixel for each frame pixel."""
     left, top, right, bottom = box
     if right <= left or bottom <= top:
         return
     shown = cv2.remap(layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    part = picture[top:bottom, left:right]
+    part = frame[top:bottom, left:right]
     colour = cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB)
     part[:] = blend(colour, np.ascontiguousarray(part), shown[..., 3])
 
@@ -250,14 +250,14 @@ def shoulder_maps(
 def head_maps(
     x: float, y: float, unit: float, pose: Pose, size: tuple[int, int], *, canvas_unit: int = UNIT
 ) -> tuple[tuple[int, ...], Floats, Floats]:
-    """Roll about the chin, and yaw as the turn of a cylinder: x -> R sin(asin(x / R) - yaw)."""
+    """Roll about the chin, and yaw as the rotation of a cylinder: x -> R sin(asin(x / R) - yaw)."""
     roll, yaw, radius, pivot = np.radians(pose.roll), np.radians(pose.yaw), _RADIUS, _PIVOT
     averted = abs(pose.yaw) > AVERTED
     grain = 1 if averted else 8
     reach = np.array([1.35, 1.85]) * unit * (1 + abs(np.sin(roll)))
     box = _cut(np.array([x, y + 0.05 * unit]) - reach, np.array([x, y + 0.1 * unit]) + reach, size)
     width, height = box[2] - box[0], box[3] - box[1]
-    # The maps are smooth: every eighth pixel is enough, the rest is interpolated.
+    # The maps are smooth, so every eighth pixel is computed and the rest interpolated.
     columns, rows = width // grain + 2, height // grain + 2
     across, down = np.meshgrid(
         (box[0] + (np.arange(columns) + 0.5) * grain - 0.5 - x) / unit,
@@ -269,7 +269,7 @@ def head_maps(
     side = u
     u = u * np.cos(yaw) - np.sqrt(np.clip(radius**2 - u * u, 0, None)) * np.sin(yaw)
     if averted:
-        # Beside the cylinder and on its far half nothing shows; in other poses the canvas is empty there.
+        # Outside the cylinder and on its far half nothing is visible; in other poses the canvas is empty there.
         u[(np.abs(side) > radius) | (np.abs(np.arcsin(np.clip(side / radius, -1, 1)) - yaw) > np.pi / 2)] = 2 * RIGHT
     maps = np.dstack([(u - LEFT) * canvas_unit - 0.5, (v - TOP) * canvas_unit - 0.5]).astype(np.float32)
     full = cv2.resize(maps, (columns * grain, rows * grain), interpolation=cv2.INTER_LINEAR)[:height, :width]
@@ -277,9 +277,9 @@ def head_maps(
 
 
 def project(marks: Floats, x: float, y: float, unit: float, pose: Pose) -> Floats:
-    """Where points [n, 2] of the face come to lie in the picture: the way back of `head_maps`.
+    """The position in the frame of points [n, 2] of the face: the inverse of `head_maps`.
 
-    Pixel (0, 0) spans from 0 to 1. Points turned out of sight are kept at the edge of the cylinder.
+    Pixel (0, 0) spans from 0 to 1. Hidden points are kept at the edge of the cylinder.
     """
     roll, yaw = np.radians(pose.roll), np.radians(pose.yaw)
     turned = np.clip(np.arcsin(np.clip(marks[:, 0] / _RADIUS, -1, 1)) + yaw, -np.pi / 2, np.pi / 2)

@@ -1,6 +1,6 @@
-"""The numbers that say what is drawn: who it is, how the face is moved and held, and how it is lit.
+"""Parameters of the renderer: identity, expression, pose and light.
 
-Sizes are in face coordinates (see the package) or factors around 1. Nothing is drawn here.
+Sizes are in face coordinates (see the package) or factors around 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ WALL: Colour = (176, 184, 186)
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in a person. Sizes are factors around 1, or face coordinates."""
+    """The constant appearance of a subject. Sizes are factors around 1, or face coordinates."""
 
     skin: Colour = (226, 178, 150)
     hair: Colour = (74, 48, 33)
@@ -36,17 +36,17 @@ class Identity:
 
 @dataclass(frozen=True)
 class Expression:
-    """How the face is moved; 0 is rest, 1 a strong movement. Names follow the muscles' effect."""
+    """Movements of the face; 0 is rest, 1 a strong movement. They are named after their effect."""
 
     brow_inner: float = 0.0
     brow_outer: float = 0.0
     brow_furrow: float = 0.0
-    lid_upper: float = 0.0  # above 0 wide, -1 shut
+    lid_upper: float = 0.0  # positive: wide open, -1: closed
     lid_lower: float = 0.0
     cheek: float = 0.0
     nose_wrinkle: float = 0.0
     lip_upper: float = 0.0
-    mouth_corner: float = 0.0  # up above 0, down below
+    mouth_corner: float = 0.0  # positive: up, negative: down
     mouth_width: float = 0.0
     mouth_open: float = 0.0
     lip_press: float = 0.0
@@ -55,17 +55,17 @@ class Expression:
     gaze_x: float = 0.0
     gaze_y: float = 0.0
 
-    def towards(self, other: Expression, part: float) -> Expression:
-        """The expression between this one (part 0) and another (part 1).
+    def towards(self, other: Expression, fraction: float) -> Expression:
+        """The interpolation between this expression (0) and another (1).
 
         >>> Expression().towards(Expression(jaw=1.0), 0.25).jaw
         0.25
         """
         pairs = zip(astuple(self), astuple(other), strict=True)
-        return Expression(*((1 - part) * a + part * b for a, b in pairs))
+        return Expression(*((1 - fraction) * a + fraction * b for a, b in pairs))
 
     def plus(self, **moves: float) -> Expression:
-        """This expression with some movements added, as speech and blinks do."""
+        """This expression with movements added, such as speech and blinks."""
         return replace(self, **{name: getattr(self, name) + value for name, value in moves.items()})
 
 
@@ -99,11 +99,11 @@ EXPRESSIONS: dict[str, Expression] = {
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the person is, and how the head is held on the shoulders.
+    """The position of the body, and the pose of the head on the shoulders.
 
-    x, y: the middle between the eyes, in parts of the picture; scale 1 is a medium close-up.
-    nod_x, nod_y: the head's own shift, in half face widths; roll and yaw in degrees. Beyond 40 degrees of
-        yaw the back of the head comes into view, at 180 nothing else.
+    x, y: the point between the eyes, relative to the size of the frame; scale 1 is a medium close-up.
+    nod_x, nod_y: shift of the head in half face widths. roll, yaw: degrees; beyond 40 degrees of yaw the back of the
+        head becomes visible, at 180 nothing else.
     """
 
     x: float = 0.5
@@ -117,7 +117,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Light:
-    """One lamp: where it stands (x right, y down, z to the viewer) and how it divides with the room's light."""
+    """A lamp (x right, y down, z towards the viewer), and the intensities of its light and of the room's."""
 
     x: float = -0.35
     y: float = -0.55

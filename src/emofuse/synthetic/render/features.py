@@ -1,6 +1,6 @@
-"""Eyes, brows, nostrils and mouth: the features that an expression moves, drawn anew on the canvas of each frame.
+"""Eyes, brows, nostrils and mouth: the features that an expression moves, painted for each frame.
 
-Each function paints into the canvas it is given; lengths are in face coordinates (see the package).
+Each function paints into a canvas; lengths are in face coordinates (see the package).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from emofuse.synthetic.render.face import Expression, Identity
 
 
 def landmarks(who: Identity, e: Expression) -> Floats:
-    """Eyes, tip of the nose and corners of the mouth, float64 [5, 2], from the left of the picture to its right."""
+    """Eyes, tip of the nose and corners of the mouth, float64 [5, 2], from left to right in the frame."""
     left, right = _mouth_curves(who, e)[1][[0, -1]]
     return np.array([[-who.eye_spacing, 0.0], [who.eye_spacing, 0.0], [0.0, 0.53], left, right])
 
@@ -34,7 +34,7 @@ def draw_eyes(canvas: Image, who: Identity, e: Expression) -> None:
     t = spread(-1, 1, 31)  # -1 is the inner corner
     x = who.eye_spacing + half * t
     tilt = -0.018 * t
-    # Sorrow lets the outer lid hang, a frown presses the inner one down.
+    # Sadness lowers the outer lid, a frown the inner one.
     droop = 0.035 * max(-lift, 0) * (1 + t) * min(max(e.brow_inner, 0), 1) + 0.04 * e.brow_furrow * np.clip(-t, 0, 1)
     height = who.eye_size * 0.088 * (1 + (0.75 if lift > 0 else 1.0) * lift)
     bow = np.clip(1 - t**2, 0, 1) ** 0.625
@@ -71,7 +71,7 @@ def draw_brows(canvas: Image, who: Identity, e: Expression) -> None:
     width = who.brow_thickness * 0.088 * np.minimum(1, 0.55 + 2.2 * t) * (1 - t) ** 0.42 + 0.006
     hair = np.array(who.hair) * 0.6
     paint(canvas, both(ribbon(spine, width)), hair, blur=2.6, opacity=0.8)
-    # Single hairs, fanned outward, make it a brow and not a bar.
+    # Single hairs, fanned outward, keep it from looking like a bar.
     root = spine + points(0 * t, 0.45 * width)
     tip = root + points(0.03 + 0.045 * t, -width * (0.9 - 0.45 * t))
     hairs = np.stack([root, tip], axis=1)[1:-4]
@@ -130,7 +130,7 @@ def _teeth(canvas: Image, lip: Floats, opening: list[Floats], *, depth: float) -
 
 
 def _mouth_curves(who: Identity, e: Expression) -> tuple[Floats, Floats, Floats, Floats]:
-    """Left to right corner: edge of the upper lip, upper and lower edge of the opening, edge of the lower lip."""
+    """From left to right: edge of the upper lip, upper and lower edge of the opening, edge of the lower lip."""
     t = spread(-1, 1, 31)
     half = who.mouth_width * 0.37 * (1 + 0.28 * e.mouth_width - 0.04 * e.jaw)
     bow = np.clip(1 - t**2, 0, 1)

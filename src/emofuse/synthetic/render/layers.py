@@ -1,6 +1,6 @@
-"""Skin with its folds, hair, wall and body: the layers that are drawn once for each person.
+"""Skin with its folds, hair, wall and body: the layers that are drawn once per subject.
 
-Skin and folds are maps at half the size of the canvas; wall and body are in picture pixels.
+Skin and folds are maps at half the size of the canvas; wall and body are in frame pixels.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from emofuse.synthetic.render.draw import (
 )
 from emofuse.synthetic.render.face import Colour, Identity, Light
 
-_EARS_COVERED = 0.4  # hair longer than this hangs over them
+_EARS_COVERED = 0.4  # longer hair covers them
 
 
 def lit_skin(who: Identity, light: Light, unit: int) -> tuple[Floats, dict[str, Floats]]:
-    """Lit skin float32 [h, w, 3] at half size, and for each fold the relative change it makes."""
+    """Lit skin float32 [h, w, 3] at half size, and the relative change by each fold."""
     x, y = grid(unit)
     lamp = np.array([light.x, light.y, light.z]) / np.linalg.norm([light.x, light.y, light.z])
 
@@ -60,7 +60,7 @@ def lit_skin(who: Identity, light: Light, unit: int) -> tuple[Floats, dict[str, 
     for name, (bulge, shadow) in _fold_reliefs(who, x, y, unit).items():
         change = lit(relief + bulge) / base * (1 - shadow)
         change = cv2.GaussianBlur(change, (0, 0), 1.2 * unit / UNIT) - 1
-        # A crease lets red through: it darkens blue and green more.
+        # A crease absorbs less red: it darkens blue and green more.
         folds[name] = (change[..., None] * np.array([0.85, 1.05, 1.1])).astype(np.float32)
     return (tone * base[..., None]).astype(np.float32), folds
 
@@ -101,7 +101,7 @@ FOLDS = {
 
 
 def _fold_reliefs(who: Identity, x: Floats, y: Floats, unit: int) -> dict[str, tuple[Floats, Floats]]:
-    """For each fold the height it adds and how much light its crease swallows."""
+    """The height that each fold adds, and the light that its crease absorbs."""
     eye, nothing, line = who.eye_spacing, np.zeros_like(x), partial(crease, unit=unit)
     smile = line([(0.2, 0.56), (0.36, 0.68), (0.5, 0.9), (0.53, 1.06)], 2.2)
     frown = line([(0.075, -0.36), (0.06, -0.24), (0.085, -0.13)], 1.6)
@@ -129,7 +129,7 @@ def _fold_reliefs(who: Identity, x: Floats, y: Floats, unit: int) -> dict[str, t
 
 
 def back(who: Identity, rng: np.random.Generator, unit: int) -> tuple[Image, Image]:
-    """Ears and the hair behind the face."""
+    """The ears and the hair behind the face."""
     skin, hair = np.array(who.skin), np.array(who.hair)
     width, height = canvas_size(unit)
     canvas = np.empty((height, width, 3), np.uint8)
@@ -169,7 +169,7 @@ def front_hair(who: Identity, rng: np.random.Generator, unit: int) -> tuple[Imag
         long = -0.2 + 1.6 * who.hair_length
         lock = np.array([[0.9, -0.6], [0.97, -0.1], [0.93, 0.5], [0.9, long], [1.1, long], [1.14, 0.2], [1.08, -0.6]])
         mask = cv2.max(mask, soft_mask([smooth(lock, 50), smooth(lock, 50) * (-1, 1)], blur=2.0, unit=unit))
-    # The edge breaks into hairs.
+    # Break the edge into single hairs.
     fine = unit / UNIT
     noise = cv2.GaussianBlur(rng.normal(0, 1, mask.shape).astype(np.float32), (0, 0), sigmaX=fine, sigmaY=4 * fine)
     edge = mask.astype(np.float32) + 420 * fine * noise * ((mask > 8) & (mask < 247))
@@ -177,12 +177,12 @@ def front_hair(who: Identity, rng: np.random.Generator, unit: int) -> tuple[Imag
 
 
 def nape(hair: Image, unit: int) -> Image:
-    """The head from behind, RGBA: hair all over."""
+    """The head from behind, RGBA: only hair."""
     return np.dstack([hair, soft_mask([disc(np.array([0, -0.15]), 1.0, (1.02, 1.5))], blur=2.0, unit=unit)])
 
 
 def _strands(canvas: Image, hair: Floats, rng: np.random.Generator, *, count: int, unit: int) -> None:
-    """Combed in arches from a parting to both sides and down, a gleam across the crown."""
+    """Hairs in arches from a parting to both sides, with a highlight across the crown."""
     parting, t = -0.35, np.linspace(0, 1, 20)[:, None]
     for _ in range(count):
         side, far, low = rng.choice((-1.0, 1.0), p=(0.35, 0.65)), rng.uniform(0, 1.5), rng.uniform(-1.75, -1.0)
@@ -208,7 +208,7 @@ def wall(size: tuple[int, int], rng: np.random.Generator, colour: Colour) -> Ima
 
 
 def body(who: Identity, unit: float, rng: np.random.Generator) -> Image:
-    """Neck and shoulders, in picture pixels at scale 1; x from -3 to 3, y from 0.6 to 4.2."""
+    """Neck and shoulders, in frame pixels at scale 1; x from -3 to 3, y from 0.6 to 4.2."""
     width, height = round(6 * unit), round(3.6 * unit)
     x, y = np.meshgrid(np.linspace(-3, 3, width), np.linspace(0.6, 4.2, height))
     folds = cv2.GaussianBlur(

@@ -1,4 +1,4 @@
-"""The renderer: layers drawn once, features drawn for each frame, and both laid into the picture."""
+"""The renderer: layers are drawn once, features for each frame, and both are composed into the frame."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from emofuse.synthetic.render.face import WALL, Colour, Expression, Identity, Li
 from emofuse.synthetic.render.features import draw_brows, draw_eyes, draw_mouth, draw_nostrils, landmarks
 from emofuse.synthetic.render.layers import FOLDS, back, body, front_hair, lit_skin, nape, wall
 
-_JAW_LINE = 0.62  # what lies below moves with the jaw
+_JAW_LINE = 0.62  # everything below moves with the jaw
 
 
 class FaceRenderer:
-    """Draws one person in front of one wall; what does not move is drawn once.
+    """Renders one subject in front of a wall.
 
-    unit: canvas pixels for half the width of the face, even. Where the face is small in the picture a smaller canvas
-        than the default draws it several times as fast; it need not exceed the pixels in the picture by much.
+    unit: canvas pixels per half face width, even. If the face is small in the frame, a canvas smaller than the default
+        is several times as fast; it need not be much larger than the face in the frame.
 
     >>> from emofuse.synthetic.render import EXPRESSIONS
     >>> FaceRenderer(size=(320, 180)).frame(EXPRESSIONS["happiness"], Pose()).shape
@@ -62,29 +62,29 @@ class FaceRenderer:
         self._back, self._back_alpha = back(self.identity, rng, unit)
         self._hair, self._hair_alpha = front_hair(self.identity, rng, unit)
         self._nape = nape(self._hair, unit)
-        self._seat: tuple[float, float, float] | None = None
-        self._scene = self._wall
+        self._body_position: tuple[float, float, float] | None = None
+        self._background = self._wall
 
     def frame(self, expression: Expression, pose: Pose) -> Image:
-        """The picture, uint8 RGB [height, width, 3]; a new array."""
+        """A new frame, uint8 RGB [height, width, 3]."""
         x, y, _ = self._place(pose)
-        if self._seat != (x, y, pose.scale):  # shoulders move rarely: wall and body are kept as one picture
-            self._seat, self._scene = (x, y, pose.scale), self._wall.copy()
-            self._lay_body(self._scene, pose)
-        picture = self._scene.copy()
-        self._lay_head(picture, expression, pose)
-        return picture
+        if self._body_position != (x, y, pose.scale):  # shoulders rarely move, so wall and body are cached
+            self._body_position, self._background = (x, y, pose.scale), self._wall.copy()
+            self._lay_body(self._background, pose)
+        image = self._background.copy()
+        self._lay_head(image, expression, pose)
+        return image
 
-    def onto(self, picture: Image, expression: Expression, pose: Pose) -> None:
-        """Draw the person into a picture of the same size, before what is there already."""
-        self._lay_body(picture, pose)
-        self._lay_head(picture, expression, pose)
+    def onto(self, image: Image, expression: Expression, pose: Pose) -> None:
+        """Draw the subject into a frame of the same size, in front of its content."""
+        self._lay_body(image, pose)
+        self._lay_head(image, expression, pose)
 
     def landmarks(self, expression: Expression, pose: Pose) -> Floats:
-        """Where the drawn features are, float64 [5, 2] in pixels: (x, y), (0, 0) at the corner of the first pixel.
+        """The landmarks of the face, float64 [5, 2] in pixels: (x, y), (0, 0) at the corner of the first pixel.
 
-        In the order of `faces.detector.Face`: right eye (on the left of the picture), left eye, nose tip, right
-        and left corner of the mouth. They may lie beyond the picture.
+        In the order of `faces.detector.Face`: right eye (on the left of the frame), left eye, nose tip, right and left
+        corner of the mouth. They may lie outside the frame.
 
         >>> FaceRenderer(size=(320, 180)).landmarks(Expression(), Pose())[:2].round(1).tolist()
         [[146.2, 77.9], [174.8, 77.9]]
@@ -94,22 +94,22 @@ class FaceRenderer:
         return project(marks, x + pose.nod_x * unit, y + pose.nod_y * unit, unit, pose)
 
     def _place(self, pose: Pose) -> tuple[float, float, float]:
-        """Between the eyes of the head held still, and half the width of the face, in pixels."""
+        """The point between the eyes without head movement, and half the width of the face, in pixels."""
         return pose.x * self.size[0], pose.y * self.size[1], self.size[1] * SCALE * pose.scale
 
-    def _lay_body(self, picture: Image, pose: Pose) -> None:
+    def _lay_body(self, image: Image, pose: Pose) -> None:
         x, y, _ = self._place(pose)
-        lay(picture, self._body, *shoulder_maps(self._body.shape, x, y, pose.scale, self.size))
+        lay(image, self._body, *shoulder_maps(self._body.shape, x, y, pose.scale, self.size))
 
-    def _lay_head(self, picture: Image, expression: Expression, pose: Pose) -> None:
+    def _lay_head(self, image: Image, expression: Expression, pose: Pose) -> None:
         x, y, unit = self._place(pose)
         x, y = x + pose.nod_x * unit, y + pose.nod_y * unit
         if abs(pose.yaw) > AVERTED:
-            part = min((abs(pose.yaw) - AVERTED) / 40, 1.0)
-            aside, still = 0.45 * part * np.sin(np.radians(pose.yaw)) * unit, replace(pose, yaw=0.0)
-            place = (x - aside, y, (0.7 + 0.3 * part) * unit)
-            lay(picture, self._nape, *head_maps(*place, still, self.size, canvas_unit=self.unit))
-        lay(picture, self._head(expression), *head_maps(x, y, unit, pose, self.size, canvas_unit=self.unit))
+            fraction = min((abs(pose.yaw) - AVERTED) / 40, 1.0)
+            aside, still = 0.45 * fraction * np.sin(np.radians(pose.yaw)) * unit, replace(pose, yaw=0.0)
+            place = (x - aside, y, (0.7 + 0.3 * fraction) * unit)
+            lay(image, self._nape, *head_maps(*place, still, self.size, canvas_unit=self.unit))
+        lay(image, self._head(expression), *head_maps(x, y, unit, pose, self.size, canvas_unit=self.unit))
 
     def _head(self, e: Expression) -> Image:
         who = self.identity
@@ -119,14 +119,14 @@ class FaceRenderer:
         draw_brows(canvas, who, e)
         draw_mouth(canvas, who, e)
         mask = soft_mask([outline(who, e.jaw)], blur=1.2, unit=self.unit)
-        # Where nothing lies behind the face its skin goes on, so that no dark rim shows at the edge.
+        # Where nothing is behind the face, its skin continues, which avoids a dark rim at the edge.
         canvas = blend(canvas, self._back, cv2.max(mask, 255 - self._back_alpha))
         rows = slice(0, int(np.flatnonzero(self._hair_alpha.any(axis=1))[-1]) + 1)
         canvas[rows] = blend(self._hair[rows], canvas[rows], self._hair_alpha[rows])
         return cv2.merge([*cv2.split(canvas), cv2.max(cv2.max(mask, self._back_alpha), self._hair_alpha)])
 
     def _surface(self, e: Expression) -> Image:
-        """Skin with the folds of the expression, the lower part drawn down by the jaw."""
+        """Skin with the folds of the expression, the lower fraction stretched by the jaw."""
         shade = self._skin.copy()
         for name, fold in self._folds.items():
             weight = FOLDS[name](e)

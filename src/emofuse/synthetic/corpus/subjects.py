@@ -1,4 +1,4 @@
-"""The persons of a synthetic corpus: looks, resting face, ways to show emotions, and voice, drawn by number."""
+"""The subjects of a synthetic corpus, random by number: appearance, resting face, expressiveness and voice."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import AFFWILD2
-from emofuse.synthetic.formants import Speaker
 from emofuse.synthetic.render import EXPRESSIONS, Colour, Expression, Identity, Light
+from emofuse.synthetic.speech import Speaker
 
 Floats = NDArray[Any]
 
@@ -18,29 +18,31 @@ _SKINS = np.array([(240, 205, 185), (226, 178, 150), (205, 158, 124), (172, 122,
 _HAIRS = np.array([(24, 20, 20), (48, 34, 28), (74, 48, 33), (120, 80, 48), (188, 150, 96), (120, 118, 116)])
 _IRISES = np.array([(58, 38, 26), (86, 96, 70), (92, 116, 140), (110, 84, 50)])
 _MOVES = tuple(Expression.__dataclass_fields__)
-# How far faces at rest differ from each other, and how differently they move.
+# Standard deviations between subjects: of the resting face, and of the gain of each movement.
 _REST_SPREAD = {"mouth_corner": 0.16, "brow_inner": 0.14, "brow_outer": 0.12, "brow_furrow": 0.14, "lid_upper": 0.1,
                 "lid_lower": 0.1, "cheek": 0.08, "mouth_open": 0.03, "lip_press": 0.1, "chin": 0.08}  # fmt: skip
 _GAIN_SPREAD = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """One who acts: how they look, and as float arrays of movements [fields of Expression] how their face rests
-    and which part of each emotion's movements [emotions, fields of Expression] they make; and how they speak.
+class Subject:
+    """A synthetic person.
+
+    rest: float [fields of Expression], the resting face. expressions: float [emotions, fields of Expression], the
+    movements added at full intensity of each emotion. loudness: gain of the voice.
     """
 
     identity: Identity
     rest: Floats
-    moves: Floats
+    expressions: Floats
     speaker: Speaker
     loudness: float
 
 
-def person(number: int, *, seed: int) -> Person:
-    """The person of some number; the same in all videos of a corpus.
+def subject(number: int, *, seed: int) -> Subject:
+    """The subject with a number, the same in all videos of a corpus.
 
-    >>> person(3, seed=0).identity == person(3, seed=0).identity
+    >>> subject(3, seed=0).identity == subject(3, seed=0).identity
     True
     """
     rng = np.random.default_rng([seed, 1, number])
@@ -48,13 +50,13 @@ def person(number: int, *, seed: int) -> Person:
     rest = np.array([rng.normal(0, _REST_SPREAD.get(name, 0.0)) for name in _MOVES])
     full = np.array([[getattr(EXPRESSIONS[name], move) for move in _MOVES] for name in AFFWILD2.names])
     gains = np.clip(rng.normal(1, _GAIN_SPREAD, full.shape), 0.4, 1.5)
-    return Person(
-        _looks(rng, woman), rest, full * gains, _voice(rng, child, woman), float(10 ** rng.uniform(-0.2, 0.2))
+    return Subject(
+        _appearance(rng, woman), rest, full * gains, _voice(rng, child, woman), float(10 ** rng.uniform(-0.2, 0.2))
     )
 
 
-def stage(number: int, *, seed: int) -> tuple[Light, Colour]:
-    """The lamp and the colour of the wall of a video."""
+def lighting(number: int, *, seed: int) -> tuple[Light, Colour]:
+    """The light and the wall colour of a video."""
     rng = np.random.default_rng([seed, 2, number])
     light = Light(
         x=float(rng.uniform(-0.6, 0.6)),
@@ -68,15 +70,15 @@ def stage(number: int, *, seed: int) -> tuple[Light, Colour]:
     return light, (red, green, blue)
 
 
-def _looks(rng: np.random.Generator, woman: bool) -> Identity:
+def _appearance(rng: np.random.Generator, woman: bool) -> Identity:
     skin = _SKINS[rng.integers(len(_SKINS))] * rng.uniform(0.94, 1.04)
     lips = skin * (0.84, 0.56, 0.62) * rng.uniform(0.9, 1.1)
     return Identity(
-        skin=_colour(skin),
-        hair=_colour(_HAIRS[rng.integers(len(_HAIRS))] * rng.uniform(0.85, 1.15)),
-        iris=_colour(_IRISES[rng.integers(len(_IRISES))]),
-        lips=_colour(lips),
-        shirt=_colour(rng.uniform(40, 200, 3)),
+        skin=_rgb(skin),
+        hair=_rgb(_HAIRS[rng.integers(len(_HAIRS))] * rng.uniform(0.85, 1.15)),
+        iris=_rgb(_IRISES[rng.integers(len(_IRISES))]),
+        lips=_rgb(lips),
+        shirt=_rgb(rng.uniform(40, 200, 3)),
         face_width=float(rng.uniform(0.94, 1.07)),
         face_height=float(rng.uniform(0.96, 1.04)),
         jaw_width=float(rng.uniform(0.9, 1.0) if woman else rng.uniform(0.97, 1.1)),
@@ -91,7 +93,7 @@ def _looks(rng: np.random.Generator, woman: bool) -> Identity:
     )
 
 
-def _colour(values: Floats) -> Colour:
+def _rgb(values: Floats) -> Colour:
     red, green, blue = np.clip(values, 0, 255).round().tolist()
     return red, green, blue
 
@@ -110,5 +112,5 @@ def _voice(rng: np.random.Generator, child: bool, woman: bool) -> Speaker:
         swing=float(rng.uniform(0.75, 1.3)),
         breath=float(rng.uniform(0.0, 0.05)),
         tilt_db=float(rng.uniform(-4, 4)),
-        colouring=float(rng.uniform(0.6, 1.1)),
+        tilt_scale=float(rng.uniform(0.6, 1.1)),
     )

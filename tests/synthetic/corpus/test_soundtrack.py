@@ -1,37 +1,37 @@
-"""Voices and backgrounds of the synthetic corpus: levels, who is heard when, and what each background is like."""
+"""Voices and backgrounds of the synthetic corpus: levels, turns of speech, and the spectrum of each background."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from emofuse.synthetic.plan import plan_corpus
-from emofuse.synthetic.soundtrack import RATE_HZ, mixture, voices
+from emofuse.synthetic.corpus.plan import plan_corpus
+from emofuse.synthetic.corpus.soundtrack import RATE_HZ, mixture, voices
 
 PLAN = plan_corpus(12, 4.0, seed=5)
 
 
-def behind(video):
-    """The background alone, at the level that it has in the mixture."""
+def background_of(video):
+    """The background alone, at its level in the mixture."""
     voice = sum(voices(video, seed=5))
-    heard, factor = mixture(video, voice, seed=5)
-    return heard - factor * voice, factor * voice
+    mixed, factor = mixture(video, voice, seed=5)
+    return mixed - factor * voice, factor * voice
 
 
 @pytest.mark.parametrize("background", ["music", "pink", "babble", "hum"])
 @pytest.mark.parametrize("snr_db", [20, 0])
-def test_the_voice_is_above_the_background_by_what_is_said(background, snr_db):
-    noise, voice = behind(replace(PLAN[0], background=background, snr_db=snr_db))
+def test_the_voice_is_above_the_background_by_the_stated_ratio(background, snr_db):
+    noise, voice = background_of(replace(PLAN[0], background=background, snr_db=snr_db))
     assert 10 * np.log10(np.mean(voice**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.05)
 
 
-def test_nothing_is_louder_than_full_scale():
+def test_the_audio_does_not_clip():
     for video in PLAN:
-        heard, _ = mixture(replace(video, snr_db=0, background="music"), sum(voices(video, seed=5)), seed=5)
-        assert np.abs(heard).max() <= 0.96
+        mixed, _ = mixture(replace(video, snr_db=0, background="music"), sum(voices(video, seed=5)), seed=5)
+        assert np.abs(mixed).max() <= 0.96
 
 
-def test_who_listens_is_silent():
+def test_a_subject_that_does_not_speak_is_silent():
     video = next(video for video in PLAN if len(video.entries) == 2)
     for entry, voice in zip(video.entries, voices(video, seed=5), strict=True):
         for segment in entry.segments:
@@ -39,24 +39,24 @@ def test_who_listens_is_silent():
             assert (np.abs(part).max() > 0.01) == (segment.voice is not None)
 
 
-def test_pink_noise_falls_by_three_decibels_an_octave():
-    noise, _ = behind(replace(PLAN[0], background="pink", snr_db=0))
+def test_pink_noise_falls_by_three_decibels_per_octave():
+    noise, _ = background_of(replace(PLAN[0], background="pink", snr_db=0))
     power = np.abs(np.fft.rfft(noise)) ** 2
     hz = np.fft.rfftfreq(len(noise), 1 / RATE_HZ)
     octaves = [power[(hz >= low) & (hz < 2 * low)].mean() for low in (100, 200, 400, 800, 1600, 3200)]
     assert np.diff(10 * np.log10(octaves)).mean() == pytest.approx(-3, abs=0.5)
 
 
-def test_hum_sounds_at_the_mains_and_its_overtones():
-    noise, _ = behind(replace(PLAN[0], background="hum", snr_db=0))
+def test_hum_is_loudest_at_a_mains_frequency():
+    noise, _ = background_of(replace(PLAN[0], background="hum", snr_db=0))
     spectrum = np.abs(np.fft.rfft(noise * np.hanning(len(noise))))
     loudest = np.fft.rfftfreq(len(noise), 1 / RATE_HZ)[spectrum.argmax()]
     assert loudest in (pytest.approx(50, abs=0.5), pytest.approx(60, abs=0.5))
 
 
-def test_music_repeats_its_beat_and_noise_does_not():
+def test_music_has_a_beat_and_noise_does_not():
     def beat(background):
-        noise, _ = behind(replace(PLAN[0], background=background, snr_db=0))
+        noise, _ = background_of(replace(PLAN[0], background=background, snr_db=0))
         blocks = noise[: len(noise) // 80 * 80].reshape(-1, 80)
         level = np.sqrt((blocks**2).mean(axis=1))
         level -= level.mean()
@@ -67,10 +67,10 @@ def test_music_repeats_its_beat_and_noise_does_not():
     assert abs(beat("pink")) < 0.2
 
 
-def test_the_same_person_has_the_same_voice_in_two_videos():
+def test_a_subject_has_the_same_voice_in_two_videos():
     shared = [(v, e) for v in plan_corpus(24, 4.0, seed=0) for e in v.entries]
     first, other = next(
-        (one, two) for one in shared for two in shared if one[1].person == two[1].person and one[0] is not two[0]
+        (one, two) for one in shared for two in shared if one[1].subject == two[1].subject and one[0] is not two[0]
     )
     calm = [replace(s, emotion="neutral", face="neutral", voice="neutral") for s in first[1].segments]
     spoken = []

@@ -1,4 +1,4 @@
-"""A synthetic corpus on disk: layout, bytes, warts, and that a killed run goes on."""
+"""A synthetic corpus on disk: layout, bytes, planted problems, and resuming."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ from emofuse.media.audio import AudioReader
 from emofuse.media.images import read_image
 from emofuse.media.video import VideoReader
 from emofuse.synthetic import make_corpus
-from emofuse.synthetic.plan import RATES_HZ, plan_corpus
+from emofuse.synthetic.corpus.plan import RATES_HZ, plan_corpus
 
 FOLDERS = {
     "train": "annotations/EXPR_Set/Training_Set",
@@ -28,7 +28,7 @@ FOLDERS = {
     "test": "truth/labels",
 }
 HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
-SMALL = {"videos": 3, "seconds": 4, "seed": 57}  # slow rates: few frames
+SMALL = {"videos": 3, "seconds": 4, "seed": 57}  # low frame rates, so few frames
 
 
 def tree(folder):
@@ -59,7 +59,7 @@ def small(tmp_path_factory):
     return folder
 
 
-def test_one_process_makes_the_same_bytes_after_a_kill_as_two_without(small, tmp_path):
+def test_a_resumed_run_of_one_process_gives_the_same_bytes_as_two_processes(small, tmp_path):
     def kill(line):
         raise KeyboardInterrupt(line)
 
@@ -67,47 +67,47 @@ def test_one_process_makes_the_same_bytes_after_a_kill_as_two_without(small, tmp
     with pytest.raises(KeyboardInterrupt, match="1 of 3"):
         make_corpus(folder, **SMALL, processes=1, progress=kill)
     assert not (folder / "corpus.json").exists()
-    # What a killed process leaves of the next video.
+    # Remains of the next video of a killed process.
     video = plan_corpus(**SMALL)[1]
     (folder / "cropped_aligned" / video.entries[0].name).mkdir()
     (folder / "cropped_aligned" / video.entries[0].name / "00001.jpg").write_bytes(b"half a pict")
     (folder / "videos" / video.batch).mkdir(exist_ok=True)
     (folder / "videos" / video.batch / f".partial-{video.name}.mp4").write_bytes(b"half a film")
-    assert make_corpus(folder, **SMALL, processes=1).made == 2
+    assert make_corpus(folder, **SMALL, processes=1).written == 2
     assert tree(folder) == tree(small)
 
 
-def test_a_finished_corpus_is_left_as_it_is(small):
+def test_a_complete_corpus_is_not_changed(small):
     before = {path: path.stat().st_mtime_ns for path in small.rglob("*")}
-    assert make_corpus(small, **SMALL).made == 0
+    assert make_corpus(small, **SMALL).written == 0
     assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
 
 
-def test_a_corpus_of_other_arguments_is_refused_in_one_line(small):
+def test_a_corpus_with_other_arguments_is_refused_in_one_line(small):
     with pytest.raises(
-        DataError, match=r"made with videos 3, seconds 4.0, seed 57 .* asked for is videos 3, seconds 5.0"
+        DataError, match=r"a corpus with videos 3, seconds 4.0, seed 57 .* requested was videos 3, seconds 5.0"
     ) as refusal:
         make_corpus(small, videos=3, seconds=5, seed=57)
     assert "\n" not in str(refusal.value)
-    with pytest.raises(DataError, match=r"seed 57 \(format 1\), asked for is .* seed 57, easy True"):
+    with pytest.raises(DataError, match=r"seed 57 \(format 1\); requested was .* seed 57, easy True"):
         make_corpus(small, **SMALL, easy=True)
 
 
-def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+def test_a_folder_with_other_content_is_refused(tmp_path):
     (tmp_path / "thesis.doc").write_text("")
     with pytest.raises(DataError, match="choose an empty folder"):
         make_corpus(tmp_path, **SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.doc"]
 
 
-def test_arguments_without_sense_are_refused_before_anything_is_written(tmp_path):
+def test_invalid_arguments_are_refused_before_anything_is_written(tmp_path):
     for wrong in ({"videos": 1}, {"seconds": 1.0}, {"processes": 0}, {"seed": -1}):
         with pytest.raises(SettingsError, match="give at least"):
             make_corpus(tmp_path / "corpus", **{**SMALL, **wrong})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_but_the_described_files_is_there(corpus):
+def test_the_corpus_has_only_the_documented_files(corpus):
     folder, content = corpus
     tops = {Path(name).parts[0] for name in tree(folder)}
     assert tops == {"videos", "cropped_aligned", "annotations", "truth", "corpus.json"}
@@ -118,14 +118,14 @@ def test_nothing_but_the_described_files_is_there(corpus):
     assert found == names
 
 
-def test_the_test_set_is_listed_and_its_labels_are_only_in_truth(corpus):
+def test_the_test_split_is_listed_and_its_labels_are_only_in_truth(corpus):
     folder, content = corpus
     listed = (folder / "annotations" / "EXPR_Set" / "Test_Set.txt").read_text().splitlines()
     assert listed == [entry["name"] for _, video, entry in entries(content) if video["split"] == "test"]
     assert not any((folder / FOLDERS[s] / f"{name}.txt").exists() for s in ("train", "validation") for name in listed)
 
 
-def test_every_rate_occurs_and_frames_are_exactly_on_time(corpus):
+def test_every_frame_rate_occurs_and_timestamps_are_exact(corpus):
     folder, content = corpus
     rates = set()
     for video in content["videos"].values():
@@ -149,7 +149,7 @@ def test_each_entry_has_a_label_for_each_frame_unless_planted(corpus):
     assert len(wrong) == 2
 
 
-def test_labels_are_missing_only_where_planted(corpus):
+def test_frames_are_unlabelled_only_where_planted(corpus):
     folder, content = corpus
     values = {e["name"]: [int(line) for line in lines(folder, video, e)[1:]] for _, video, e in entries(content)}
     assert all(min(labels) >= -1 and max(labels) < 7 for labels in values.values())
@@ -168,7 +168,7 @@ def test_images_are_numbered_from_one_and_missing_only_where_planted(corpus):
     assert gaps == planted(content, "no-face")
 
 
-def test_images_are_missing_while_the_person_is_away(corpus):
+def test_images_are_missing_while_the_subject_is_away(corpus):
     folder, content = corpus
     for _, video, entry in entries(content):
         if entry["away"]:
@@ -179,7 +179,7 @@ def test_images_are_missing_while_the_person_is_away(corpus):
             assert not there & set(np.flatnonzero(away).tolist())
 
 
-def test_sound_is_missing_only_where_planted(corpus):
+def test_audio_is_missing_only_where_planted(corpus):
     folder, content = corpus
     silent = set()
     for name, video in content["videos"].items():
@@ -187,7 +187,7 @@ def test_sound_is_missing_only_where_planted(corpus):
             kinds = [stream.type for stream in file.streams]
             assert "video" in kinds
             silent |= set() if "audio" in kinds else {name}
-        assert video["sound"] == ("audio" in kinds) == (folder / "truth" / "voice" / f"{name}.wav").exists()
+        assert video["audio"] == ("audio" in kinds) == (folder / "truth" / "voice" / f"{name}.wav").exists()
     assert silent == planted(content, "no-audio")
 
 
@@ -206,7 +206,7 @@ def test_crops_are_aligned_faces_of_112_pixels(corpus):
 
 
 def _found_at(frame, crop) -> float:
-    """Where across the picture a crop fits best, at whatever scale."""
+    """The horizontal position in the frame that a crop fits best, over several scales."""
     fits = []
     for scale in np.arange(0.5, 1.2, 0.05):
         template = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -215,7 +215,7 @@ def _found_at(frame, crop) -> float:
     return max(fits)[1]
 
 
-def test_left_and_right_are_as_seen_in_the_picture(corpus):
+def test_left_and_right_are_the_sides_of_the_frame(corpus):
     folder, content = corpus
     pairs = [video for video in content["videos"].values() if len(video["entries"]) == 2]
     assert len(pairs) == 2
@@ -227,29 +227,29 @@ def test_left_and_right_are_as_seen_in_the_picture(corpus):
             assert (_found_at(frame, crop) < frame.shape[1] / 2) == left
 
 
-def test_the_clean_voice_lies_in_the_sound_at_the_stated_level(corpus):
+def test_the_clean_voice_is_in_the_audio_at_the_stated_level(corpus):
     folder, content = corpus
     checked = 0
     for name, video in content["videos"].items():
-        if not video["sound"]:
+        if not video["audio"]:
             continue
         with wave.open(str(folder / "truth" / "voice" / f"{name}.wav")) as file:
             assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16000)
             voice = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32767
-        heard = np.concatenate([block.samples for block in AudioReader(folder / video["file"]).blocks()])
-        count = min(len(voice), len(heard))
+        mixed = np.concatenate([block.samples for block in AudioReader(folder / video["file"]).blocks()])
+        count = min(len(voice), len(mixed))
         assert abs(len(voice) - video["seconds"] * 16000) < 1
-        behind = heard[:count] - voice[:count]
-        snr_db = 10 * np.log10(np.mean(voice**2) / np.mean(behind**2))
+        background = mixed[:count] - voice[:count]
+        snr_db = 10 * np.log10(np.mean(voice**2) / np.mean(background**2))
         if video["snr_db"] is None:
-            assert snr_db > 20  # what the encoder changes
+            assert snr_db > 20  # the error of the encoder
         else:
             assert snr_db == pytest.approx(video["snr_db"], abs=1.0)
             checked += 1
     assert checked >= 6
 
 
-def test_the_record_tells_the_script_of_each_person(corpus):
+def test_the_record_has_the_script_of_each_subject(corpus):
     _, content = corpus
     assert content["arguments"] == {"videos": 12, "seconds": 4.0, "seed": 4}
     for _, video, entry in entries(content):
@@ -262,8 +262,8 @@ def test_the_record_tells_the_script_of_each_person(corpus):
 
 
 @pytest.fixture(scope="module")
-def seen(corpus):
-    """Every 18th frame of all videos, and how many faces it should show."""
+def sampled_frames(corpus):
+    """Every 18th frame of all videos, and the number of faces in it."""
     folder, content = corpus
     frames = []
     for video in content["videos"].values():
@@ -274,25 +274,25 @@ def seen(corpus):
     return frames
 
 
-def share_found(detector, seen):
-    hits = [len(detector(image)) >= k for image, there in seen for k in range(1, there + 1)]
+def recall_of(detector, sampled_frames):
+    hits = [len(detector(image)) >= k for image, there in sampled_frames for k in range(1, there + 1)]
     assert len(hits) > 60
     return float(np.mean(hits))
 
 
-def test_haar_finds_the_faces(seen):
-    assert share_found(Haar(), seen) >= 0.95
+def test_haar_finds_the_faces(sampled_frames):
+    assert recall_of(Haar(), sampled_frames) >= 0.95
 
 
-def test_yunet_finds_the_faces(seen):
+def test_yunet_finds_the_faces(sampled_frames):
     root = Path(os.environ.get("EMOFUSE_WEIGHTS") or Path(__file__).parents[4] / "shared" / "weights")
     weights = root / "yunet_n_640_640.onnx"
     if not weights.is_file():
         pytest.skip(f"no {weights}; set EMOFUSE_WEIGHTS")
-    assert share_found(YuNet(weights), seen) >= 0.95
+    assert recall_of(YuNet(weights), sampled_frames) >= 0.95
 
 
-def test_the_sound_of_files_is_not_at_the_rate_of_models(corpus):
+def test_the_audio_of_files_is_not_at_the_sampling_rate_of_models(corpus):
     folder, content = corpus
     rates = set()
     for video in content["videos"].values():

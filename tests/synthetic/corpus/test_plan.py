@@ -1,4 +1,4 @@
-"""What happens when in a synthetic corpus: splits, rates, shares of the classes, who shows what, warts."""
+"""The plan of a synthetic corpus: splits, frame rates, class frequencies, modalities, planted problems."""
 
 from collections import Counter
 from itertools import pairwise
@@ -8,9 +8,19 @@ import pytest
 
 from emofuse.core.labels import AFFWILD2
 from emofuse.errors import SettingsError
-from emofuse.synthetic.assignment import SHARES, deal_emotions, deal_modes
-from emofuse.synthetic.intensity import face_of, intensities, voice_of
-from emofuse.synthetic.plan import RATES_HZ, SNRS_DB, SPLITS, Segment, frame_labels, plan_corpus, planted_problems
+from emofuse.synthetic.corpus.intensity import face_of, intensities, voice_of
+from emofuse.synthetic.corpus.plan import (
+    FREQUENCIES,
+    RATES_HZ,
+    SNRS_DB,
+    SPLITS,
+    ScriptSegment,
+    assign_emotions,
+    assign_modes,
+    frame_labels,
+    plan_corpus,
+    planted_problems,
+)
 
 SEEDS = range(6)
 
@@ -33,7 +43,7 @@ def test_all_seven_classes_occur_in_every_split_of_twelve_videos(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_neutral_has_more_than_half_of_the_frames_and_disgust_fear_and_anger_least(seed):
+def test_neutral_is_more_than_half_of_the_frames_and_disgust_fear_and_anger_are_rarest(seed):
     plan = plan_corpus(24, 30.0, seed=seed)
     for split in SPLITS:
         shares = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
@@ -43,7 +53,7 @@ def test_neutral_has_more_than_half_of_the_frames_and_disgust_fear_and_anger_lea
         assert rare.max() < often.min()
 
 
-def test_an_easy_corpus_has_each_class_equally_often_nothing_behind_the_voices_and_slow_rates():
+def test_an_easy_corpus_has_balanced_classes_no_background_audio_and_low_frame_rates():
     plan = plan_corpus(24, 20.0, seed=1, easy=True)
     for split in SPLITS:
         shares = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
@@ -53,7 +63,7 @@ def test_an_easy_corpus_has_each_class_equally_often_nothing_behind_the_voices_a
     assert {p["code"] for p in planted_problems(plan)} == {"off-by-one", "unlabelled", "no-face", "no-audio"}
 
 
-def test_half_of_the_emotional_time_shows_in_both_and_much_in_only_one():
+def test_half_of_the_emotional_time_is_expressed_in_both_modalities_and_much_in_only_one():
     shown = Counter()
     for segment in segments_of(plan_corpus(48, 30.0, seed=1)):
         if segment.emotion != "neutral":
@@ -66,13 +76,13 @@ def test_half_of_the_emotional_time_shows_in_both_and_much_in_only_one():
     assert ("", "") not in shown
 
 
-def test_what_is_shown_is_neutral_or_the_emotion_itself():
+def test_each_modality_expresses_neutral_or_the_emotion_of_the_segment():
     for segment in segments_of(plan_corpus(12, 20.0, seed=2)):
         assert segment.face in ("neutral", segment.emotion)
         assert segment.voice in (None, "neutral", segment.emotion)
 
 
-def test_of_two_people_one_speaks_at_a_time():
+def test_of_two_subjects_one_speaks_at_a_time():
     pairs = [video for video in plan_corpus(24, 10.0, seed=0) if len(video.entries) == 2]
     assert len(pairs) == 4
     for video in pairs:
@@ -84,18 +94,18 @@ def test_of_two_people_one_speaks_at_a_time():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_two_person_videos_are_in_more_than_one_split(seed):
+def test_videos_of_pairs_are_in_more_than_one_split(seed):
     plan = plan_corpus(12, 4.0, seed=seed)
     assert len({video.split for video in plan if len(video.entries) == 2}) == 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nobody_is_in_two_splits(seed):
+def test_no_subject_is_in_two_splits(seed):
     plan = plan_corpus(24, 4.0, seed=seed)
-    people = {s: {entry.person for v in plan if v.split == s for entry in v.entries} for s in SPLITS}
-    assert not people["train"] & people["validation"]
-    assert not (people["train"] | people["validation"]) & people["test"]
-    assert all(len({entry.person for entry in video.entries}) == len(video.entries) for video in plan)
+    subjects = {s: {entry.subject for v in plan if v.split == s for entry in v.entries} for s in SPLITS}
+    assert not subjects["train"] & subjects["validation"]
+    assert not (subjects["train"] | subjects["validation"]) & subjects["test"]
+    assert all(len({entry.subject for entry in video.entries}) == len(video.entries) for video in plan)
 
 
 def test_splits_are_a_half_and_two_quarters():
@@ -103,7 +113,7 @@ def test_splits_are_a_half_and_two_quarters():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_rate_level_and_wart_occurs_in_twelve_videos(seed):
+def test_every_frame_rate_noise_level_and_problem_occurs_in_twelve_videos(seed):
     plan = plan_corpus(12, 4.0, seed=seed)
     assert {video.rate_hz for video in plan} == set(RATES_HZ)
     assert {video.snr_db for video in plan} == set(SNRS_DB)
@@ -112,13 +122,13 @@ def test_every_rate_level_and_wart_occurs_in_twelve_videos(seed):
     assert {entry.away and entry.away[2] for video in plan for entry in video.entries} == {None, "out", "turned"}
 
 
-def test_videos_have_one_wart_at_most():
+def test_a_video_has_at_most_one_problem():
     plan = plan_corpus(48, 10.0, seed=3)
     where = [problem["item"].removesuffix("_left").removesuffix("_right") for problem in planted_problems(plan)]
     assert len(where) == len(set(where))
 
 
-def test_segments_tile_the_video():
+def test_segments_cover_the_video_without_gaps():
     for video in plan_corpus(12, 7.3, seed=1):
         for entry in video.entries:
             borders = [(segment.start, segment.end) for segment in entry.segments]
@@ -127,7 +137,7 @@ def test_segments_tile_the_video():
             assert all(one[1] == other[0] for one, other in pairwise(borders))
 
 
-def test_labels_follow_the_script_by_the_delay_of_the_annotator():
+def test_labels_follow_the_script_with_the_delay_of_the_annotation():
     video = plan_corpus(12, 20.0, seed=0)[0]
     entry = video.entries[0]
     change = next(n for n, s in enumerate(entry.segments[1:], 1) if s.emotion != entry.segments[n - 1].emotion)
@@ -139,26 +149,26 @@ def test_labels_follow_the_script_by_the_delay_of_the_annotator():
     assert 0.1 <= entry.delay <= 0.4
 
 
-def test_the_shares_of_frames_are_met_whatever_the_lengths_of_segments():
+def test_class_frequencies_are_met_for_segments_of_any_length():
     rng = np.random.default_rng(0)
     frames = rng.uniform(20, 300, 400)
-    emotions = np.array(deal_emotions(frames, rng))
-    for name, share in SHARES.items():
-        assert frames[emotions == name].sum() / frames.sum() == pytest.approx(share, abs=0.01)
+    emotions = np.array(assign_emotions(frames, rng))
+    for name, frequency in FREQUENCIES.items():
+        assert frames[emotions == name].sum() / frames.sum() == pytest.approx(frequency, abs=0.01)
 
 
-def test_where_there_is_little_room_common_classes_come_first():
-    emotions = deal_emotions(np.full(5, 30.0), np.random.default_rng(0))
+def test_with_few_segments_common_classes_come_first():
+    emotions = assign_emotions(np.full(5, 30.0), np.random.default_rng(0))
     assert sorted(emotions) == ["happiness", "neutral", "neutral", "neutral", "sadness"]
 
 
-def test_only_the_face_shows_what_is_not_heard():
-    modes = deal_modes(["fear"] * 20, [False] * 20, np.random.default_rng(0))
+def test_without_speech_only_the_face_expresses_the_emotion():
+    modes = assign_modes(["fear"] * 20, [False] * 20, np.random.default_rng(0))
     assert modes == ["face"] * 20
 
 
-def test_intensity_fades_across_a_border_and_waves_within_a_segment():
-    story = [Segment(0, 3), Segment(3, 6, "anger", "anger", face_strength=0.8), Segment(6, 9)]
+def test_intensity_fades_between_segments_and_varies_within_them():
+    story = [ScriptSegment(0, 3), ScriptSegment(3, 6, "anger", "anger", face_strength=0.8), ScriptSegment(6, 9)]
     times = np.linspace(0, 9, 901)
     anger = intensities(story, times, face_of, rng=np.random.default_rng(0))[:, AFFWILD2.index("anger")]
     assert anger[times < 2.74].max() == 0
@@ -167,8 +177,8 @@ def test_intensity_fades_across_a_border_and_waves_within_a_segment():
     assert 0.8 * 0.69 < anger[(times > 3.3) & (times < 5.7)].min() < anger.max() <= 0.8
 
 
-def test_a_voice_may_stay_neutral_while_the_face_does_not():
-    story = [Segment(0, 3, "fear", face="fear", voice="neutral")]
+def test_a_voice_can_stay_neutral_while_the_face_does_not():
+    story = [ScriptSegment(0, 3, "fear", face="fear", voice="neutral")]
     for shown, expected in ((face_of, 0), (voice_of, 1)):
         parts = intensities(story, np.array([1.5]), shown, rng=np.random.default_rng(0))
         assert (parts[0, 0] == 1) == expected

@@ -1,27 +1,27 @@
-"""The synthetic voice: what tones and speakers say is measured in the sound."""
+"""The synthetic voice: prosodies and speakers are measured in its audio."""
 
 import numpy as np
 import pytest
 
 from emofuse.errors import ShapeError
-from emofuse.synthetic.formants import SOUND_RATE_HZ, TONES, Speaker, block_times, speak, tone_rows
+from emofuse.synthetic.speech import PROSODIES, SPEECH_RATE_HZ, Speaker, block_times, prosody_rows, synthesise
 
 SECONDS = 4
-COLOURED = Speaker(colouring=1.0)
+COLOURED = Speaker(tilt_scale=1.0)
 
 
 def voice(name, speaker=COLOURED, seed=0):
-    samples = SECONDS * SOUND_RATE_HZ
-    track = np.repeat(tone_rows([name]), len(block_times(samples)), axis=0)
-    return speak(track, samples, speaker=speaker, rng=np.random.default_rng(seed))
+    samples = SECONDS * SPEECH_RATE_HZ
+    track = np.repeat(prosody_rows([name]), len(block_times(samples)), axis=0)
+    return synthesise(track, samples, speaker=speaker, rng=np.random.default_rng(seed))
 
 
 def pitches(sound):
-    """Of voiced frames in hertz, by autocorrelation."""
+    """The pitch of voiced frames in hertz, by autocorrelation."""
     slow = sound.reshape(-1, 3).mean(axis=1)
     frames = np.lib.stride_tricks.sliding_window_view(slow, 800)[::160] * np.hanning(800)
     lags = np.fft.irfft(np.abs(np.fft.rfft(frames, 2048)) ** 2)[:, :400]
-    # The first lag that is nearly as good as the best: no octave too low.
+    # The first lag that is nearly as good as the best, which avoids octave errors.
     part = lags[:, 30:220] / np.maximum(lags[:, :1], 1e-9)
     best = 30 + (part > 0.9 * part.max(axis=1, keepdims=True)).argmax(axis=1)
     steps = np.arange(len(best))
@@ -36,23 +36,23 @@ def loudness(sound):
 
 
 def brightness(sound):
-    """Decibels that the part above 1 kHz has over the part below."""
+    """Power above 1 kHz relative to the power below, in decibels."""
     power = np.abs(np.fft.rfft(sound)) ** 2
-    high = np.fft.rfftfreq(len(sound), 1 / SOUND_RATE_HZ) > 1000
+    high = np.fft.rfftfreq(len(sound), 1 / SPEECH_RATE_HZ) > 1000
     return 10 * np.log10(power[high].sum() / power[~high].sum())
 
 
 @pytest.fixture(scope="module")
 def spoken():
-    return {name: voice(name) for name in TONES}
+    return {name: voice(name) for name in PROSODIES}
 
 
-def test_every_emotion_has_the_pitch_of_its_tone(spoken):
-    for name, tone in TONES.items():
-        assert np.median(pitches(spoken[name])) == pytest.approx(tone.pitch_hz, rel=0.15), name
+def test_every_emotion_has_the_pitch_of_its_prosody(spoken):
+    for name, prosody in PROSODIES.items():
+        assert np.median(pitches(spoken[name])) == pytest.approx(prosody.pitch_hz, rel=0.15), name
 
 
-def test_surprise_swings_more_than_sadness(spoken):
+def test_surprise_has_a_wider_pitch_range_than_sadness(spoken):
     def spread(name):
         low, high = np.percentile(pitches(spoken[name]), [15, 85])
         return np.log2(high / low)
@@ -61,19 +61,19 @@ def test_surprise_swings_more_than_sadness(spoken):
 
 
 def test_anger_is_loudest_and_sadness_softest(spoken):
-    ordered = sorted(TONES, key=lambda name: loudness(spoken[name]))
+    ordered = sorted(PROSODIES, key=lambda name: loudness(spoken[name]))
     assert (ordered[0], ordered[-1]) == ("sadness", "anger")
 
 
-def test_anger_brightens_a_voice_that_follows_it_and_sadness_darkens_it(spoken):
+def test_anger_brightens_and_sadness_darkens_a_voice(spoken):
     change = {name: brightness(spoken[name]) - brightness(voice(name, Speaker())) for name in ("anger", "sadness")}
     assert change["anger"] > 2.5
     assert change["sadness"] < -1.5
 
 
-def test_fear_trembles(spoken):
+def test_fear_has_a_pitch_tremor(spoken):
     def tremble(sound):
-        """Part of the pitch's movement that is at 5 to 9 Hz."""
+        """The fraction of the power of pitch changes at 5 to 9 Hz."""
         track = np.log(pitches(sound))
         power = np.abs(np.fft.rfft((track - track.mean()) * np.hanning(len(track)))) ** 2
         hz = np.fft.rfftfreq(len(track), 0.01)
@@ -82,7 +82,7 @@ def test_fear_trembles(spoken):
     assert tremble(spoken["fear"]) > 1.5 * tremble(spoken["happiness"])
 
 
-def test_a_fast_speaker_says_more_syllables():
+def test_a_fast_speaker_has_more_syllables():
     def syllables(sound):
         level = np.sqrt((sound.reshape(-1, 480) ** 2).mean(axis=1))
         smooth = np.convolve(level, np.hanning(9) / 4, mode="same")
@@ -93,23 +93,23 @@ def test_a_fast_speaker_says_more_syllables():
     assert syllables(fast) > 1.4 * syllables(slow)
 
 
-def test_pitch_and_tract_belong_to_the_speaker():
+def test_pitch_and_vocal_tract_are_those_of_the_speaker():
     deep, high = (voice("neutral", Speaker(pitch=p, tract=t)) for p, t in ((0.65, 0.95), (1.3, 1.2)))
     assert np.median(pitches(high)) / np.median(pitches(deep)) == pytest.approx(2, rel=0.15)
 
     def centre(sound):
         power = np.abs(np.fft.rfft(sound)) ** 2
-        hz = np.fft.rfftfreq(len(sound), 1 / SOUND_RATE_HZ)
+        hz = np.fft.rfftfreq(len(sound), 1 / SPEECH_RATE_HZ)
         return (hz * power).sum() / power.sum()
 
     assert centre(high) > centre(deep)
 
 
-def test_the_same_seed_speaks_the_same():
+def test_the_same_seed_gives_the_same_audio():
     np.testing.assert_array_equal(voice("fear", seed=3), voice("fear", seed=3))
     assert not np.array_equal(voice("fear", seed=3), voice("fear", seed=4))
 
 
-def test_a_track_of_another_length_is_refused_with_the_right_one():
-    with pytest.raises(ShapeError, match="one row for each block_times"):
-        speak(tone_rows(["anger"]), 4800, rng=np.random.default_rng(0))
+def test_a_track_of_another_length_is_an_error_with_the_expected_shape():
+    with pytest.raises(ShapeError, match="one row per block_times"):
+        synthesise(prosody_rows(["anger"]), 4800, rng=np.random.default_rng(0))
