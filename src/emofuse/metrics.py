@@ -37,15 +37,15 @@ def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
     array([[1, 1],
            [0, 1]])
     """
-    truth, guess = np.asarray(truth), np.asarray(guess)
-    if truth.shape != guess.shape or truth.ndim != 1:
+    labels, guesses = np.asarray(truth), np.asarray(guess)
+    if labels.shape != guesses.shape or labels.ndim != 1:
         raise ShapeError(
-            f"truth has {_size(truth)}, guess has {_size(guess)}. "
+            f"truth has {_size(labels)}, guess has {_size(guesses)}. "
             "Bring the scores onto the annotation first: scores.onto(annotation.timeline)."
         )
-    labelled = truth != -1
-    truth, guess = truth[labelled], guess[labelled]
-    for name, indices in (("truth", truth), ("guess", guess)):
+    labelled = labels != -1
+    labels, guesses = labels[labelled], guesses[labelled]
+    for name, indices in (("truth", labels), ("guess", guesses)):
         if indices.size and indices.dtype.kind not in "iu":
             raise ShapeError(f"{name} has type {indices.dtype}; give class indices.")
         if indices.size and (indices.min() < 0 or indices.max() >= classes):
@@ -53,7 +53,7 @@ def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
                 f"{name} runs from {indices.min()} to {indices.max()} where frames are labelled; "
                 f"allowed are 0 to {classes - 1}. Frames without a score need one first: scores.held()."
             )
-    cells = truth.astype(np.int64) * classes + guess
+    cells = labels.astype(np.int64) * classes + guesses
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
@@ -64,10 +64,10 @@ def confusion_of_each(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -
     [[[0, 0], [1, 0]], [[0, 0], [0, 0]]]
     """
     confusion(truth, guess, classes=classes)  # validates
-    truth, guess = np.asarray(truth), np.asarray(guess)
-    counts = np.zeros((len(truth), classes, classes), np.int64)
-    rows = np.flatnonzero(truth != -1)
-    counts[rows, truth[rows], guess[rows]] = 1
+    labels, guesses = np.asarray(truth), np.asarray(guess)
+    counts = np.zeros((len(labels), classes, classes), np.int64)
+    rows = np.flatnonzero(labels != -1)
+    counts[rows, labels[rows], guesses[rows]] = 1
     return counts
 
 

@@ -80,14 +80,14 @@ def test_intervals_resample_videos_so_two_persons_of_one_video_stay_together(dat
 
 def test_a_frame_has_the_5_hz_score_at_its_start(data):
     rng, rate = np.random.default_rng(3), data.rate_hz
-    said, guess = {}, []
+    scores, guess = {}, []
     for clip in data.clips:
         steps = Timeline.steps(5, end=int(data.timeline(clip).end[-1]))
         classes = rng.integers(0, 7, len(steps))
-        said[clip.id] = Scores(np.eye(7)[classes], steps, data.label_set, np.ones(len(steps), bool), "steps")
+        scores[clip.id] = Scores(np.eye(7)[classes], steps, data.label_set, np.ones(len(steps), bool), "steps")
         guess += [classes[int(n / rate * 5)] for n in range(len(data.labels[clip.id]))]
     truth = np.concatenate(list(data.labels.values()))
-    result = evaluate(data, [InMemoryScores("steps", said)], Settings(resamples=10))
+    result = evaluate(data, [InMemoryScores("steps", scores)], Settings(resamples=10))
     assert np.array_equal(result.rows[0].counts, metrics.confusion(truth, np.array(guess)))
 
 
@@ -108,8 +108,8 @@ def test_a_frame_without_a_score_has_the_last_predicted_class():
 
 
 def test_a_clip_without_scores_counts_as_neutral_with_a_note(data, face):
-    silent = replace(face.by_clip["v0"], valid=np.zeros(len(data.labels["v0"]), bool))
-    result = evaluate(data, [InMemoryScores("face", {**face.by_clip, "v0": silent})], Settings(resamples=10))
+    without = replace(face.by_clip["v0"], valid=np.zeros(len(data.labels["v0"]), bool))
+    result = evaluate(data, [InMemoryScores("face", {**face.by_clip, "v0": without})], Settings(resamples=10))
     assert "face has no score for v0: it counts as neutral." in result.notes
 
 

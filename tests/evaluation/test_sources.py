@@ -21,13 +21,13 @@ CLIP = Clip("v1", Path("videos/batch1/v1.mp4"))
 LEFT, RIGHT = (Clip(f"v1_{side}", Path("videos/batch1/v1.mp4")) for side in ("left", "right"))
 
 
-def shares(n: int, seed: int = 0) -> np.ndarray:
+def random_scores(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).dirichlet(np.ones(7), n)
 
 
 def table(n: int = 3, **columns: object) -> pd.DataFrame:
     times = {"start": [0.2 * k for k in range(n)], "end": [0.2 * k + 0.2 for k in range(n)]}
-    return pd.DataFrame(times | dict(zip(AFFWILD2.names, shares(n).T, strict=True)) | columns)
+    return pd.DataFrame(times | dict(zip(AFFWILD2.names, random_scores(n).T, strict=True)) | columns)
 
 
 def read(path: Path | str, clip: Clip = CLIP, frames: Timeline = FRAMES, label_set=AFFWILD2) -> Scores | None:
@@ -36,7 +36,7 @@ def read(path: Path | str, clip: Clip = CLIP, frames: Timeline = FRAMES, label_s
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "json"])
 def test_tables_of_predict_are_read_frame_by_frame(tmp_path, form):
-    expected = Scores(shares(90), FRAMES, AFFWILD2, np.arange(90) % 7 != 3, "default")
+    expected = Scores(random_scores(90), FRAMES, AFFWILD2, np.arange(90) % 7 != 3, "default")
     prediction = Prediction("v1.mp4", FRAMES, np.arange(90), AFFWILD2, {1: expected})
     prediction.save(tmp_path / f"v1.{form}")
     found = read(tmp_path)
@@ -47,9 +47,9 @@ def test_tables_of_predict_are_read_frame_by_frame(tmp_path, form):
 
 def test_written_scores_are_read_bit_for_bit(tmp_path):
     given = {
-        "v1": Scores(shares(90), FRAMES, AFFWILD2, np.arange(90) % 5 != 0, "net"),
+        "v1": Scores(random_scores(90), FRAMES, AFFWILD2, np.arange(90) % 5 != 0, "net"),
         "v2": Scores(
-            shares(4, 1), Timeline.windows(ticks(4), ticks(2), end=ticks(8)), AFFWILD2, np.ones(4, bool), "net"
+            random_scores(4, 1), Timeline.windows(ticks(4), ticks(2), end=ticks(8)), AFFWILD2, np.ones(4, bool), "net"
         ),
     }
     write_scores(tmp_path / "net.parquet", given)
@@ -79,7 +79,7 @@ def test_frames_can_be_given_by_number(tmp_path):
     table(frame=[4, 2, 7]).drop(columns=["start", "end"]).to_csv(tmp_path / "v1.csv", index=False)
     found = read(tmp_path)
     assert found.timeline == FRAMES[np.array([2, 4, 7])]
-    assert found.values[0] == pytest.approx(shares(3)[1], abs=1e-6)
+    assert found.values[0] == pytest.approx(random_scores(3)[1], abs=1e-6)
 
 
 def test_a_row_with_an_empty_score_is_not_valid(tmp_path):
@@ -99,7 +99,7 @@ def test_the_most_frequent_person_is_that_of_the_clip(tmp_path):
 def two_people(tmp_path) -> Path:
     """Persons 1 and 2 have different scores; by the summary, person 2 is on the left."""
     one, two = table(3, person=1, status="ok"), table(3, person=2, status="ok")
-    two[list(AFFWILD2.names)] = shares(3, seed=9)
+    two[list(AFFWILD2.names)] = random_scores(3, seed=9)
     pd.concat([one, two]).to_csv(tmp_path / "v1.csv", index=False)
     persons = [{"person": 1, "face_centre": [0.7, 0.4]}, {"person": 2, "face_centre": [0.3, 0.4]}]
     entry = {"file": "videos/batch1/v1.mp4", "outputs": ["v1.csv"], "persons": persons}
@@ -108,8 +108,8 @@ def two_people(tmp_path) -> Path:
 
 
 def test_left_and_right_are_identified_by_the_positions_of_faces(two_people):
-    assert read(two_people, LEFT).values == pytest.approx(shares(3, seed=9), abs=1e-6)
-    assert read(two_people, RIGHT).values == pytest.approx(shares(3), abs=1e-6)
+    assert read(two_people, LEFT).values == pytest.approx(random_scores(3, seed=9), abs=1e-6)
+    assert read(two_people, RIGHT).values == pytest.approx(random_scores(3), abs=1e-6)
 
 
 def test_left_and_right_cannot_be_identified_without_the_summary(two_people):

@@ -16,7 +16,7 @@ from support.small_datasets import random_data, simulate_scores
 HEADER = "image_location,Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
 
 
-def made(name: str = "2020"):
+def data_and_source(name: str = "2020"):
     data = random_data(clips=4, frames=60)
     if EDITIONS[name].label_set is AFFWILD2_8:
         data = replace(data, label_set=AFFWILD2_8)
@@ -24,7 +24,7 @@ def made(name: str = "2020"):
 
 
 def write(tmp_path, name: str, **options):
-    data, source = made(name)
+    data, source = data_and_source(name)
     out = tmp_path / ("all.txt" if EDITIONS[name].single else "all")
     done = submit(data, [source], out, edition=EDITIONS[name], split="validation", **options)
     return data, source, out, done
@@ -57,7 +57,7 @@ def test_every_frame_has_a_row_and_filled_ones_are_counted(tmp_path):
 
 
 def test_a_seven_class_system_can_be_submitted_for_eight_classes_with_a_note(tmp_path):
-    data, source = made("2020")
+    data, source = data_and_source("2020")
     done = submit(data, [source], tmp_path / "all", edition=EDITIONS["2022"], split="validation")
     assert done.notes == ["no frame is other: the data set and its systems do not have this class."]
     assert (
@@ -97,7 +97,7 @@ def test_a_sample_row_without_a_frame_is_refused_and_nothing_is_written(tmp_path
 
 
 def test_an_entry_without_scores_is_refused_and_nothing_is_written(tmp_path):
-    data, source = made()
+    data, source = data_and_source()
     del source.by_clip["v3"]
     with pytest.raises(DataError, match="face has no scores for v3"):
         submit(data, [source], tmp_path / "all", edition=EDITIONS["2020"], split="validation")
@@ -105,7 +105,7 @@ def test_an_entry_without_scores_is_refused_and_nothing_is_written(tmp_path):
 
 
 def test_an_entry_without_valid_scores_is_neutral_with_a_note(tmp_path):
-    data, source = made()
+    data, source = data_and_source()
     source.by_clip["v3"] = replace(source.by_clip["v3"], valid=np.zeros(60, bool))
     done = submit(data, [source], tmp_path / "all", edition=EDITIONS["2020"], split="validation")
     assert done.notes == ["v3 has no scores: all its frames are neutral."]
@@ -130,7 +130,7 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path, name):
 
 
 def test_several_systems_need_a_fusion(tmp_path):
-    data, source = made()
+    data, source = data_and_source()
     with pytest.raises(SettingsError, match="2 systems; give one, or the weights to fuse them with --fusion"):
         submit(data, [source, source], tmp_path / "all", edition=EDITIONS["2020"], split="validation")
 

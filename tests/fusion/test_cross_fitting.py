@@ -19,10 +19,10 @@ videos = st.lists(
 
 
 @given(videos)
-def test_clips_of_one_video_or_one_subject_are_in_one_group(made):
-    of = clip_groups([v for v, _ in made], [s for _, s in made])
-    for n, (video, subject) in enumerate(made):
-        for m, (other, person) in enumerate(made):
+def test_clips_of_one_video_or_one_subject_are_in_one_group(pairs):
+    of = clip_groups([v for v, _ in pairs], [s for _, s in pairs])
+    for n, (video, subject) in enumerate(pairs):
+        for m, (other, person) in enumerate(pairs):
             if video == other or (subject is not None and subject == person):
                 assert of[n] == of[m]
 
@@ -44,8 +44,8 @@ def test_a_video_and_a_subject_with_the_same_name_are_unrelated():
     st.integers(2, 6),
     st.integers(0, 5),
 )
-def test_every_clip_is_in_one_fold_and_groups_stay_together(made, count, seed):
-    of, sizes = np.array([g for g, _ in made]), np.array([s for _, s in made])
+def test_every_clip_is_in_one_fold_and_groups_stay_together(pairs, count, seed):
+    of, sizes = np.array([g for g, _ in pairs]), np.array([s for _, s in pairs])
     separate = len(set(of.tolist()))
     if separate < 2:
         with pytest.raises(SettingsError, match="cross-fitting needs at least two"):
@@ -53,7 +53,7 @@ def test_every_clip_is_in_one_fold_and_groups_stay_together(made, count, seed):
         return
     parts = clip_folds(of, sizes, count=count, seed=seed)
     assert len(parts) == min(count, separate)
-    assert sorted(np.concatenate(parts).tolist()) == list(range(len(made)))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(pairs)))
     assert sum(len(set(of[fold].tolist())) for fold in parts) == separate
 
 
@@ -70,8 +70,8 @@ def test_one_video_cannot_be_cross_fitted():
 
 
 def random_clips(seed: int):
-    made, truth = system_scores(np.random.default_rng(seed), systems=3, frames=120, classes=3, valid=0.8)
-    return clips(made, 15), [truth[n : n + 15] for n in range(0, 120, 15)]
+    scores, truth = system_scores(np.random.default_rng(seed), systems=3, frames=120, classes=3, valid=0.8)
+    return clips(scores, 15), [truth[n : n + 15] for n in range(0, 120, 15)]
 
 
 @given(seeds, st.integers(0, 7))

@@ -19,8 +19,8 @@ class Rows:
 
 def _random_rows(count: int, *, classes: int = 4, width: int = 12, apart: float = 1.5, seed: int = 0) -> Rows:
     rng = np.random.default_rng(seed)
-    shares = np.arange(classes, 0, -1) / np.arange(1, classes + 1).sum()
-    labels = np.append(np.arange(classes), rng.choice(classes, count - classes, p=shares))
+    frequencies = np.arange(classes, 0, -1) / np.arange(1, classes + 1).sum()
+    labels = np.append(np.arange(classes), rng.choice(classes, count - classes, p=frequencies))
     centres = np.random.default_rng(99).normal(size=(classes, width)) * apart / 2
     return Rows(centres[labels] + rng.normal(size=(count, width)), labels, np.arange(count) // 5)
 

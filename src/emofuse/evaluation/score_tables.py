@@ -59,7 +59,7 @@ def clip_scores(
     """The rows of one clip as scores, in the order of time.
 
     Args:
-        face_x: horizontal position of each person's face, 0 to 1; tells `_left` from `_right`.
+        face_x: horizontal position of each person's face, 0 to 1; distinguishes `_left` from `_right`.
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
@@ -77,7 +77,7 @@ def clip_scores(
         for k, name in enumerate(label_set.names):
             if name in table.columns:
                 values[:, k] = table[name].to_numpy(np.float64, na_value=np.nan)
-        valid = np.isfinite(values).all(axis=1)
+        valid = np.asarray(np.isfinite(values).all(axis=1))
         if "status" in table.columns:
             valid &= np.asarray(table["status"].isin(SCORED), np.bool_)
         elif "valid" in table.columns:

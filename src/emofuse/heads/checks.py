@@ -41,13 +41,13 @@ def training_rows(head: BaseEstimator, features: Any, labels: Any, groups: Any) 
     """
     name = type(head).__name__
     try:
-        values, given = validate_data(head, features, labels, dtype=_TYPES, order="C", ensure_min_samples=2)
-        check_classification_targets(given)
+        values, y = validate_data(head, features, labels, dtype=_TYPES, order="C", ensure_min_samples=2)
+        check_classification_targets(y)
     except ValueError as error:
         raise ShapeError(_one_line(name, error)) from None
-    classes, codes = np.unique(given, return_inverse=True)
+    classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise ShapeError(f"{name}: all {len(given)} labels are of the class {classes.tolist()[0]!r}; give two or more.")
+        raise ShapeError(f"{name}: all {len(y)} labels are of the class {classes.tolist()[0]!r}; give two or more.")
     head.classes_ = classes
     codes = codes.astype(np.int64)
     numbers = None if groups is None else group_numbers(groups, len(codes))

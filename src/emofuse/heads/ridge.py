@@ -161,16 +161,16 @@ def _linear_ridge(features: Array, problem: RidgeProblem) -> tuple[Doubles, Doub
     """Coefficients (F' W F + I)^-1 F' W T, float64 [d, k], with W = 1 / penalties, and held-out values for K = F F'."""
     targets, weights = problem.targets, 1 / problem.penalties.astype(np.float64)
     moments, right = np.eye(features.shape[1]), np.zeros((features.shape[1], targets.shape[1]))
-    for rows in _blocks(len(features)):
-        scaled = features[rows] * weights[rows, None].astype(features.dtype)
-        moments += scaled.T @ features[rows]
-        right += scaled.T @ targets[rows].astype(features.dtype)
+    for block in _blocks(len(features)):
+        scaled = features[block] * weights[block, None].astype(features.dtype)
+        moments += scaled.T @ features[block]
+        right += scaled.T @ targets[block].astype(features.dtype)
     factor = cholesky_factor(moments)
     coefficients = cholesky_solve(factor, right)
     if problem.groups is None:
         return coefficients, None
     inverse = triangular_inverse(factor).T.astype(features.dtype)
-    whitened = np.concatenate([features[rows] @ inverse for rows in _blocks(len(features))])
+    whitened = np.concatenate([features[block] @ inverse for block in _blocks(len(features))])
     residuals = targets - features @ coefficients.astype(features.dtype)
     held_out = np.empty(targets.shape)
     single, larger = _split_groups(problem.groups)
@@ -178,8 +178,8 @@ def _linear_ridge(features: Array, problem: RidgeProblem) -> tuple[Doubles, Doub
     least = float(np.finfo(features.dtype).eps)  # a row of large weight is fitted exactly, up to rounding
     held_out[single] = targets[single] - residuals[single] / np.maximum(1 - leverages[single, None], least)
     for rows in larger:
-        block = whitened[rows].astype(np.float64)
-        outer = (1 + least) * np.eye(len(rows)) - (block @ block.T) * weights[rows]
+        inner = whitened[rows].astype(np.float64)
+        outer = (1 + least) * np.eye(len(rows)) - (inner @ inner.T) * weights[rows]
         held_out[rows] = targets[rows] - np.linalg.solve(outer, residuals[rows].astype(np.float64))
     return coefficients, held_out
 
