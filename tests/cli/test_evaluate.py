@@ -119,7 +119,7 @@ def test_an_invalid_submission_is_told_and_fails(run, corpus, said, tmp_path):
         ),
         (("data", "check", "nowhere"), ("nowhere: there is no such file or folder",)),
         (("data", "make", "aw", "--videos", "2"), ("give at least 3",)),
-        (("data", "make", "DATA"), ("holds a corpus made with",)),
+        (("data", "make", "DATA"), ("holds a corpus with",)),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_nothing_is_written(run, corpus, said, words, parts):

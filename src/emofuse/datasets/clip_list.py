@@ -27,7 +27,7 @@ from emofuse.datasets.dataset import DATASETS, DataFormat, DataSet
 from emofuse.datasets.problems import Level, Problem, error_for
 from emofuse.datasets.recordings import Recording, Recordings, check_recording, without_path
 from emofuse.datasets.statistics import ClipStatistics, absent_classes
-from emofuse.datasets.tables import UNLABELLED_NAMES, Row, Table, header_of, label_indices
+from emofuse.datasets.tables import UNLABELLED_NAMES, Table, TableRow, header_of, label_indices
 from emofuse.errors import DataError
 from emofuse.media.container import AUDIO_SUFFIXES
 
@@ -55,7 +55,7 @@ LEFT_OUT = "the clip is left out until it is corrected"
 
 
 @dataclass(frozen=True)
-class Segment:
+class LabelSegment:
     """A label of [start, end) in ticks, or of the whole clip if both are None."""
 
     line: int
@@ -73,7 +73,7 @@ class ListedClip:
     line: int
     split: str | None
     subject: str | None
-    segments: tuple[Segment, ...]
+    segments: tuple[LabelSegment, ...]
     problems: tuple[Problem, ...] = field(default=(), repr=False)
 
     @property
@@ -231,7 +231,7 @@ def read_clips(path: Path, label_set: LabelSet) -> list[ListedClip]:
     Raises:
         DataError: the file cannot be read as CSV in UTF-8, or lacks the column path or label.
     """
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    groups: defaultdict[str, list[TableRow]] = defaultdict(list)
     for row in TABLE.rows(path):
         name = row.cells["path"].replace("\\", "/")
         groups[posixpath.normpath(name) if name else ""].append(row)
@@ -256,8 +256,8 @@ class _RowParser:
     label_indices: Mapping[str, int]
     problems: list[Problem] = field(default_factory=list)
 
-    def clip(self, path: str, rows: Sequence[Row]) -> ListedClip:
-        segments, known = list[Segment](), dict[tuple[str, ...], int]()
+    def clip(self, path: str, rows: Sequence[TableRow]) -> ListedClip:
+        segments, known = list[LabelSegment](), dict[tuple[str, ...], int]()
         for row in rows:
             if row.has_surplus or not path:
                 found = "more fields than the header names" if row.has_surplus else "no path"
@@ -269,7 +269,7 @@ class _RowParser:
                 continue
             times, label = self._times(row), self._label(row)
             if times is not None:
-                segments.append(Segment(row.line, label, *times))
+                segments.append(LabelSegment(row.line, label, *times))
         splits = [self._split(row) for row in rows]
         subjects = [row.cells.get("subject") or None for row in rows]
         if path:
@@ -283,17 +283,17 @@ class _RowParser:
     def _add(self, level: Level, code: str, line: int, found: str, consequence: str) -> None:
         self.problems.append(Problem(level, code, self.id, self.path, line, found, consequence))
 
-    def _error(self, code: str, row: Row | Segment, found: str, consequence: str = LEFT_OUT) -> None:
+    def _error(self, code: str, row: TableRow | LabelSegment, found: str, consequence: str = LEFT_OUT) -> None:
         self._add(Level.ERROR, code, row.line, found, consequence)
 
-    def _check_equal(self, column: str, values: Sequence[str | None], rows: Sequence[Row]) -> None:
+    def _check_equal(self, column: str, values: Sequence[str | None], rows: Sequence[TableRow]) -> None:
         for row, value in zip(rows, values, strict=True):
             if value != values[0]:
                 found = f"{column} {value or 'none'}, but {values[0] or 'none'} in line {rows[0].line}"
                 self._error("conflicting-rows", row, found, f"a clip has one {column}; " + LEFT_OUT)
                 return
 
-    def _check_overlaps(self, segments: Sequence[Segment]) -> None:
+    def _check_overlaps(self, segments: Sequence[LabelSegment]) -> None:
         """Report segments that overlap an earlier one; one without times covers the whole clip."""
         longest = segments[0] if segments else None
         for segment in segments[1:]:
@@ -305,7 +305,7 @@ class _RowParser:
             if longest.end is not None and (segment.end is None or segment.end > longest.end):
                 longest = segment
 
-    def _label(self, row: Row) -> int:
+    def _label(self, row: TableRow) -> int:
         text = row.cells["label"]
         if text.casefold() in self.label_indices:
             return self.label_indices[text.casefold()]
@@ -315,14 +315,14 @@ class _RowParser:
         self._error("unknown-label", row, f"unknown label {text!r}{hint}", "write the name of a class; " + LEFT_OUT)
         return UNLABELLED
 
-    def _split(self, row: Row) -> str | None:
+    def _split(self, row: TableRow) -> str | None:
         text = row.cells.get("split", "").casefold()
         if text not in SPLIT_NAMES:
             found = f"unknown split {text!r}{nearest(text, [n for n in SPLIT_NAMES if n])}"
             self._error("unknown-split", row, found, "write train, validation or test; " + LEFT_OUT)
         return SPLIT_NAMES.get(text)
 
-    def _times(self, row: Row) -> tuple[int, int] | tuple[None, None] | None:
+    def _times(self, row: TableRow) -> tuple[int, int] | tuple[None, None] | None:
         """Start and end in ticks, both None if the row has neither; None if they are invalid."""
         texts = {column: row.cells.get(column, "") for column in ("start", "end")}
         if not any(texts.values()):

@@ -16,7 +16,7 @@ _MAX_HEADER = 10_000
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A record of a table: its cells by column, "" where one is missing.
 
     fields: number of fields. is_short: whether known columns are missing. has_surplus: text beyond the header.
@@ -47,7 +47,7 @@ class Table:
         found = {column: next((n for n in accepted if n in names), None) for column, accepted in self.columns.items()}
         return {column: names.index(name) for column, name in found.items() if name is not None}
 
-    def rows(self, path: Path) -> Iterator[Row]:
+    def rows(self, path: Path) -> Iterator[TableRow]:
         """The rows of a file with their line numbers, one after another; empty rows are skipped.
 
         Raises:
@@ -62,7 +62,9 @@ class Table:
                 raise DataError(f"{printable(path)}:1: no column {column!r}, found {found}; {self.remedy}.")
         for line, cells in records:
             by_column = {c: cells[n] if n < len(cells) else "" for c, n in positions.items()}
-            yield Row(line, by_column, len(cells), len(cells) <= max(positions.values()), any(cells[len(header) :]))
+            yield TableRow(
+                line, by_column, len(cells), len(cells) <= max(positions.values()), any(cells[len(header) :])
+            )
 
 
 def read_records(path: Path, *, remedy: str) -> Iterator[tuple[int, list[str]]]:

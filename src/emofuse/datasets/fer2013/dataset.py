@@ -24,7 +24,16 @@ from emofuse.core.registry import nearest
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Annotation, Clip, Track
 from emofuse.datasets.dataset import DATASETS, DataFormat, DataSet
-from emofuse.datasets.fer2013.files import SIZE, USAGES, Rows, image_root, is_table, read_images, read_npz, read_table
+from emofuse.datasets.fer2013.files import (
+    SIZE,
+    USAGES,
+    FerRows,
+    image_root,
+    is_table,
+    read_images,
+    read_npz,
+    read_table,
+)
 from emofuse.datasets.problems import Problem
 from emofuse.datasets.statistics import SPLITS, ClipStatistics, absent_classes
 from emofuse.errors import DataError
@@ -183,7 +192,7 @@ class Fer2013(DataSet):
                 yield from absent_classes(split, self.path, count, self.label_set)
 
     @cached_property
-    def _rows(self) -> Rows:
+    def _rows(self) -> FerRows:
         if self.path.is_dir():
             return read_images(self.path)
         return read_table(self.path) if self.path.suffix.lower() == ".csv" else read_npz(self.path)

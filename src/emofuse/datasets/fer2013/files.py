@@ -39,7 +39,7 @@ _CLASSES: Mapping[str, int] = {name: label for name, label in label_indices(AFFW
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class FerRows:
     """All rows of a file.
 
     images: uint8 [n, 48, 48]; labels: int64 [n], AFFWILD2 index; usages: int64 [n], index into `USAGES`.
@@ -57,7 +57,7 @@ class Rows:
 # -- npz ------------------------------------------------------------------------------------------------------
 
 
-def read_npz(path: Path) -> Rows:
+def read_npz(path: Path) -> FerRows:
     """The arrays images, emotion (Aff-Wild2 order), usage, and optionally ferplus_votes and duplicate_group.
 
     Raises:
@@ -94,7 +94,7 @@ def read_npz(path: Path) -> Rows:
                 f"{printable(path)}: {name} runs from {array.min()} to {array.max()}, expected 0 to {len(names) - 1} "
                 f"({', '.join(names)}); {_AGAIN}."
             )
-    return Rows(images.astype(np.uint8), emotion.astype(np.int64), usage.astype(np.int64), votes, groups)
+    return FerRows(images.astype(np.uint8), emotion.astype(np.int64), usage.astype(np.int64), votes, groups)
 
 
 # -- a table of pixels ----------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def is_table(path: Path) -> bool:
     return "pixels" in names or ("usage" in names and "path" not in names)
 
 
-def read_table(path: Path) -> Rows:
+def read_table(path: Path) -> FerRows:
     """Kaggle's table, read row by row: emotion (0 angry to 6 neutral), pixels (2,304 numbers), Usage.
 
     Raises:
@@ -128,7 +128,7 @@ def read_table(path: Path) -> Rows:
     if not labels:
         raise DataError(f"{printable(path)}: a header without rows; {_AGAIN}.")
     images = np.frombuffer(pixels, np.uint8).reshape(-1, SIZE, SIZE)
-    return Rows(images, np.array(labels, np.int64), np.array(usages, np.int64))
+    return FerRows(images, np.array(labels, np.int64), np.array(usages, np.int64))
 
 
 def _pixels(path: Path, line: int, text: str) -> bytes:
@@ -161,7 +161,7 @@ def image_root(path: Path) -> Path | None:
     return None
 
 
-def read_images(path: Path) -> Rows:
+def read_images(path: Path) -> FerRows:
     """Kaggle's folders: train/, validation/ and test/ with a folder of images for each emotion.
 
     Files in test/ whose names begin with PublicTest belong to the public test set, as named by Kaggle.
@@ -188,7 +188,7 @@ def read_images(path: Path) -> Rows:
     if not labels:
         raise DataError(f"{printable(path)}: no images in train/<emotion>; unpack the images of FER-2013 there.")
     faces = np.frombuffer(bytearray().join(images), np.uint8).reshape(-1, SIZE, SIZE)
-    return Rows(faces, np.array(labels, np.int64), np.array(usages, np.int64))
+    return FerRows(faces, np.array(labels, np.int64), np.array(usages, np.int64))
 
 
 def _folders(path: Path) -> dict[str, Path]:
