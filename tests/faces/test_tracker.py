@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from emofuse.core.time import ticks
 from emofuse.errors import SettingsError, ShapeError
 from emofuse.faces.detector import Face
-from emofuse.faces.tracker import TrackedFace, Tracker, TrackerSettings
+from emofuse.faces.tracker import TrackedFace, Tracker
 
 DARK, BRIGHT = np.full((18, 32), 40, np.uint8), np.full((18, 32), 190, np.uint8)
 
@@ -190,11 +190,9 @@ def test_thumbnails_of_two_sizes_are_refused():
         tracker.push(1, [], thumbnail=DARK[:9])
 
 
-def test_invalid_settings_are_refused():
+def test_a_confirmation_by_no_frame_is_refused():
     with pytest.raises(SettingsError, match="confirm_frames is 0"):
-        TrackerSettings(confirm_frames=0)
-    with pytest.raises(SettingsError, match="recall_seconds is -1"):
-        TrackerSettings(recall_seconds=-1)
+        Tracker(0)
 
 
 def test_tracked_faces_are_equal_if_all_fields_are():

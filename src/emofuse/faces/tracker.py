@@ -22,6 +22,15 @@ from emofuse.faces.detector import box_iou
 Thumbnail = NDArray[np.uint8]
 Point = NDArray[np.float64]
 
+# Distances are in face sizes (square root of the box area), ratios of sizes are natural logarithms.
+RECALL_SECONDS = 2.0  # a person who is absent for longer gets a new number
+# How far a face may be from its expected position, growing with the time since its detection; and its size.
+REACH, REACH_PER_SECOND, REACH_LIMIT = 0.5, 2.0, 1.5
+GROWTH, GROWTH_PER_SECOND, GROWTH_LIMIT = 0.4, 0.3, 0.7
+VELOCITY_SECONDS = 0.2  # time constant of the average of velocities
+COAST_SECONDS = 0.5  # time constant with which an undetected face is assumed to come to rest
+CUT_LEVEL = 15.0  # mean absolute difference of two thumbnails (0 to 255) above which they show different shots
+SHOT_IOU = 0.4  # overlap with its last box by which a person is found again when the shot comes back
 UNMATCHED = 4.0  # cost of leaving a face and a track unmatched; no allowed pair costs more
 
 
@@ -33,45 +42,6 @@ class Located(Protocol):
 
 
 Item = TypeVar("Item", bound=Located)
-
-
-@dataclass(frozen=True)
-class TrackerSettings:
-    """What counts as the same person. Distances are in face sizes (square root of the box area).
-
-    confirm_frames: frames with the face, among at most twice that number, until it counts as a person.
-    recall_seconds: a person who is absent for longer gets a new number.
-    reach, reach_per_second, reach_limit: how far a face may be from its expected position, growing with the time
-        since it was last detected.
-    growth, growth_per_second, growth_limit: the same for the ratio of the sizes, as a natural logarithm.
-    velocity_seconds: time constant of the average of velocities.
-    coast_seconds: time constant with which an undetected face is assumed to come to rest.
-    cut_level: mean absolute difference of two thumbnails (0 to 255) above which they show different shots.
-    shot_iou: overlap with its last box by which a person is found again when the shot comes back.
-
-    Raises:
-        SettingsError: confirm_frames is below 1, or a time is not positive.
-    """
-
-    confirm_frames: int = 3
-    recall_seconds: float = 2.0
-    reach: float = 0.5
-    reach_per_second: float = 2.0
-    reach_limit: float = 1.5
-    growth: float = 0.4
-    growth_per_second: float = 0.3
-    growth_limit: float = 0.7
-    velocity_seconds: float = 0.2
-    coast_seconds: float = 0.5
-    cut_level: float = 15.0
-    shot_iou: float = 0.4
-
-    def __post_init__(self) -> None:
-        if self.confirm_frames < 1:
-            raise SettingsError(f"TrackerSettings: confirm_frames is {self.confirm_frames}; give 1 or more.")
-        for name in ("recall_seconds", "velocity_seconds", "coast_seconds"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"TrackerSettings: {name} is {getattr(self, name)}; give a time above 0.")
 
 
 @dataclass(frozen=True)
@@ -106,10 +76,17 @@ class Tracker(Generic[Item]):
 
     A face is held back until it was detected in `confirm_frames` frames; then all of them are returned at once. What
     `push` returns is at most `lookahead_frames` frames old. Memory does not grow with the video.
+
+    Args:
+        confirm_frames: frames with the face, among at most twice that number, until it counts as a person.
+    Raises:
+        SettingsError: confirm_frames is below 1.
     """
 
-    def __init__(self, settings: TrackerSettings = TrackerSettings()) -> None:
-        self.settings = settings
+    def __init__(self, confirm_frames: int = 3) -> None:
+        if confirm_frames < 1:
+            raise SettingsError(f"Tracker: confirm_frames is {confirm_frames}; give 1 or more.")
+        self._confirm_frames = confirm_frames
         self._tracks: list[_Track[Item]] = []
         self._frames = 0
         self._persons = 0
@@ -119,7 +96,7 @@ class Tracker(Generic[Item]):
     @property
     def lookahead_frames(self) -> int:
         """Once frame k was pushed, the frames before k - lookahead_frames are complete."""
-        return 2 * self.settings.confirm_frames - 1
+        return 2 * self._confirm_frames - 1
 
     def push(self, start: int, faces: list[Item], *, thumbnail: Thumbnail | None = None) -> list[TrackedFace[Item]]:
         """Take the faces of the next frame; returns the faces assigned by now, in the order of frames, then persons.
@@ -149,14 +126,14 @@ class Tracker(Generic[Item]):
                 track.held.append((self._frames, face))
             else:
                 tracked.append(TrackedFace(self._frames, track.person, face))
-        ready = [t for t in self._tracks if t.person is None and len(t.held) >= self.settings.confirm_frames]
+        ready = [t for t in self._tracks if t.person is None and len(t.held) >= self._confirm_frames]
         tracked += self._confirmed(ready)
         self._frames += 1
         return sorted(tracked, key=lambda s: (s.frame_index, s.person))
 
     def close(self) -> list[TrackedFace[Item]]:
         """End the video: returns the faces of a video that was too short to confirm any."""
-        short = self._frames < self.settings.confirm_frames
+        short = self._frames < self._confirm_frames
         tracked = self._confirmed([t for t in self._tracks if t.person is None]) if short else []
         self._tracks = []
         return sorted(tracked, key=lambda s: (s.frame_index, s.person))
@@ -173,7 +150,7 @@ class Tracker(Generic[Item]):
     def _is_cut(self, thumbnail: Thumbnail | None) -> bool:
         if thumbnail is None or self._thumbnail is None:
             return False
-        return _difference(thumbnail, self._thumbnail) > self.settings.cut_level
+        return _difference(thumbnail, self._thumbnail) > CUT_LEVEL
 
     def _start_shot(self) -> None:
         self._tracks = [track for track in self._tracks if track.person is not None]
@@ -183,11 +160,11 @@ class Tracker(Generic[Item]):
 
     def _drop_absent(self, start: int) -> None:
         """Drop persons who were absent for too long, and faces that were not confirmed in time."""
-        patience = 2 * self.settings.confirm_frames
+        patience = 2 * self._confirm_frames
         self._tracks = [
             track
             for track in self._tracks
-            if seconds(start - track.detected_at) <= self.settings.recall_seconds
+            if seconds(start - track.detected_at) <= RECALL_SECONDS
             and (track.person is not None or self._frames - track.held[0][0] < patience)
         ]
 
@@ -203,19 +180,19 @@ class Tracker(Generic[Item]):
 
     def _cost(self, track: _Track[Item], face: Item, start: int) -> float:
         """Cost of continuing a track with a face, UNMATCHED if that is not allowed."""
-        settings, gap = self.settings, seconds(start - track.detected_at)
+        gap = seconds(start - track.detected_at)
         if track.after_cut and not self._same_shot(track, face):
             return UNMATCHED
-        coasted = settings.coast_seconds * (1 - math.exp(-gap / settings.coast_seconds))
+        coasted = COAST_SECONDS * (1 - math.exp(-gap / COAST_SECONDS))
         shift = track.velocity * coasted
         size = math.sqrt(_size(track.face) * _size(face))
         away = _centre(face) - _centre(track.face)
         far = float(np.linalg.norm(away - shift)) / size
         stayed = float(np.linalg.norm(away)) / size  # the person may also have stopped at once
         grown = abs(math.log(_size(face) / _size(track.face)))
-        if min(far, stayed) > min(settings.reach + settings.reach_per_second * gap, settings.reach_limit):
+        if min(far, stayed) > min(REACH + REACH_PER_SECOND * gap, REACH_LIMIT):
             return UNMATCHED
-        if grown > min(settings.growth + settings.growth_per_second * gap, settings.growth_limit):
+        if grown > min(GROWTH + GROWTH_PER_SECOND * gap, GROWTH_LIMIT):
             return UNMATCHED
         expected = track.face.box + np.array([*shift, 0, 0], np.float32)
         apart = 1 - float(box_iou(expected, face.box[None])[0])
@@ -226,15 +203,15 @@ class Tracker(Generic[Item]):
     def _same_shot(self, track: _Track[Item], face: Item) -> bool:
         if track.thumbnail is None or self._thumbnail is None:
             return False
-        back = _difference(track.thumbnail, self._thumbnail) <= self.settings.cut_level
-        return back and float(box_iou(track.face.box, face.box[None])[0]) >= self.settings.shot_iou
+        back = _difference(track.thumbnail, self._thumbnail) <= CUT_LEVEL
+        return back and float(box_iou(track.face.box, face.box[None])[0]) >= SHOT_IOU
 
     def _move(self, track: _Track[Item], face: Item, start: int) -> None:
         gap = seconds(start - track.detected_at)
         measured = (_centre(face) - _centre(track.face)) / gap
         if track.after_cut:
             measured = np.zeros(2)
-        weight = 1 - math.exp(-gap / self.settings.velocity_seconds)
+        weight = 1 - math.exp(-gap / VELOCITY_SECONDS)
         track.velocity = track.velocity + weight * (measured - track.velocity)
         track.face, track.detected_at, track.thumbnail, track.after_cut = face, start, self._thumbnail, False
 

@@ -22,7 +22,7 @@ from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
 from emofuse.faces.detector import Detector, Face
-from emofuse.faces.tracker import TrackedFace, Tracker, TrackerSettings
+from emofuse.faces.tracker import TrackedFace, Tracker
 from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
 from emofuse.models.face import Judged
@@ -144,7 +144,7 @@ class FaceStages:
         self, sampling: Sampling, *, smoother: ScoreSmoother | None = None, windows: FaceWindows | None = None
     ) -> FaceStream:
         """The face stages of one video."""
-        return FaceStream(self, Tracker(TrackerSettings(confirm_frames=sampling.confirm_frames)), smoother, windows)
+        return FaceStream(self, Tracker(sampling.confirm_frames), smoother, windows)
 
 
 class FaceStream:

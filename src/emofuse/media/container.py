@@ -80,12 +80,6 @@ class MediaFile:
         self.close()
 
 
-def media_streams(path: str | os.PathLike[str]) -> tuple[bool, bool]:
-    """Whether a file holds (video, audio)."""
-    with MediaFile(path) as file:
-        return file.has_video, file.has_audio
-
-
 def open_container(path: Path) -> InputContainer:
     """The opened file; close it after use.
 

@@ -16,7 +16,7 @@ from emofuse.core.windows import Windows
 from emofuse.errors import DataError
 from emofuse.inference.audio_stages import AudioStages, AudioWindow, AudioWindowScore, Floats, score_windows
 from emofuse.media.audio import AudioBlock, AudioReader
-from emofuse.media.container import media_streams
+from emofuse.media.container import MediaFile
 
 _BLOCK_SECONDS = 30.0
 
@@ -39,8 +39,9 @@ class Sounds:
         file = clip.audio or clip.video
         if file is None:
             raise DataError(f"{clip.id}: has neither a video nor a sound file.")
-        if not media_streams(file)[1]:
-            return None
+        with MediaFile(file) as media:
+            if not media.has_audio:
+                return None
         rate = self.windows.rate_hz
         name = {"sound": file_digest(file), "rate_hz": rate, "separation": self.stages.separation.identity}
         path = self.folder / f"{digest(name)}.f32"
