@@ -118,11 +118,7 @@ class FaceStages:
     parallel_map: Map = map
 
     def detect(self, frame: Frame | FrameTime) -> FrameFaces:
-        """Detect and crop the faces of a frame.
-
-        Raises:
-            ShapeError: the frame has no image.
-        """
+        """Detect and crop the faces of a frame."""
         if isinstance(frame, FrameTime):
             raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
         image = frame.rgb()
@@ -206,7 +202,7 @@ class FaceStream:
 
 @dataclass
 class _Faces:
-    """Faces of one person in the order of time; the first `done` have been returned."""
+    """Faces of one person in the order of time; the first `done` of them have been returned."""
 
     faces: list[ScoredFace] = field(default_factory=list)
     done: int = 0
@@ -235,24 +231,24 @@ class ScoreSmoother:
         return self._smoothed(None)
 
     def _smoothed(self, complete: int | None) -> list[ScoredFace]:
-        out: list[ScoredFace] = []
-        for number, person in sorted(self._persons.items()):
-            out += self._smoothed_person(person, complete)
-            if not person.faces:
-                del self._persons[number]
-        return sorted(out, key=lambda f: (f.start, f.person))
+        out = [face for person in self._persons.values() for face in self._take(person, complete)]
+        self._persons = {number: person for number, person in self._persons.items() if person.faces}
+        return sorted(out, key=lambda face: (face.start, face.person))
 
-    def _smoothed_person(self, person: _Faces, complete: int | None) -> list[ScoredFace]:
+    def _take(self, person: _Faces, complete: int | None) -> list[ScoredFace]:
+        """Smooth the faces of a person that have become complete, and forget those out of reach of the rest."""
         faces, reach, done = person.faces, self._kernel.reach, person.done
-        times = np.array([f.start for f in faces], np.int64)
-        ready = len(faces) if complete is None else int(np.searchsorted(times, complete - reach, side="right"))
-        out: list[ScoredFace] = []
+        times = np.array([face.start for face in faces], np.int64)
+
+        def until(time: int | None) -> int:
+            return len(faces) if time is None else int(np.searchsorted(times, time - reach, side="right"))
+
+        out, ready = list[ScoredFace](), until(complete)
         if ready > done:
-            rows = smoothed(np.stack([f.values for f in faces]), times, times[done:ready], self._kernel)
+            rows = smoothed(np.stack([face.values for face in faces]), times, times[done:ready], self._kernel)
             out = [replace(face, values=row) for face, row in zip(faces[done:ready], rows, strict=True)]
             done = ready
-        following = faces[done].start if done < len(faces) else complete
-        old = len(faces) if following is None else int(np.searchsorted(times, following - reach, side="right"))
+        old = until(faces[done].start if done < len(faces) else complete)
         del faces[:old]
         person.done = done - old
         return out

@@ -149,21 +149,14 @@ class Prediction:
         row = self.timeline.at(ticks(time_seconds))
         if row < 0:
             return []
-        return [self._row(row)._moment(person) for person in sorted(self.scores)]
-
-    def _row(self, row: int) -> Prediction:
-        """The same for a single row."""
-        rows = slice(row, row + 1)
-
-        def cut(s: Scores) -> Scores:
-            return Scores(s.values[rows], s.timeline[rows], s.label_set, s.valid[rows], s.system)
-
-        scores = {p: cut(s) for p, s in self.scores.items()}
-        modalities = {p: {name: cut(s) for name, s in by_name.items()} for p, by_name in self.modalities.items()}
-        timeline, frames = self.timeline[rows], self.frames[rows]
-        return replace(self, timeline=timeline, frames=frames, scores=scores, modalities=modalities)
+        timeline, frames = self.timeline[row : row + 1], self.frames[row : row + 1]
+        scores = {p: s.onto(timeline) for p, s in self.scores.items()}
+        modalities = {p: {name: s.onto(timeline) for name, s in by.items()} for p, by in self.modalities.items()}
+        moment = replace(self, timeline=timeline, frames=frames, scores=scores, modalities=modalities)
+        return [moment._moment(person) for person in sorted(scores)]
 
     def _moment(self, person: int) -> Moment:
+        """The only row of a person."""
         start, end = seconds(self.timeline.start[0]), seconds(self.timeline.end[0])
         status, emotion, scores = str(self.statuses(person)[0]), self.emotions(person)[0], self.scores[person]
         if emotion is None:

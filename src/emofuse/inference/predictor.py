@@ -95,14 +95,14 @@ class Predictor:
             "bundle": self.bundle.identity,
             **self._stages,
             "rate_hz": "every frame" if rate is None else str(rate),
-            **self._shown,
+            **self._table_options,
         }
 
     @property
-    def _shown(self) -> dict[str, Any]:
+    def _table_options(self) -> dict[str, Any]:
         """The options of the table that differ from their defaults."""
-        shown = {"min_confidence": self.options.min_confidence, "per_modality": self.options.per_modality}
-        return {name: value for name, value in shown.items() if value}
+        options = {"min_confidence": self.options.min_confidence, "per_modality": self.options.per_modality}
+        return {name: value for name, value in options.items() if value}
 
     @property
     def _stages(self) -> dict[str, str]:
@@ -143,7 +143,7 @@ class Predictor:
         metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
         if self.bundle.fusion is not None:
             metadata["modalities"] = list(self.bundle.modalities)
-        metadata |= self._shown | {"warnings": run.warnings}
+        metadata |= self._table_options | {"warnings": run.warnings}
         prediction = run.collector.prediction(file.path.name, self.bundle.name, metadata, size=size)
         options = self.options
         return replace(prediction, min_confidence=options.min_confidence, per_modality=options.per_modality)
