@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.cli.sweep import markdown
 from emofuse.errors import OutputError, SettingsError
 from emofuse.experiments.plan import Request as Table1Request
 from emofuse.experiments.runner import Watch
 from emofuse.experiments.sweep import Request, sweep, variants
 from emofuse.experiments.table1 import table1
 from emofuse.experiments.trial import Trial
+from emofuse.report.sweep import markdown
 
 QUICK = {"fit.epochs": "1", "fit.batch": "4"}
 
@@ -88,7 +88,7 @@ def test_every_variant_but_the_first_is_compared_with_it(told):
     rows = told[0]["rows"]
     assert rows[0]["gain"] is None
     for row in rows[1:]:
-        difference = row["figures"]["cpm"][0] - rows[0]["figures"]["cpm"][0]
+        difference = row["metrics"]["cpm"][0] - rows[0]["metrics"]["cpm"][0]
         assert row["gain"]["cpm"][0] == pytest.approx(difference)
         assert row["gain"]["over"] == "kernel=poly, C=1"
 
@@ -113,7 +113,7 @@ def test_the_table_has_a_row_for_each_variant_and_warns_of_choosing_the_best(tol
     text = markdown(told[0])
     for row in told[0]["rows"]:
         assert f"| {row['name']} |" in text
-    assert "The best of 4 variants is chosen on the part that it is scored on" in text
+    assert "The best of 4 variants is selected on the split that it is scored on" in text
 
 
 def test_a_sweep_is_not_written_over_a_table_1(told, request_):

@@ -75,7 +75,7 @@ def test_a_folder_of_other_data_is_left_alone(result, request_, tmp_path):
 
 def test_a_folder_of_another_version_is_left_alone(result, request_, tmp_path):
     (tmp_path / "format.json").write_text('{"format": 0}')
-    with pytest.raises(OutputError, match="format 0, this emofuse writes 2"):
+    with pytest.raises(OutputError, match="format 0, this emofuse writes 3"):
         table1(Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
 
 

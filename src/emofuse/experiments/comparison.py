@@ -89,7 +89,7 @@ def about(clips: Sequence[ScoredClip], settings: Settings) -> dict[str, Any]:
         "clips": len(clips),
         "videos": int(video_numbers(clips).max()) + 1,
         "frames": sum(int((c.truth.labels >= 0).sum()) for c in clips),
-        "always": {"label": names[commonest], "cpm": estimates(always, settings)["cpm"]},
+        "chance": {"label": names[commonest], "cpm": estimates(always, settings)["cpm"]},
         "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
     }
 

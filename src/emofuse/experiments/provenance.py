@@ -30,7 +30,7 @@ def system_of(parts: Parts, name: str, bundle: Bundle) -> dict[str, Any]:
     definition, folder = parts.by_name[name].definition, parts.folder(name)
     wanted = ("train_loss", "validation_loss", "cpm")
     return {
-        "stands_in": definition.name if definition.name != name else None,
+        "replaced_by": definition.name if definition.name != name else None,
         "digest": bundle.identity,
         "definition": definition.to_json(),
         "bundle": str(folder.relative_to(parts.site.out)),

@@ -158,7 +158,7 @@ def _compared(parts: Parts, bundles: Bundles, settings: Settings) -> dict[str, A
     rows = [
         {
             "name": name,
-            "figures": estimates(counts[name], settings),
+            "metrics": estimates(counts[name], settings),
             "gain": gained(counts[name], counts[first], first, settings) if name != first else None,
             **system_of(parts, name, bundle),
         }

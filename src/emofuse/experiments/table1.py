@@ -25,7 +25,7 @@ from emofuse.experiments.runner import Watch, claim, make, opened, present
 from emofuse.fusion import save as save_fusion
 from emofuse.systems.paper import BASELINE_VALIDATION, TableRow
 
-FORMAT = 2
+FORMAT = 3
 
 
 def table1(request: Request, watch: Watch = Watch(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
@@ -98,5 +98,5 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
 
 
 def _row(row: TableRow, figures: Mapping[str, Any]) -> dict[str, Any]:
-    about = {"name": row.name, "row": row.row, "parts": list(row.systems), "method": row.method}
+    about = {"name": row.name, "paper_row": row.row, "systems": list(row.systems), "method": row.method}
     return about | dict(figures) | {"quoted": {"validation": row.quoted_validation, "test": row.quoted_test}}

@@ -1,31 +1,97 @@
-"""The result of `emofuse table1` for readers: a file to keep, a page to look at, a table for the terminal.
+"""Table 1 for readers: text for the terminal, a Markdown file, and an HTML page that loads nothing from elsewhere.
 
-All are drawn from what table1.json holds, so that an old result can be drawn again. What was measured and what
-is quoted from the paper never share a column.
+All are rendered from the content of table1.json, so that an earlier result can be rendered again. Measured values and
+values quoted from the paper never share a column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emofuse.core.files import write_bytes
-from emofuse.report.table1.file import markdown
-from emofuse.report.table1.page import html
-from emofuse.report.table1.terminal import text
+from emofuse.report.table1.content import Result, report
+from emofuse.report.tables import Table, escape_markdown, markdown_list, plain, to_markdown, to_terminal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 __all__ = ["html", "markdown", "text", "write"]
 
+_TERMINAL = {  # heads that fit 120 columns: column
+    "row": "name", "CPM %": "CPM", "in-sample": "CPM in-sample", "gain over best": "gain",
+    "significant?": "significant?", "F1": "macro F1", "acc.": "accuracy", "quoted\nval.": "quoted: validation",
+    "quoted\ntest": "quoted: test",
+}  # fmt: skip
+_VALUES_ALONE = ("in-sample", "F1", "acc.")  # without their intervals
 
-def write(result: Mapping[str, Any], folder: Path) -> list[Path]:
+
+def write(result: Result, folder: Path) -> list[Path]:
     """Write table1.md and table1.html, each whole or not at all; equal results give equal bytes.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     written = []
-    for name, draw in (("table1.md", markdown), ("table1.html", html)):
-        write_bytes(folder / name, draw(result).encode())
+    for name, render in (("table1.md", markdown), ("table1.html", html)):
+        write_bytes(folder / name, render(result).encode())
         written.append(folder / name)
     return written
+
+
+def text(result: Result) -> RenderableType:
+    """The main table, within 120 columns, its summary, and the notes: for a rich console."""
+    made = report(result)
+    cells = [
+        [row[c].partition(" ")[0] if head in _VALUES_ALONE else row[c] for head, c in _TERMINAL.items()]
+        for row in made.main
+    ]
+    about = f"{made.title}, {result['split']}: {dict(made.facts)['size']}, {dict(made.facts)['scale']}"
+    below = [*filter(None, [made.summary]), *made.legend, f"In brackets: {result['interval']}."]
+    return to_terminal(Table(tuple(_TERMINAL), cells, 5), [about], [*below, *(f"note: {note}" for note in made.notes)])
+
+
+def markdown(result: Result) -> str:
+    """The result as Markdown; only the last line, the duration, differs between equal runs."""
+    made = report(result)
+    blocks = [
+        f"# {escape_markdown(made.title)}",
+        terms(made.facts),
+        escape_markdown(made.summary),
+        to_markdown(Table(tuple(made.main[0]), [tuple(row.values()) for row in made.main], 3)),
+        markdown_list(made.legend),
+        *(["## Notes", markdown_list(made.notes)] if made.notes else []),
+    ]
+    weights = [(f"Weights of {table.name}", table) for table in made.weights]
+    for title, table in ((made.measures.name, made.measures), (made.f1.name, made.f1), *weights):
+        blocks += [f"## {escape_markdown(title)}", to_markdown(table)] if table.rows else []
+    submissions = ["Submissions:", markdown_list(made.submissions)] if made.submissions else []
+    blocks += ["## Provenance", to_markdown(made.systems), *submissions, terms(made.environment), made.duration]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def terms(pairs: Any) -> str:
+    """Named facts as a Markdown list."""
+    return "\n".join(f"- {term}: {escape_markdown(value)}" for term, value in pairs)
+
+
+def html(result: Result) -> str:
+    """The result as one HTML file with its confusion matrices, weights and training curves."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from emofuse.report.table1 import charts
+
+    environment = Environment(
+        loader=PackageLoader("emofuse.report.table1", ""), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["plain"] = plain
+    return environment.get_template("page.html.jinja").render(
+        report=report(result),
+        interval=result["interval"],
+        cpm_chart=Markup(charts.cpm_chart(result)),
+        curves={n: Markup(charts.learning_curves(n, s["history"])) for n, s in result["systems"].items()},
+        light=charts.LIGHT,
+        dark=charts.DARK,
+    )

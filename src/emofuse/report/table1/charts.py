@@ -1,181 +1,135 @@
-"""Charts of a table 1 as inline SVG: coloured by the page's style, described in words for who does not see them."""
+"""Charts of Table 1 as inline SVG: drawn by matplotlib, coloured by the page's style, described for screen readers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from emofuse.report.table1 import words
-from emofuse.report.table1.words import known, plain
+import numpy as np
 
-_NAME_LENGTH = 22  # longer names are cut in the chart; the table beside it has them whole
+from emofuse.report.table1.content import Result, headline, in_sample
+from emofuse.report.tables import known, plain, with_interval
+from emofuse.report.timeline import COLOURS
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-@dataclass(frozen=True)
-class Axis:
-    """Maps values onto pixels, with round numbers to mark."""
-
-    start: float
-    end: float
-    step: float
-    first: float
-    last: float
-
-    def at(self, value: float) -> float:
-        """The pixel of a value."""
-        return self.first + (value - self.start) / (self.end - self.start) * (self.last - self.first)
-
-    def marks(self) -> list[float]:
-        """The round numbers."""
-        return [self.start + n * self.step for n in range(round((self.end - self.start) / self.step) + 1)]
-
-    def named(self) -> Iterator[tuple[float, str]]:
-        """Pixel and name of each round number."""
-        decimals = max(0, -math.floor(math.log10(self.step) + 1e-9))
-        for mark in self.marks():
-            yield self.at(mark), f"{mark:.{decimals}f}"
+# The colours of the page by name. Charts are drawn in those of the light scheme, which the page's style replaces.
+LIGHT = {
+    "ground": "#ffffff", "panel": "#f5f6f8", "text": "#1b1f24", "muted": "#59626d", "line": "#d5d9df",
+    "first": COLOURS[5], "second": COLOURS[1],
+}  # fmt: skip
+DARK = {
+    "ground": "#14171b", "panel": "#1d2127", "text": "#e8eaed", "muted": "#a3abb5", "line": "#363c45",
+    "first": COLOURS[7], "second": COLOURS[4],
+}  # fmt: skip
+_NAME_LENGTH = 22  # longer names are cut in the chart; the tables show them whole
+_SVG = {"svg.fonttype": "none", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9}
 
 
-def axis(low: float, high: float, *, first: float, last: float, marks: int = 5, whole: bool = False) -> Axis:
-    """An axis from a round number below all values to one above, with about as many marks as asked for.
-
-    whole: only whole numbers are marked.
-
-    >>> [round(m, 2) for m in axis(0.13, 0.41, first=0, last=100).marks()]
-    [0.1, 0.2, 0.3, 0.4, 0.5]
-    >>> axis(3, 3, first=0, last=100, whole=True).marks()
-    [3.0, 4.0]
-    """
-    span = max(high - low, 1e-9 * max(1.0, abs(high))) if high > low else (1.0 if whole else max(0.1, abs(high) / 10))
-    rough = span / marks
-    base = 10.0 ** math.floor(math.log10(rough))
-    step = next(base * n for n in (1, 2, 5, 10) if base * n >= rough * (1 - 1e-9))
-    step = max(1.0, step) if whole else step
-    start = math.floor(low / step + 1e-9) * step
-    end = max(math.ceil(high / step - 1e-9) * step, start + step)
-    return Axis(start, end, step, first, last)
-
-
-def intervals(result: Mapping[str, Any]) -> str:
-    """CPM of each row with its interval, in-sample beside cross-fitted; empty where there are no figures."""
-    shown = [(row, words.headline(row).get("cpm"), words.in_sample(row).get("cpm")) for row in result["rows"]]
-    values = [100 * v for _, *both in shown for e in both if e for v in e if known(v)]
-    if not values:
+def cpm_chart(result: Result) -> str:
+    """CPM of each row with its interval, cross-fitted and in-sample; empty if nothing was measured."""
+    estimates = {"measured": [], "in-sample": []}  # type: dict[str, list[Any]]
+    for row in result["rows"]:
+        estimates["measured"].append(headline(row).get("cpm") or [None] * 3)
+        estimates["in-sample"].append(in_sample(row).get("cpm") or [None] * 3)
+    values = {name: 100 * np.array(found, float).reshape(-1, 3) for name, found in estimates.items()}
+    if not any(np.isfinite(v).any() for v in values.values()):
         return ""
-    left, right, height = 168, 704, 28 * len(shown) + 12
-    across = axis(min(0.0, *values), max(values), first=left, last=right, marks=6)
-    parts = [
-        f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{height}"/>'
-        f'<text class="tick" x="{x:.1f}" y="{height + 17}" text-anchor="middle">{name}</text>'
-        for x, name in across.named()
-    ]
-    for n, (row, cpm, inside) in enumerate(shown):
-        parts.append(_name(row["name"], left - 12, 28 * n + 24))
-        if inside:
-            parts.append(_mark(inside, across, 28 * n + 25, "second"))
-        if cpm:
-            parts.append(_mark(cpm, across, 28 * n + 15 if inside else 28 * n + 20, "first"))
-    middle = (left + right) / 2
-    parts.append(f'<text class="tick" x="{middle:.1f}" y="{height + 38}" text-anchor="middle">CPM, %</text>')
-    said = "; ".join(f"{plain(row['name'])} {words.with_interval(cpm)}" for row, cpm, _ in shown)
-    return _svg(720, height + 46, f"CPM in percent: {said}", parts)
+    n = len(result["rows"])
+    figure, (axes,) = _figure(7.2, 0.3 * n + 0.65, 1, left=168, right=704, top=6, bottom=46)
+    both = np.isfinite(values["in-sample"][:, 0])
+    for name, colour, marker, shift in (("measured", "first", "o", -0.17), ("in-sample", "second", "D", 0.17)):
+        y = np.arange(n) + np.where(both, shift, 0.0)
+        _intervals(axes, values[name], y, LIGHT[colour], marker, name)
+    axes.set_ylim(n - 0.4, -0.6)
+    axes.set_xlim(left=min(0.0, float(np.nanmin([np.nanmin(v) for v in values.values() if np.isfinite(v).any()]))))
+    names = [plain(row["name"]) for row in result["rows"]]
+    short = [name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…" for name in names]
+    axes.set_yticks(range(n), short, color=LIGHT["text"], parse_math=False)
+    axes.grid(axis="x", color=LIGHT["line"], linewidth=0.8)
+    axes.set_xlabel("CPM, %", fontsize=9)
+    stated = (f"{name} {with_interval(e)}" for name, e in zip(names, estimates["measured"], strict=True))
+    return _svg(figure, f"CPM in percent: {'; '.join(stated)}")
 
 
-def _name(name: str, x: float, y: float) -> str:
-    name = plain(name)
-    cut = name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
-    return f'<text class="name" x="{x}" y="{y}" text-anchor="end">{escape(cut)}</text>'
+def _intervals(axes: Axes, values: Any, y: Any, colour: str, marker: str, name: str) -> None:
+    """Points with whiskers; `name` becomes the class of the points in the SVG."""
+    ends, gap = values[:, 1:], np.full(len(y), np.nan)
+    axes.plot(np.column_stack([ends, gap]).ravel(), np.column_stack([y, y, gap]).ravel(), color=colour, marker="|",
+              markersize=5, linewidth=1.2, clip_on=False)  # fmt: skip
+    face = colour if marker == "o" else LIGHT["ground"]
+    axes.plot(values[:, 0], y, color=colour, marker=marker, markersize=5.5, markerfacecolor=face, linestyle="",
+              clip_on=False, gid=f"{name}_0")  # fmt: skip
 
 
-def _mark(estimate: Sequence[float | None], across: Axis, y: float, series: str) -> str:
-    value, low, high = (across.at(100 * v) if v is not None and known(v) else None for v in estimate)
-    drawn = ""
-    if low is not None and high is not None:
-        drawn = (
-            f'<path class="whisker {series}" d="M{low:.1f} {y}H{high:.1f}M{low:.1f} {y - 3}v6M{high:.1f} {y - 3}v6"/>'
-        )
-    if value is None:
-        return drawn
-    if series == "first":
-        return drawn + f'<circle class="dot first" cx="{value:.1f}" cy="{y}" r="4.5"/>'
-    return drawn + f'<path class="dot second" d="M{value:.1f} {y - 4.5}l4.5 4.5l-4.5 4.5l-4.5 -4.5z"/>'
-
-
-Curve = tuple[str, str, list[tuple[float, float | None]]]  # name, class of the style, points
-
-
-def losses(name: str, history: Sequence[Mapping[str, Any]]) -> str:
-    """The losses over the epochs of a training; empty where there are none."""
-    curves = [("training loss", "second", _points(history, "train_loss", 1))]
-    curves.append(("validation loss", "first", _points(history, "validation_loss", 1)))
-    return _curves(name, curves, "loss")
-
-
-def progress(name: str, history: Sequence[Mapping[str, Any]]) -> str:
-    """The CPM on the validation part over the epochs of a training, in percent; empty where there is none."""
-    return _curves(name, [("validation CPM", "first", _points(history, "cpm", 100))], "CPM, %")
-
-
-def _points(history: Sequence[Mapping[str, Any]], key: str, factor: float) -> list[tuple[float, float | None]]:
-    return [(e["epoch"] + 1, factor * e[key] if known(e.get(key)) else None) for e in history]
-
-
-def _curves(name: str, curves: Sequence[Curve], unit: str) -> str:
-    values = [y for _, _, points in curves for _, y in points if y is not None]
-    if not values:
-        return ""
-    epochs = [x for _, _, points in curves for x, _ in points]
-    across = axis(min(epochs), max(epochs), first=44, last=290, marks=6, whole=True)
-    up = axis(min(values), max(values), first=164, last=22, marks=4)
-    parts = [
-        f'<line class="grid" x1="44" x2="290" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" x="38" y="{y + 4:.1f}" text-anchor="end">{mark}</text>'
-        for y, mark in up.named()
-    ]
-    parts += [
-        f'<text class="tick" x="{x:.1f}" y="181" text-anchor="middle">{mark}</text>' for x, mark in across.named()
-    ]
-    parts.append(f'<text class="tick" x="4" y="11">{escape(unit)}</text>')
-    parts.append('<text class="tick" x="167" y="199" text-anchor="middle">epoch</text>')
-    said = []
-    for curve, series, points in curves:
-        parts.append(_line([(across.at(x), None if y is None else up.at(y)) for x, y in points], series))
-        there = [y for _, y in points if y is not None]
-        if there:
-            said.append(f"{curve} from {there[0]:.2f} to {there[-1]:.2f}")
-    return _svg(300, 204, f"{plain(name)}, {len(set(epochs))} epochs: {'; '.join(said)}", parts)
-
-
-def _line(points: Sequence[tuple[float, float | None]], series: str) -> str:
-    """Straight lines between neighbours, broken where a value is missing; a value alone is a dot."""
-    drawn, runs = [], list[list[tuple[float, float]]]([[]])
-    for x, y in points:
-        if y is None:
-            runs.append([])
-        else:
-            runs[-1].append((x, y))
-    for run in runs:
-        if len(run) == 1:
-            drawn.append(f'<circle class="dot {series}" cx="{run[0][0]:.1f}" cy="{run[0][1]:.1f}" r="3"/>')
-        elif run:
-            drawn.append(f'<path class="curve {series}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in run)}"/>')
-    return "".join(drawn)
-
-
-def key(kind: str, series: str) -> str:
-    """A line or dot as the charts have it, for a legend."""
-    if kind == "curve":
-        drawn = f'<path class="curve {series}" d="M0 6H32"/>'
-    else:
-        drawn = _mark((0.5, 0.1, 0.9), Axis(0, 100, 100, 0, 32), 6, series)
-    return f'<svg viewBox="0 0 32 12" aria-hidden="true">{drawn}</svg>'
-
-
-def _svg(width: int, height: int, said: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(said)}">'
-        f'<g aria-hidden="true">{"".join(parts)}</g></svg>'
+def learning_curves(name: str, history: Sequence[Mapping[str, Any]]) -> str:
+    """Losses and validation CPM of a training by epoch; empty if there are none. Missing values break a curve."""
+    panels = (
+        ("loss", (("training loss", "train_loss", 1, "second"), ("validation loss", "validation_loss", 1, "first"))),
+        ("CPM, %", (("validation CPM", "cpm", 100, "first"),)),
     )
+    epochs = [epoch["epoch"] + 1 for epoch in history]
+    figure, both = _figure(6.0, 2.1, 2, left=40, right=592, top=20, bottom=34)
+    stated = []
+    for axes, (title, curves) in zip(both, panels, strict=True):
+        for label, key, factor, colour in curves:
+            found = [epoch.get(key) for epoch in history]
+            values = np.array([factor * v if known(v) else np.nan for v in found], float)
+            style = {"linestyle": "--" if colour == "second" else "-", "color": LIGHT[colour]}
+            axes.plot(epochs, values, **style, marker="o", markersize=2.5, linewidth=1.6, clip_on=False, gid=f"{key}_0")
+            finite = values[np.isfinite(values)]
+            stated += [f"{label} from {finite[0]:.2f} to {finite[-1]:.2f}"] if len(finite) else []
+        axes.set_title(title, loc="left", fontsize=9, color=LIGHT["muted"])
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(axis="y", color=LIGHT["line"], linewidth=0.8)
+        axes.set_xlabel("epoch", fontsize=9)
+    return _svg(figure, f"{plain(name)}, {len(epochs)} epochs: {'; '.join(stated)}") if stated else ""
+
+
+def _figure(
+    width: float, height: float, panels: int, *, left: float, right: float, top: float, bottom: float
+) -> tuple[Figure, Sequence[Axes]]:
+    """A transparent figure whose panels keep margins in hundredths of an inch."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_SVG):
+        figure = Figure(figsize=(width, height), facecolor="none")
+        margins = {
+            "left": left / 100 / width, "right": right / 100 / width,
+            "bottom": bottom / 100 / height, "top": 1 - top / 100 / height,
+        }  # fmt: skip
+        all_axes = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.2, **margins})[0]
+    for axes in all_axes:
+        axes.set_facecolor("none")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelcolor=LIGHT["muted"])
+        axes.xaxis.label.set_color(LIGHT["muted"])
+        axes.set_axisbelow(True)
+    return figure, list(all_axes)
+
+
+def _svg(figure: Figure, description: str) -> str:
+    """The figure as an SVG element that can stand in a page with others."""
+    from matplotlib import rc_context
+
+    drawn = io.StringIO()
+    with rc_context(_SVG | {"svg.hashsalt": description}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the reader's browser has other fonts
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    svg = drawn.getvalue()
+    svg = svg[svg.index('<g id="figure_1"') : svg.rindex("</svg>")]
+    svg = re.sub(r' clip-path="[^"]*"', "", svg)
+    svg = re.sub(r'<g id="([\w.-]+?)_\d+"', r'<g class="chart-\1"', svg)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 system-ui, sans-serif", svg).replace("xlink:href", "href")
+    for name, colour in LIGHT.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    label = escape(description)
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}">{svg.strip()}</svg>'
