@@ -1,7 +1,9 @@
-"""The documentation keeps up with the program."""
+"""The documentation is complete, and its commands work."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 import typer
 
 import emofuse
-from emofuse.cli.main import app
+from emofuse.cli.executors import EXECUTORS
+from emofuse.cli.main import app, main
 from emofuse.datasets.problems import PROBLEM_CODES
 from emofuse.evaluation.submission_formats import EDITIONS
 from emofuse.export import WRITERS
@@ -19,9 +22,12 @@ from emofuse.metrics import MEASURES
 from emofuse.models.bundle import shipped
 from emofuse.models.weights import KNOWN
 from emofuse.runtime import DEVICES
+from emofuse.systems import SYSTEMS
+from emofuse.systems.paper import TABLE1
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
+ROOT_COMMAND: Any = typer.main.get_command(app)
 
 
 def walk(command: Any, name: str) -> list[tuple[str, Any]]:
@@ -31,28 +37,70 @@ def walk(command: Any, name: str) -> list[tuple[str, Any]]:
     return found
 
 
-ALL = walk(typer.main.get_command(app), "emofuse")
+ALL = walk(ROOT_COMMAND, "emofuse")
+ACTIONS = [(name, command) for name, command in ALL if not getattr(command, "commands", None)]
+EXAMPLES = [
+    example.strip()
+    for _, command in ACTIONS
+    for example in (command.epilog or "").removeprefix("Example: ").split("   |   ")
+]
+DOCUMENTED = sorted(
+    set(re.findall(r"`(emofuse (?:sweep|weights|data) [^`]*[a-z0-9])`", COMMANDS)) - {name for name, _ in ALL}
+)
+FIRST_STEPS = re.findall(r"^emofuse .*", re.findall(r"```\n(.*?)```", COMMANDS, re.DOTALL)[0], re.MULTILINE)
 
 
 @pytest.mark.parametrize(("name", "command"), ALL, ids=[n for n, _ in ALL])
 def test_every_command_and_option_is_documented(name, command):
     if not getattr(command, "commands", None):
-        assert name.split()[-1] in COMMANDS
+        assert name in COMMANDS
         for parameter in command.params:
             for option in parameter.opts:
                 assert not option.startswith("--") or f"{option}`" in COMMANDS, f"{name} {option}"
 
 
 @pytest.mark.parametrize(("name", "command"), ALL, ids=[n for n, _ in ALL])
-def test_every_command_has_help_and_each_that_acts_an_example(name, command):
+def test_every_command_has_help_and_an_example(name, command):
     assert command.help
     if not getattr(command, "commands", None):
         assert f"Example: {name}" in (command.epilog or "")
 
 
-def test_every_name_that_can_be_given_is_documented():
-    for name in (*WRITERS, "auto", *DETECTORS, *DEVICES, *KNOWN, *shipped(), *METHODS, *MEASURES, *EDITIONS):
-        assert f"`{name}`" in COMMANDS or f"bundle `{name}`" in COMMANDS, name
+@pytest.mark.parametrize(("name", "command"), ACTIONS, ids=[n for n, _ in ACTIONS])
+def test_every_command_can_print_json(name, command):
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("line", [*EXAMPLES, *DOCUMENTED, *FIRST_STEPS])
+def test_every_example_is_a_valid_command(line):
+    program, *words = shlex.split(line)
+    command, context = ROOT_COMMAND, None
+    assert program == "emofuse"
+    while hasattr(command, "commands"):
+        name = words.pop(0)
+        command = command.commands[name]
+    context = command.make_context(line, words)
+    assert context.params
+
+
+def test_the_first_steps_of_the_documentation_run(tmp_path, monkeypatch):
+    assert len(FIRST_STEPS) == 3
+    monkeypatch.chdir(tmp_path)
+    for line in FIRST_STEPS:
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(line)[1:])
+        assert not end.value.code, line
+    assert (tmp_path / "emofuse-results" / "sample.csv").is_file()
+    assert (tmp_path / "emofuse-results" / "sample.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [WRITERS, ("auto", *DETECTORS), DEVICES, KNOWN, shipped(), METHODS, MEASURES, EDITIONS, SYSTEMS, TABLE1, EXECUTORS],
+)
+def test_every_registered_name_is_documented(registry):
+    for name in registry:
+        assert f"`{name}`" in COMMANDS, name
 
 
 def test_every_problem_code_is_documented():

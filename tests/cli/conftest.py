@@ -11,7 +11,7 @@ from emofuse.cli.main import main
 
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in an empty folder; gives exit code, standard output and standard error."""
+    """Runs a command in an empty folder and returns exit code, standard output and standard error."""
     monkeypatch.chdir(tmp_path)
 
     def command(*words: object) -> tuple[int, str, str]:

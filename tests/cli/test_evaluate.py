@@ -1,8 +1,9 @@
-"""The researcher's commands on the made corpus: check, evaluate, fuse, submit, and how they fail."""
+"""`emofuse data check`, `evaluate` and `submit` on the synthetic corpus, and their errors."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,9 +18,9 @@ HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
 
 
 @pytest.fixture(scope="module")
-def said(corpus, tmp_path_factory) -> Path:
-    """Tables of two systems that know a part of the truth; of the test part they know what chance knows."""
-    data, folder = open_data(corpus[0]), tmp_path_factory.mktemp("said")
+def scores(corpus, tmp_path_factory) -> Path:
+    """Score tables of two systems better than chance; at chance on the test split."""
+    data, folder = open_data(corpus[0]), tmp_path_factory.mktemp("scores")
     for seed, system in enumerate(("face", "voice")):
         rng, clips = np.random.default_rng(seed), {}
         for clip in data.clips:
@@ -33,7 +34,7 @@ def said(corpus, tmp_path_factory) -> Path:
     return folder
 
 
-def test_check_lists_exactly_the_planted_problems(run, corpus):
+def test_check_lists_all_planted_problems_and_no_others(run, corpus):
     folder, record = corpus
     code, out, _ = run("data", "check", folder, "--json")
     found = {(p["code"], p["item"]) for p in json.loads(out)["problems"]}
@@ -41,14 +42,14 @@ def test_check_lists_exactly_the_planted_problems(run, corpus):
     assert found == {(p["code"], p["item"]) for p in record["problems"]}
 
 
-def test_check_prints_statistics_and_consequences(run, corpus):
+def test_check_prints_statistics_and_the_meaning_of_problems(run, corpus):
     code, out, _ = run("data", "check", corpus[0])
     assert code == 0
-    assert "Share of each class among the labels" in out
+    assert "Distribution of classes among the labels" in out
     assert "the last label is dropped" in out
 
 
-def test_check_of_a_broken_set_tells_everything_and_fails(run, corpus, tmp_path):
+def test_check_lists_every_error_and_fails(run, corpus, tmp_path):
     folder = tmp_path / "aw"
     shutil.copytree(corpus[0], folder, ignore=shutil.ignore_patterns("cropped_aligned"))
     files = sorted((folder / "annotations/EXPR_Set/Training_Set").iterdir())
@@ -67,18 +68,18 @@ def test_check_of_a_broken_set_tells_everything_and_fails(run, corpus, tmp_path)
         assert part in out
 
 
-def test_evaluate_prints_every_system_and_fusion_with_intervals(run, corpus, said):
+def test_evaluate_prints_every_system_and_fusion_with_intervals(run, corpus, scores):
     code, out, _ = run(
-        "evaluate", said / "face.parquet", said / "voice.parquet", "--data", corpus[0], "--fuse", "swf,mcwf"
+        "evaluate", scores / "face.parquet", scores / "voice.parquet", "--data", corpus[0], "--fuse", "swf,mcwf"
     )
     assert code == 0
-    for line in ("face", "voice", "swf     in-sample", "swf     cross-fitted", "mcwf    cross-fitted"):
-        assert line in out, out
+    for row in ("face", "voice", "swf +in-sample", "swf +cross-fitted", "mcwf +cross-fitted"):
+        assert re.search(rf"^{row} +\d\d\.\d\d \[", out, re.MULTILINE), out
     assert "quote these" in out
 
 
-def test_the_way_of_a_researcher_ends_in_a_valid_submission_that_scores_the_same(run, corpus, said, tmp_path):
-    sources = (said / "face.parquet", said / "voice.parquet")
+def test_a_fused_submission_is_valid_and_scores_as_in_the_evaluation(run, corpus, scores, tmp_path):
+    sources = (scores / "face.parquet", scores / "voice.parquet")
     code, out, _ = run("evaluate", *sources, "--data", corpus[0], "--fuse", "mcwf", "--out", tmp_path / "out", "--json")
     assert code == 0
     fused = next(s for s in json.loads(out)["systems"] if s["weights"] == "in-sample")
@@ -91,9 +92,9 @@ def test_the_way_of_a_researcher_ends_in_a_valid_submission_that_scores_the_same
     assert again["systems"][0]["cpm"] == fused["cpm"]
 
 
-def test_an_invalid_submission_is_told_and_fails(run, corpus, said, tmp_path):
+def test_check_of_an_invalid_submission_lists_its_faults_and_fails(run, corpus, scores, tmp_path):
     words = ("--data", corpus[0], "--edition", "2020")
-    run("submit", said / "face.parquet", *words, "--out", tmp_path / "s")
+    run("submit", scores / "face.parquet", *words, "--out", tmp_path / "s")
     next((tmp_path / "s").iterdir()).write_text("nothing\n")
     code, out, _ = run("submit", "--check", tmp_path / "s", *words)
     assert code == 2
@@ -122,8 +123,8 @@ def test_an_invalid_submission_is_told_and_fails(run, corpus, said, tmp_path):
         (("data", "make", "DATA"), ("holds a corpus with",)),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_nothing_is_written(run, corpus, said, words, parts):
-    places = {"DATA": str(corpus[0]), "FACE": str(said / "face.parquet")}
+def test_an_invalid_request_is_one_line_and_writes_nothing(run, corpus, scores, words, parts):
+    places = {"DATA": str(corpus[0]), "FACE": str(scores / "face.parquet")}
     code, _, err = run(*(places.get(w, w.replace("FACE", places["FACE"])) for w in words))
     assert code == 2
     assert len(err.strip().splitlines()) == 1, err

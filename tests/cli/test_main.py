@@ -1,4 +1,4 @@
-"""The commands as a user types them: what is printed, what is written, how they end."""
+"""Commands as a user types them: output, files and exit codes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emofuse.systems import SYSTEMS
 from support.media_files import moving_bar, set_display_matrix, write_media
 
 
@@ -22,7 +23,7 @@ def one_line(message: str, *parts: str) -> None:
         assert part in message
 
 
-def test_predict_prints_the_timeline_and_where_the_results_are(run, talk):
+def test_predict_prints_the_timeline_and_the_paths_of_the_results(run, talk):
     code, out, _ = run("predict", talk, "--detector", "haar", "--plot")
     assert code == 0
     assert re.search(r"talk\.mp4: 6\.0 s, 1 person, faces by haar", out)
@@ -31,15 +32,15 @@ def test_predict_prints_the_timeline_and_where_the_results_are(run, talk):
     assert len(pd.read_csv("emofuse-results/talk.csv")) == 30
 
 
-def test_predicting_again_says_that_it_is_done(run, talk):
+def test_predicting_again_reports_that_it_is_already_done(run, talk):
     run("predict", talk, "--detector", "haar")
     code, out, _ = run("predict", talk, "--detector", "haar")
     assert code == 0
-    assert "was done already; nothing to do" in out
+    assert "was already done." in out
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "json"])
-def test_every_format_has_a_row_for_every_frame_when_asked(run, talk, form):
+def test_every_frame_writes_a_row_per_frame_in_every_format(run, talk, form):
     code, out, _ = run("predict", talk, "--detector", "haar", "--every-frame", "--format", form, "--json")
     assert code == 0
     entry = json.loads(out)["files"][0]
@@ -85,7 +86,7 @@ def test_a_bad_file_is_one_line_and_exit_code_2(run, talk, tmp_path, make, parts
     one_line(err, *parts)
 
 
-def test_each_bad_file_has_a_message_of_its_own_and_the_good_one_is_predicted(run, talk, tmp_path):
+def test_bad_files_have_distinct_messages_and_do_not_stop_the_good_one(run, talk, tmp_path):
     bad = [make(tmp_path, talk) for make, _ in BAD]
     code, out, err = run("predict", *bad, talk, "--detector", "haar")
     assert code == 2
@@ -99,7 +100,7 @@ def no_face(folder: Path) -> Path:
     return write_media(folder / "odd one.mkv", moving_bar(30, 160, 120), audio=np.zeros(44100, np.float32))
 
 
-def no_sound(folder: Path) -> Path:
+def no_audio(folder: Path) -> Path:
     return write_media(folder / "silent.mp4", moving_bar(10))
 
 
@@ -119,14 +120,14 @@ def variable_rate(folder: Path) -> Path:
     return write_media(folder / "vfr.mp4", moving_bar(6), times=[0, 1, 2, 30, 31, 60])
 
 
-def turned(folder: Path) -> Path:
+def rotated(folder: Path) -> Path:
     path = write_media(folder / "turned.mp4", moving_bar(10))
     set_display_matrix(path, (0, 1, -1, 0))
     return path
 
 
-@pytest.mark.parametrize("make", [no_face, no_sound, one_frame, tiny, odd_sizes, variable_rate, turned])
-def test_an_unusual_video_gives_a_table_without_faces_and_no_error(run, tmp_path, make):
+@pytest.mark.parametrize("make", [no_face, no_audio, one_frame, tiny, odd_sizes, variable_rate, rotated])
+def test_an_unusual_video_yields_a_table_without_faces_and_no_error(run, tmp_path, make):
     path = make(tmp_path)
     code, _, err = run("predict", path, "--detector", "haar")
     assert (code, err) == (0, "")
@@ -136,7 +137,7 @@ def test_an_unusual_video_gives_a_table_without_faces_and_no_error(run, tmp_path
     assert (table.start.to_numpy()[1:] == table.end.to_numpy()[:-1]).all()
 
 
-def test_an_output_folder_that_cannot_be_written_is_one_line(run, talk, tmp_path):
+def test_an_unwritable_output_folder_is_one_line(run, talk, tmp_path):
     (tmp_path / "taken").write_text("")
     code, _, err = run("predict", talk, "--out", tmp_path / "taken", "--detector", "haar")
     assert code == 2
@@ -153,7 +154,7 @@ def test_an_output_folder_that_cannot_be_written_is_one_line(run, talk, tmp_path
         (("--device", "tpu"), "choose one of"),
     ],
 )
-def test_a_mistyped_option_is_one_line_with_the_remedy(run, talk, words, part):
+def test_an_invalid_option_value_is_one_line_with_a_remedy(run, talk, words, part):
     code, _, err = run("predict", talk, *words)
     assert code == 2
     one_line(err, part)
@@ -169,18 +170,17 @@ def test_a_mistyped_option_is_one_line_with_the_remedy(run, talk, words, part):
         (("predict", "x.mp4", "--plto"), "--plto"),
     ],
 )
-def test_words_that_are_no_command_are_one_line(run, words, part):
+def test_wrong_usage_is_one_line(run, words, part):
     code, _, err = run(*words)
     assert code == 2
     one_line(err, part, "See `emofuse", "--help`")
 
 
-def test_systems_lists_the_default_bundle_with_its_figures(run):
+def test_systems_lists_what_can_be_trained(run):
     code, out, _ = run("systems")
     assert code == 0
-    assert "default" in out
-    assert "cross-fitted: accuracy 0." in out
-    assert json.loads(run("systems", "--json")[1])["default"]["labels"][0] == "neutral"
+    assert re.search(r"^vggface2-svm +face +Visual 2", out, re.MULTILINE)
+    assert {row["name"] for row in json.loads(run("systems", "--json")[1])} >= set(SYSTEMS)
 
 
 def test_doctor_finds_everything_that_predict_needs(run):
@@ -189,14 +189,14 @@ def test_doctor_finds_everything_that_predict_needs(run):
     assert "default bundle" in out
 
 
-def test_weights_list_names_yunet_and_path_names_the_folders(run, monkeypatch, tmp_path):
+def test_weights_list_contains_yunet_and_path_prints_the_folders(run, monkeypatch, tmp_path):
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     rows = json.loads(run("weights", "list", "--json")[1])
     assert (rows[0]["name"], len(rows[0]["sha256"])) == ("yunet", 64)
     assert run("weights", "path")[1].splitlines()[0] == str(tmp_path)
 
 
-def test_weights_fetch_of_an_unknown_name_is_one_line(run):
+def test_fetching_unknown_weights_is_one_line(run):
     code, _, err = run("weights", "fetch", "yunit")
     assert code == 2
     one_line(err, "did you mean 'yunet'")
@@ -207,7 +207,7 @@ def _python(code: str) -> str:
 
 
 @pytest.mark.parametrize("module", ["emofuse", "emofuse.cli.main"])
-def test_importing_loads_none_of_the_heavy_packages(module):
+def test_importing_loads_no_heavy_package(module):
     loaded = _python(f"import sys, {module}; print(*sys.modules)").split()
     heavy = {"torch", "cv2", "av", "onnxruntime", "pandas", "scipy", "matplotlib", "numpy"}
     assert heavy & set(loaded) == set()

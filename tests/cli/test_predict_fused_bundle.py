@@ -1,4 +1,4 @@
-"""`emofuse predict` with a bundle that looks and listens, as a user sees it."""
+"""`emofuse predict` with a bundle of face and voice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def bundle(tmp_path_factory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("both"), {"face": 0.6, "voice": 0.4})
 
 
-def test_what_was_used_and_where_the_voice_stood_alone_is_shown(run, bundle, talk):
+def test_the_detectors_and_rows_from_the_voice_alone_are_shown(run, bundle, talk):
     code, out, err = run("predict", talk, "--bundle", bundle, "--detector", "haar", "--plot")
     assert (code, err) == (0, "")
     assert "talk.mp4: 6.0 s, 1 person, faces by haar, voice by energy" in out
@@ -31,7 +31,7 @@ def test_what_was_used_and_where_the_voice_stood_alone_is_shown(run, bundle, tal
     assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_options_of_what_is_shown_reach_the_table_and_the_summary(run, bundle, talk):
+def test_min_confidence_and_per_modality_apply_to_table_and_summary(run, bundle, talk):
     words = ("--bundle", bundle, "--detector", "haar", "--min-confidence", 1, "--per-modality", "--json")
     entry = json.loads(run("predict", talk, *words)[1])["files"][0]
     table = pd.read_csv("emofuse-results/talk.csv")
@@ -40,21 +40,21 @@ def test_options_of_what_is_shown_reach_the_table_and_the_summary(run, bundle, t
     assert (entry["modalities"], entry["min_confidence"], entry["per_modality"]) == (["face", "voice"], 1.0, True)
 
 
-def test_a_least_confidence_beyond_one_is_one_line(run, talk):
+def test_a_confidence_above_one_is_refused(run, talk):
     code, out, err = run("predict", talk, "--min-confidence", 1.4)
     assert (code, out) == (2, "")
     assert err == "emofuse: --min-confidence 1.4: give a number from 0 to 1.\n"
 
 
-def test_folders_are_searched_for_sound_too(run, bundle, tmp_path):
+def test_folders_are_searched_for_audio_files_too(run, bundle, tmp_path):
     write_wave(tmp_path / "in" / "a.wav", tone(2, 2.0, 0))
     code, out, _ = run("predict", tmp_path / "in", "--bundle", bundle, "--detector", "haar")
     assert code == 0
-    assert "a.wav: 2.0 s, the voice by energy\n" in out
+    assert "a.wav: 2.0 s, voice by energy\n" in out
 
 
 @pytest.mark.parametrize("loud", [0.0, 1.0])
-def test_a_plot_of_nobody_is_drawn_with_and_without_a_voice(bundle, tmp_path, loud):
+def test_a_plot_without_faces_is_drawn_with_and_without_a_voice(bundle, tmp_path, loud):
     sound = loud * tone(2, 2.0, 0, rate=44_100)
     path = write_media(tmp_path / "a.mkv", moving_bar(60), audio=sound.astype(np.float32), audio_codec="pcm_s16le")
     draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
@@ -62,7 +62,7 @@ def test_a_plot_of_nobody_is_drawn_with_and_without_a_voice(bundle, tmp_path, lo
 
 
 @pytest.mark.parametrize(("path", "lacks"), [("a.wav", "no voice found"), ("a.mp4", "no face found")])
-def test_a_plot_of_nothing_says_what_was_looked_for(bundle, tmp_path, monkeypatch, path, lacks):
+def test_an_empty_plot_states_what_was_not_found(bundle, tmp_path, monkeypatch, path, lacks):
     drawn: list[str] = []
 
     def noted(figure: Figure, path: Path, **_: object) -> None:
@@ -78,7 +78,7 @@ def test_a_plot_of_nothing_says_what_was_looked_for(bundle, tmp_path, monkeypatc
     assert drawn == [lacks]
 
 
-def test_sound_alone_is_refused_by_a_bundle_that_only_looks(run, tmp_path):
+def test_an_audio_file_is_refused_by_a_bundle_without_a_voice_part(run, tmp_path):
     bundle = write_bundle(tmp_path, {"face": 1.0})
     code, out, err = run("predict", write_wave(tmp_path / "a.wav", tone(2, 2.0, 0)), "--bundle", bundle)
     assert (code, out) == (2, "")

@@ -24,7 +24,7 @@ def one_line(message: str, *parts: str) -> None:
         assert part in message
 
 
-def test_a_net_learns_from_fer2013_and_says_where_its_bundle_is(run, tmp_path):
+def test_a_network_is_trained_on_fer2013_and_the_path_of_its_bundle_printed(run, tmp_path):
     table = write_random_table(tmp_path / "fer2013.csv")
     code, out, _ = run("train", "mobile-fer", "--data", table, "--out", "stage", *TINY)
     assert code == 0
@@ -52,7 +52,7 @@ def test_a_net_learns_from_fer2013_and_says_where_its_bundle_is(run, tmp_path):
         (("default", "--weights", "no.pt"), ["no.pt: cannot be read"]),
     ],
 )
-def test_a_mistyped_word_is_one_line_and_exit_code_2(run, tmp_path, words, parts):
+def test_an_invalid_argument_is_one_line_and_exit_code_2(run, tmp_path, words, parts):
     table = write_random_table(tmp_path / "fer2013.csv")
     code, _, err = run("train", *words, "--data", table, "--out", "out")
     assert code == 2
@@ -60,7 +60,7 @@ def test_a_mistyped_word_is_one_line_and_exit_code_2(run, tmp_path, words, parts
     assert not Path("out/bundle.json").exists()
 
 
-def test_a_faulty_row_is_told_with_its_line(run, tmp_path):
+def test_a_faulty_row_is_reported_with_its_line(run, tmp_path):
     table = write_random_table(tmp_path / "fer2013.csv")
     lines = table.read_text().splitlines()
     lines[41] = lines[41].replace(" ", " x", 1)
@@ -70,7 +70,7 @@ def test_a_faulty_row_is_told_with_its_line(run, tmp_path):
     one_line(err, "fer2013.csv:42: ", "among the pixels")
 
 
-def test_the_default_system_takes_the_table_too(run, tmp_path, monkeypatch):
+def test_the_default_system_accepts_a_table_too(run, tmp_path, monkeypatch):
     # What is tested is the way of the data; the net itself is tested where it is defined.
     seen = {}
 
@@ -102,7 +102,7 @@ def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_of_torchrun_train_one_system_and_one_of_them_tells(talk, tmp_path):
+def test_two_torchrun_processes_train_one_system_and_print_each_line_once(talk, tmp_path):
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         shutil.copy(talk, tmp_path / name)
     rows = [f"{n}.mp4,{e},{t},{t + 2},{part}"
@@ -123,7 +123,7 @@ def test_two_processes_of_torchrun_train_one_system_and_one_of_them_tells(talk, 
 
 
 @pytest.mark.slow
-def test_torchrun_is_refused_where_one_process_is_needed(tmp_path):
+def test_torchrun_is_refused_by_the_default_system(tmp_path):
     done = torchrun("train", "default", "--data", write_random_table(tmp_path / "f.csv"), "--out", tmp_path / "out")
     assert done.returncode != 0
     assert "emofuse: default: is trained by one process; start it without torchrun." in done.stderr

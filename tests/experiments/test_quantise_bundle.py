@@ -47,7 +47,7 @@ def operators(path: Path) -> set[str]:
 
 
 def test_a_bundle_comes_out_whose_net_computes_in_int8_and_says_nearly_the_same(face, tmp_path):
-    bundle, cost = made_of(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", most_loss=1.0)
+    bundle, cost = made_of(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", max_accuracy_drop=100.0)
     assert bundle.face.calibration == load(face).face.calibration
     assert bundle.card["int8"]["examples"] == cost.examples == 28
     assert operators(bundle.face.net) & {"QLinearConv", "QuantizeLinear"}
@@ -58,7 +58,7 @@ def test_a_net_that_loses_too_much_is_not_written(face, tmp_path):
     with pytest.raises(
         SettingsError, match=r"int8 costs .* of accuracy on 28 examples, more than -100\.00%; keep more"
     ):
-        made_of(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", most_loss=-1.0)
+        made_of(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", max_accuracy_drop=-100.0)
     assert not [p for p in (tmp_path / "out").glob("*") if p.is_file()]
 
 

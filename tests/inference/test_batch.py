@@ -238,6 +238,6 @@ def test_an_interrupted_run_is_one_line_and_leaves_nothing_half_written(videos, 
     while not list((tmp_path / "out").glob("*.csv")) and process.poll() is None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=60)[1] == "emofuse: stopped; run the same command again to go on.\n"
+    assert process.communicate(timeout=60)[1] == "emofuse: stopped; run the same command again to resume.\n"
     assert process.returncode == 130
     assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".partial")]

@@ -1,110 +1,142 @@
-"""`emofuse fuse` and `emofuse quantise`: bundles made of bundles."""
+"""`emofuse bundles`, `emofuse fuse` and `emofuse quantise`: what can predict, and bundles made from bundles."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emofuse.cli.options import Address, AsJson, Detector, Executor, print_json
+from emofuse.cli.options import (
+    Address,
+    AsJson,
+    Detector,
+    Executor,
+    Folds,
+    Jobs,
+    Measure,
+    Seed,
+    Split,
+    executor_of,
+    names,
+    split_of,
+    training_missing,
+)
+from emofuse.cli.output import print_error, print_text, progress_bar, show
+
+if TYPE_CHECKING:
+    from emofuse.models.bundle import Bundle
+
+app = typer.Typer()
 
 
+@app.command(epilog="Example: emofuse bundles   |   emofuse bundles runs/both --json")
+def bundles(
+    folders: Annotated[
+        list[str] | None, typer.Argument(help="Also these bundles, by folder.", metavar="DIR...")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the bundles that can predict, with their training data, licence and metrics."""
+    from emofuse.models.bundle import load, shipped
+
+    show_bundles([load(name) for name in (*shipped(), *(folders or ()))], as_json=as_json)
+
+
+def show_bundles(listed: Sequence[Bundle], *, as_json: bool) -> None:
+    """Print what bundles are."""
+    from emofuse.report.bundles import text
+
+    show(
+        lambda: text(listed),
+        lambda: {b.name: {"version": b.version, "labels": b.label_set.names, "card": dict(b.card)} for b in listed},
+        as_json=as_json,
+    )
+
+
+@app.command(
+    epilog="Example: emofuse fuse runs/face runs/voice --data clips.csv --out runs/both   |   "
+    "emofuse fuse default --data clips.csv --split all --out runs/mine"
+)
 def fuse(
     bundles: Annotated[
         list[str],
-        typer.Argument(
-            help="Bundles by name or folder: one that looks at faces, one that listens.", metavar="BUNDLE..."
-        ),
+        typer.Argument(help="Bundles by name or folder: one for faces, one for the voice.", metavar="BUNDLE..."),
     ],
-    data: Annotated[Path, typer.Option(help="Clips with labels, not those that the bundles were trained on.")],
-    out: Annotated[Path, typer.Option(help="Folder for the fused bundle; a killed run goes on there.")],
-    method: Annotated[str, typer.Option(help="How to fuse: log-pool, mcwf, swf, mean, ...")] = "log-pool",
-    split: Annotated[str, typer.Option(help="Part of the data: train, validation, test, or all.")] = "validation",
-    smooth: Annotated[float, typer.Option(help="Seconds by which single faces are smoothed to either side.")] = 1.5,
-    half: Annotated[bool, typer.Option("--half", help="Keep weights in half precision: half the size.")] = False,
+    data: Annotated[Path, typer.Option(help="Labelled clips that the bundles were not trained on.")],
+    out: Annotated[Path, typer.Option(help="Folder for the fused bundle; a killed run resumes there.")],
+    method: Annotated[str, typer.Option(help="Fusion method: log-pool, mcwf, swf, mean, ...")] = "log-pool",
+    split: Split = "validation",
+    smooth: Annotated[float, typer.Option(help="Seconds to either side over which face scores are smoothed.")] = 1.5,
+    half: Annotated[bool, typer.Option("--half", help="Store weights in half precision, at half the size.")] = False,
     name: Annotated[str, typer.Option(help="Name of the fused bundle.")] = "fused",
-    version: Annotated[str, typer.Option(help="Its version; one of its content unless said.")] = "",
-    licence: Annotated[str, typer.Option(help="Terms, for its card; those of its parts unless said.")] = "",
-    measure: Annotated[str, typer.Option(help="What swf and mcwf choose weights by.")] = "cpm",
-    folds: Annotated[int, typer.Option(help="Parts for held-out figures; people are kept together.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the search and the resampling.")] = 0,
+    version: Annotated[str, typer.Option(help="Version of the bundle; default: derived from its content.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence for the bundle's card; default: those of its bundles.")] = "",
+    measure: Measure = "cpm",
+    folds: Folds = 5,
+    seed: Seed = 0,
     detector: Detector = "auto",
-    jobs: Annotated[int | None, typer.Option(help="Files at a time.", min=1)] = None,
+    jobs: Jobs = None,
     executor: Executor = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fuse trained bundles into one that looks and listens, and say what that is worth on people not fitted on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    from emofuse.cli.evaluate import show
-    from emofuse.cli.executors import ExecutorOptions, choose_executor
+    """Fuse a face bundle and a voice bundle, and report accuracy on held-out subjects."""
     from emofuse.errors import SettingsError
-    from emofuse.evaluation import evaluate as run
+    from emofuse.evaluation.evaluate import Settings, save_evaluation
     from emofuse.experiments.fuse_bundles import Request
     from emofuse.experiments.fuse_bundles import fuse as fuse_bundles
+    from emofuse.report.evaluation import text
 
     if not 0 <= smooth <= 60:
         raise SettingsError(f"--smooth {smooth:g}: give seconds from 0 to 60.")
-    part = None if split == "all" else split
-    settings = run.Settings(split=part, measure=measure, fuse=(method,), folds=folds, seed=seed, rows=True)
+    settings = Settings(split=split_of(split), measure=measure, fuse=(method,), folds=folds, seed=seed, rows=True)
     request = Request(tuple(bundles), data, out, settings, name, version, smooth, half, licence, detector)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task, done = bar.add_task("predicting", total=None), set[Path]()
+    with progress_bar("predicting", count=True) as bar:
+        done = set[Path]()
 
-        def step(path: Path, share: float, files: int) -> None:
-            done.update([path] if share >= 1 else [])
-            bar.update(task, completed=len(done), total=files, description=path.name)
+        def step(path: Path, part: float, files: int) -> None:
+            done.update([path] if part >= 1 else [])
+            bar.update(path.name, len(done), files)
 
         bundle, result = fuse_bundles(
             request,
-            executor=choose_executor(executor, ExecutorOptions(jobs or 0, 0, address)),
-            note=lambda line: errors.print(f"note: {line}"),
+            executor=executor_of(executor, jobs=jobs, address=address),
+            note=lambda line: bar.note(f"note: {line}"),
             progress=step,
         )
-    run.save_evaluation(result, out)
-    if as_json:
-        print_json(result.to_json())
-        return
-    show(result)
-    print(f"bundle {bundle.name} {bundle.version} written to {out}; use it with: emofuse predict FILE --bundle {out}")
+    save_evaluation(result, out)
+    show(lambda: text(result.to_json()), result.to_json, as_json=as_json)
+    if not as_json:
+        print_text(
+            f"bundle {bundle.name} {bundle.version} written to {out}; use it with: emofuse predict FILE --bundle {out}"
+        )
 
 
+@app.command(epilog="Example: emofuse quantise runs/voice --data speech.csv --out runs/voice-int8")
 def quantise(
     bundle: Annotated[
-        str, typer.Argument(help="A bundle by name or folder that judges single faces or voices.", metavar="BUNDLE")
+        str,
+        typer.Argument(help="A bundle for single faces or for the voice, by name or folder.", metavar="BUNDLE"),
     ],
-    data: Annotated[Path, typer.Option(help="What it was trained on: clips, or FER-2013.")],
-    out: Annotated[Path, typer.Option(help="Folder for the bundle in int8.")],
-    most_loss: Annotated[float, typer.Option(help="Accuracy that may be lost, in percent.", min=0, max=100)] = 0.3,
-    keep: Annotated[str, typer.Option(help="Layers that stay in float32, parted by commas.")] = "first,last",
-    ranges: Annotated[int, typer.Option(help="Examples that ranges are taken from.", min=1)] = 512,
+    data: Annotated[Path, typer.Option(help="The data it was trained on: clips, or FER-2013.")],
+    out: Annotated[Path, typer.Option(help="Folder for the int8 bundle.")],
+    max_accuracy_drop: Annotated[
+        float, typer.Option(help="Largest acceptable drop in accuracy, in percentage points.", min=0, max=100)
+    ] = 0.3,
+    keep: Annotated[str, typer.Option(help="Layers to keep in float32, separated by commas.")] = "first,last",
+    ranges: Annotated[int, typer.Option(help="Number of examples to measure activation ranges on.", min=1)] = 512,
     detector: Detector = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle with its net in int8, if that costs next to no accuracy."""
-    from emofuse.cli import train as training
-
+    """Quantise a bundle's network to int8, unless its accuracy drops too much."""
     try:
-        from emofuse.experiments.quantise_bundle import Request
+        from emofuse.experiments.quantise_bundle import Request, summary
         from emofuse.experiments.quantise_bundle import quantise as quantise_bundle
     except ImportError as error:
-        raise training.not_installed(error) from None
-    kept = tuple(name.strip() for name in keep.split(",") if name.strip())
-    request = Request(bundle, data, out, most_loss / 100, ranges, kept, detector)
-    written, cost = quantise_bundle(request, say=lambda line: print(line, file=sys.stderr))
-    if as_json:
-        print_json(cost.to_json() | {"bytes": [cost.before, cost.after]})
-        return
-    change = cost.change
-    print(
-        f"float32: accuracy {cost.accuracy:.2%}, {cost.before / 1e6:.1f} MB\n"
-        f"int8:    accuracy {cost.accuracy + change.value:.2%}, {cost.after / 1e6:.1f} MB; change {change.value:+.2%} "
-        f"[{change.low:+.2%}, {change.high:+.2%}] on {cost.examples} examples\n"
-        f"bundle {written.name} written to {out}; use it with: emofuse predict FILE --bundle {out}"
-    )
+        raise training_missing(error) from None
+    request = Request(bundle, data, out, max_accuracy_drop, ranges, names(keep), detector)
+    with progress_bar("quantising"):
+        written, cost = quantise_bundle(request, say=print_error)
+    show(lambda: summary(written, cost, out), cost.to_json, as_json=as_json)

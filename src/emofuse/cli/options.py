@@ -1,17 +1,80 @@
-"""What several commands share: options, and printing for programs."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emofuse.errors import SettingsError
+
+if TYPE_CHECKING:
+    from emofuse.core import parallel
+
+Data = Annotated[
+    Path, typer.Option(help="Folder in the layout of Aff-Wild2, or a clip list (.csv).", metavar="DIR|CSV")
+]
+Split = Annotated[str, typer.Option(help="Split of the data: train, validation, test, or all.")]
+Measure = Annotated[str, typer.Option(help="Measure that fusion weights maximise.")]
+Folds = Annotated[int, typer.Option(help="Number of cross-validation folds; subjects are kept together.")]
+Seed = Annotated[int, typer.Option(help="Seed of trainings, fusion searches and resampling.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting, such as fit.lr=3e-5; repeatable.", metavar="NAME=VALUE"),
+]
 Detector = Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")]
-Executor = Annotated[str | None, typer.Option(help="Where jobs run: here, processes or ray (default: here).")]
-Address = Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT or auto.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
+Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or mps.")]
+Jobs = Annotated[int | None, typer.Option(help="Number of jobs to run at once.", min=1)]
+Executor = Annotated[
+    str | None, typer.Option("--executor", help="Where jobs run: here, in processes, or on a ray cluster.")
+]
+Address = Annotated[str | None, typer.Option(help="Ray cluster to use: HOST:PORT, or auto.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+_EXAMPLES = {"--set": "fit.lr=3e-5", "--weights": "vggface2=resnet50.h5", "--over": "window=2,4,6"}
 
 
-def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def executor_of(
+    name: str | None, *, jobs: int | None, threads: int = 0, address: str | None = None, device: str = "cpu"
+) -> parallel.Executor:
+    """The executor that the options ask for.
+
+    Raises:
+        SettingsError: an unknown name, or options that contradict each other.
+    """
+    from emofuse.cli.executors import ExecutorOptions, choose_executor
+
+    return choose_executor(name, ExecutorOptions(jobs or 0, threads, address, gpus=int(device == "cuda")))
+
+
+def pairs(words: Sequence[str] | None, *, option: str = "--set") -> dict[str, str]:
+    """The `NAME=VALUE` words of an option as a mapping.
+
+    Raises:
+        SettingsError: a word without `=`.
+    """
+    for word in words or ():
+        if "=" not in word:
+            raise SettingsError(f"{option} {word}: give NAME=VALUE, such as {_EXAMPLES[option]}.")
+    return {name.strip(): value.strip() for name, _, value in (word.partition("=") for word in words or ())}
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated list.
+
+    >>> names("swf, mcwf,")
+    ('swf', 'mcwf')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def split_of(name: str) -> str | None:
+    """The split of that name; None for `all`."""
+    return None if name == "all" else name
+
+
+def training_missing(error: ImportError) -> SettingsError:
+    """The error to raise if the training extra is not installed."""
+    return SettingsError(f"training needs {error.name}, which is not installed; pip install 'emofuse[train]'.")

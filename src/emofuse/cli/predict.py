@@ -1,109 +1,135 @@
-"""What `emofuse predict` shows while it runs and when it is done."""
+"""`emofuse predict`: emotions of every person in videos and audio files."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+import typer
 
-from emofuse.core.parallel import Executor
-from emofuse.core.time import TICKS_PER_SECOND
-from emofuse.inference.batch import FileResult, FileTask, predict_files, write_summary
-from emofuse.inference.prediction import OK, Prediction
-from emofuse.report.timeline import draw_timeline, used_for
+from emofuse.cli.options import Address, AsJson, Detector, Executor, Jobs, executor_of
+from emofuse.cli.output import print_error, print_text, progress_bar
 
-_SEGMENTS_SHOWN = 24
+if TYPE_CHECKING:
+    from emofuse.core import parallel
+    from emofuse.inference.batch import FileResult, FileTask
+
+app = typer.Typer()
 
 
-def run_and_show(tasks: Sequence[FileTask], *, executor: Executor, quiet: bool) -> list[FileResult]:
-    """Predict files with a progress bar on standard error, then print the results on standard output."""
-    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
-    results: dict[Path, FileResult] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    notes: list[str] = []
-    with Progress(*columns, console=errors, transient=True, disable=not sys.stderr.isatty()) as bar:
-        row = bar.add_task("predicting", total=len(tasks))
-        done = 0
+@app.command(
+    epilog="Example: emofuse predict talk.mp4 --plot   |   emofuse predict clips/ --out results --format parquet"
+)
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Videos, audio files, folders (searched recursively), or quoted globs.", metavar="PATH..."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("emofuse-results"),
+    form: Annotated[str, typer.Option("--format", help="Format of the tables: csv, parquet or json.")] = "csv",
+    every_frame: Annotated[bool, typer.Option("--every-frame", help="Write one row per decoded frame.")] = False,
+    rate: Annotated[float, typer.Option(help="Rows per second.", metavar="HZ")] = 5.0,
+    bundle: Annotated[str, typer.Option(help="Bundle to use, by name or folder.", metavar="NAME|DIR")] = "default",
+    detector: Detector = "auto",
+    min_confidence: Annotated[
+        float, typer.Option(help="Label rows below this confidence as 'uncertain'.", metavar="0..1")
+    ] = 0.0,
+    per_modality: Annotated[
+        bool, typer.Option("--per-modality", help="Add columns with the scores of each modality.")
+    ] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw each timeline as a PNG.")] = False,
+    jobs: Jobs = None,
+    executor: Executor = None,
+    address: Address = None,
+    threads: Annotated[
+        int, typer.Option(help="Threads in all, on ray per file; 0: one per core, on ray one.", min=0)
+    ] = 0,
+    device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu or cuda.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Predict the emotions of every person in videos.
 
-        def progress(task: FileTask, fraction: float) -> None:
-            bar.update(row, completed=done + fraction, description=task.path.name)
+    Writes one table per video and summary.json to the output folder. Files that are already done are skipped.
+    """
+    from emofuse.inference import batch
+    from emofuse.inference.predictor import Options, checked_rate
+    from emofuse.models.bundle import load
+    from emofuse.runtime import Engine
 
-        for result in predict_files(tasks, executor=executor, draw=draw_timeline, progress=progress, note=notes.append):
-            done += 1
-            bar.update(row, completed=done)
-            # Of a batch only the figures are kept, or memory would grow with the number of files.
-            results[result.task.path] = result if len(tasks) == 1 else replace(result, prediction=None)
-            if result.error and len(tasks) > 1:
-                errors.print(f"failed: {escape(result.error)}")
-    ordered = [results[task.path] for task in tasks]
-    summary = write_summary(ordered)
-    if quiet:
+    chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
+    hz = None if every_frame else checked_rate(rate)
+    options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_modality)
+    files = batch.find_files(paths, audio=load(bundle).voice is not None)
+    results, notes = _run(batch.plan(files, out=out, options=options, format=form, plot=plot), chosen)
+    summary = batch.write_summary(results)
+    if as_json:
         print(summary.read_text("utf-8"), end="")
-        return ordered
-    for note in notes:
-        errors.print(f"note: {escape(note)}")
-    _show(ordered, console, errors)
-    return ordered
-
-
-def _show(results: Sequence[FileResult], console: Console, errors: Console) -> None:
-    if len(results) == 1:
-        _show_one(results[0], console, errors)
-        return
-    failed = [o for o in results if o.error]
-    skipped = sum(o.skipped for o in results)
-    made = len(results) - len(failed) - skipped
-    out = results[0].task.out
-    if made == 0 and skipped == len(results):
-        console.print(f"All {skipped} files were done already; nothing to do. Results: {out}")
     else:
-        already = f", {skipped} done already" if skipped else ""
-        console.print(f"{made} of {len(results)} files predicted{already}, {len(failed)} failed. Results: {out}")
+        for note in notes:
+            print_error(f"note: {note}")
+        (_show_one if len(results) == 1 else _show_batch)(results)
+    if any(o.error for o in results):
+        raise typer.Exit(2)
+
+
+def _run(tasks: Sequence[FileTask], chosen: parallel.Executor) -> tuple[list[FileResult], list[str]]:
+    """The results in the order of the tasks, and notes. Of a batch predictions are dropped, or memory would grow."""
+    from dataclasses import replace
+
+    from emofuse.inference.batch import predict_files
+    from emofuse.report.timeline import draw_timeline
+
+    results: dict[Path, FileResult] = {}
+    notes: list[str] = []
+    with progress_bar("predicting", count=True) as bar:
+
+        def progress(task: FileTask, part: float) -> None:
+            bar.update(task.path.name, len(results) + part, len(tasks))
+
+        for result in predict_files(tasks, executor=chosen, draw=draw_timeline, progress=progress, note=notes.append):
+            results[result.task.path] = result if len(tasks) == 1 else replace(result, prediction=None)
+            progress(result.task, 0)
+            if result.error and len(tasks) > 1:
+                bar.note(f"failed: {result.error}")
+    return [results[task.path] for task in tasks], notes
+
+
+def _show_batch(results: Sequence[FileResult]) -> None:
+    failed, skipped = [o for o in results if o.error], sum(o.skipped for o in results)
+    done, out = len(results) - len(failed) - skipped, results[0].task.out
+    if skipped == len(results):
+        print(f"All {skipped} files were already done. Results: {out}")
+    else:
+        already = f", {skipped} already done" if skipped else ""
+        print(f"{done} of {len(results)} files predicted{already}, {len(failed)} failed. Results: {out}")
     for result in results:
         for warning in result.entry.get("warnings", []):
-            console.print(f"warning: {escape(result.entry['file'])}: {escape(warning)}")
+            print(f"warning: {result.entry['file']}: {warning}")
     if failed:
-        errors.print("These files failed:")
+        print_error("These files failed:")
         for result in failed:
-            errors.print(f"  {escape(result.error or '')}")
+            print_error(f"  {result.error}")
 
 
-def _show_one(result: FileResult, console: Console, errors: Console) -> None:
+def _show_one(results: Sequence[FileResult]) -> None:
+    from emofuse.report.segments import headline, segment_table
+
+    (result,) = results
     if result.error:
-        errors.print(f"emofuse: {escape(result.error)}")
+        print_error(f"emofuse: {result.error}")
         return
-    entry, task = result.entry, result.task
+    entry, task, prediction = result.entry, result.task, result.prediction
     if result.skipped:
-        console.print(f"{escape(entry['file'])} was done already; nothing to do.")
-    if result.prediction is not None:
-        _show_segments(result.prediction, console)
+        print(f"{entry['file']} was already done.")
+    if prediction is not None:
+        print(headline(prediction))
+        table, more = segment_table(prediction)
+        print_text(table)
+        if more:
+            print(f"... and {more} more; all rows are in the table.")
     for warning in entry["warnings"]:
-        console.print(f"warning: {escape(warning)}")
-    console.print(f"table  {escape(str(task.table))}")
+        print(f"warning: {warning}")
+    print(f"table  {task.table}")
     if task.plot:
-        console.print(f"plot   {escape(str(task.plot_path))}")
-
-
-def _show_segments(prediction: Prediction, console: Console) -> None:
-    """The timeline as runs of one emotion: who, when, what, how sure."""
-    seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
-    people = "1 person" if len(prediction.persons) == 1 else f"{len(prediction.persons)} persons"
-    by = [f"{people}, faces by {used['face']}"] if "face" in (used := used_for(prediction)) else []
-    by += [f"{'voice' if by else 'the voice'} by {used['voice']}"] if "voice" in used else []
-    console.print(f"{escape(prediction.file)}: {seconds:.1f} s, {', '.join(by)}")
-    table = Table("person", "from", "to", "shows", "confidence", box=None, pad_edge=False)
-    segments = prediction.segments()
-    for s in segments[:_SEGMENTS_SHOWN]:
-        note = "" if s.status == OK else f"[dim]{s.status.replace('_', ' ')}[/dim]"
-        shows = " ".join(filter(None, (s.emotion, note)))
-        sure = "" if s.confidence is None else f"{s.confidence:.2f}"
-        table.add_row("-" if s.person is None else str(s.person), f"{s.start:.1f} s", f"{s.end:.1f} s", shows, sure)
-    console.print(table)
-    if len(segments) > _SEGMENTS_SHOWN:
-        console.print(f"... and {len(segments) - _SEGMENTS_SHOWN} more; all rows are in the table.")
+        print(f"plot   {task.plot_path}")

@@ -1,59 +1,49 @@
-"""What `emofuse train` shows while it runs."""
+"""`emofuse train`: a system trained by name, written as a bundle."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+import typer
 
-from emofuse.errors import SettingsError
-from emofuse.training.train import Request, train
+from emofuse.cli.bundles import show_bundles
+from emofuse.cli.options import AsJson, Detector, Device, Settings, pairs
+from emofuse.cli.output import print_error, progress_bar
 
-_EXAMPLES = {"--set": "fit.lr=3e-5", "--weights": "vggface2=resnet50.h5", "--over": "window=2,4,6"}
-
-
-def changes(given: Sequence[str], *, option: str = "--set") -> dict[str, str]:
-    """`NAME=VALUE` words of an option as a mapping.
-
-    Raises:
-        SettingsError: a word without `=`.
-    """
-    for word in given:
-        if "=" not in word:
-            raise SettingsError(f"{option} {word}: give NAME=VALUE, such as {_EXAMPLES[option]}.")
-    return {name.strip(): value.strip() for name, _, value in (word.partition("=") for word in given)}
+app = typer.Typer()
 
 
-def files(given: Sequence[str]) -> dict[str, Path]:
-    """`NAME=FILE` words of --weights as a mapping.
+@app.command(
+    epilog="Example: emofuse train vggface2-svm --data affwild2 --out runs/svm --weights resnet50.h5   |   "
+    "emofuse train default --data fer2013.npz --out runs/default"
+)
+def train(
+    system: Annotated[str, typer.Argument(help="A system of `emofuse systems`.")],
+    data: Annotated[
+        Path, typer.Option(help="Aff-Wild2 folder, clip list, or FER-2013 (npz, csv, or folders of images).")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run resumes there.")],
+    set_: Settings = None,
+    weights: Annotated[Path | None, typer.Option(help="Pretrained weights to start from.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Number of epochs (overrides the system's setting).", min=0)
+    ] = None,
+    detector: Detector = "auto",
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Train a system and write it as a bundle for `predict --bundle`."""
+    from emofuse.models.bundle import load
+    from emofuse.training.train import Request
+    from emofuse.training.train import train as run
 
-    Raises:
-        SettingsError: a word without `=`.
-    """
-    return {name: Path(file) for name, file in changes(given, option="--weights").items()}
-
-
-def run_and_show(request: Request) -> None:
-    """Train with a progress bar on standard error, that of the first process; lines go to standard output."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    errors = Console(stderr=True)
-    silent = not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0"
-    with Progress(*columns, console=errors, transient=True, disable=silent) as bar:
-        task = bar.add_task("training", total=None)
+    request = Request(system, data, out, pairs(set_), weights, detector, device, epochs)
+    with progress_bar("training") as bar:
 
         def step(p: Any) -> None:
-            bar.update(
-                task, total=p.epochs * p.steps, completed=p.epoch * p.steps + p.step, description=f"epoch {p.epoch + 1}"
-            )
+            bar.update(f"epoch {p.epoch + 1}", p.epoch * p.steps + p.step, p.epochs * p.steps)
 
-        train(request, report=print, progress=step)
-
-
-def not_installed(error: ImportError) -> SettingsError:
-    """What to say where the training part of emofuse is missing."""
-    return SettingsError(f"training needs {error.name}, which is not installed; pip install 'emofuse[train]'.")
+        run(request, report=print_error if as_json else print, progress=step)
+    if as_json:
+        show_bundles([load(out)], as_json=True)

@@ -43,7 +43,7 @@ class Request:
     """What a user asks for.
 
     data: what the bundle was trained on, with its train and validation parts.
-    most_loss: accuracy that may be lost on the validation part, as a fraction.
+    max_accuracy_drop: largest acceptable drop in accuracy on the validation split, in percentage points.
     ranges: examples that the ranges of the activations are taken from.
     keep: layers that stay in float32, as `fit.Int8` has them; those of a log-mel front end always do.
     """
@@ -51,7 +51,7 @@ class Request:
     bundle: str
     data: Path
     out: Path
-    most_loss: float = 0.003
+    max_accuracy_drop: float = 0.3
     ranges: int = 512
     keep: tuple[str, ...] = (FIRST, LAST)
     detector: str = "auto"
@@ -74,7 +74,19 @@ class Cost:
             "float32": round(self.accuracy, 4),
             "change": round(self.change.value, 4),
             "interval": [round(self.change.low, 4), round(self.change.high, 4)],
+            "bytes": [self.before, self.after],
         }
+
+
+def summary(bundle: Bundle, cost: Cost, out: Path) -> str:
+    """Accuracy and size before and after, in words."""
+    change = cost.change
+    return (
+        f"float32: accuracy {cost.accuracy:.2%}, {cost.before / 1e6:.1f} MB\n"
+        f"int8:    accuracy {cost.accuracy + change.value:.2%}, {cost.after / 1e6:.1f} MB; change {change.value:+.2%} "
+        f"[{change.low:+.2%}, {change.high:+.2%}] on {cost.examples} examples\n"
+        f"bundle {bundle.name} written to {out}; use it with: emofuse predict FILE --bundle {out}"
+    )
 
 
 def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost]:
@@ -100,11 +112,11 @@ def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost
         truth = fit.labels(judged.targets).reshape(-1)
         guesses = [_guess(net, judged, prepare, part.calibration, len(bundle.label_set)) for net in (part.net, partial)]
         cost = _cost(truth, guesses, len(bundle.label_set), (part.net.stat().st_size, partial.stat().st_size))
-        if -cost.change.value > request.most_loss:
-            share = f"{request.most_loss:.2%}"
+        if -100 * cost.change.value > request.max_accuracy_drop:
             raise SettingsError(
                 f"{request.bundle}: int8 costs {-cost.change.value:.2%} of accuracy on {cost.examples} examples, "
-                f"more than {share}; keep more layers in float32 with --keep, or allow more with --most-loss."
+                f"more than {request.max_accuracy_drop:.2f}%; keep more layers in float32 with --keep, or allow more "
+                "with --max-accuracy-drop."
             )
     content = json.loads((part.net.parent / MANIFEST).read_text("utf-8"))
     for stale in ("sha256", "files", "format"):

@@ -1,0 +1,24 @@
+"""`emofuse systems`: what can be trained."""
+
+from __future__ import annotations
+
+import typer
+
+from emofuse.cli.options import AsJson
+from emofuse.cli.output import show
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: emofuse systems --json")
+def systems(as_json: AsJson = False) -> None:
+    """List the systems that can be trained."""
+    from emofuse.systems import SYSTEMS
+
+    rows = [{"name": "default", "modality": "face", "title": "the face networks of the bundled default, on FER-2013"}]
+    rows += [{"name": s.name, "modality": s.modality, "title": s.title} for s in SYSTEMS.values()]
+    show(
+        lambda: "\n".join(f"{row['name']:<24} {row['modality']:<6} {row['title']}" for row in rows),
+        lambda: rows,
+        as_json=as_json,
+    )

@@ -1,0 +1,41 @@
+"""A prediction for the terminal: its timeline as segments of one emotion each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.inference.prediction import OK
+from emofuse.report.timeline import used_for
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from emofuse.inference.prediction import Prediction
+
+_MOST = 24
+
+
+def headline(prediction: Prediction) -> str:
+    """The file, its length, the number of persons, and what detected them, on one line."""
+    seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
+    persons, used = len(prediction.persons), used_for(prediction)
+    by = [f"{persons} person{'s' * (persons != 1)}, faces by {used['face']}"] if "face" in used else []
+    by += [f"voice by {used['voice']}"] if "voice" in used else []
+    return f"{prediction.file}: {seconds:.1f} s, {', '.join(by)}"
+
+
+def segment_table(prediction: Prediction) -> tuple[Table, int]:
+    """The first segments as a table for a rich console, and the number of those left out."""
+    from rich.table import Table
+
+    table = Table("person", "from", "to", "emotion", "confidence", box=None, pad_edge=False)
+    segments = prediction.segments()
+    for s in segments[:_MOST]:
+        note = "" if s.status == OK else f"[dim]{s.status.replace('_', ' ')}[/dim]"
+        emotion = " ".join(filter(None, (s.emotion, note)))
+        confidence = "" if s.confidence is None else f"{s.confidence:.2f}"
+        table.add_row(
+            "-" if s.person is None else str(s.person), f"{s.start:.1f} s", f"{s.end:.1f} s", emotion, confidence
+        )
+    return table, max(0, len(segments) - _MOST)
