@@ -1,44 +1,44 @@
-"""The errors that a user can cause. Each message is one line: where, what was found, what to do.
+"""Errors that a user can cause. Each message is one line: where, what was found, what to do.
 
-Anything else that is raised is a defect of emofuse and keeps its traceback.
+Any other exception is a bug of emofuse and keeps its traceback.
 """
 
 
 class EmofuseError(Exception):
-    """Base of all errors that emofuse raises on purpose; the command line prints it and exits with 2."""
+    """Base class of the errors that emofuse raises on purpose; the command line prints them and exits with code 2."""
 
 
 class ShapeError(EmofuseError, ValueError):
-    """Arrays, timelines or labels that do not fit each other."""
+    """Arrays, timelines or labels do not fit together."""
 
 
 class LabelError(EmofuseError, ValueError):
-    """Unknown, missing or ambiguous label names."""
+    """Label names are unknown, missing or ambiguous."""
 
 
 class MediaError(EmofuseError):
-    """A video or sound file that cannot be read."""
+    """A video or audio file cannot be read."""
 
 
 class BundleError(EmofuseError):
-    """A bundle that is unknown, damaged or not what it says."""
+    """A bundle is unknown, damaged or inconsistent."""
 
 
 class WeightsError(EmofuseError):
-    """Weights that are missing, cannot be fetched, or have the wrong checksum."""
+    """Weights are missing, cannot be downloaded, or have the wrong checksum."""
 
 
 class DataError(EmofuseError):
-    """A data set that is not laid out as expected."""
+    """A data set does not have the expected layout."""
 
 
 class OutputError(EmofuseError):
-    """A result that cannot be written."""
+    """A result cannot be written."""
 
 
 class SettingsError(EmofuseError, ValueError):
-    """An option or setting with a value that makes no sense."""
+    """An option or setting has an invalid value."""
 
 
 class LostTaskError(EmofuseError):
-    """A task whose process or machine was lost."""
+    """The process or machine that worked on a task was lost."""

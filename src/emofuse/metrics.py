@@ -51,7 +51,7 @@ def confusion(truth: ArrayLike, guess: ArrayLike, *, classes: int = 7) -> Ints:
         if indices.size and (indices.min() < 0 or indices.max() >= classes):
             raise ShapeError(
                 f"{name} runs from {indices.min()} to {indices.max()} where frames are labelled; "
-                f"allowed are 0 to {classes - 1}. Frames without a score need one first: scores.held()."
+                f"allowed are 0 to {classes - 1}. Frames without a score need one first: scores.filled()."
             )
     cells = labels.astype(np.int64) * classes + guesses
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)

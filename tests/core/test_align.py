@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emofuse.core.align import Pooled, hold, majority, pool, sample, spread
+from emofuse.core.align import Pooled, fill_gaps, majority, pool, sample, spread
 from emofuse.core.time import Timeline, ticks
 from emofuse.errors import ShapeError
 
@@ -190,15 +190,15 @@ def test_hold_fills_as_a_slow_loop_would(rows):
         for n, (value, ok) in enumerate(rows):
             last = value if ok else last
             slow[n] = last
-    assert hold(np.array(values, object), np.array(valid, bool)).tolist() == slow
+    assert fill_gaps(np.array(values, object), np.array(valid, bool)).tolist() == slow
 
 
 def test_hold_without_any_valid_row_changes_nothing():
-    assert hold(np.array([4, 5]), np.zeros(2, bool)).tolist() == [4, 5]
+    assert fill_gaps(np.array([4, 5]), np.zeros(2, bool)).tolist() == [4, 5]
 
 
 def test_hold_fills_rows_of_any_shape():
-    assert hold(np.array([[1, 2], [9, 9]]), np.array([True, False])).tolist() == [[1, 2], [1, 2]]
+    assert fill_gaps(np.array([[1, 2], [9, 9]]), np.array([True, False])).tolist() == [[1, 2], [1, 2]]
 
 
 # What is refused
@@ -219,8 +219,8 @@ def test_flags_that_are_numbers_are_refused(function):
 
 
 def test_hold_refuses_flags_of_another_length():
-    with pytest.raises(ShapeError, match="hold: 2 rows, but valid has 1; give one flag for each row"):
-        hold(np.zeros(2), YES[:1])
+    with pytest.raises(ShapeError, match="fill_gaps: 2 rows, but valid has 1; give one flag for each row"):
+        fill_gaps(np.zeros(2), YES[:1])
 
 
 @st.composite

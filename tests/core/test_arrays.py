@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_written_keeps_the_earlier_one(tmp_path):
     with pytest.raises(KeyError):
         TABLE.write(tmp_path / "t", {"a": np.zeros(1, complex)})
     assert (tmp_path / "t").read_bytes() == before
-    with pytest.raises(OutputError, match="a file stands where a folder"):
+    with pytest.raises(OutputError, match="there is a file where a folder"):
         TABLE.write(tmp_path / "t" / "deeper", {"a": np.zeros(1)})
 
 

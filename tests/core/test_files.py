@@ -46,7 +46,7 @@ def test_a_file_is_written_into_folders_that_do_not_exist_yet(tmp_path):
     assert names(tmp_path / "a" / "b") == ["result"]
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+def test_the_old_file_is_kept_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "result"
     path.write_bytes(b"old")
     with atomic(path) as partial:
@@ -58,7 +58,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
     assert names(tmp_path) == ["result"]
 
 
-def test_the_temporary_file_keeps_the_ending_and_the_folder(tmp_path):
+def test_the_temporary_file_has_the_same_suffix_and_folder(tmp_path):
     with atomic(tmp_path / "result.npz") as partial:
         assert (partial.suffix, partial.parent) == (".npz", tmp_path)
         partial.touch()
@@ -66,7 +66,7 @@ def test_the_temporary_file_keeps_the_ending_and_the_folder(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError, MemoryError])
 @pytest.mark.parametrize("old", [b"old", None])
-def test_an_error_in_the_middle_leaves_what_was_there(tmp_path, error, old):
+def test_an_error_while_writing_keeps_the_old_file(tmp_path, error, old):
     path = tmp_path / "result"
     if old is not None:
         path.write_bytes(old)
@@ -82,7 +82,7 @@ def test_an_error_in_the_middle_leaves_what_was_there(tmp_path, error, old):
     assert not old or path.read_bytes() == old
 
 
-def test_what_a_killed_run_left_behind_is_not_taken_over(tmp_path):
+def test_a_partial_file_of_a_killed_run_is_not_reused(tmp_path):
     with atomic(tmp_path / "result") as partial:
         pass_by = partial
         partial.write_bytes(b"x")
@@ -113,7 +113,7 @@ def run(code: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def test_a_run_killed_in_the_middle_of_writing_leaves_the_old_file(tmp_path):
+def test_a_run_killed_while_writing_keeps_the_old_file(tmp_path):
     path = tmp_path / "result"
     with run(WRITER, path) as child:
         assert child.stdout is not None
@@ -125,7 +125,7 @@ def test_a_run_killed_in_the_middle_of_writing_leaves_the_old_file(tmp_path):
     assert names(tmp_path) == ["result"]
 
 
-def test_runs_killed_at_any_moment_leave_a_whole_file(tmp_path):
+def test_runs_killed_at_any_moment_leave_a_complete_file(tmp_path):
     path, code = tmp_path / "result", WRITER.replace("if n == 2", "if n == 9").replace("time.sleep(60)", "")
     for _ in range(3):
         with run(code, path) as child:
@@ -149,10 +149,10 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_is_told_in_one_line_and_leaves_the_old_file(tmp_path):
+def test_a_full_disk_is_reported_in_one_line_and_the_old_file_is_kept(tmp_path):
     path = tmp_path / "result"
     path.write_bytes(b"old")
-    with pytest.raises(OutputError, match=r"result: the disk is full; nothing was left half-written\.") as error:
+    with pytest.raises(OutputError, match=r"result: the disk is full; no partial file was left\.") as error:
         write_bytes(path, b"new")
     assert "\n" not in str(error.value)
     assert path.read_bytes() == b"old"
@@ -160,7 +160,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_the_old_file(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_disk_that_fills_up_while_writing_is_told(tmp_path):
+def test_a_disk_that_fills_up_while_writing_is_reported(tmp_path):
     # /dev/full fails as a full disk does: at the write, with no file name in the error.
     def write() -> None:
         with atomic(tmp_path / "result") as partial:
@@ -185,7 +185,7 @@ def small_files() -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_file_that_may_not_grow_is_told_and_leaves_the_old_one(tmp_path):
+def test_a_file_beyond_the_size_limit_is_reported_and_the_old_one_is_kept(tmp_path):
     path = tmp_path / "result"
     path.write_bytes(b"old")
     with small_files(), pytest.raises(OutputError, match=r"result: cannot be written \(File too large\)"):
@@ -195,30 +195,33 @@ def test_a_file_that_may_not_grow_is_told_and_leaves_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize("inner", ["result", "deep/er/result"])
-def test_a_file_where_the_folder_should_be_is_told(tmp_path, inner):
+def test_a_file_where_a_folder_is_needed_is_reported(tmp_path, inner):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(OutputError, match=r"result: a file stands where a folder is needed.*choose another with --out"):
+    message = "result: there is a file where a folder is needed.*choose another with --out"
+    with pytest.raises(OutputError, match=message):
+        OutputError, match=r"result: there is a file where a folder is needed.*choose another with --out"
+    ):
         write_bytes(tmp_path / "out" / inner, b"new")
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_a_folder_where_the_file_should_be_is_told(tmp_path):
+def test_a_folder_where_a_file_is_needed_is_reported(tmp_path):
     (tmp_path / "result").mkdir()
-    with pytest.raises(OutputError, match="a folder in its place; choose another with --out"):
+    with pytest.raises(OutputError, match="or a folder where a file is; choose another with --out"):
         write_bytes(tmp_path / "result", b"new")
     assert names(tmp_path) == ["result"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("inner", ["result", "deep/er/result"])
-def test_a_folder_without_permission_is_told(tmp_path, inner):
+def test_a_folder_without_permission_is_reported(tmp_path, inner):
     tmp_path.chmod(0o500)
     with pytest.raises(OutputError, match="result: no permission to write here; choose another folder with --out"):
         write_bytes(tmp_path / inner, b"new")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_permission_refused_at_any_folder_above_is_told(tmp_path, monkeypatch, depth):
+def test_missing_permission_for_any_parent_folder_is_reported(tmp_path, monkeypatch, depth):
     # As mkdir fails for one who is not root; the tests may run as root.
     path = tmp_path / "a" / "b" / "result"
     refused = path.parents[depth - 1]
@@ -241,7 +244,7 @@ def test_permission_refused_at_any_folder_above_is_told(tmp_path, monkeypatch, d
     ],
     ids=lambda e: type(e).__name__,
 )
-def test_an_error_that_is_not_about_the_output_passes_unchanged(tmp_path, error):
+def test_an_error_that_is_not_about_the_output_is_raised_unchanged(tmp_path, error):
     def write() -> None:
         with atomic(tmp_path / "result") as partial:
             partial.write_bytes(b"half")
@@ -258,19 +261,19 @@ def test_an_error_that_is_not_about_the_output_passes_unchanged(tmp_path, error)
 
 @settings(deadline=None, max_examples=30)
 @given(values)
-def test_json_comes_back_as_it_was_written(tmp_path_factory, value):
+def test_json_is_read_as_it_was_written(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "value.json"
     write_json(path, value)
     assert json.loads(path.read_text(encoding="utf-8")) == value
 
 
-def test_json_is_written_for_people(tmp_path):
+def test_json_is_indented_and_not_escaped(tmp_path):
     write_json(tmp_path / "v.json", {"b": "Zoë", "a": [1]})
     assert (tmp_path / "v.json").read_bytes() == '{\n  "b": "Zoë",\n  "a": [\n    1\n  ]\n}\n'.encode()
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_json_without_a_number_is_refused_and_nothing_is_written(tmp_path, number):
+def test_nan_and_infinity_are_refused_and_nothing_is_written(tmp_path, number):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "v.json", {"cpm": number})
     assert names(tmp_path) == []
@@ -279,7 +282,7 @@ def test_json_without_a_number_is_refused_and_nothing_is_written(tmp_path, numbe
 # Digests
 
 
-def test_a_digest_is_that_of_the_compact_sorted_json():
+def test_a_digest_is_the_sha256_of_compact_sorted_json():
     definition = {"seed": 0, "net": {"name": "cnn14", "lr": 0.1}, "tags": ["é", None, True]}
     # printf '{"net":{"lr":0.1,"name":"cnn14"},"seed":0,"tags":["é",null,true]}' | sha256sum
     assert digest(definition) == "3e4ffafc8145ccc40245a9b548afc78058785414485d8dbe1fb515e1a6f78f49"
@@ -291,7 +294,7 @@ def test_the_order_of_keys_never_changes_a_digest(definition):
 
 
 @given(definitions, definitions)
-def test_definitions_have_the_same_digest_only_when_they_are_the_same(one, two):
+def test_only_equal_definitions_have_equal_digests(one, two):
     same = json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
     assert (digest(one) == digest(two)) == same
 
@@ -300,13 +303,13 @@ def test_the_order_of_a_list_changes_the_digest():
     assert digest({"a": [1, 2]}) != digest({"a": [2, 1]})
 
 
-def test_a_definition_with_nan_has_no_digest():
+def test_a_definition_with_nan_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         digest({"lr": float("nan")})
 
 
 @pytest.mark.parametrize("size", [0, 3, (1 << 20), (1 << 20) + 1])
-def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path, size):
+def test_the_digest_of_a_file_is_the_sha256_of_its_bytes(tmp_path, size):
     content = bytes(range(256)) * (size // 256 + 1)
     (tmp_path / "f").write_bytes(content[:size])
     assert file_digest(tmp_path / "f") == hashlib.sha256(content[:size]).hexdigest()

@@ -16,8 +16,8 @@ label_sets = st.lists(st.text("abcxyzé-", min_size=1, max_size=4), min_size=1, 
 
 
 @pytest.mark.parametrize("names", [(), ("a", ""), ("a", "  "), ("a", 3)])
-def test_a_label_set_without_proper_names_is_refused(names):
-    with pytest.raises(LabelError, match="give at least one name, and no empty ones"):
+def test_a_label_set_without_names_or_with_empty_ones_is_refused(names):
+    with pytest.raises(LabelError, match="give at least one name, none of them empty"):
         LabelSet(names)
 
 
@@ -34,7 +34,7 @@ def test_a_label_set_made_from_a_list_equals_one_made_from_a_tuple():
     assert LabelSet(["a", "b"]) == LabelSet(("a", "b"))  # type: ignore[arg-type]
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones():
+def test_the_error_for_an_unknown_name_lists_the_known_ones():
     with pytest.raises(LabelError, match=r"^label 'joy' is not one of no, yes\.$"):
         LabelSet(("no", "yes")).index("joy")
 
@@ -43,13 +43,13 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 
 @given(label_sets, st.data())
-def test_names_encoded_and_decoded_come_back(label_set, data):
+def test_decoding_encoded_names_returns_them(label_set, data):
     names = data.draw(st.lists(st.sampled_from([*label_set.names, None])))
     assert label_set.decode(label_set.encode(names)) == names
 
 
 @given(label_sets, st.data())
-def test_indices_decoded_and_encoded_come_back(label_set, data):
+def test_encoding_decoded_indices_returns_them(label_set, data):
     indices = data.draw(st.lists(st.integers(-1, len(label_set) - 1)))
     assert label_set.encode(label_set.decode(indices)).tolist() == indices
 
@@ -60,13 +60,13 @@ def test_an_unknown_name_is_not_encoded():
 
 
 @pytest.mark.parametrize(("indices", "found"), [([0, 2], "0 to 2"), ([-2, 1], "-2 to 1")])
-def test_indices_outside_the_set_are_refused_with_what_is_allowed(indices, found):
-    with pytest.raises(LabelError, match=f"run from {found}, but the set has 2 names; allowed are -1 to 1"):
+def test_indices_outside_the_set_are_refused_with_the_allowed_range(indices, found):
+    with pytest.raises(LabelError, match=f"run from {found}, but the set has 2 names; give -1 to 1"):
         LabelSet(("no", "yes")).decode(indices)
 
 
 @pytest.mark.parametrize("indices", [[0.7], [float("nan")], [True], ["yes"]])
-def test_indices_that_are_no_integers_are_refused(indices):
+def test_indices_that_are_not_integers_are_refused(indices):
     with pytest.raises(LabelError, match=r"label indices have type .*; give integers"):
         LabelSet(("no", "yes")).decode(indices)
 
@@ -75,7 +75,7 @@ def test_indices_that_are_no_integers_are_refused(indices):
 
 
 @given(label_sets, st.randoms(use_true_random=False))
-def test_the_mapping_to_a_permutation_finds_each_name_again(label_set, random):
+def test_a_mapping_to_a_permutation_keeps_every_name(label_set, random):
     names = list(label_set.names)
     random.shuffle(names)
     other = LabelSet(tuple(names))
@@ -88,8 +88,8 @@ def test_a_name_mapped_to_none_becomes_unlabelled():
     assert source.mapping_to(target, {"calm": None, "sad": "sadness"}).tolist() == [-1, 1]
 
 
-def test_a_mapping_that_forgets_names_says_which():
-    with pytest.raises(LabelError, match=r"mapping of labels: b, c not mentioned; map each name, to None"):
+def test_a_mapping_with_missing_names_lists_them():
+    with pytest.raises(LabelError, match=r"mapping of labels: b, c missing; map every name, to None"):
         LabelSet(("a", "b", "c")).mapping_to(LabelSet(("x",)), {"a": "x"})
 
 
@@ -119,7 +119,7 @@ def test_every_emotion_of_affwild2_occurs_in_every_known_set(source):
 
 
 def test_a_known_set_in_another_order_is_not_mapped_by_position():
-    with pytest.raises(LabelError, match=r"no mapping to .* is known; write one with mapping_to"):
+    with pytest.raises(LabelError, match=r"there is no mapping to .*; create one with mapping_to"):
         to_affwild2(LabelSet(tuple(reversed(FER2013.names))))
 
 

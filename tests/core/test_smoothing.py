@@ -59,7 +59,7 @@ def test_more_moments_than_a_block_are_all_smoothed():
 
 
 def test_a_moment_without_a_row_near_it_is_refused():
-    with pytest.raises(ShapeError, match="ask only for moments of rows"):
+    with pytest.raises(ShapeError, match="use only moments near rows"):
         smoothed(np.zeros((1, 1)), np.array([0]), np.array([50]), Triangle(10))
 
 

@@ -105,9 +105,9 @@ def test_no_timestamps_give_no_ticks():
 
 
 def test_a_missing_timestamp_of_ffmpeg_is_refused():
-    with pytest.raises(ShapeError, match=r"lie beyond the clock; leave out frames without a timestamp"):
+    with pytest.raises(ShapeError, match=r"are beyond the range of the clock; leave out frames without a timestamp"):
         from_pts([0, -(2**63)], Fraction(1, 90_000))
-    with pytest.raises(ShapeError, match=r"lie beyond the clock; leave out frames without a timestamp"):
+    with pytest.raises(ShapeError, match=r"are beyond the range of the clock; leave out frames without a timestamp"):
         tick_of(-(2**63), Fraction(1, 90_000))
 
 
@@ -132,7 +132,7 @@ def test_an_interval_that_does_not_end_after_its_start_is_named(end):
 
 @pytest.mark.parametrize("intervals", [((1, 4), (0, 5)), ((0, 5), (1, 4))])
 def test_intervals_out_of_order_are_refused(intervals):
-    with pytest.raises(ShapeError, match=r"not in the order of their time; sort them first"):
+    with pytest.raises(ShapeError, match=r"not sorted by time; sort them first"):
         line(*intervals)
 
 

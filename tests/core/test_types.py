@@ -118,11 +118,11 @@ def test_probabilities_never_change_the_order_of_scores(made):
 
 def test_the_best_class_is_that_of_the_highest_score():
     made = scores([[0, 2, 1], [5, 0, 0], [0, 0, 1]], valid=[True, True, False])
-    assert made.best().tolist() == [1, 0, -1]
+    assert made.predictions().tolist() == [1, 0, -1]
 
 
 def test_of_equal_scores_the_first_is_best():
-    assert scores([[0, 2, 2]]).best().tolist() == [1]
+    assert scores([[0, 2, 2]]).predictions().tolist() == [1]
 
 
 # Onto another timeline
@@ -180,7 +180,7 @@ def test_an_annotation_of_another_length_than_its_clock_is_refused():
 
 @pytest.mark.parametrize(("labels", "found"), [([0, 3], "0 to 3"), ([-2, 0], "-2 to 0")])
 def test_an_annotation_outside_its_label_set_is_refused(labels, found):
-    with pytest.raises(LabelError, match=f"run from {found}, but the set has 3 names; allowed are -1 to 2"):
+    with pytest.raises(LabelError, match=f"run from {found}, but the set has 3 names; give -1 to 2"):
         Annotation(np.array(labels), steps(2), ABC)
 
 
@@ -211,13 +211,13 @@ def test_scores_over_windows_are_means_of_the_valid_probabilities_in_them():
 
 def test_held_scores_fill_gaps_with_the_last_row_and_the_start_with_the_first():
     given = scores(np.eye(3)[[0, 1, 2, 0]], valid=[False, True, False, True])
-    held = given.held()
-    assert held.best().tolist() == [1, 1, 1, 0]
+    held = given.filled()
+    assert held.predictions().tolist() == [1, 1, 1, 0]
     assert held.valid.all()
 
 
 def test_scores_without_any_valid_row_stay_as_they_are_when_held():
-    assert not scores(np.ones((2, 3)), valid=[False, False]).held().valid.any()
+    assert not scores(np.ones((2, 3)), valid=[False, False]).filled().valid.any()
 
 
 def test_an_annotation_at_another_rate_is_not_labelled_beyond_its_end():

@@ -29,7 +29,7 @@ def compared():
 def test_a_system_alone_has_its_figures_and_nothing_fused(compared):
     figures = compared.rows["vggface2-svm"]
     said = SOURCES["vggface2-svm"].by_clip
-    counts = sum(confusion(np.array(DATA.labels[c]), s.best(), classes=7) for c, s in said.items())
+    counts = sum(confusion(np.array(DATA.labels[c]), s.predictions(), classes=7) for c, s in said.items())
     assert figures["confusion"] == counts.tolist()
     assert figures["in_sample"]["cpm"][0] == pytest.approx(float(MEASURES["cpm"](counts)))
     assert figures["cross_fitted"] is figures["gain"] is figures["weights"] is None

@@ -65,7 +65,7 @@ def test_fusion_of_given_scores_with_a_given_seed_equals_a_slow_loop_written_fro
 
 
 def value_of(fitted, scores: SystemScores, truth) -> float:
-    fused = np.concatenate([fitted(clip).best() for clip in clips(scores, 50)])
+    fused = np.concatenate([fitted(clip).predictions() for clip in clips(scores, 50)])
     kept = scores.fitting_frames(truth)
     return float(metrics.cpm_of(metrics.confusion(truth[kept], fused[kept], classes=len(scores.label_set))))
 
@@ -101,7 +101,7 @@ def test_the_search_counts_what_the_fitted_fusion_predicts():
         return values[-1]
 
     fitted = METHODS["mcwf"].fit(scores, truth, measure, np.random.default_rng(0))
-    kept, fused = scores.fitting_frames(truth), fitted(clips(scores, 300)[0]).best()
+    kept, fused = scores.fitting_frames(truth), fitted(clips(scores, 300)[0]).predictions()
     counts = metrics.confusion(truth[kept], fused[kept], classes=5)
     assert float(metrics.cpm_of(counts)) == values[0].max()
 

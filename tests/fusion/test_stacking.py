@@ -23,7 +23,7 @@ def confused(seed: int, classes: int = 3) -> Clip:
 def test_it_corrects_a_system_that_confuses_classes():
     parts = [confused(seed) for seed in range(3)]
     (given, truth), fitted = parts[0], fit(Stacking(), parts)
-    right = fitted(given).best() == truth
+    right = fitted(given).predictions() == truth
     assert right[given[0].valid & (truth >= 0)].mean() > 0.8
 
 
@@ -44,7 +44,7 @@ def test_a_class_absent_from_the_truth_stays_improbable(absent):
 def test_one_or_two_classes_can_be_fitted(present):
     given, truth = clip(["x", "y"], frames=300, seed=1)
     truth = np.where(np.isin(truth, present), truth, -1)
-    best = fit(Stacking(), [(given, truth)])(given).best()
+    best = fit(Stacking(), [(given, truth)])(given).predictions()
     assert set(best.tolist()) - {-1} == set(present)
 
 
@@ -72,7 +72,7 @@ def test_how_often_rare_classes_are_predicted_depends_on_the_measure():
     rare = {}
     for name in ("uar", "accuracy"):
         fitted = Stacking().fit(SystemScores.of([given]), truth, metrics.MEASURES[name], np.random.default_rng(0))
-        rare[name] = (fitted(given).best() == 1).mean()
+        rare[name] = (fitted(given).predictions() == 1).mean()
     assert rare["uar"] > 2 * rare["accuracy"]
 
 

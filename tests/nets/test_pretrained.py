@@ -285,7 +285,7 @@ def test_a_torch_file_that_would_run_code_is_refused_and_not_run(tmp_path):
 
 def test_a_folder_that_cannot_be_written_raises_an_output_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+    with pytest.raises(OutputError, match="there is a file where a folder is needed"):
         import_weights(original("vggfer", tmp_path), "vggfer", out=tmp_path / "file" / "w.safetensors")
 
 

@@ -204,5 +204,5 @@ def test_the_writer_refuses_invalid_frames_and_settings(tmp_path):
 
 def test_a_path_that_cannot_be_written_is_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+    with pytest.raises(OutputError, match="there is a file where a folder is needed"):
         write_video(tmp_path / "file" / "x.mp4", dots(1), rate_hz=RATE)

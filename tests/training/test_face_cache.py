@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_no_half_of_the_faces(film, tmp_path, monkeypatch):
 
     source = source_of(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="the disk is full; nothing was left half-written"):
+    with pytest.raises(OutputError, match="the disk is full; no partial file was left"):
         source(source.data.clips[0])
     assert list((tmp_path / "faces").iterdir()) == []
 

@@ -1,8 +1,8 @@
-"""Between frames and windows: pool (frames to windows), spread (windows to frames), hold (fill gaps); for labels
-sample (by time) and majority (one label for a window).
+"""Values and labels brought from one timeline onto another.
 
-A frame belongs to the windows that hold its start. Arrays have one row for each interval of their
-timeline; `valid` is false where a row says nothing, and such rows never enter a mean.
+For values: `pool` (frames to windows), `spread` (windows to frames), `fill_gaps`. For labels: `sample` (by time) and
+`majority` (one label for each window). A frame belongs to the windows that contain its start. Arrays have one row for
+each interval of their timeline; rows that are not `valid` never enter a mean.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Pooled:
-    """Mean and population standard deviation float32 [windows, ...]; valid where a window held a valid frame."""
+    """Mean and population standard deviation float32 [windows, ...]; valid where a window contains a valid frame."""
 
     mean: Floats
     std: Floats
     valid: Bools
 
     def functionals(self) -> Floats:
-        """Mean and deviation side by side, float32 [windows, 2 * features]."""
+        """Mean and deviation concatenated, float32 [windows, 2 * features]."""
         return np.concatenate([self.mean, self.std], axis=1)
 
 
@@ -41,7 +41,7 @@ def pool(values: NDArray[Any], frames: Timeline, windows: Timeline, *, valid: Bo
         values: [frames, ...] numbers.
         valid: bool [frames].
     Raises:
-        ShapeError: a length does not fit, or valid is not bool.
+        ShapeError: lengths differ, or valid is not bool.
 
     >>> from emofuse.core.time import Timeline, ticks
     >>> frames = Timeline.steps(4, end=ticks(1))
@@ -51,16 +51,16 @@ def pool(values: NDArray[Any], frames: Timeline, windows: Timeline, *, valid: Bo
     _fits("pool", values, valid, frames)
     shape = (len(windows), *values.shape[1:])
     mean, std = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    held = np.zeros(len(windows), bool)
+    found = np.zeros(len(windows), bool)
     for n, (first, last) in enumerate(zip(*windows.members(frames), strict=True)):
         rows = values[first:last][valid[first:last]]
         if len(rows):
-            mean[n], std[n], held[n] = *_moments(rows), True
-    return Pooled(mean, std, held)
+            mean[n], std[n], found[n] = *_moments(rows), True
+    return Pooled(mean, std, found)
 
 
 def functionals_of(rows: NDArray[Any]) -> Floats:
-    """Mean and population deviation of rows [n, features] side by side, float32 [2 * features], as `pool` has them.
+    """Mean and population standard deviation of rows [n, features], concatenated as by `pool`, float32 [2 * features].
 
     >>> functionals_of(np.array([[1.0], [3.0]]))
     array([2., 1.], dtype=float32)
@@ -73,15 +73,15 @@ def _moments(rows: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 
 def spread(values: NDArray[Any], windows: Timeline, frames: Timeline, *, valid: Bools) -> tuple[Floats, Bools]:
-    """Mean over all valid windows that hold the start of each frame, and where there was one.
+    """For each frame the mean of all valid windows that contain its start, and whether there is any.
 
     Args:
         values: [windows, ...] numbers.
         valid: bool [windows].
     Returns:
-        float32 [frames, ...] (zeros where no valid window holds the frame) and bool [frames].
+        float32 [frames, ...] (zeros where no valid window contains the frame) and bool [frames].
     Raises:
-        ShapeError: a length does not fit, or valid is not bool.
+        ShapeError: lengths differ, or valid is not bool.
     """
     _fits("spread", values, valid, windows)
     # Starts and ends are both sorted, so the windows over a moment are a range of rows; of valid rows too.
@@ -100,17 +100,17 @@ def spread(values: NDArray[Any], windows: Timeline, frames: Timeline, *, valid: 
     return out, count > 0
 
 
-def hold(values: NDArray[Any], valid: Bools) -> NDArray[Any]:
-    """Fill rows that are not valid with the last valid one, and those before the first with the first.
+def fill_gaps(values: NDArray[Any], valid: Bools) -> NDArray[Any]:
+    """Replace rows that are not valid by the last valid one, and those before the first by the first.
 
-    Source: the authors' code, for frames without a face (docs/deviations.md). Without any valid row
-    the values come back unchanged.
+    Without any valid row the values are returned unchanged.
+    Source: the authors' code, for frames without a face (docs/deviations.md).
 
-    >>> hold(np.array([0, 1, 0, 2]), np.array([False, True, False, True]))
+    >>> fill_gaps(np.array([0, 1, 0, 2]), np.array([False, True, False, True]))
     array([1, 1, 1, 2])
     """
     if len(values) != len(valid):
-        raise ShapeError(f"hold: {len(values)} rows, but valid has {len(valid)}; give one flag for each row.")
+        raise ShapeError(f"fill_gaps: {len(values)} rows, but valid has {len(valid)}; give one flag for each row.")
     if not valid.any():
         return values
     last = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), -1))
@@ -118,10 +118,10 @@ def hold(values: NDArray[Any], valid: Bools) -> NDArray[Any]:
 
 
 def sample(labels: Ints, frames: Timeline, moments: Timeline) -> Ints:
-    """The label at the start of each moment, int64 [moments]; -1 where no frame holds it.
+    """The label at the start of each moment, int64 [moments]; -1 where no frame contains it.
 
-    Down to 5 Hz this gives what the authors' code gets by repeating labels to 3,000 Hz and taking every
-    600th, without its rounding of times (docs/deviations.md).
+    At 5 Hz the result is that of the authors' code, which repeats labels to 3,000 Hz and takes every 600th, but
+    without its rounding of times (docs/deviations.md).
 
     >>> from emofuse.core.time import Timeline, ticks
     >>> sample(np.array([0, 0, 2, 2]), Timeline.steps(4, end=ticks(1)), Timeline.steps(2, end=ticks(2)))
@@ -136,10 +136,10 @@ def sample(labels: Ints, frames: Timeline, moments: Timeline) -> Ints:
 
 
 def majority(labels: Ints, frames: Timeline, windows: Timeline) -> Ints:
-    """The commonest label among the frames of each window, int64 [windows].
+    """The most frequent label among the frames of each window, int64 [windows].
 
-    Frames labelled -1 have no vote, so a window is -1 only where all its frames are (or it has none); of
-    equally common labels the first in the order of classes is taken.
+    Unlabelled frames (-1) do not count, so a window is -1 only if all its frames are, or it has none. Of equally
+    frequent labels the first class is taken.
     Source: the authors' code for the SVM's windows (docs/deviations.md).
 
     >>> from emofuse.core.time import Timeline, ticks

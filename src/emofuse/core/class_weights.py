@@ -65,7 +65,7 @@ def inverse_weights(counts: ArrayLike) -> Doubles:
     array([1., 4., 1.])
     """
     n = _checked(counts)
-    return np.divide(n.max(), n, out=np.ones(len(n)), where=n > 0)
+    return np.asarray(np.divide(n.max(), n, out=np.ones(len(n)), where=n > 0))
 
 
 def balanced_weights(counts: ArrayLike) -> Doubles:
@@ -75,7 +75,7 @@ def balanced_weights(counts: ArrayLike) -> Doubles:
     array([0.66666667, 2.        ])
     """
     n = _checked(counts)
-    return np.divide(n.sum(), len(n) * n, out=np.ones(len(n)), where=n > 0)
+    return np.asarray(np.divide(n.sum(), len(n) * n, out=np.ones(len(n)), where=n > 0))
 
 
 # Name of a rule -> weights from counts and mu, which only `log` uses.

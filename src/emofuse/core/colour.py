@@ -1,15 +1,15 @@
-"""Channels of a picture in the order that a net wants them."""
+"""Colour channels of an image, in the order that a network expects."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-# Weights of red, green and blue in grey (ITU-R BT.601, as in OpenCV and in FER-2013's own conversion).
+# Weights of red, green and blue for grey (ITU-R BT.601, as in OpenCV and in FER-2013's own conversion).
 LUMA = (0.299, 0.587, 0.114)
 
 
 class Colour(StrEnum):
-    """Channels, in order.
+    """The channels of an image, in order.
 
     >>> Colour("bgr").channels
     3
@@ -21,5 +21,5 @@ class Colour(StrEnum):
 
     @property
     def channels(self) -> int:
-        """How many there are."""
+        """Number of channels."""
         return 1 if self is Colour.GREY else 3

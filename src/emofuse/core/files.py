@@ -1,7 +1,7 @@
-"""Results on disk: written whole or not at all, and named by what they were made of.
+"""Files: written atomically, and named by digests.
 
-A file is written beside its place and renamed into it, so a reader or a restarted run meets either
-nothing or a complete file. A digest names a definition: equal content, equal name, on every machine.
+A file is written under a temporary name and renamed, so that a reader or a resumed run finds either nothing or a
+complete file. Equal definitions have equal digests on every machine.
 """
 
 from __future__ import annotations
@@ -25,46 +25,33 @@ _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path to write to; rename it to `path` if the block ends without an error.
+    """Yield a temporary path to write to, and rename it to `path` if the block ends without an error.
 
-    The temporary file is removed on an error. One that a killed run left behind is overwritten by
-    the next run of the same name.
+    The temporary file is removed on an error. One that a killed run left is overwritten by the next run.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     partial = path.with_name(f"{_PARTIAL}{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(path, partial):
         partial.unlink(missing_ok=True)
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
-        _remove(partial)
-        if not _concerns(error, path, partial):
-            raise
-        raise OutputError(_explain(path, error)) from error
-    except BaseException:
-        _remove(partial)
-        raise
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; it takes the place of `path` if the block ends without an error.
-
-    A folder that was there before is replaced as a whole.
+    """Yield a temporary folder to fill, which replaces the whole folder `path` if the block ends without an error.
 
     Raises:
-        OutputError: the folder cannot be written, the disk is full, or a file stands in its place.
+        OutputError: the folder cannot be written, the disk is full, or `path` is a file.
     """
     path = Path(path)
     partial, old = path.with_name(f"{_PARTIAL}{path.name}"), path.with_name(f"{_PARTIAL}old-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(path, partial):
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file", str(path))
         for left in (partial, old):
@@ -75,13 +62,20 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             path.replace(old)
         partial.replace(path)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if not _concerns(error, path, partial):
-            raise
-        raise OutputError(_explain(path, error)) from error
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _writing(path: Path, partial: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException as error:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and _concerns(error, path, partial):
+            raise OutputError(_explain(path, error)) from error
         raise
 
 
@@ -93,18 +87,15 @@ def _concerns(error: OSError, path: Path, partial: Path) -> bool:
     return str(error.filename) in map(str, (partial, path, *path.parents))
 
 
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
 def _explain(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{path}: the disk is full; nothing was left half-written. Free some space and run the command again."
+        return f"{path}: the disk is full; no partial file was left. Free some space and run the command again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{path}: no permission to write here; choose another folder with --out."
     if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        return f"{path}: a file stands where a folder is needed, or a folder in its place; choose another with --out."
+        return (
+            f"{path}: there is a file where a folder is needed, or a folder where a file is; choose another with --out."
+        )
     return f"{path}: cannot be written ({error.strerror or error}); choose another folder with --out."
 
 
@@ -121,7 +112,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def digest(definition: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of a definition made of JSON values; the order of keys does not matter.
+    """SHA-256 (hex) of a definition of JSON values; the order of keys does not matter.
 
     >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
     True

@@ -1,7 +1,4 @@
-"""Ordered sets of label names, the known ones, and mappings between them by name.
-
-Class indices mean nothing without a `LabelSet`; nothing here maps by position.
-"""
+"""Label sets: ordered class names, the known sets, and mappings between them by name, never by position."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ class LabelSet:
     """Ordered, distinct class names; -1 stands for "not labelled" in arrays of indices.
 
     Raises:
-        LabelError: a name is empty or given twice, or there is no name.
+        LabelError: a name is empty or occurs twice, or there is none.
 
     >>> LabelSet(("no", "yes")).index("yes")
     1
@@ -33,7 +30,7 @@ class LabelSet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
         if not self.names or any(not isinstance(n, str) or not n.strip() for n in self.names):
-            raise LabelError(f"label set {self.names}: give at least one name, and no empty ones.")
+            raise LabelError(f"label set {self.names}: give at least one name, none of them empty.")
         if len(set(self.names)) != len(self.names):
             raise LabelError(f"label set {self.names}: a name occurs twice; make the names distinct.")
 
@@ -63,22 +60,22 @@ class LabelSet:
         """Indices to names, -1 to None.
 
         Raises:
-            LabelError: an index is neither -1 nor one of the set, or no integer.
+            LabelError: an index is not -1, not in the set, or not an integer.
         """
         flat = np.asarray(indices).ravel()
         if flat.size and flat.dtype.kind not in "iu":
-            raise LabelError(f"label indices have type {flat.dtype}; give integers, -1 where there is no label.")
+            raise LabelError(f"label indices have type {flat.dtype}; give integers, -1 for unlabelled.")
         if flat.size and (flat.min() < UNLABELLED or flat.max() >= len(self)):
             raise LabelError(
                 f"label indices run from {flat.min()} to {flat.max()}, "
-                f"but the set has {len(self)} names; allowed are -1 to {len(self) - 1}."
+                f"but the set has {len(self)} names; give -1 to {len(self) - 1}."
             )
         return [None if i == UNLABELLED else self.names[i] for i in flat]
 
     def mapping_to(self, other: LabelSet, names: Mapping[str, str | None]) -> NDArray[np.int64]:
         """Index table [len(self)] into `other`; a name that maps to None becomes -1.
 
-        Every name of this set must be in `names`: what is dropped is dropped in writing.
+        Every name of this set must be in `names`, so that none is dropped by accident.
 
         >>> small, big = LabelSet(("sad",)), LabelSet(("sadness", "other"))
         >>> small.mapping_to(big, {"sad": "sadness"})
@@ -86,9 +83,7 @@ class LabelSet:
         """
         missing = [n for n in self.names if n not in names]
         if missing:
-            raise LabelError(
-                f"mapping of labels: {', '.join(missing)} not mentioned; map each name, to None if it is to be dropped."
-            )
+            raise LabelError(f"mapping of labels: {', '.join(missing)} missing; map every name, to None to drop it.")
         return other.encode(names[n] for n in self.names)
 
 
@@ -111,7 +106,7 @@ FERPLUS = LabelSet(
 )
 RAVDESS = LabelSet(("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"))
 
-# What each known set's names are called in AFFWILD2; None where it has no counterpart.
+# The names of each known set in AFFWILD2; None where there is no counterpart.
 TO_AFFWILD2: Mapping[LabelSet, Mapping[str, str | None]] = MappingProxyType(
     {
         AFFWILD2: {n: n for n in AFFWILD2.names},
@@ -152,5 +147,5 @@ def to_affwild2(source: LabelSet) -> NDArray[np.int64]:
     array([1, 2, 3, 4, 5, 6, 0])
     """
     if source not in TO_AFFWILD2:
-        raise LabelError(f"labels {source.names}: no mapping to {AFFWILD2.names} is known; write one with mapping_to.")
+        raise LabelError(f"labels {source.names}: there is no mapping to {AFFWILD2.names}; create one with mapping_to.")
     return source.mapping_to(AFFWILD2, TO_AFFWILD2[source])

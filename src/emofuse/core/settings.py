@@ -1,7 +1,7 @@
-"""Settings are frozen data classes, nested at will; here single values are changed by name, as text or as they are.
+"""Changes of settings by name; settings are frozen data classes, which may be nested.
 
 `--set fit.lr=3e-5` on the command line becomes `with_settings(settings, {"fit.lr": "3e-5"})`. The type of the field
-decides how the text is read; what no field has, or no value of its type is, ends with one line.
+determines how the text is parsed; unknown fields and values of another type are errors of one line.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 def with_settings(settings: T, changes: Mapping[str, Any]) -> T:
     """A copy of a frozen data class with some fields changed.
 
-    Text is read as the type of the field: numbers, `true` and `false`, `none` where that is allowed, names of an enum,
+    Text is parsed by the type of the field: numbers, `true` and `false`, `none` where allowed, values of an enum,
     tuples as `a,b`, mappings as `name:value,name:value`. Other values must have the type of the field.
 
     Args:
         settings: an instance of a frozen data class; fields may be such instances themselves.
         changes: value by field name; a dot leads into a nested data class.
     Raises:
-        SettingsError: no such field (with the nearest), or a value of another type.
+        SettingsError: the field is unknown (the nearest one is suggested), or the value has another type.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Training:
@@ -59,7 +59,7 @@ def _nested(value: Any) -> bool:
 
 
 def _changed(settings: Any, changes: Mapping[str, Any], prefix: str) -> Any:
-    # All changes of one class are made at once, since a class may refuse some of them without the others.
+    # All changes of one class are applied together, since it may refuse some of them without the others.
     values: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
     for key, value in changes.items():
@@ -68,7 +68,7 @@ def _changed(settings: Any, changes: Mapping[str, Any], prefix: str) -> Any:
         if not dot:
             values[name] = _value(settings, name, value, prefix)
         elif not _nested(held):
-            raise SettingsError(f"setting {prefix}{key}: {name!r} has no parts; set {prefix}{name} itself.")
+            raise SettingsError(f"setting {prefix}{key}: {name!r} has no fields; set {prefix}{name} itself.")
         else:
             inner.setdefault(name, {})[rest] = value
     for name, parts in inner.items():
@@ -80,9 +80,7 @@ def _field(settings: Any, name: str, key: str, prefix: str) -> Any:
     fields, names = [f.name for f in dataclasses.fields(settings)], settings_names(settings)
     if name not in fields:
         suggestion = nearest(key, (*names, *fields))
-        raise SettingsError(
-            f"setting {prefix}{key}: there is no {name!r} here{suggestion}; there are: {', '.join(names)}."
-        )
+        raise SettingsError(f"setting {prefix}{key}: unknown{suggestion}; choose one of {', '.join(names)}.")
     return getattr(settings, name)
 
 
@@ -90,7 +88,7 @@ def _value(settings: Any, name: str, value: Any, prefix: str) -> Any:
     held, expected = getattr(settings, name), typing.get_type_hints(type(settings))[name]
     if _nested(held) and isinstance(value, str):
         parts = ", ".join(f"{prefix}{name}.{part}" for part in settings_names(held))
-        raise SettingsError(f"setting {prefix}{name}: set one of its parts: {parts}.")
+        raise SettingsError(f"setting {prefix}{name}: set one of its fields: {parts}.")
     try:
         return _converted(expected, value)
     except ValueError:
@@ -98,7 +96,7 @@ def _value(settings: Any, name: str, value: Any, prefix: str) -> Any:
 
 
 def _read(expected: Any, text: str) -> Any:
-    """Text as a value of a type; ValueError if it is none."""
+    """Text as a value of a type; ValueError if it is not one."""
     origin, inside, bare = get_origin(expected), get_args(expected), text.strip()
     if origin in (Union, types.UnionType):
         return _first(inside, lambda kind: _read(kind, text))
@@ -121,7 +119,7 @@ def _read(expected: Any, text: str) -> Any:
 
 
 def _checked(expected: Any, value: Any) -> Any:
-    """A value that is no text, if it is one of a type; ValueError if not."""
+    """A value that is not text, if it has the type; otherwise ValueError."""
     origin, inside = get_origin(expected), get_args(expected)
     if origin in (Union, types.UnionType):
         return _first(inside, lambda kind: _checked(kind, value))
@@ -167,7 +165,7 @@ def _one_of(known: Mapping[str, Any], text: str) -> Any:
 
 
 def _first(kinds: tuple[Any, ...], convert: Callable[[Any], Any]) -> Any:
-    # None and numbers before text, which takes everything.
+    # None and numbers first, since text accepts everything.
     for kind in sorted(kinds, key=lambda k: (k is str, k is not types.NoneType)):
         try:
             return convert(kind)

@@ -1,7 +1,6 @@
-"""Smoothing over time: rows become the mean of the rows near them, the nearer the heavier.
+"""Smoothing over time: weighted means of neighbouring rows.
 
-What is near is told by time and not by a number of rows, so gaps, variable frame rates and other rates of sampling
-change nothing about the width. Rows that are not there have no weight.
+The width is a time, not a number of rows, so it is the same for any frame rate, and across gaps.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from numpy.typing import NDArray
 from emofuse.core.time import Ints, seconds
 from emofuse.errors import ShapeError
 
-_BLOCK = 256  # moments at a time, so that the weights of an hour are never there at once
+_BLOCK = 256  # moments at a time, which bounds the memory for the weights
 
 
 @dataclass(frozen=True)
 class Triangle:
-    """Weights that fall evenly from 1 at a moment to 0 at `reach` ticks before and after it.
+    """Weights that fall linearly from 1 at a moment to 0 at `reach` ticks before and after it.
 
-    reach: also how much of the future is needed.
+    `reach` is also the lookahead.
 
     Raises:
-        ShapeError: the reach is below one tick.
+        ShapeError: reach is below one tick.
 
     >>> Triangle(4)(np.array([0, -1, 2, 4, 9])).tolist()
     [1.0, 0.75, 0.5, 0.0, 0.0]
@@ -38,7 +37,7 @@ class Triangle:
             raise ShapeError(f"smoothing over {seconds(self.reach):g} s: give a time above 0.")
 
     def __call__(self, distance: Ints) -> NDArray[np.float64]:
-        """Weights float64 of rows that are so many ticks away."""
+        """Weights float64 of rows at these distances in ticks."""
         return np.maximum(1 - np.abs(distance) / self.reach, 0)
 
 
@@ -46,9 +45,9 @@ def smoothed(values: NDArray[Any], times: Ints, at: Ints, kernel: Triangle) -> N
     """The weighted mean of the rows within reach of each moment, float32 [moments, ...].
 
     Args:
-        values: [n, ...] numbers, of rows that are valid.
-        times: int64 [n], their moments in ticks, in order.
-        at: int64 [moments], in order, each with a row within reach.
+        values: [n, ...], valid rows only.
+        times: int64 [n], ticks of the rows, sorted.
+        at: int64 [moments], ticks, sorted, each with a row within reach.
     Raises:
         ShapeError: the lengths differ, or a moment has no row within reach.
 
@@ -66,6 +65,6 @@ def smoothed(values: NDArray[Any], times: Ints, at: Ints, kernel: Triangle) -> N
         weights = kernel(times[None, first:last] - moments[:, None])
         total = weights.sum(axis=1, keepdims=True)
         if not np.all(total > 0):
-            raise ShapeError("smoothed: a moment has no row within reach; ask only for moments of rows.")
+            raise ShapeError("smoothed: a moment has no row within reach; use only moments near rows.")
         out[n : n + _BLOCK] = (weights / total @ flat[first:last]).reshape(len(moments), *values.shape[1:])
     return out

@@ -1,7 +1,7 @@
-"""One clock: int64 ticks, 705,600,000 to the second, and intervals on it.
+"""The clock: int64 ticks, 705,600,000 per second, and intervals on it.
 
-Every usual frame rate (30000/1001 and 24000/1001 too) and sample rate has a period of a whole number
-of ticks, so times are compared and added without rounding. Seconds appear only at the edges.
+Every common frame rate (including 30000/1001 and 24000/1001) and sample rate has a period of a whole number of ticks,
+so times are compared and added without rounding. Seconds appear only in user interfaces and tables.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def ticks(seconds: float | Fraction) -> int:
 
 
 def seconds(time: int) -> float:
-    """Ticks to seconds, for people and tables."""
+    """Ticks to seconds, for user interfaces and tables."""
     return int(time) / TICKS_PER_SECOND
 
 
@@ -59,7 +59,7 @@ def from_pts(pts: ArrayLike, time_base: Fraction) -> Ints:
     Exact for any stream length: the product is never formed where it could overflow.
 
     Raises:
-        ShapeError: the timestamps are no integers, or lie beyond the clock (about 400 years).
+        ShapeError: the timestamps are not integers, or beyond the range of the clock (about 400 years).
 
     >>> from_pts([0, 1001, 2002], Fraction(1, 30000))
     array([       0, 23543520, 47087040])
@@ -71,15 +71,15 @@ def from_pts(pts: ArrayLike, time_base: Fraction) -> Ints:
     if stamps.size:
         _refuse_beyond(int(stamps.min()), int(stamps.max()), time_base)
     whole, rest = np.divmod(stamps.astype(np.int64), np.int64(scale.denominator))
-    broken: Ints = (rest * scale.numerator + scale.denominator // 2) // scale.denominator
-    return whole * scale.numerator + broken
+    remainder: Ints = (rest * scale.numerator + scale.denominator // 2) // scale.denominator
+    return whole * scale.numerator + remainder
 
 
 def tick_of(pts: int, time_base: Fraction) -> int:
-    """One stream timestamp in ticks, many times faster than `from_pts`, with the same result.
+    """One stream timestamp in ticks: the same as `from_pts`, but many times faster.
 
     Raises:
-        ShapeError: it lies beyond the clock.
+        ShapeError: it is beyond the range of the clock.
 
     >>> tick_of(1001, Fraction(1, 30000))
     23543520
@@ -92,19 +92,19 @@ def tick_of(pts: int, time_base: Fraction) -> int:
 def _refuse_beyond(first: int, last: int, time_base: Fraction) -> None:
     if max(abs(first), abs(last)) * TICKS_PER_SECOND * time_base.numerator >= (2**63 - 1) * time_base.denominator:
         raise ShapeError(
-            f"from_pts: timestamps {first} to {last} of {time_base} s lie beyond the clock; "
+            f"from_pts: timestamps {first} to {last} of {time_base} s are beyond the range of the clock; "
             "leave out frames without a timestamp."
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Half-open intervals [start, end) in ticks, in the order of their time; they may overlap or leave gaps.
+    """Half-open intervals [start, end) in ticks, sorted by time; they may overlap or leave gaps.
 
-    start, end: int64 [n], both non-decreasing, end > start. The arrays are made read-only.
+    start, end: int64 [n], both non-decreasing, end > start; copied and read-only.
 
     Raises:
-        ShapeError: the arrays differ in length, hold no integers, or are out of order.
+        ShapeError: the arrays differ in length, are not integers, or are not sorted.
 
     >>> Timeline.steps(Fraction(5), end=ticks(0.5))
     Timeline(3 intervals, 0.000 s to 0.500 s)
@@ -121,18 +121,18 @@ class Timeline:
             n = int(np.argmax(end <= start))
             raise ShapeError(f"Timeline: interval {n} ends at {end[n]}, not after its start {start[n]}.")
         if np.any(np.diff(start) < 0) or np.any(np.diff(end) < 0):
-            raise ShapeError("Timeline: the intervals are not in the order of their time; sort them first.")
+            raise ShapeError("Timeline: the intervals are not sorted by time; sort them first.")
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "end", end)
 
     @classmethod
     def empty(cls) -> Timeline:
-        """A timeline of no interval."""
+        """A timeline without intervals."""
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
     @classmethod
     def steps(cls, rate_hz: Fraction | float, *, end: int, start: int = 0) -> Timeline:
-        """Steps of a constant rate that tile [start, end); the last one is cut at `end`.
+        """Intervals at a constant rate that tile [start, end); the last one is cut at `end`.
 
         >>> [int(e - s) for s, e in zip(*(lambda t: (t.start, t.end))(Timeline.steps(2, end=ticks(1))))]
         [352800000, 352800000]
@@ -143,7 +143,7 @@ class Timeline:
     def windows(cls, width: Fraction | int, step: Fraction | int, *, end: int, start: int = 0) -> Timeline:
         """Windows of `width` ticks every `step` ticks that begin in [start, end), each cut at `end`.
 
-        With step <= width no moment of [start, end) is left out.
+        With step <= width they cover [start, end).
 
         Raises:
             ShapeError: width or step is below one tick.
@@ -155,16 +155,16 @@ class Timeline:
             return cls.empty()
         count = -((start - end) // step)  # ceiling
         starts = _multiples(step, count) + start
-        # The end of a step is the start of the next one, to the tick, also where the period is no whole number.
+        # The end of a step is exactly the start of the next one, even if the period is not a whole number of ticks.
         ends = _multiples(step, count, offset=width) + start
         return cls(starts, np.minimum(ends, end))
 
     @classmethod
     def whole_windows(cls, width: int, step: int, *, end: int) -> Timeline:
-        """Windows of [0, end) that are all `width` ticks long, every `step` ticks; only what is shorter gives one cut.
+        """Windows of [0, end), all `width` ticks long, every `step` ticks; one cut window if `end` is below `width`.
 
-        The last window is moved back to end with the clip, so that every moment is in a window and none is filled up;
-        a live session can only know this when it closes.
+        The last window is moved back to end with the clip, so every moment is in a window and none is padded; a live
+        session can only know this when it closes.
 
         Raises:
             ShapeError: width or step is below one tick.
@@ -205,7 +205,7 @@ class Timeline:
         return f"Timeline({len(self)} intervals, {seconds(self.start[0]):.3f} s to {seconds(self.end[-1]):.3f} s)"
 
     def at(self, time: int) -> int:
-        """Index of the last interval that holds the moment `time` (ticks), or -1.
+        """Index of the last interval that contains `time` (ticks), or -1.
 
         >>> Timeline.steps(5, end=ticks(1)).at(ticks(0.2))
         1
@@ -214,9 +214,9 @@ class Timeline:
         return n if n >= 0 and time < self.end[n] else -1
 
     def members(self, moments: Timeline) -> tuple[Ints, Ints]:
-        """For each interval the range [first, last) of `moments` that start in it.
+        """For each interval the range [first, last) of the rows of `moments` that start in it.
 
-        A moment belongs where it starts: intervals that tile the time take each moment exactly once.
+        Intervals that tile the time contain each moment exactly once.
         """
         first = np.searchsorted(moments.start, self.start, side="left")
         last = np.searchsorted(moments.start, self.end, side="left")
@@ -229,18 +229,18 @@ def _frozen(values: ArrayLike, name: str) -> Ints:
         raise ShapeError(
             f"Timeline: {name} has shape {array.shape} and type {array.dtype}; give one row of integer ticks."
         )
-    array = array.astype(np.int64)  # always a copy, so nobody else can write to it
+    array = array.astype(np.int64)  # always a copy, so that the caller cannot modify it
     array.flags.writeable = False
     return array
 
 
 def _multiples(step: Fraction, count: int, *, offset: Fraction = Fraction(0)) -> Ints:
-    """floor(n * step + offset) for n < count, exact in int64: whole and broken part kept apart."""
+    """floor(n * step + offset) for n < count, exact in int64: whole and fractional parts are computed separately."""
     denominator = math.lcm(step.denominator, offset.denominator)
-    if (count + 1) * denominator >= 2**63:  # only for rates that no camera has
+    if (count + 1) * denominator >= 2**63:  # only for unrealistic rates
         return np.array([math.floor(n * step + offset) for n in range(count)], np.int64)
     whole, part = divmod(step, 1)
     offset_whole, offset_part = divmod(offset, 1)
     n = np.arange(count, dtype=np.int64)
-    broken = n * int(part * denominator) + int(offset_part * denominator)
-    return n * int(whole) + int(offset_whole) + broken // denominator
+    fraction = n * int(part * denominator) + int(offset_part * denominator)
+    return n * int(whole) + int(offset_whole) + fraction // denominator

@@ -1,6 +1,6 @@
-"""What flows through emofuse: clips, tracks, annotations and scores, each checked when it is made.
+"""The data types of emofuse: clips, tracks, annotations and scores, validated when they are created.
 
-No array travels without its clock, its validity and, where it holds classes, its label names.
+Every array comes with its timeline, its validity and, if it holds classes, its label names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording: where its picture and its sound are, and which part of the data it belongs to."""
+    """One recording: its video and audio files, its split and its subject."""
 
     id: str
     video: Path | None = None
@@ -34,7 +34,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Track:
-    """Faces, sound or embeddings of one person with their clock.
+    """Faces, audio or embeddings of one person with their timeline.
 
     values: [n, ...]; timeline: n intervals; valid: bool [n], false where there is no face or no voice.
     A moment without a face is a row that is not valid, never a missing row.
@@ -55,10 +55,10 @@ class Track:
 
 @dataclass(frozen=True)
 class Annotation:
-    """Truth: class indices int64 [n] into `label_set`, -1 where nobody has labelled.
+    """Ground truth: class indices int64 [n] into `label_set`, -1 where unlabelled.
 
     Raises:
-        ShapeError: labels and timeline differ in length, or there is more than one label in a row.
+        ShapeError: labels and timeline differ in length, or labels is not one-dimensional.
         LabelError: an index is outside the label set.
     """
 
@@ -76,7 +76,7 @@ class Annotation:
         return len(self.timeline)
 
     def onto(self, timeline: Timeline) -> Annotation:
-        """The label at the start of each interval of another timeline, as for labels at 5 Hz.
+        """The label at the start of each interval of another timeline.
 
         >>> from emofuse.core.time import ticks
         >>> at_30_hz = Annotation(np.repeat([0, 1], 15), Timeline.steps(30, end=ticks(1)), LabelSet(("no", "yes")))
@@ -86,19 +86,17 @@ class Annotation:
         return replace(self, labels=align.sample(self.labels, self.timeline, timeline), timeline=timeline)
 
     def over(self, windows: Timeline) -> Annotation:
-        """The commonest label in each window, -1 only where nothing in it is labelled."""
+        """The most frequent label in each window, -1 only where nothing in it is labelled."""
         return replace(self, labels=align.majority(self.labels, self.timeline, windows), timeline=windows)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a system says: non-negative scores float32 [n, classes], not forced to sum to 1.
-
-    Rows that are not `valid` hold zeros: there was nothing to judge.
+    """Scores of a system: non-negative, float32 [n, classes], not forced to sum to 1; zeros in rows that are not valid.
 
     Raises:
-        ShapeError: lengths differ, the columns do not match the label set, or a valid score is
-            negative or not finite.
+        ShapeError: lengths differ, the columns do not match the label set, or a valid score is negative or not
+            finite.
     """
 
     values: Floats
@@ -114,7 +112,7 @@ class Scores:
                 f"Scores of {self.system}: values have shape {self.values.shape}, but there are "
                 f"{len(self.label_set)} labels; give one column for each label."
             )
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+        with np.errstate(over="ignore"):  # too large values become infinite, and are refused below
             values = np.where(self.valid[:, None], self.values, 0).astype(np.float32)
         if not np.all(np.isfinite(values)) or np.any(values < 0):
             raise ShapeError(
@@ -136,12 +134,12 @@ class Scores:
         total = self.values.sum(axis=1, keepdims=True, dtype=np.float64)
         return (self.values / np.where(total > 0, total, 1)).astype(np.float32)
 
-    def best(self) -> Ints:
+    def predictions(self) -> Ints:
         """Index of the highest score of each row, -1 where the row is not valid."""
         return np.where(self.valid, self.values.argmax(axis=1), UNLABELLED).astype(np.int64)
 
     def onto(self, timeline: Timeline) -> Scores:
-        """These scores on another timeline: the mean of all rows that hold the start of each interval."""
+        """These scores on another timeline: for each interval the mean of all rows that contain its start."""
         values, valid = align.spread(self.values, self.timeline, timeline, valid=self.valid)
         return replace(self, values=values, timeline=timeline, valid=valid)
 
@@ -150,14 +148,14 @@ class Scores:
         pooled = align.pool(self.probabilities(), self.timeline, windows, valid=self.valid)
         return replace(self, values=pooled.mean, timeline=windows, valid=pooled.valid)
 
-    def held(self) -> Scores:
-        """These scores with gaps filled: by the last valid row, before the first by the first.
+    def filled(self) -> Scores:
+        """These scores with gaps filled by the last valid row, before the first one by the first.
 
-        Without any valid row they come back unchanged.
+        Without any valid row they are returned unchanged.
         """
         if not self.valid.any():
             return self
-        return replace(self, values=align.hold(self.values, self.valid), valid=np.ones(len(self), bool))
+        return replace(self, values=align.fill_gaps(self.values, self.valid), valid=np.ones(len(self), bool))
 
 
 def _same_length(what: str, timeline: Timeline, **arrays: NDArray[Any]) -> None:

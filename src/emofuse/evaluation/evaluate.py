@@ -244,7 +244,7 @@ def aligned(scores: Scores, truth: Annotation) -> Scores:
 
 def predicted_classes(scores: Scores) -> Ints:
     """Predicted class of every row, int64 [n], never -1: gaps are held, and without any score it is the first class."""
-    return np.maximum(scores.held().best(), 0)
+    return np.maximum(scores.filled().predictions(), 0)
 
 
 def confusions(truths: Sequence[Annotation], scores: Sequence[Scores], groups: Ints | None = None) -> Ints:

@@ -137,7 +137,7 @@ class Prediction:
             return [None] * len(self.timeline)
         confidence = scores.probabilities().max(axis=1, initial=0).astype(np.float64)
         certain = np.round(confidence, 6) >= self.min_confidence  # rounded as in the table
-        names = self.label_set.decode(scores.best())
+        names = self.label_set.decode(scores.predictions())
         return [name if name is None or c else UNCERTAIN for name, c in zip(names, certain, strict=True)]
 
     def _valid(self, person: int) -> Bools:

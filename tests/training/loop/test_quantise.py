@@ -196,7 +196,7 @@ def test_files_of_a_killed_run_are_removed(tmp_path, net):
 
 def test_a_folder_that_cannot_be_created_raises_an_output_error(tmp_path, net):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"int8\.onnx: a file stands where a folder is needed"):
+    with pytest.raises(OutputError, match=r"int8\.onnx: there is a file where a folder is needed"):
         quantised(net, tmp_path / "file" / "int8.onnx")
 
 

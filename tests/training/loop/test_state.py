@@ -77,6 +77,6 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_no_partial_file(tmp_path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OutputError, match="c: the disk is full; nothing was left half-written"):
+    with pytest.raises(OutputError, match="c: the disk is full; no partial file was left"):
         write(tmp_path / "c", PARTS, identity="y", state=STATE)
     assert [(p, p.read_bytes()) for p in Path(tmp_path).iterdir()] == [(tmp_path / "c", before)]
