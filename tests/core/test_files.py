@@ -199,8 +199,6 @@ def test_a_file_where_a_folder_is_needed_is_reported(tmp_path, inner):
     (tmp_path / "out").write_text("mine")
     message = "result: there is a file where a folder is needed.*choose another with --out"
     with pytest.raises(OutputError, match=message):
-        OutputError, match=r"result: there is a file where a folder is needed.*choose another with --out"
-    ):
         write_bytes(tmp_path / "out" / inner, b"new")
     assert (tmp_path / "out").read_text() == "mine"
 

@@ -239,24 +239,37 @@ def test_more_threads_than_this_machine_has_are_refused_on_ray():
         list(run(TASKS, functions.double, executor=Ray(threads=9999)))
 
 
-@pytest.mark.slow
-def test_ray_returns_the_same_results_and_repeats_a_task_whose_process_is_killed(tmp_path):
+@pytest.fixture
+def on_ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+    """Ray on this machine, whose processes find the functions of the tests."""
     pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
-    there = {r.task.name: r.value for r in run(TASKS, functions.double, executor=Ray())}
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(functions.__file__).parents[1]), *sys.path]))
+    return Ray()
+
+
+@pytest.mark.slow
+def test_ray_returns_the_same_results_and_repeats_a_task_whose_process_is_killed(tmp_path, on_ray):
+    there = {r.task.name: r.value for r in run(TASKS, functions.double, executor=on_ray)}
     assert there == {r.task.name: r.value for r in run(TASKS, functions.double)}
-    (result,) = run([Task("dies once", tmp_path / "mark")], functions.kill_own_process_once, executor=Ray())
+    (result,) = run([Task("dies once", tmp_path / "mark")], functions.kill_own_process_once, executor=on_ray)
     assert result.value == "done"
-    (result,) = run([Task("v7.mp4", None)], functions.kill_own_process, executor=Ray())
+    (result,) = run([Task("v7.mp4", None)], functions.kill_own_process, executor=on_ray)
     assert isinstance(result.error, LostTaskError)
     assert str(result.error).startswith("v7.mp4: lost 3 times")
 
 
 @pytest.mark.slow
-def test_errors_on_ray_are_those_of_other_executors():
-    pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
-    results = {r.task.name: r for r in run([Task("a", "user"), Task("b", "")], functions.fail, executor=Ray())}
+def test_errors_on_ray_are_those_of_other_executors(on_ray):
+    results = {r.task.name: r for r in run([Task("a", "user"), Task("b", "")], functions.fail, executor=on_ray)}
     assert str(results["a"].error) == "list.csv, line 3: no such clip."
     assert results["b"].value == 0
     with pytest.raises(KeyError, match="lost key") as caught:
-        list(run([Task("a", "unexpected")], functions.fail, executor=Ray()))
+        list(run([Task("a", "unexpected")], functions.fail, executor=on_ray))
     assert "parallel_tasks.py" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_module_that_is_missing_on_a_machine_is_one_line(on_ray, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH")
+    with pytest.raises(SettingsError, match=r"No module named '.*'; install emofuse on all machines"):
+        list(run(TASKS, functions.double, executor=on_ray))

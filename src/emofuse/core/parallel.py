@@ -241,10 +241,9 @@ def _cluster(function: Callable[[Any], Any], executor: Ray) -> Iterator[_Pool]:
         try:
             return future.result()
         except ray.exceptions.RayTaskError as error:
-            if isinstance(error, ImportError):
-                raise SettingsError(
-                    f"Ray: a machine cannot run emofuse ({error.args[0]}); install it there."
-                ) from error
+            if "ModuleNotFoundError" in str(error):
+                line = f"Ray: {str(error).splitlines()[-1]}; install emofuse on all machines, with the same Python."
+                raise SettingsError(line) from error
             raise
         except ray.exceptions.RayError as error:
             return LostTaskError(f"{name}: lost {1 + _RAY_RETRIES} times ({type(error).__name__}); give it more memory")
