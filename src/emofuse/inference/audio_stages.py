@@ -7,7 +7,7 @@ are kept, and results do not depend on how the audio was divided into blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -101,7 +101,7 @@ class AudioStream:
         self._closed = False
 
     def push(self, block: AudioBlock) -> list[AudioWindowScore]:
-        """Process the next block; samples that are not finite count as zero.
+        """Process the next block.
 
         Raises:
             ShapeError: the block does not begin where the one before it ended, has another rate, or the stream is
@@ -109,9 +109,7 @@ class AudioStream:
         """
         if self._closed:
             raise ShapeError("Session: audio pushed after close(); open a new session for a new recording.")
-        samples = np.nan_to_num(np.asarray(block.samples, np.float32), nan=0, posinf=0, neginf=0)
-        voice = self._separation.push(replace(block, samples=samples))
-        return score_windows([w for v in voice for w in self._windows.push(v)], self._scorer)
+        return score_windows([w for v in self._separation.push(block) for w in self._windows.push(v)], self._scorer)
 
     def close(self) -> list[AudioWindowScore]:
         """Process what is left."""
