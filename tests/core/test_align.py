@@ -62,7 +62,7 @@ def slow_pool(values: NDArray[np.float32], frames: Timeline, windows: Timeline, 
 
 @settings(deadline=None)
 @given(tracks(), timelines())
-def test_pool_is_what_a_slow_loop_over_fractions_gives(track, windows):
+def test_pool_equals_a_slow_loop_over_fractions(track, windows):
     values, frames, valid = track
     fast, slow = pool(values, frames, windows, valid=valid), slow_pool(values, frames, windows, valid)
     np.testing.assert_array_equal(fast.valid, slow.valid)
@@ -72,7 +72,7 @@ def test_pool_is_what_a_slow_loop_over_fractions_gives(track, windows):
 
 @settings(deadline=None)
 @given(tracks(), timelines(), st.sampled_from([np.nan, np.inf, 1e30]))
-def test_frames_that_are_not_valid_never_change_what_pool_gives(track, windows, rubbish):
+def test_frames_that_are_not_valid_never_change_what_pool_returns(track, windows, rubbish):
     values, frames, valid = track
     other = np.where(valid[:, None], values, np.float32(rubbish))
     one, two = pool(values, frames, windows, valid=valid), pool(other, frames, windows, valid=valid)
@@ -82,7 +82,7 @@ def test_frames_that_are_not_valid_never_change_what_pool_gives(track, windows, 
 
 @settings(deadline=None)
 @given(tracks(), st.builds(Fraction, st.integers(1, 300), st.integers(1, 7)).filter(lambda w: w >= 1))
-def test_tiling_windows_lose_and_double_no_frame(track, width):
+def test_tiling_windows_contain_every_frame_once(track, width):
     _, frames, valid = track
     frames, valid = frames[frames.start < LENGTH], valid[frames.start < LENGTH]
     one_hot = np.eye(len(frames))
@@ -93,7 +93,7 @@ def test_tiling_windows_lose_and_double_no_frame(track, width):
     np.testing.assert_allclose((pooled.mean * counts[:, None]).sum(axis=0), valid, atol=1e-6)
 
 
-def test_pool_takes_frames_by_their_start():
+def test_pool_assigns_frames_by_their_start():
     frames = line(np.array([0, 4, 8]), np.array([4, 8, 12]))
     pooled = pool(np.array([1.0, 2.0, 4.0]), frames, Timeline.windows(6, 6, end=12), valid=np.ones(3, bool))
     assert pooled.mean.tolist() == [1.5, 4.0]  # the frame from 4 to 8 counts in the first window alone
@@ -116,7 +116,7 @@ def test_the_deviation_is_that_of_the_population():
 
 @settings(deadline=None)
 @given(tracks(), timelines())
-def test_spread_is_what_a_slow_loop_over_fractions_gives(track, frames):
+def test_spread_equals_a_slow_loop_over_fractions(track, frames):
     values, windows, valid = track
     fast, covered = spread(values, windows, frames, valid=valid)
     for n, (moment, _) in enumerate(frames):
@@ -129,7 +129,7 @@ def test_spread_is_what_a_slow_loop_over_fractions_gives(track, frames):
 
 @settings(deadline=None)
 @given(tracks(), timelines(), st.sampled_from([np.nan, np.inf, 1e30]))
-def test_windows_that_are_not_valid_never_change_what_spread_gives(track, frames, rubbish):
+def test_windows_that_are_not_valid_never_change_what_spread_returns(track, frames, rubbish):
     values, windows, valid = track
     other = np.where(valid[:, None], values, np.float32(rubbish))
     one, two = spread(values, windows, frames, valid=valid), spread(other, windows, frames, valid=valid)
@@ -139,7 +139,7 @@ def test_windows_that_are_not_valid_never_change_what_spread_gives(track, frames
 
 @settings(deadline=None)
 @given(tracks(), timelines(), timelines(), floats)
-def test_a_constant_pooled_and_spread_is_that_constant_wherever_covered(track, windows, frames, constant):
+def test_pooling_and_spreading_a_constant_returns_it_wherever_covered(track, windows, frames, constant):
     _, faces, valid = track
     pooled = pool(np.full((len(faces), 1), constant, np.float32), faces, windows, valid=valid)
     back, covered = spread(pooled.mean, windows, frames, valid=pooled.valid)
@@ -151,7 +151,7 @@ rates = st.sampled_from([Fraction(30_000, 1001), Fraction(24_000, 1001), Fractio
 
 @settings(deadline=None, max_examples=30)
 @given(rates, rates, st.floats(0.05, 3), st.floats(0.05, 1), st.floats(0.2, 4), st.randoms(use_true_random=False))
-def test_real_rates_and_windows_bring_a_constant_back_to_every_valid_frame(one, two, width, part, length, random):
+def test_with_real_rates_and_windows_a_constant_returns_to_every_valid_frame(one, two, width, part, length, random):
     faces, frames = Timeline.steps(one, end=ticks(length)), Timeline.steps(two, end=ticks(length))
     windows = Timeline.windows(ticks(width), max(ticks(width * part), 1), end=ticks(length))
     valid = np.array([random.random() < 0.7 for _ in range(len(faces))], bool)
@@ -164,7 +164,7 @@ def test_real_rates_and_windows_bring_a_constant_back_to_every_valid_frame(one, 
     assert (same[valid] == np.float32(0.3)).all()
 
 
-def test_a_frame_under_two_windows_gets_their_mean():
+def test_a_frame_in_two_windows_has_their_mean():
     windows = line(np.array([0, 5]), np.array([10, 15]))
     values, covered = spread(np.array([[1.0], [2.0]]), windows, Timeline.windows(5, 5, end=20), valid=YES[:2])
     assert values.ravel().tolist() == [1.0, 1.5, 2.0, 0.0]
@@ -182,7 +182,7 @@ def test_the_end_of_a_window_is_outside_it():
 
 
 @given(st.lists(st.tuples(st.integers(), st.booleans())))
-def test_hold_fills_as_a_slow_loop_would(rows):
+def test_fill_gaps_equals_a_slow_loop(rows):
     values, valid = [v for v, _ in rows], [ok for _, ok in rows]
     slow = list(values)
     if any(valid):
@@ -193,11 +193,11 @@ def test_hold_fills_as_a_slow_loop_would(rows):
     assert fill_gaps(np.array(values, object), np.array(valid, bool)).tolist() == slow
 
 
-def test_hold_without_any_valid_row_changes_nothing():
+def test_fill_gaps_without_any_valid_row_changes_nothing():
     assert fill_gaps(np.array([4, 5]), np.zeros(2, bool)).tolist() == [4, 5]
 
 
-def test_hold_fills_rows_of_any_shape():
+def test_fill_gaps_accepts_rows_of_any_shape():
     assert fill_gaps(np.array([[1, 2], [9, 9]]), np.array([True, False])).tolist() == [[1, 2], [1, 2]]
 
 
@@ -218,7 +218,7 @@ def test_flags_that_are_numbers_are_refused(function):
         function(np.zeros(1), ONE, ONE, valid=np.ones(1, int))
 
 
-def test_hold_refuses_flags_of_another_length():
+def test_fill_gaps_refuses_flags_of_another_length():
     with pytest.raises(ShapeError, match="fill_gaps: 2 rows, but valid has 1; give one flag for each row"):
         fill_gaps(np.zeros(2), YES[:1])
 
@@ -238,7 +238,7 @@ def test_a_sampled_label_is_that_of_the_last_frame_over_the_moment(track, moment
 
 
 @given(labelled(), timelines())
-def test_a_window_takes_the_commonest_label_of_the_frames_that_start_in_it(track, windows):
+def test_a_window_has_the_most_frequent_label_of_the_frames_that_start_in_it(track, windows):
     labels, frames = track
     slow = []
     for start, end in windows:
@@ -247,7 +247,7 @@ def test_a_window_takes_the_commonest_label_of_the_frames_that_start_in_it(track
     assert majority(labels, frames, windows).tolist() == slow
 
 
-def test_labels_at_5_hz_are_those_of_the_authors_at_rates_that_divide_3000_hz():
+def test_labels_at_5_hz_equal_those_of_the_authors_at_rates_that_divide_3000_hz():
     # Their way: each label repeated to 3,000 Hz, then every 600th.
     for rate in (15, 25, 30, 60):
         labels = np.random.default_rng(rate).integers(-1, 7, 4 * rate)
@@ -266,7 +266,7 @@ def test_labels_at_5_hz_do_not_drift_at_ntsc_rates():
 
 
 @pytest.mark.parametrize("to_other", [sample, majority])
-def test_labels_that_do_not_fit_their_frames_are_refused(to_other):
+def test_labels_of_another_length_than_their_frames_are_refused(to_other):
     steps = Timeline.steps(5, end=ticks(1))
     with pytest.raises(ShapeError, match="3 labels, 5 intervals; give one label for each"):
         to_other(np.zeros(3, np.int64), steps, steps)

@@ -32,7 +32,7 @@ def test_every_row_is_the_weighted_mean_of_the_rows_near_it(given_gaps, reach, s
 
 
 @given(gaps, st.integers(1, 100))
-def test_what_never_changes_stays(given_gaps, reach):
+def test_a_constant_is_unchanged(given_gaps, reach):
     times = np.cumsum(given_gaps)
     assert smoothed(np.full((len(times), 1), 0.25), times, times, Triangle(reach)) == pytest.approx(0.25)
 
@@ -47,13 +47,13 @@ def test_the_width_is_the_same_at_every_rate():
     assert found[0] == pytest.approx(found[1], abs=0.06)
 
 
-def test_a_gap_as_wide_as_the_reach_lets_nothing_through():
+def test_rows_across_a_gap_as_wide_as_the_reach_have_no_influence():
     times = np.array([0, 10, 110, 120])
     found = smoothed(np.array([[0.0], [0.0], [1.0], [1.0]]), times, times, Triangle(100))
     assert found.ravel().tolist() == [0, 0, 1, 1]
 
 
-def test_more_moments_than_a_block_are_all_smoothed():
+def test_more_moments_than_one_block_are_all_smoothed():
     times = np.arange(1000)
     assert smoothed(times[:, None].astype(float), times, times, Triangle(3))[2:-2, 0] == pytest.approx(times[2:-2])
 
@@ -63,6 +63,6 @@ def test_a_moment_without_a_row_near_it_is_refused():
         smoothed(np.zeros((1, 1)), np.array([0]), np.array([50]), Triangle(10))
 
 
-def test_a_reach_of_nothing_is_refused():
+def test_a_reach_of_zero_is_refused():
     with pytest.raises(ShapeError, match="smoothing over 0 s: give a time above 0"):
         Triangle(0)

@@ -37,7 +37,7 @@ def rounded(value: Fraction) -> int:
 
 
 @pytest.mark.parametrize("rate", USUAL_RATES, ids=str)
-def test_every_usual_rate_has_a_period_of_whole_ticks(rate):
+def test_every_common_rate_has_a_period_of_whole_ticks(rate):
     assert period(rate).denominator == 1
     assert period(rate) == TICKS_PER_SECOND / rate
 
@@ -54,7 +54,7 @@ def test_a_rate_that_is_not_positive_is_refused(rate):
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf")])
-def test_a_rate_that_is_no_number_is_refused(rate):
+def test_a_rate_that_is_not_a_number_is_refused(rate):
     with pytest.raises(ShapeError, match=r"rate (nan|inf) Hz: a rate must be a number"):
         period(rate)
 
@@ -68,7 +68,7 @@ def test_ticks_are_rounded_to_the_nearest():
 
 
 @given(st.integers(-(2**53), 2**53))
-def test_seconds_turned_into_ticks_come_back(time):
+def test_converting_ticks_to_seconds_and_back_returns_them(time):
     assert abs(ticks(seconds(time)) - time) <= 1
 
 
@@ -81,7 +81,7 @@ def test_a_frame_number_over_its_rate_is_a_whole_number_of_periods(number, rate)
 
 
 @given(st.lists(st.integers(-(2**33), 2**33), min_size=1), st.sampled_from(TIME_BASES))
-def test_timestamps_are_converted_as_fractions_would_be(pts, base):
+def test_timestamps_are_converted_as_by_fractions(pts, base):
     wanted = [rounded(p * base * TICKS_PER_SECOND) for p in pts]
     assert from_pts(pts, base).tolist() == wanted
     assert [tick_of(p, base) for p in pts] == wanted
@@ -100,7 +100,7 @@ def test_huge_timestamps_in_units_that_do_not_divide_the_clock_do_not_overflow()
     ]
 
 
-def test_no_timestamps_give_no_ticks():
+def test_without_timestamps_there_are_no_ticks():
     assert from_pts([], Fraction(1, 90_000)).tolist() == []
 
 
@@ -119,7 +119,7 @@ def test_timestamps_that_are_floats_are_refused():
 # What a timeline refuses
 
 
-def test_starts_and_ends_of_different_number_are_refused():
+def test_different_numbers_of_starts_and_ends_are_refused():
     with pytest.raises(ShapeError, match=r"^Timeline: 2 starts, but 1 ends; give one end for each start\.$"):
         Timeline(np.array([0, 1]), np.array([1]))
 
@@ -131,7 +131,7 @@ def test_an_interval_that_does_not_end_after_its_start_is_named(end):
 
 
 @pytest.mark.parametrize("intervals", [((1, 4), (0, 5)), ((0, 5), (1, 4))])
-def test_intervals_out_of_order_are_refused(intervals):
+def test_unsorted_intervals_are_refused(intervals):
     with pytest.raises(ShapeError, match=r"not sorted by time; sort them first"):
         line(*intervals)
 
@@ -141,7 +141,7 @@ def test_seconds_in_place_of_ticks_are_refused():
         Timeline(np.array([0.0, 0.5]), np.array([1, 2]))
 
 
-def test_a_table_in_place_of_a_row_is_refused():
+def test_a_two_dimensional_array_is_refused():
     with pytest.raises(ShapeError, match=r"end has shape \(1, 2\)"):
         Timeline(np.array([0, 1]), np.array([[1, 2]]))
 
@@ -154,7 +154,7 @@ def test_intervals_may_overlap_repeat_and_leave_gaps():
 # A timeline as a value
 
 
-def test_a_timeline_does_not_change_with_the_array_it_was_made_from():
+def test_a_timeline_copies_its_arrays():
     start, end = np.array([0, 10]), np.array([10, 20])
     made = Timeline(start, end)
     start[0], end[1] = -7, 99
@@ -172,7 +172,7 @@ def test_timelines_of_the_same_intervals_are_equal():
 
 
 @pytest.mark.parametrize("other", [line((0, 1)), line((0, 1), (1, 4)), line((0, 1), (0, 3)), Timeline.empty(), "x"])
-def test_timelines_of_other_intervals_are_not_equal(other):
+def test_timelines_of_different_intervals_are_not_equal(other):
     assert line((0, 1), (1, 3)) != other
 
 
@@ -181,13 +181,13 @@ def test_a_timeline_has_no_hash():
         hash(line((0, 1)))
 
 
-def test_a_selection_of_rows_is_a_timeline():
+def test_selecting_rows_returns_a_timeline():
     whole = line((0, 1), (1, 3), (3, 4))
     assert whole[1:] == line((1, 3), (3, 4))
     assert whole[np.array([True, False, True])] == line((0, 1), (3, 4))
 
 
-def test_a_timeline_shows_its_extent_in_seconds():
+def test_the_repr_of_a_timeline_has_its_extent_in_seconds():
     assert repr(line((0, ticks(0.25)), (ticks(1), ticks(2.5)))) == "Timeline(2 intervals, 0.000 s to 2.500 s)"
     assert repr(Timeline.empty()) == "Timeline(0 intervals)"
 
@@ -222,7 +222,7 @@ def test_two_hours_of_a_rate_that_does_not_divide_the_clock_are_tiled(rate):
     assert steps.end[-1] == ticks(7200)
 
 
-def test_the_end_of_another_timeline_may_be_given_as_it_is():
+def test_the_end_of_another_timeline_is_accepted_as_end():
     frames = Timeline.steps(Fraction(30_000, 1001), end=ticks(100_000))
     rate = Fraction(29_970_029, 1_000_000)  # the NumPy integer end times this denominator is beyond int64
     assert Timeline.steps(rate, end=frames.end[-1]) == Timeline.steps(rate, end=int(frames.end[-1]))
@@ -239,7 +239,7 @@ fractions_of_ticks = st.builds(lambda n, d: max(Fraction(n, d), Fraction(1)), st
 
 @settings(deadline=None)
 @given(fractions_of_ticks, fractions_of_ticks, st.integers(-1000, 1000), st.integers(0, 2000))
-def test_windows_are_those_of_a_slow_loop(width, step, start, length):
+def test_windows_equal_those_of_a_slow_loop(width, step, start, length):
     end, slow, n = start + length, [], 0
     while n * step < length:
         slow.append((start + floor(n * step), min(start + floor(n * step + width), end)))
@@ -247,7 +247,7 @@ def test_windows_are_those_of_a_slow_loop(width, step, start, length):
     assert list(Timeline.windows(width, step, start=start, end=end)) == slow
 
 
-def test_windows_of_denominators_beyond_int64_are_those_of_a_slow_loop():
+def test_windows_of_denominators_beyond_int64_equal_those_of_a_slow_loop():
     width, step = Fraction(10**12 + 39, 10**11 + 3), Fraction(10**11 + 19, 10**10 + 33)
     slow = [(floor(n * step), min(floor(n * step + width), 50)) for n in range(6)]
     assert list(Timeline.windows(width, step, end=50)) == slow
@@ -260,21 +260,21 @@ def test_windows_below_one_tick_are_refused(width, step):
 
 
 @pytest.mark.parametrize("end", [5, 4, -3])
-def test_no_time_gives_no_windows(end):
+def test_without_time_there_are_no_windows(end):
     assert Timeline.windows(2, 1, start=5, end=end) == Timeline.empty()
 
 
 # Moments
 
 
-def test_a_moment_is_found_in_the_last_interval_that_holds_it():
+def test_at_returns_the_last_interval_that_contains_the_time():
     overlapping = line((0, 10), (5, 15), (20, 30))
     assert [overlapping.at(t) for t in (-1, 0, 4, 5, 9, 14, 15, 19, 20, 29, 30)] == [
         *(-1, 0, 0, 1, 1, 1, -1, -1, 2, 2, -1)
     ]
 
 
-def test_an_empty_timeline_holds_no_moment():
+def test_an_empty_timeline_contains_no_time():
     assert Timeline.empty().at(0) == -1
 
 
@@ -293,7 +293,7 @@ ordered = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12)
 
 
 @given(ordered, st.integers(-2, 80))
-def test_at_is_the_last_match_of_a_slow_loop(timeline, time):
+def test_at_equals_the_last_match_of_a_slow_loop(timeline, time):
     assert timeline.at(time) == max((n for n, (s, e) in enumerate(timeline) if s <= time < e), default=-1)
 
 
@@ -305,7 +305,7 @@ def test_members_are_the_moments_that_start_in_each_interval(windows, moments):
 
 @settings(deadline=None)
 @given(rates, rates, st.floats(0.01, 5))
-def test_tiling_windows_take_each_frame_once_for_any_two_rates(window_rate, frame_rate, length):
+def test_tiling_windows_contain_each_frame_once_for_any_two_rates(window_rate, frame_rate, length):
     frame_rate, window_rate = min(frame_rate, Fraction(500)), min(window_rate, Fraction(500))
     frames = Timeline.steps(frame_rate, end=ticks(length))
     first, last = Timeline.steps(window_rate, end=ticks(length)).members(frames)
@@ -313,7 +313,7 @@ def test_tiling_windows_take_each_frame_once_for_any_two_rates(window_rate, fram
 
 
 @given(st.lists(st.integers(0, ticks(10) - 1), unique=True, max_size=50), rates.map(lambda r: min(r, Fraction(100))))
-def test_tiling_windows_take_each_frame_once_for_variable_timestamps(starts, rate):
+def test_tiling_windows_contain_each_frame_once_for_variable_timestamps(starts, rate):
     starts = sorted(starts)
     frames = Timeline(np.array(starts, int), np.array([*starts[1:], ticks(10)][: len(starts)], int))
     first, last = Timeline.steps(rate, end=ticks(10)).members(frames)

@@ -49,7 +49,7 @@ def test_a_valid_score_that_is_negative_or_not_finite_is_refused(bad):
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 4), (2,), (2, 3, 1)])
-def test_scores_whose_columns_are_not_the_labels_are_refused(shape):
+def test_scores_with_another_number_of_columns_than_labels_are_refused(shape):
     with pytest.raises(
         ShapeError, match=r"values have shape \(2.*but there are 3 labels; give one column for each label"
     ):
@@ -67,12 +67,12 @@ def test_flags_of_another_length_than_the_timeline_are_refused():
 
 
 @pytest.mark.parametrize("kind", [int, float, object])
-def test_flags_that_are_no_booleans_are_refused(kind):
+def test_flags_that_are_not_booleans_are_refused(kind):
     with pytest.raises(ShapeError, match=r"Scores of face: valid has type .*; give booleans"):
         scores(np.zeros((2, 3)), valid=np.ones(2, kind))
 
 
-def test_flags_in_a_column_are_refused():
+def test_two_dimensional_flags_are_refused():
     with pytest.raises(ShapeError, match=r"valid has shape \(2, 1\); give one boolean for each interval"):
         scores(np.zeros((2, 3)), valid=np.ones((2, 1), bool))
 
@@ -81,12 +81,12 @@ def test_flags_in_a_column_are_refused():
 
 
 @given(st.floats())
-def test_rows_that_are_not_valid_hold_zeros_whatever_was_given(rubbish):
+def test_rows_that_are_not_valid_are_set_to_zero(rubbish):
     made = scores([[rubbish] * 3, [0.5, 0.25, 0.25]], valid=[False, True])
     assert made.values.tolist() == [[0, 0, 0], [0.5, 0.25, 0.25]]
 
 
-def test_scores_do_not_change_with_the_array_they_were_made_from():
+def test_scores_copy_their_array():
     values = np.array([[1, 2, 3]], np.float32)
     made = scores(values)
     values[0, 0] = 9
@@ -106,7 +106,7 @@ def test_probabilities_sum_to_one_where_valid_and_positive(made):
 
 
 @given(any_scores(st.integers(0, 2**20).map(float)))
-def test_probabilities_have_the_largest_value_where_the_scores_have(made):
+def test_probabilities_have_the_same_largest_class_as_the_scores(made):
     np.testing.assert_array_equal(made.probabilities().argmax(axis=1), made.values.argmax(axis=1))
 
 
@@ -116,12 +116,12 @@ def test_probabilities_never_change_the_order_of_scores(made):
     assert (np.diff(np.take_along_axis(p, order, axis=1)) >= 0).all()
 
 
-def test_the_best_class_is_that_of_the_highest_score():
+def test_the_predicted_class_has_the_highest_score():
     made = scores([[0, 2, 1], [5, 0, 0], [0, 0, 1]], valid=[True, True, False])
     assert made.predictions().tolist() == [1, 0, -1]
 
 
-def test_of_equal_scores_the_first_is_best():
+def test_of_equal_scores_the_first_class_is_predicted():
     assert scores([[0, 2, 2]]).predictions().tolist() == [1]
 
 
@@ -129,14 +129,14 @@ def test_of_equal_scores_the_first_is_best():
 
 
 @given(any_scores(positive))
-def test_scores_brought_onto_their_own_steps_stay_as_they_are(made):
+def test_scores_on_their_own_timeline_are_unchanged(made):
     same = made.onto(steps(len(made)))
     np.testing.assert_array_equal(same.values, made.values)
     np.testing.assert_array_equal(same.valid, made.valid)
     assert (same.timeline, same.label_set, same.system) == (made.timeline, ABC, "face")
 
 
-def test_scores_are_valid_only_on_what_they_cover():
+def test_scores_are_valid_only_where_they_cover_the_timeline():
     made = scores([[1, 0, 0], [0, 1, 0]], valid=[True, False]).onto(Timeline.windows(5, 5, end=30))
     assert made.valid.tolist() == [True, True, False, False, False, False]
 
@@ -155,7 +155,7 @@ def track(values: NDArray[Any], valid: NDArray[Any]) -> Track:
 
 
 @pytest.mark.parametrize("values", [np.zeros((3, 48, 48)), np.zeros(1), np.array(1.0)])
-def test_a_track_of_another_length_than_its_clock_is_refused(values):
+def test_a_track_of_another_length_than_its_timeline_is_refused(values):
     with pytest.raises(
         ShapeError, match=r"Track of talk: values has (\d rows|a single value), the timeline 2; give one"
     ):
@@ -173,7 +173,7 @@ def test_a_track_keeps_rows_without_a_face():
     assert made.person == 1
 
 
-def test_an_annotation_of_another_length_than_its_clock_is_refused():
+def test_an_annotation_of_another_length_than_its_timeline_is_refused():
     with pytest.raises(ShapeError, match="Annotation: labels has 1 rows, the timeline 2"):
         Annotation(np.array([0]), steps(2), ABC)
 
@@ -189,7 +189,7 @@ def test_an_annotation_of_fractions_is_refused():
         Annotation(np.array([0.0, 1.7]), steps(2), ABC)
 
 
-def test_an_annotation_in_a_column_is_refused():
+def test_a_two_dimensional_annotation_is_refused():
     with pytest.raises(ShapeError, match=r"labels have shape \(2, 1\); give one label for each interval"):
         Annotation(np.array([[0], [1]]), steps(2), ABC)
 
@@ -209,14 +209,14 @@ def test_scores_over_windows_are_means_of_the_valid_probabilities_in_them():
     assert over.valid.tolist() == [True, False]
 
 
-def test_held_scores_fill_gaps_with_the_last_row_and_the_start_with_the_first():
+def test_gaps_are_filled_with_the_last_row_and_the_start_with_the_first():
     given = scores(np.eye(3)[[0, 1, 2, 0]], valid=[False, True, False, True])
-    held = given.filled()
-    assert held.predictions().tolist() == [1, 1, 1, 0]
-    assert held.valid.all()
+    filled = given.filled()
+    assert filled.predictions().tolist() == [1, 1, 1, 0]
+    assert filled.valid.all()
 
 
-def test_scores_without_any_valid_row_stay_as_they_are_when_held():
+def test_scores_without_any_valid_row_are_not_filled():
     assert not scores(np.ones((2, 3)), valid=[False, False]).filled().valid.any()
 
 

@@ -1,4 +1,4 @@
-"""Things by name: registries that other packages can add to, and suggestions for names that were mistyped."""
+"""Look-ups by name: registries that other packages can extend, and suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """ " (did you mean 'x'?)" if a name comes near, else "".
+    """ " (did you mean 'x'?)" for the most similar name, or "" if none is similar.
 
     >>> nearest("yunett", ["haar", "yunet"])
     " (did you mean 'yunet'?)"
@@ -33,7 +33,7 @@ def find(
     """The value of a name in a mapping.
 
     Args:
-        what: what the name is of, as the message begins: `--scale`, `system`.
+        what: the start of the message: `--scale`, `system`.
         remedy: the end of the message; default: the known names.
     Raises:
         EmofuseError: the name is unknown; the message suggests the nearest one. `error` chooses the class.

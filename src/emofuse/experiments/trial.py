@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from emofuse.core.registry import nearest
+from emofuse.core.registry import find
 from emofuse.core.settings import with_settings
-from emofuse.errors import SettingsError
 from emofuse.experiments.jobs import Definition, Site
 from emofuse.systems import VOICE
 
@@ -89,8 +88,7 @@ class Trial:
 
 def check_scale(scale: str) -> None:
     """Refuse a scale that there is not; a SettingsError names those that there are."""
-    if scale not in SCALES:
-        raise SettingsError(f"--scale {scale}: unknown{nearest(scale, SCALES)}; choose {', '.join(SCALES)}.")
+    find(scale, SCALES, "--scale")
 
 
 def scaled(definition: Definition, scale: str) -> Definition:

@@ -18,7 +18,7 @@ from pathlib import Path
 import platformdirs
 
 from emofuse.core.files import atomic, file_digest
-from emofuse.core.registry import nearest
+from emofuse.core.registry import find
 from emofuse.errors import WeightsError
 
 VARIABLE = "EMOFUSE_WEIGHTS"
@@ -92,9 +92,7 @@ def known(name: str) -> Weights:
     Raises:
         WeightsError: there is no such name; the nearest is suggested.
     """
-    if name not in KNOWN:
-        raise WeightsError(f"weights {name!r}: unknown{nearest(name, KNOWN)}; `emofuse weights list` shows all.")
-    return KNOWN[name]
+    return find(name, KNOWN, "weights", error=WeightsError, remedy="`emofuse weights list` shows all.")
 
 
 def cache() -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emofuse.core.registry import nearest
+from emofuse.core.registry import find
 from emofuse.errors import SettingsError
 from emofuse.systems import SYSTEMS, VOICE, system
 
@@ -56,10 +56,7 @@ def train(
         if not _train_system(request, report, progress):
             return
     else:
-        known = [DEFAULT, *SYSTEMS]
-        raise SettingsError(
-            f"system {request.system!r}: unknown{nearest(request.system, known)}; choose {', '.join(known)}."
-        )
+        find(request.system, dict.fromkeys([DEFAULT, *SYSTEMS]), "system")
     report(f"bundle written to {request.out}; use it with: emofuse predict FILE --bundle {request.out}")
 
 
