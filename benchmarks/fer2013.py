@@ -25,7 +25,7 @@ from emofuse.models.bundle import load
 from emofuse.models.face import OUTPUT
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS
-from emofuse.nets.wrappers import Ensemble, Resized
+from emofuse.nets.wrappers import Ensemble, Resize
 from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import default
 from emofuse.training import loop as fit
@@ -90,7 +90,7 @@ def members(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict[str
     singles = {f"{default.MOBILE}-{seed}": net for seed, net in zip(settings.mobile_seeds, first, strict=True)}
     for answer, share in zip(default.OPINIONS, (1.0, 0.0), strict=True):
         for name, net in (singles | {default.TAUGHT: taught}).items():
-            alone = Ensemble([Resized(net, default.MOBILE_SIZE)], [[1.0]] * 2, (share, 1 - share))
+            alone = Ensemble([nn.Sequential(Resize(default.MOBILE_SIZE), net)], [[1.0]] * 2, (share, 1 - share))
             nets[f"{name} as {answer}"] = alone.eval()
         for name, several in (("those that teach", first), ("those that ship", [taught])):
             nets[f"{name} as {answer}"] = default.committee(compact, several, settings, labels_weight=share)

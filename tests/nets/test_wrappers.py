@@ -16,10 +16,9 @@ from emofuse.nets import compact, mobilefacenet  # noqa: E402
 from emofuse.nets.catalogue import NETWORKS  # noqa: E402
 from emofuse.nets.wrappers import (  # noqa: E402
     Ensemble,
-    FromGrey,
-    Resized,
-    StandardisedGrey,
-    StandardisedPixels,
+    Normalise,
+    Resize,
+    Standardise,
     TwoLabelSets,
     standardised,
 )
@@ -36,13 +35,15 @@ def test_grey_faces_become_what_training_passes_to_the_network():
     grey = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(np.uint8))
     trained_on = Faces(given.colour, given.mean, given.scale, augment=None)(grey)
     with torch.inference_mode():
-        pairs = zip(net(trained_on), FromGrey(net, given.mean, given.scale)(grey[:, None].float()), strict=True)
+        pairs = zip(
+            net(trained_on), nn.Sequential(Normalise(given.mean, given.scale), net)(grey[:, None].float()), strict=True
+        )
         for one, two in pairs:
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
 def test_brightness_and_contrast_of_standardised_faces_have_no_effect():
-    net = StandardisedGrey(mobile()).eval()
+    net = TwoLabelSets(mobile(14)).eval()
     grey = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(net(grey)[1], net(20 + 50 * grey)[1], rtol=1e-2, atol=1e-3)
@@ -55,16 +56,12 @@ def test_a_standardised_face_has_mean_0_and_deviation_1_and_a_uniform_one_is_0()
     assert not standardised(torch.full((1, 1, 8, 8), 7.0)).any()
 
 
-def test_standardised_pixels_have_mean_128_and_deviation_64():
-    given = []
-
-    def net(faces):
-        given.append(faces)
-        return faces, faces
-
-    StandardisedPixels(net)(0.1 + 0.2 * torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
-    assert (given[0].mean(dim=(1, 2, 3)) - 128).abs().max() < 1e-2
-    assert (given[0].std(dim=(1, 2, 3), correction=0) - 64).abs().max() < 2
+def test_faces_are_standardised_to_a_mean_and_a_deviation():
+    found = Standardise(mean=128, deviation=64)(
+        0.1 + 0.2 * torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    )
+    assert (found.mean(dim=(1, 2, 3)) - 128).abs().max() < 1e-2
+    assert (found.std(dim=(1, 2, 3), correction=0) - 64).abs().max() < 2
 
 
 class Constant(nn.Module):
@@ -120,7 +117,7 @@ def test_weights_that_do_not_sum_to_one_are_refused(weights, mixture, found):
 
 
 def test_the_export_of_an_ensemble_has_a_known_number_of_classes(tmp_path):
-    members = [compact.build(tiny=True), Resized(TwoLabelSets(mobile(14)), TINY.size)]
+    members = [compact.build(tiny=True), nn.Sequential(Resize(TINY.size), TwoLabelSets(mobile(14)))]
     net = Ensemble(members, [[0.5, 0.5], [0, 1]], [0.5, 0.5])
     path = tmp_path / "face.onnx"
     export_onnx(net, face_example(48), path, outputs=("embedding", "logits"))

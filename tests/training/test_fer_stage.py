@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from emofuse.core.colour import Colour
 from emofuse.datasets.fer2013.dataset import Fer2013
@@ -19,7 +20,7 @@ from emofuse.models.face import EMBEDDING, OUTPUT, FaceScorer
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS, network_for
 from emofuse.nets.vggface import VGGFace, VGGFaceSettings
-from emofuse.nets.wrappers import Resized
+from emofuse.nets.wrappers import Resize
 from emofuse.runtime import Engine
 from emofuse.training import loop as fit
 from emofuse.training.face import WEIGHTS
@@ -89,7 +90,9 @@ def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus,
     faces = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3)).astype(np.uint8)
     given = bundle.face.input
     prepare = fit.Faces(given.colour, given.mean, given.scale, None, None)
-    expected = fit.predict(Resized(weights, network_for(name).tiny_size), faces, prepare=prepare).embeddings
+    expected = fit.predict(
+        nn.Sequential(Resize(network_for(name).tiny_size), weights), faces, prepare=prepare
+    ).embeddings
     found = FaceScorer(bundle.face, Engine(), classes=7, output=EMBEDDING)(faces)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 

@@ -1,4 +1,4 @@
-"""Networks around networks: resizing and grey faces in front, two sets of labels behind, and ensembles."""
+"""Layers in front of networks on faces, networks for two sets of labels, and ensembles."""
 
 from __future__ import annotations
 
@@ -14,69 +14,47 @@ from torch.nn import functional
 from emofuse.errors import SettingsError
 
 
-class Resized(nn.Module):
-    """Faces float [n, channels, any, any], resized bilinearly to `size` pixels for `net`.
+class Resize(nn.Module):
+    """Faces float [n, channels, any, any] -> [n, channels, size, size], bilinearly.
 
-    Mean and scale may be applied before: resizing is linear.
+    A network on resized faces is `nn.Sequential(Resize(size), net)`. Mean and scale may be applied before: resizing is
+    linear.
     """
 
-    def __init__(self, net: nn.Module, size: int) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.net, self.size = net, size
+        self.size = size
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        sized = functional.interpolate(faces, (self.size, self.size), mode="bilinear", align_corners=False)
-        embedding, logits = self.net(sized)
-        return embedding, logits
+    def forward(self, faces: Tensor) -> Tensor:
+        return functional.interpolate(faces, (self.size, self.size), mode="bilinear", align_corners=False)
 
 
-class FromGrey(nn.Module):
-    """Grey faces float [n, 1, height, width], pixels 0 to 255, repeated for every channel of `net`.
+class Normalise(nn.Module):
+    """Faces float [n, channels, height, width] -> (faces - mean) / scale, with one mean and scale per channel.
 
-    mean, scale: one per channel; `net` was trained on (pixel - mean) / scale.
+    Grey faces [n, 1, height, width] are repeated for every channel.
     """
 
-    def __init__(self, net: nn.Module, mean: Sequence[float], scale: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float], scale: Sequence[float]) -> None:
         super().__init__()
-        self.net = net
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("scale", torch.tensor(scale).view(1, -1, 1, 1))
         self.mean: Tensor
         self.scale: Tensor
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = self.net((faces - self.mean) / self.scale)
-        return embedding, logits
+    def forward(self, faces: Tensor) -> Tensor:
+        return (faces - self.mean) / self.scale
 
 
-class StandardisedGrey(nn.Module):
-    """Grey faces float [n, 1, height, width] of any scale, standardised and repeated for every channel of `net`.
+class Standardise(nn.Module):
+    """Grey faces float [n, 1, height, width] of any scale, each with the same mean and deviation."""
 
-    For networks that were trained on values of about this range, such as those with ImageNet's mean and deviation.
-    """
-
-    def __init__(self, net: nn.Module, *, channels: int = 3) -> None:
+    def __init__(self, *, mean: float, deviation: float) -> None:
         super().__init__()
-        self.net, self.channels = net, channels
+        self.mean, self.deviation = mean, deviation
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = self.net(standardised(faces).expand(-1, self.channels, -1, -1))
-        return embedding, logits
-
-
-class StandardisedPixels(nn.Module):
-    """Grey faces float [n, 1, height, width] of any scale, each with mean 128 and deviation 64.
-
-    For a `net` that takes pixels from 0 to 255.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = self.net(128 + 64 * standardised(faces))
-        return embedding, logits
+    def forward(self, faces: Tensor) -> Tensor:
+        return self.mean + self.deviation * standardised(faces)
 
 
 def standardised(faces: Tensor) -> Tensor:
@@ -91,19 +69,20 @@ def standardised(faces: Tensor) -> Tensor:
 
 
 class TwoLabelSets(nn.Module):
-    """Grey faces float [n, 1, size, size] -> (embedding [n, features], logits [n, 2, classes]).
+    """Grey faces float [n, 1, size, size] of any scale -> (embedding [n, features], logits [n, 2, classes]).
 
     The logits are for two sets of labels of the same faces.
 
-    net: takes colour faces, and has twice as many logits as there are classes.
+    net: takes standardised colour faces, as with ImageNet's mean and deviation, and has twice as many logits as there
+        are classes.
     """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net = StandardisedGrey(net)
+        self.net = net
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        embedding, logits = self.net(faces)
+        embedding, logits = self.net(standardised(faces).expand(-1, 3, -1, -1))
         return embedding, torch.stack(logits.chunk(2, dim=1), dim=1)
 
 

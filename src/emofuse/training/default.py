@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from emofuse import metrics
 from emofuse.core.arrays import ArrayFormat
@@ -35,7 +36,7 @@ from emofuse.models.face import OUTPUT
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import published_weights
 from emofuse.nets.compact import CompactFace
-from emofuse.nets.wrappers import Ensemble, Resized, TwoLabelSets, ensemble_probabilities
+from emofuse.nets.wrappers import Ensemble, Resize, TwoLabelSets, ensemble_probabilities
 from emofuse.training import loop as fit
 from emofuse.training.loop import FitSettings
 
@@ -215,7 +216,7 @@ def taught_targets(
     try:
         teacher = _TEACHER.read(path)[0]["logits"]
     except (BundleError, KeyError):  # not there, or not whole: it is made anew
-        nets = [compact, *(Resized(net, MOBILE_SIZE).eval() for net in mobiles)]
+        nets = [compact, *(nn.Sequential(Resize(MOBILE_SIZE), net).eval() for net in mobiles)]
         said = [fit.predict(net, faces.faces).logits for net in nets]
         teacher = ensemble_probabilities(said, shares_of(len(mobiles), settings))
         _TEACHER.write(path, {"logits": teacher})
@@ -238,7 +239,7 @@ def committee(
         labels_weight: that of the settings unless said; 1 and 0 are pure answers.
     """
     part = settings.labels_weight if labels_weight is None else labels_weight
-    members = [compact, *(Resized(net, MOBILE_SIZE) for net in mobiles)]
+    members = [compact, *(nn.Sequential(Resize(MOBILE_SIZE), net) for net in mobiles)]
     return Ensemble(members, shares_of(len(mobiles), settings), (part, 1 - part)).eval()
 
 

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from emofuse import heads, metrics
 from emofuse.core.align import pool
 from emofuse.core.calibration import LogitCalibration
@@ -30,7 +32,7 @@ from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import network_for, published_weights
-from emofuse.nets.wrappers import FromGrey, Resized, StandardisedPixels
+from emofuse.nets.wrappers import Normalise, Resize, Standardise
 from emofuse.runtime import Engine
 from emofuse.systems import FaceNet, System
 from emofuse.training import loop as fit
@@ -143,17 +145,19 @@ def _size(system: System) -> int:
 
 def _seeing(net: Any, face: FaceNet) -> Any:
     """The net behind what is done to faces in it, not before."""
-    return StandardisedPixels(FromGrey(net, face.mean, face.scale)) if face.standardise else net
+    if not face.standardise:
+        return net
+    return nn.Sequential(Standardise(mean=128, deviation=64), Normalise(face.mean, face.scale), net)
 
 
 def _export(net: Any, system: System, part: FacePart) -> float:
     side, size, face = part.crop.size, _size(system), system.net
     example = fit.face_example(side, n=2, channels=part.input.colour.channels)
     whole = _seeing(net, face)
-    whole = whole if size == side else Resized(whole, size)
+    whole = whole if size == side else nn.Sequential(Resize(size), whole)
     if part.input.colour is Colour.GREY:
         example = 255 * example
-        whole = whole if face.standardise else FromGrey(whole, face.mean, face.scale)
+        whole = whole if face.standardise else nn.Sequential(Normalise(face.mean, face.scale), whole)
     return fit.export_onnx(whole, example, part.net, outputs=(EMBEDDING, OUTPUT))
 
 

@@ -3,7 +3,6 @@
 `fit` trains a network on `TrainingData` (two `Examples` and a `Prepare`) with `FitSettings`.
 """
 
-# ruff: noqa: F401 (names of the package)
 from emofuse.systems.training_settings import Balance, FitSettings, Machine, Precision, SpeechAugment, WaveAugment
 from emofuse.training.loop.devices import DEVICES, device, fresh
 from emofuse.training.loop.examples import Examples, Inputs, TrainingData, labels
@@ -15,3 +14,50 @@ from emofuse.training.loop.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.training.loop.outputs import Evaluation, Outputs, evaluate, predict, prepared
 from emofuse.training.loop.prepare import Faces, Prepare, Waveforms
 from emofuse.training.loop.quantise import Int8, Quantised, halve_onnx, quantise_onnx
+
+__all__ = [
+    "AUGMENTS",
+    "CHECKPOINT",
+    "DEVICES",
+    "EVENTS",
+    "HISTORY",
+    "KEEP",
+    "OPTIMISERS",
+    "SCHEDULES",
+    "Balance",
+    "Callbacks",
+    "CompactAugment",
+    "Draws",
+    "Epoch",
+    "Evaluation",
+    "Examples",
+    "Faces",
+    "FitSettings",
+    "Inputs",
+    "Int8",
+    "Machine",
+    "Outputs",
+    "PaperAugment",
+    "Precision",
+    "Prepare",
+    "Progress",
+    "Quantised",
+    "SpeechAugment",
+    "TrainingData",
+    "VideoAugment",
+    "WaveAugment",
+    "Waveforms",
+    "device",
+    "evaluate",
+    "export_onnx",
+    "face_example",
+    "fit",
+    "fresh",
+    "halve_onnx",
+    "labels",
+    "lr_at",
+    "predict",
+    "prepared",
+    "quantise_onnx",
+    "wave_example",
+]
