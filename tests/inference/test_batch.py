@@ -52,13 +52,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def videos(small: Path, tmp_path: Path) -> list[Path]:
     """Three videos of different content: bytes after the end of an MP4 do not change its frames."""
-    made = []
+    paths = []
     for n in range(3):
         path = tmp_path / "in" / f"v{n}.mp4"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(small.read_bytes() + bytes([0, 0, 0, 9]) + b"free" + bytes([n]))
-        made.append(path)
-    return made
+        paths.append(path)
+    return paths
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(videos, tmp_path):

@@ -83,14 +83,14 @@ def test_single_faces_are_smoothed_over_the_faces_that_were_found(both, tmp_path
     seen = np.flatnonzero(np.arange(50) // 5 % 2 == 0)
     assert np.flatnonzero(found.valid).tolist() == np.flatnonzero(raw.valid).tolist() == seen.tolist()
     for n in seen:
-        weights = np.maximum(1 - np.abs(seen - n) / 7.5, 0)  # 1.5 s are seven and a half pictures
+        weights = np.maximum(1 - np.abs(seen - n) / 7.5, 0)  # 1.5 s are seven and a half frames
         assert found.values[n] == pytest.approx(weights @ raw.values[seen] / weights.sum(), abs=1e-5)
 
 
 def test_without_a_face_and_without_a_voice_there_is_no_score(both, tmp_path):
     levels = [(150 if n < 20 else 0,) for n in range(50)]
-    sound = np.concatenate([spoken(2), np.zeros(8 * 44_100, np.float32)])
-    table = predictor(both).predict(write_video(tmp_path / "a.mkv", levels, sound)).table()
+    audio = np.concatenate([spoken(2), np.zeros(8 * 44_100, np.float32)])
+    table = predictor(both).predict(write_video(tmp_path / "a.mkv", levels, audio)).table()
     assert table.status.tolist() == ["ok"] * 20 + ["no_face"] * 30
     assert table.loc[table.status == "no_face", [*NAMES, "emotion", "confidence"]].isna().all(axis=None)
 
@@ -108,8 +108,8 @@ def test_with_digital_silence_or_no_audio_only_the_face_is_scored(both, tmp_path
 
 
 def test_an_audio_file_is_scored_by_its_voice(both, tmp_path):
-    sound = np.concatenate([tone(2, 4.0, 0), np.zeros(6 * RATE, np.float32)])
-    prediction = predict(write_wave(tmp_path / "a.wav", sound), bundle=both, detector="haar")
+    audio = np.concatenate([tone(2, 4.0, 0), np.zeros(6 * RATE, np.float32)])
+    prediction = predict(write_wave(tmp_path / "a.wav", audio), bundle=both, detector="haar")
     table = prediction.table()
     assert prediction.timeline == Timeline.steps(5, end=ticks(10))
     assert table.person.isna().all()
@@ -125,8 +125,8 @@ def test_every_frame_of_an_audio_file_is_refused(both, tmp_path):
 
 
 def test_a_video_without_faces_is_scored_by_its_voice_without_a_person(both, tmp_path):
-    sound = np.concatenate([spoken(4), np.zeros(4 * 44_100, np.float32)])
-    prediction = predictor(both).predict(write_video(tmp_path / "a.mkv", [(0,)] * 40, sound))
+    audio = np.concatenate([spoken(4), np.zeros(4 * 44_100, np.float32)])
+    prediction = predictor(both).predict(write_video(tmp_path / "a.mkv", [(0,)] * 40, audio))
     table = prediction.table()
     assert prediction.persons == []
     assert table.person.isna().all()
@@ -170,16 +170,20 @@ def test_random_pushes_of_frames_and_audio_have_the_result_of_predict(all_three,
         frames, end = list(video.frames()), video.end
     with AudioReader(path, rate_hz=RATE) as audio:
         samples = np.concatenate([block.samples for block in audio.blocks()])
-    shown = heard = 0
-    while shown < len(frames) or heard < len(samples):
+    pushed_frames = pushed_samples = 0
+    while pushed_frames < len(frames) or pushed_samples < len(samples):
         if rng.random() < 0.5:
             size = int(rng.integers(1, 15))
-            collector.add(session.push_frames(frames[shown : shown + size]))
-            shown += size
-        elif heard < len(samples):
+            collector.add(session.push_frames(frames[pushed_frames : pushed_frames + size]))
+            pushed_frames += size
+        elif pushed_samples < len(samples):
             size = int(rng.integers(1, 6000))
-            collector.add(session.push_audio(AudioBlock(samples[heard : heard + size], heard * ticks(1) // RATE, RATE)))
-            heard += size
+            collector.add(
+                session.push_audio(
+                    AudioBlock(samples[pushed_samples : pushed_samples + size], pushed_samples * ticks(1) // RATE, RATE)
+                )
+            )
+            pushed_samples += size
     collector.add(session.close(end))
     pushed = collector.prediction(path.name, "x", {})
     assert pushed.timeline == whole.timeline

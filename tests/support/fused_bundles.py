@@ -128,7 +128,7 @@ def predictor(bundle: Path, **options: object) -> Predictor:
     return found
 
 
-def picture(*levels: int) -> np.ndarray:
+def image_of(*levels: int) -> np.ndarray:
     """An image of faces of these levels side by side, 0 for none."""
     image = np.full((96, 64 * max(len(levels), 2), 3), 60, np.uint8)
     for n, level in enumerate(levels):
@@ -137,11 +137,11 @@ def picture(*levels: int) -> np.ndarray:
     return image
 
 
-def write_video(path: Path, levels: list[tuple[int, ...]], sound: np.ndarray | None = None) -> Path:
+def write_video(path: Path, levels: list[tuple[int, ...]], audio: np.ndarray | None = None) -> Path:
     """Write a lossless video of 5 frames per second."""
-    pictures = [picture(*row) for row in levels]
+    frames = [image_of(*row) for row in levels]
     five = {"rate": Fraction(5), "time_base": Fraction(1, 5)}
-    return write_media(path, pictures, codec="ffv1", pix_fmt="bgr0", audio=sound, audio_codec="pcm_s16le", **five)
+    return write_media(path, frames, codec="ffv1", pix_fmt="bgr0", audio=audio, audio_codec="pcm_s16le", **five)
 
 
 def anger_and_happiness(folder: Path) -> Path:
