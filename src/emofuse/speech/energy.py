@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,11 @@ from emofuse.media.audio import Floats
 from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
 from emofuse.speech.stream import SPEECH_DETECTORS
 
-
-@dataclass(frozen=True)
-class EnergySettings:
-    """What counts as speech by its energy between `low_hz` and `high_hz`.
-
-    margin_db: a frame that is louder than the noise by this much may contain speech.
-    floor_seconds: the noise level is that of the quietest 60 ms in this time, so the level of new noise is known
-        after it.
-    quietest_db: relative to full scale; noise below it counts as this loud.
-    trust_seconds: at the beginning, when the noise level is unknown, `quietest_db` is assumed for this time.
-    """
-
-    low_hz: float = 100.0
-    high_hz: float = 4000.0
-    margin_db: float = 4.5
-    floor_seconds: float = 2.5
-    quietest_db: float = -65.0
-    trust_seconds: float = 1.5
+BAND_HZ = (100.0, 4000.0)  # energy is measured between these
+MARGIN_DB = 4.5  # a frame that is louder than the noise by this much may contain speech
+FLOOR_SECONDS = 2.5  # the noise level is that of the quietest 60 ms in this time
+QUIETEST_DB = -65.0  # relative to full scale; noise below it counts as this loud
+TRUST_SECONDS = 1.5  # at the beginning, when the noise level is unknown, QUIETEST_DB is assumed for this time
 
 
 class EnergyDetector:
@@ -47,13 +34,14 @@ class EnergyDetector:
 
     WINDOW = VoteWindow(before=10, after=5, min_votes=3)  # 0.2 s and 0.1 s
 
-    def __init__(self, settings: EnergySettings = EnergySettings()) -> None:
-        self.settings = settings
-        self.identity = f"energy:{digest({**asdict(settings), **asdict(self.WINDOW)})[:12]}"
+    def __init__(self) -> None:
+        levels = {"margin_db": MARGIN_DB, "floor_seconds": FLOOR_SECONDS, "quietest_db": QUIETEST_DB}
+        settings = {"band_hz": BAND_HZ, "trust_seconds": TRUST_SECONDS, **levels, **asdict(self.WINDOW)}
+        self.identity = f"energy:{digest(settings)[:12]}"
 
     def stream(self, rate_hz: int) -> FramewiseActivity:
         """A new stream."""
-        return FramewiseActivity(EnergyClassifier(self.settings), self.WINDOW, rate_hz)
+        return FramewiseActivity(EnergyClassifier(), self.WINDOW, rate_hz)
 
 
 SPEECH_DETECTORS.add("energy", lambda locate, engine: EnergyDetector())
@@ -64,14 +52,13 @@ class EnergyClassifier:
 
     frame = 320
 
-    def __init__(self, settings: EnergySettings) -> None:
-        self._settings = settings
-        self._filter = butter(2, (settings.low_hz, settings.high_hz), "bandpass", fs=RATE_HZ, output="sos")
+    def __init__(self) -> None:
+        self._filter = butter(2, BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
         self._state = np.zeros((len(self._filter), 2))
-        span, trusted = (round(s * RATE_HZ / self.frame) for s in (settings.floor_seconds, settings.trust_seconds))
+        span, trusted = (round(s * RATE_HZ / self.frame) for s in (FLOOR_SECONDS, TRUST_SECONDS))
         self._powers = np.full(2, np.inf)  # of the last two frames; infinite before the first, which sets no floor
         self._levels = np.full(span - 1, np.inf)  # of the last frames, oldest first
-        self._levels[:trusted] = settings.quietest_db
+        self._levels[:trusted] = QUIETEST_DB
 
     def __call__(self, frames: Floats) -> Bools:
         if not len(frames):
@@ -82,9 +69,9 @@ class EnergyClassifier:
         levels = np.append(self._levels, self._decibels((powers[2:] + powers[1:-1] + powers[:-2]) / 3))
         self._powers, self._levels = powers[-2:], levels[len(frames) :]
         floor = np.lib.stride_tricks.sliding_window_view(levels, len(self._levels) + 1).min(axis=1)
-        return np.asarray(self._decibels(power) - floor > self._settings.margin_db)
+        return np.asarray(self._decibels(power) - floor > MARGIN_DB)
 
     def _decibels(self, power: NDArray[np.float64]) -> NDArray[np.float64]:
         """Relative to full scale, not below the quietest noise."""
-        quietest: float = 10 ** (self._settings.quietest_db / 10)
+        quietest: float = 10 ** (QUIETEST_DB / 10)
         return 10 * np.log10(np.maximum(power, quietest))
