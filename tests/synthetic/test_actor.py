@@ -62,9 +62,9 @@ def test_speech_opens_the_mouth_less_if_it_is_already_open():
 
 
 def test_the_mouth_follows_the_loudness_of_the_audio():
-    sound = np.zeros(48_000, np.float32)
-    sound[24_000:] = 0.5 * np.sin(np.arange(24_000) / 10)
-    opened = mouth_openings(sound, 10)
+    audio = np.zeros(48_000, np.float32)
+    audio[24_000:] = 0.5 * np.sin(np.arange(24_000) / 10)
+    opened = mouth_openings(audio, 10)
     assert opened.shape == (10,)
     assert opened[:4].max() == 0
     assert opened[6:9] == pytest.approx(np.ones(3), abs=0.05)

@@ -47,7 +47,7 @@ def haar_finds(image):
     return len(CASCADE.detectMultiScale(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 1.1, 5)) > 0
 
 
-def pictures(path):
+def timed_frames(path):
     with av.open(str(path)) as container:
         return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
 
@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_bytes(sample, tmp_path):
     assert (tmp_path / "again.mp4").read_bytes() == sample[0].read_bytes()
 
 
-def test_picture_and_sound_both_have_the_length_asked_for(sample):
+def test_video_and_audio_have_the_requested_length(sample):
     with av.open(str(sample[0])) as container:
         for stream in container.streams:
             assert stream.duration * stream.time_base == 6
@@ -70,7 +70,7 @@ def test_picture_and_sound_both_have_the_length_asked_for(sample):
 
 
 def test_every_frame_has_its_timestamp(sample):
-    assert [time for time, _ in pictures(sample[0])] == pytest.approx([n / 10 for n in range(60)], abs=1e-9)
+    assert [time for time, _ in timed_frames(sample[0])] == pytest.approx([n / 10 for n in range(60)], abs=1e-9)
 
 
 def test_the_script_covers_the_video_without_gaps():
@@ -83,7 +83,7 @@ def test_the_script_covers_the_video_without_gaps():
 def test_there_is_no_face_while_the_subject_is_away(sample):
     path, script = sample
     start, end = next((start, end) for start, end, name in script if name == "away")
-    shown = [image.astype(int) for time, image in pictures(path) if start <= time < end]
+    shown = [image.astype(int) for time, image in timed_frames(path) if start <= time < end]
     assert len(shown) == 10
     assert not any(haar_finds(image.astype(np.uint8)) for image in shown[::5])
     # Only the wall, which does not move, without a shoulder or an ear at the edge.
@@ -94,7 +94,7 @@ def test_a_face_is_found_while_the_subject_is_in_the_frame(sample):
     path, script = sample
     still = [
         image
-        for time, image in pictures(path)
+        for time, image in timed_frames(path)
         if not any(name == "away" and start - 0.7 < time < end + 0.7 for start, end, name in script)
     ]
     assert np.mean([haar_finds(image) for image in still[::3]]) >= 0.95
@@ -150,8 +150,8 @@ def test_an_angry_voice_is_louder_and_higher_than_a_sad_one():
         script = [(0.0, 3.0, name)]
         return synthetic_voice([*script, (3.0, 4.0, "anger")], 4 * SPEECH_RATE_HZ, rng=np.random.default_rng(1))
 
-    def pitch(sound):
-        spectrum = np.abs(np.fft.rfft(sound)) ** 2
+    def pitch(audio):
+        spectrum = np.abs(np.fft.rfft(audio)) ** 2
         lags = np.fft.irfft(spectrum)[: SPEECH_RATE_HZ // 80]
         return SPEECH_RATE_HZ / (200 + int(np.argmax(lags[160 + 40 :])))
 

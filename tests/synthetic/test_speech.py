@@ -16,9 +16,9 @@ def voice(name, speaker=COLOURED, seed=0):
     return synthesise(track, samples, speaker=speaker, rng=np.random.default_rng(seed))
 
 
-def pitches(sound):
+def pitches(audio):
     """The pitch of voiced frames in hertz, by autocorrelation."""
-    slow = sound.reshape(-1, 3).mean(axis=1)
+    slow = audio.reshape(-1, 3).mean(axis=1)
     frames = np.lib.stride_tricks.sliding_window_view(slow, 800)[::160] * np.hanning(800)
     lags = np.fft.irfft(np.abs(np.fft.rfft(frames, 2048)) ** 2)[:, :400]
     # The first lag that is nearly as good as the best, which avoids octave errors.
@@ -31,14 +31,14 @@ def pitches(sound):
     return 16_000 / best[clear]
 
 
-def loudness(sound):
-    return float(np.sqrt(np.mean(sound**2)))
+def loudness(audio):
+    return float(np.sqrt(np.mean(audio**2)))
 
 
-def brightness(sound):
+def brightness(audio):
     """Power above 1 kHz relative to the power below, in decibels."""
-    power = np.abs(np.fft.rfft(sound)) ** 2
-    high = np.fft.rfftfreq(len(sound), 1 / SPEECH_RATE_HZ) > 1000
+    power = np.abs(np.fft.rfft(audio)) ** 2
+    high = np.fft.rfftfreq(len(audio), 1 / SPEECH_RATE_HZ) > 1000
     return 10 * np.log10(power[high].sum() / power[~high].sum())
 
 
@@ -72,9 +72,9 @@ def test_anger_brightens_and_sadness_darkens_a_voice(spoken):
 
 
 def test_fear_has_a_pitch_tremor(spoken):
-    def tremble(sound):
+    def tremble(audio):
         """The fraction of the power of pitch changes at 5 to 9 Hz."""
-        track = np.log(pitches(sound))
+        track = np.log(pitches(audio))
         power = np.abs(np.fft.rfft((track - track.mean()) * np.hanning(len(track)))) ** 2
         hz = np.fft.rfftfreq(len(track), 0.01)
         return power[(hz > 5) & (hz < 9)].sum() / power[1:].sum()
@@ -83,8 +83,8 @@ def test_fear_has_a_pitch_tremor(spoken):
 
 
 def test_a_fast_speaker_has_more_syllables():
-    def syllables(sound):
-        level = np.sqrt((sound.reshape(-1, 480) ** 2).mean(axis=1))
+    def syllables(audio):
+        level = np.sqrt((audio.reshape(-1, 480) ** 2).mean(axis=1))
         smooth = np.convolve(level, np.hanning(9) / 4, mode="same")
         middle = smooth[1:-1]
         return int(((middle > smooth[:-2]) & (middle >= smooth[2:]) & (middle > 0.2 * smooth.max())).sum())
@@ -97,9 +97,9 @@ def test_pitch_and_vocal_tract_are_those_of_the_speaker():
     deep, high = (voice("neutral", Speaker(pitch=p, tract=t)) for p, t in ((0.65, 0.95), (1.3, 1.2)))
     assert np.median(pitches(high)) / np.median(pitches(deep)) == pytest.approx(2, rel=0.15)
 
-    def centre(sound):
-        power = np.abs(np.fft.rfft(sound)) ** 2
-        hz = np.fft.rfftfreq(len(sound), 1 / SPEECH_RATE_HZ)
+    def centre(audio):
+        power = np.abs(np.fft.rfft(audio)) ** 2
+        hz = np.fft.rfftfreq(len(audio), 1 / SPEECH_RATE_HZ)
         return (hz * power).sum() / power.sum()
 
     assert centre(high) > centre(deep)

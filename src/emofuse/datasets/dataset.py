@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,7 +42,14 @@ class DataSet(Protocol):
         Raises:
             DataError: the data set has no clip in this split; the message lists the splits that it has.
         """
-        return clips_of_split(self.clips, name, source=printable(self.path))
+        chosen = [clip for clip in self.clips if clip.split == name]
+        if chosen:
+            return chosen
+        present = [s for s in (*SPLITS, None) if any(clip.split == s for clip in self.clips)]
+        splits = ", ".join(s or "clips without a split (None)" for s in present) or "no clips at all"
+        hint = nearest(name, [s for s in present if s]) if name else ""
+        found = f"{printable(self.path)}: no split {name or None!r}{hint}; there are {splits}"
+        raise DataError(f"{found}. --split all takes every clip.")
 
     def timeline(self, clip: Clip) -> Timeline:
         """The interval of each frame of a clip; a single interval for an audio file or an image.
@@ -85,7 +92,7 @@ class DataSet(Protocol):
 class DataFormat:
     """A format of data sets on disk.
 
-    recognises: whether an existing file or folder holds such a data set, judged by names and first lines only.
+    recognises: whether an existing file or folder holds such a data set, by names and first lines only.
     open: the data set at such a path; keyword arguments are options of the format, such as `edition` of Aff-Wild2.
     layout: what identifies it, for the message of `open_data`.
     """
@@ -124,24 +131,6 @@ def open_data(path: str | Path, *, still_images: bool = False, **options: str) -
             "for networks on single faces. Give an Aff-Wild2 folder, or the CSV file of your clips."
         )
     return data
-
-
-def clips_of_split(clips: Sequence[Clip], split: str | None, *, source: str) -> list[Clip]:
-    """The clips of one split; None selects the clips without a split.
-
-    Raises:
-        DataError: there is no clip in this split; the message begins with `source`.
-
-    >>> clips_of_split([Clip("a", split="train"), Clip("b", split="test")], "test", source="mine")
-    [Clip(id='b', video=None, audio=None, split='test', subject=None)]
-    """
-    chosen = [clip for clip in clips if clip.split == split]
-    if chosen:
-        return chosen
-    present = [s for s in (*SPLITS, None) if any(clip.split == s for clip in clips)]
-    splits = ", ".join(s or "clips without a split (None)" for s in present) or "no clips at all"
-    hint = nearest(split, [s for s in present if s]) if split else ""
-    raise DataError(f"{source}: no split {split or None!r}{hint}; there are {splits}. --split all takes every clip.")
 
 
 def _content(path: Path) -> str:

@@ -1,6 +1,6 @@
 """A sample video: a synthetic subject who talks, expresses several emotions, and leaves the frame once.
 
-The package cannot include footage of real people. The loudness of the voice motion the lips; pitch and pace follow the
+The package cannot include footage of real people. The loudness of the voice moves the lips; pitch and pace follow the
 emotion.
 """
 
@@ -29,7 +29,7 @@ _AWAY_SECONDS = 1.0
 _FADE_SECONDS = 0.4  # from one expression to the next, half before and half after the border
 _WALK_SECONDS = 0.55  # out of the frame, and back in
 # Fractions of the time that is not spent away; the subject leaves after the first three.
-_PARTS = (("neutral", 0.19), ("happiness", 0.21), ("surprise", 0.18), ("sadness", 0.21), ("anger", 0.21))
+_SECTIONS = (("neutral", 0.19), ("happiness", 0.21), ("surprise", 0.18), ("sadness", 0.21), ("anger", 0.21))
 _AWAY_AFTER = 3
 
 
@@ -64,13 +64,13 @@ def make_sample(
     samples = round(count / rate_hz * SPEECH_RATE_HZ)
     script = sample_script(count, rate_hz)
     face_seed, voice_seed, move_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
-    sound = synthetic_voice(script, samples, rng=np.random.default_rng(voice_seed))
-    mouth = mouth_openings(sound, count)
+    audio = synthetic_voice(script, samples, rng=np.random.default_rng(voice_seed))
+    mouth = mouth_openings(audio, count)
     renderer = FaceRenderer(Identity(), Light(), size=size, seed=face_seed)
     rng = np.random.default_rng(move_seed)
     motion = IdleMotion.random(seconds, rng)
     frames = _frames(renderer, script, mouth, motion, rate_hz)
-    write_video(path, frames, rate_hz=rate_hz, audio=sound, audio_rate_hz=SPEECH_RATE_HZ)
+    write_video(path, frames, rate_hz=rate_hz, audio=audio, audio_rate_hz=SPEECH_RATE_HZ)
     return script
 
 
@@ -81,7 +81,7 @@ def sample_script(count: int, rate_hz: Fraction) -> list[Moment]:
     ['neutral', 'happiness', 'surprise', 'away', 'sadness', 'anger']
     """
     away = round(_AWAY_SECONDS * rate_hz)
-    sections: list[tuple[str, float]] = [(name, part * (count - away)) for name, part in _PARTS]
+    sections: list[tuple[str, float]] = [(name, fraction * (count - away)) for name, fraction in _SECTIONS]
     sections.insert(_AWAY_AFTER, (AWAY, away))
     ends = np.rint(np.cumsum([frames for _, frames in sections])).astype(int)
     starts = np.concatenate([[0], ends[:-1]])

@@ -181,7 +181,7 @@ def test_an_invalid_array_is_named(tmp_path, changes, message):
 
 # -- Kaggle's table -------------------------------------------------------------------------------------------
 
-# One image of each class in each part, told apart by its brightness.
+# One image of each class for each usage, identified by its brightness.
 FLAT = [(n % 7, np.full((48, 48), 10 + n, np.uint8), KAGGLE_USAGES[n // 7]) for n in range(21)]
 
 
@@ -335,7 +335,7 @@ def test_an_image_of_another_size_is_named(tmp_path):
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
     root = write_images(tmp_path, FLAT)
-    (root / "train" / "sad" / "broken.jpg").write_bytes(b"no picture")
+    (root / "train" / "sad" / "broken.jpg").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"sad/broken\.jpg: not an image, or a damaged one"):
         Fer2013(root).images("train")
 

@@ -168,9 +168,9 @@ def test_without_speech_only_the_face_expresses_the_emotion():
 
 
 def test_intensity_fades_between_segments_and_varies_within_them():
-    story = [ScriptSegment(0, 3), ScriptSegment(3, 6, "anger", "anger", face_strength=0.8), ScriptSegment(6, 9)]
+    script = [ScriptSegment(0, 3), ScriptSegment(3, 6, "anger", "anger", face_strength=0.8), ScriptSegment(6, 9)]
     times = np.linspace(0, 9, 901)
-    anger = intensities(story, times, face_of, rng=np.random.default_rng(0))[:, AFFWILD2.index("anger")]
+    anger = intensities(script, times, face_of, rng=np.random.default_rng(0))[:, AFFWILD2.index("anger")]
     assert anger[times < 2.74].max() == 0
     assert 0.3 < anger[300] / anger[330] < 0.7
     assert np.abs(np.diff(anger)).max() < 0.04
@@ -178,9 +178,9 @@ def test_intensity_fades_between_segments_and_varies_within_them():
 
 
 def test_a_voice_can_stay_neutral_while_the_face_does_not():
-    story = [ScriptSegment(0, 3, "fear", face="fear", voice="neutral")]
+    script = [ScriptSegment(0, 3, "fear", face="fear", voice="neutral")]
     for shown, expected in ((face_of, 0), (voice_of, 1)):
-        parts = intensities(story, np.array([1.5]), shown, rng=np.random.default_rng(0))
+        parts = intensities(script, np.array([1.5]), shown, rng=np.random.default_rng(0))
         assert (parts[0, 0] == 1) == expected
 
 

@@ -81,8 +81,8 @@ def test_a_subject_has_the_same_voice_in_two_videos():
     assert spoken[0] == pytest.approx(spoken[1], rel=0.08)
 
 
-def median_pitch(sound):
-    frames = np.lib.stride_tricks.sliding_window_view(sound, 1024)[::400] * np.hanning(1024)
+def median_pitch(audio):
+    frames = np.lib.stride_tricks.sliding_window_view(audio, 1024)[::400] * np.hanning(1024)
     lags = np.fft.irfft(np.abs(np.fft.rfft(frames, 2048)) ** 2)[:, :512]
     best = 30 + lags[:, 30:230].argmax(axis=1)
     clear = lags[np.arange(len(lags)), best] > 0.3 * lags[:, 0]

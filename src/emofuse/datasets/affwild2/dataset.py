@@ -76,7 +76,7 @@ class AffWild2(DataSet):
         self.name = f"affwild2-{self.layout.edition}" if self.layout.edition else "affwild2"
         self.label_set = label_set or (AFFWILD2_8 if self.layout.edition == "2022" else AFFWILD2)
         self.face_crop = identity_crop() if self.layout.images else None
-        self.entries = find_entries(self.path, self.layout)
+        self.entries, self._entry_problems = find_entries(self.path, self.layout)
         self.recordings = Recordings()
 
     @cached_property
@@ -86,14 +86,14 @@ class AffWild2(DataSet):
             name: match_video(
                 entry, self.layout, self.path, frames=self._frames, evidence=partial(self._evidence, entry)
             )
-            for name, entry in self.entries.by_name.items()
+            for name, entry in self.entries.items()
         }
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:  # type: ignore[override]
         """One clip per entry; subjects are unknown."""
         return tuple(
-            Clip(name, video=self.videos[name].video, split=entry.split) for name, entry in self.entries.by_name.items()
+            Clip(name, video=self.videos[name].video, split=entry.split) for name, entry in self.entries.items()
         )
 
     def timeline(self, clip: Clip) -> Timeline:
@@ -158,7 +158,7 @@ class AffWild2(DataSet):
 
     def survey(self) -> Iterator[Problem | ClipStatistics]:
         """All problems, and the statistics of each readable clip; each file is read once."""
-        yield from self.entries.problems
+        yield from self._entry_problems
         if not self.layout.images:
             found, consequence = "no folder cropped_aligned or cropped", "faces will be cut from the videos"
             yield Problem(Level.WARNING, "missing-images", self.name, self.path, None, found, consequence)
@@ -177,7 +177,7 @@ class AffWild2(DataSet):
 
     def _survey_clip(self, clip: Clip, *, is_first: bool) -> Iterator[Problem | ClipStatistics]:
         """is_first: whether this is the first clip of its video, which reports the problems of the video."""
-        entry = self.entries.by_name[clip.id]
+        entry = self.entries[clip.id]
         if problem := self.videos[clip.id].problem:
             yield problem
         recording: Recording | None = None
@@ -242,7 +242,7 @@ class AffWild2(DataSet):
         """Videos whose entries are in different splits."""
         sharing: defaultdict[Path, list[Clip]] = defaultdict(list)
         for clip in self.clips:
-            if clip.video is not None and not self.entries.by_name[clip.id].presumed_test:
+            if clip.video is not None and not self.entries[clip.id].presumed_test:
                 sharing[clip.video].append(clip)
         for video, clips in sharing.items():
             if len({clip.split for clip in clips}) > 1:
@@ -251,10 +251,9 @@ class AffWild2(DataSet):
                 yield Problem(Level.WARNING, "split-leak", video.stem, video, None, found, consequence)
 
     def _entry(self, clip: Clip) -> Entry:
-        entries = self.entries.by_name
-        if clip.id not in entries:
-            raise DataError(f"{printable(self.path)}: no entry {clip.id!r}{nearest(clip.id, entries)}.")
-        return entries[clip.id]
+        if clip.id not in self.entries:
+            raise DataError(f"{printable(self.path)}: no entry {clip.id!r}{nearest(clip.id, self.entries)}.")
+        return self.entries[clip.id]
 
     def _frames(self, video: Path) -> int | None:
         try:

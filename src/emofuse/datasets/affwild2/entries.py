@@ -34,14 +34,6 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Entries:
-    """All entries by name, and the problems of their assignment to splits."""
-
-    by_name: Mapping[str, Entry]
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True)
 class VideoMatch:
     """The video of an entry, None if there is none or several match; the problem, if the match was not clear."""
 
@@ -57,8 +49,8 @@ class Evidence:
     last_image: int
 
 
-def find_entries(root: Path, layout: Layout) -> Entries:
-    """Entries in the order train, validation, test, sorted by name within each.
+def find_entries(root: Path, layout: Layout) -> tuple[dict[str, Entry], list[Problem]]:
+    """The entries by name, in the order train, validation, test, and the problems of their assignment to splits.
 
     An entry in several splits is assigned to the one held out from training, so that no training data is evaluated.
 
@@ -71,7 +63,7 @@ def find_entries(root: Path, layout: Layout) -> Entries:
     listed = {name: path for path in layout.test_lists for name in _names(path, known)}
     unlisted = _unlisted(annotated | listed.keys(), layout)
     splits["test"] = listed if layout.test_lists else dict.fromkeys(unlisted, root)
-    problems = (*_leaks(splits), *_check_unlisted(root, unlisted, layout))
+    problems = [*_leaks(splits), *_check_unlisted(root, unlisted, layout)]
     found: dict[str, Entry] = {}
     for split in reversed(HELD_OUT_FIRST):
         for name in sorted(splits.get(split, ())):
@@ -79,7 +71,7 @@ def find_entries(root: Path, layout: Layout) -> Entries:
             if split == held_out:
                 labels = splits[split][name] if split != "test" else None
                 found[name] = Entry(name, split, labels, presumed_test=split == "test" and not layout.test_lists)
-    return Entries(found, problems)
+    return found, problems
 
 
 def stem_of(entry: str, videos: Iterable[str]) -> str | None:

@@ -268,7 +268,7 @@ def _holds_folders(folder: Path) -> bool:
 
 
 def _test_lists(root: Path, annotations: Path | None) -> tuple[Path, ...]:
-    """Lists beside the annotations, else further up to the folder itself; those of EXPR before those of others."""
+    """Test lists next to the annotations, or in the nearest folder above; those of EXPR are preferred."""
     folder = annotations or root
     while True:
         names = [n for n, is_folder in _listed(folder) if not is_folder and TEST_LIST.fullmatch(n)]

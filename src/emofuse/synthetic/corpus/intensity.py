@@ -47,7 +47,7 @@ def intensities(
         speed, phase = rng.uniform(*_WAVE_HZ), rng.uniform(0, 2 * np.pi)
         if name in (None, "neutral"):
             continue
-        # The first and the last segment do not fade seconds the ends of the video.
+        # The first and the last segment do not fade at the ends of the video.
         start = -np.inf if n == 0 else segment.start
         end = np.inf if n == len(segments) - 1 else segment.end
         rows = slice(*np.searchsorted(times, [start - _FADE_SECONDS, end + _FADE_SECONDS]).tolist())
@@ -60,6 +60,6 @@ def intensities(
 
 
 def _ease(progress: Floats) -> Floats:
-    """`actor.ease` for arrays."""
+    """`actor.ease` for arrays; with its scalars as NumPy ones, rendered frames would differ in the last bits."""
     progress = np.clip(progress, 0.0, 1.0)
     return np.asarray(progress * progress * (3 - 2 * progress))
