@@ -1,4 +1,4 @@
-"""A table 1 and a sweep are the same wherever they are made, and however often what makes them is killed."""
+"""Table 1 and sweeps do not depend on the executor, nor on how often the run is killed."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ ROWS = ("vggface2", "vggface2-svm", "mcwf-best")
 CHANGES = {f"{name}.fit.epochs": "2" for name in ("vggface2", "vggface2-svm", "cnn1d-lstm")} | {
     "cnn1d-lstm.fit.batch": "4"
 }
-TIMES = {"training.json", "history.csv"}  # how long it took is told in these
+TIMES = {"training.json", "history.csv"}  # these record durations
 
 
 @pytest.fixture(scope="module")
-def asked(corpus, tmp_path_factory) -> Request:
+def request_(corpus, tmp_path_factory) -> Request:
     return Request(Trial(corpus[0], tmp_path_factory.mktemp("here") / "out", detector="haar"), ROWS, CHANGES)
 
 
 @pytest.fixture(scope="module")
-def whole(asked) -> dict[str, bytes]:
-    table1(asked)
-    return files(asked.trial.out)
+def expected(request_) -> dict[str, bytes]:
+    table1(request_)
+    return files(request_.trial.out)
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is in a folder and must not depend on how it came about."""
+    """The files of a folder that must not depend on the executor."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -53,9 +53,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def elsewhere(asked: Any, out: Path) -> Any:
+def with_folder(request_: Any, out: Path) -> Any:
     """The same request for another folder."""
-    return replace(asked, trial=replace(asked.trial, out=out))
+    return replace(request_, trial=replace(request_.trial, out=out))
 
 
 def _untimed(content: bytes) -> bytes:
@@ -65,19 +65,19 @@ def _untimed(content: bytes) -> bytes:
     return json.dumps(result).encode()
 
 
-def same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+def assert_equal(one: dict[str, bytes], other: dict[str, bytes]) -> None:
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []
 
 
-def test_processes_make_the_same_files(asked, whole, tmp_path):
-    table1(elsewhere(asked, tmp_path / "out"), executor=Processes(2))
-    same(files(tmp_path / "out"), whole)
+def test_processes_write_equal_files(request_, expected, tmp_path):
+    table1(with_folder(request_, tmp_path / "out"), executor=Processes(2))
+    assert_equal(files(tmp_path / "out"), expected)
 
 
-def test_a_run_killed_at_random_moments_ends_with_the_same_files(asked, whole, tmp_path):
+def test_a_run_killed_at_random_moments_resumes_to_equal_files(request_, expected, tmp_path):
     rng, out = random.Random(0), tmp_path / "out"
-    words = ["table1", "--data", str(asked.trial.data), "--out", str(out), "--detector", "haar", "--jobs", "2"]
+    words = ["table1", "--data", str(request_.trial.data), "--out", str(out), "--detector", "haar", "--jobs", "2"]
     words += [word for row in ROWS for word in ("--rows", row)]
     words += [word for change in CHANGES.items() for word in ("--set", "=".join(change))]
     kills = 0
@@ -85,7 +85,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_files(asked, whole, t
         process = subprocess.Popen([sys.executable, "-m", "emofuse", *words], start_new_session=True)
         try:
             process.wait(rng.uniform(3, 6))
-            break  # it was done before it could be killed
+            break  # finished before it could be killed
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -94,10 +94,10 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_files(asked, whole, t
     assert kills >= 3
     assert subprocess.run([sys.executable, "-m", "emofuse", *words], check=False).returncode == 0
     made = files(out)
-    same({k: v for k, v in made.items() if k not in ("table1.md", "table1.html")}, whole)
+    assert_equal({k: v for k, v in made.items() if k not in ("table1.md", "table1.html")}, expected)
 
 
-def test_two_machines_of_a_ray_cluster_make_the_same_files_though_a_worker_dies(asked, whole, tmp_path):
+def test_two_machines_of_a_ray_cluster_write_equal_files_although_a_worker_is_killed(request_, expected, tmp_path):
     cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs ray: pip install 'emofuse[ray]'")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     killed = threading.Event()
@@ -105,24 +105,24 @@ def test_two_machines_of_a_ray_cluster_make_the_same_files_though_a_worker_dies(
         cluster.add_node(num_cpus=1)
         threading.Thread(target=_kill_one, args=(killed,), daemon=True).start()
         executor = Ray(cluster.address)
-        table1(elsewhere(asked, tmp_path / "out"), executor=executor)
+        table1(with_folder(request_, tmp_path / "out"), executor=executor)
     finally:
         cluster.shutdown()
     assert killed.is_set()
-    same(files(tmp_path / "out"), whole)
+    assert_equal(files(tmp_path / "out"), expected)
 
 
-def test_a_sweep_on_ray_makes_the_same_files(corpus, tmp_path):
+def test_a_sweep_on_ray_writes_equal_files(corpus, tmp_path):
     pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
     changes = {"fit.epochs": "2", "fit.batch": "4"}
-    asked = sweeps.Request("cnn1d-lstm", {"window": ("1", "2")}, Trial(corpus[0], tmp_path / "here"), changes)
-    sweeps.sweep(asked)
-    sweeps.sweep(elsewhere(asked, tmp_path / "ray"), executor=Ray())
-    same(files(tmp_path / "ray"), files(tmp_path / "here"))
+    request_ = sweeps.Request("cnn1d-lstm", {"window": ("1", "2")}, Trial(corpus[0], tmp_path / "here"), changes)
+    sweeps.sweep(request_)
+    sweeps.sweep(with_folder(request_, tmp_path / "ray"), executor=Ray())
+    assert_equal(files(tmp_path / "ray"), files(tmp_path / "here"))
 
 
 def _kill_one(killed: threading.Event) -> None:
-    """Ends the first process of a cluster that has been at a training for a few seconds."""
+    """Kill the first process of a cluster that has trained for a few seconds."""
     while not killed.is_set():
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
