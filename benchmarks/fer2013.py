@@ -79,20 +79,20 @@ def members(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict[str
     settings = default.DefaultSettings()
     training = default.Training(settings, folder, lambda name, e: print(name, e))
     if (folder / default.COMPACT / fit.CHECKPOINT).exists():
-        compact = default.trained_compact(data, training)
+        compact = default.train_compact(data, training)
     else:
         compact = fit.fresh(NETWORKS["compact"].build, seed=0)
         pretrained.load_pretrained(compact, load(bundle).face.net, name="compact")
-    first = [default.trained_mobile(data, weights, training, seed=seed) for seed in settings.mobile_seeds]
-    targets = default.taught_targets(default.clear_faces(data), compact, first, training)
-    taught = default.taught_mobile(data, targets, first[0], training)
+    first = [default.train_mobile(data, weights, training, seed=seed) for seed in settings.mobile_seeds]
+    targets = default.distillation_targets(default.clear_faces(data), compact, first, training)
+    distilled = default.distil_mobile(data, targets, first[0], training)
     nets: dict[str, nn.Module] = {"CompactFace": compact}
     singles = {f"{default.MOBILE}-{seed}": net for seed, net in zip(settings.mobile_seeds, first, strict=True)}
     for answer, share in zip(default.OPINIONS, (1.0, 0.0), strict=True):
-        for name, net in (singles | {default.TAUGHT: taught}).items():
+        for name, net in (singles | {default.DISTILLED: distilled}).items():
             alone = Ensemble([nn.Sequential(Resize(default.MOBILE_SIZE), net)], [[1.0]] * 2, (share, 1 - share))
             nets[f"{name} as {answer}"] = alone.eval()
-        for name, several in (("those that teach", first), ("those that ship", [taught])):
+        for name, several in (("those that teach", first), ("those that ship", [distilled])):
             nets[f"{name} as {answer}"] = default.committee(compact, several, settings, labels_weight=share)
     return {
         name: lambda faces, net=net: log_softmax(fit.predict(net, faces).logits, axis=1) for name, net in nets.items()

@@ -26,14 +26,14 @@ from emofuse.core.types import Clip
 from emofuse.datasets.clip_list import ClipList
 from emofuse.faces.crop import fer_crop, identity_crop
 from emofuse.models.detectors import choose_detector
-from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FacePart, FaceScorer
+from emofuse.models.face import EMBEDDING, OUTPUT, FaceInput, FaceModality, FaceScorer
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS
 from emofuse.runtime import Engine
 from emofuse.systems import Head, system
 from emofuse.training import loop as fit
-from emofuse.training.face import WEIGHTS
 from emofuse.training.face_cache import Embeddings, FaceSource
+from emofuse.training.training_run import WEIGHTS
 from emofuse.training.window_head import head_of, window_rows
 
 CROPS = {"identity": identity_crop, "fer": fer_crop}
@@ -81,7 +81,7 @@ def embedder(data: ClipList, arguments: argparse.Namespace) -> Embeddings:
     fit.export_onnx(net, fit.face_example(face.size, n=2, channels=3), path, outputs=(EMBEDDING, OUTPUT))
     crop, given = CROPS[arguments.crop](face.size), FaceInput(face.colour, face.mean, face.scale)
     even = LogitCalibration.identity(len(data.label_set))
-    part = FacePart(path, crop, given, even)
+    part = FaceModality(path, crop, given, even)
     detector = choose_detector(arguments.detector, Engine())
     source = FaceSource(data, crop, detector, arguments.out / "faces", Fraction(arguments.rate))
     scorer = FaceScorer(part, Engine(), classes=len(data.label_set), output=EMBEDDING)

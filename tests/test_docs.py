@@ -19,7 +19,7 @@ from emofuse.export import WRITERS
 from emofuse.faces import DETECTORS
 from emofuse.fusion import METHODS
 from emofuse.metrics import MEASURES
-from emofuse.models.bundle import shipped
+from emofuse.models.bundle import bundled
 from emofuse.models.weights import KNOWN
 from emofuse.runtime import DEVICES
 from emofuse.systems import SYSTEMS
@@ -96,7 +96,7 @@ def test_the_first_steps_of_the_documentation_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "registry",
-    [WRITERS, ("auto", *DETECTORS), DEVICES, KNOWN, shipped(), METHODS, MEASURES, EDITIONS, SYSTEMS, TABLE1, EXECUTORS],
+    [WRITERS, ("auto", *DETECTORS), DEVICES, KNOWN, bundled(), METHODS, MEASURES, EDITIONS, SYSTEMS, TABLE1, EXECUTORS],
 )
 def test_every_registered_name_is_documented(registry):
     for name in registry:

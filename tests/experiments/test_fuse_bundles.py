@@ -57,12 +57,12 @@ def test_labels_are_of_rows_and_not_of_whole_clips(both, people, tmp_path):
 
 def test_its_card_has_each_part_and_the_fusion_on_people_it_was_not_fitted_on(both, people, tmp_path):
     bundle, result = made_of(both, data=people, out=tmp_path)
-    assert list(bundle.card["figures"]) == ["face", "voice", "log-pool, cross-fitted"]
-    fused = bundle.card["figures"]["log-pool, cross-fitted"]
+    assert list(bundle.card["metrics"]) == ["face", "voice", "log-pool, cross-fitted"]
+    fused = bundle.card["metrics"]["log-pool, cross-fitted"]
     assert fused["clips"] == 6
     assert fused["uar"] == round(result.rows[-1].estimates["uar"].value, 4)
     assert np.sum(fused["confusion"]) == result.frames
-    assert bundle.card["parts"]["both"]["licence"] == "x"
+    assert bundle.card["bundles"]["both"]["licence"] == "x"
 
 
 def test_what_was_predicted_is_not_predicted_again_and_gives_the_same_bundle(both, people, tmp_path, monkeypatch):

@@ -8,16 +8,20 @@ import numpy as np
 import onnx
 import pytest
 
+from emofuse.core.calibration import LogitCalibration
+from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.errors import SettingsError
 from emofuse.experiments.quantise_bundle import Request, quantise
 from emofuse.experiments.quantise_bundle import _cost as cost_of
 from emofuse.faces.crop import fer_crop
-from emofuse.models.bundle import load, write_manifest
+from emofuse.models.bundle import Bundle, load, write_bundle
+from emofuse.models.face import FaceInput, FaceModality
 from emofuse.nets.compact import build
 from emofuse.training import loop as fit
 from support.fer2013_files import write_random_table
-from support.fused_bundles import CARD, write_bundle
+from support.fused_bundles import CARD
+from support.fused_bundles import write_bundle as write_fused_bundle
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +34,9 @@ def face(tmp_path_factory) -> Path:
         folder / "face.onnx",
         outputs=("embedding", "logits"),
     )
-    face = {"net": "face.onnx", "colour": "grey", "mean": [0.0], "scale": [255.0], "crop": fer_crop(48).to_json()}
-    content = {"name": "small", "version": "1", "labels": list(AFFWILD2.names), "card": dict(CARD)}
-    write_manifest(
-        folder, content | {"face": face | {"temperature": 1.5, "bias": [0.1, *[0.0] * 6]}}, files=("face.onnx",)
-    )
+    calibration = LogitCalibration(1.5, (0.1, *[0.0] * 6))
+    face = FaceModality(folder / "face.onnx", fer_crop(48), FaceInput(Colour.GREY, (0.0,), (255.0,)), calibration)
+    write_bundle(folder, Bundle("small", "1", AFFWILD2, CARD, face))
     return folder
 
 
@@ -72,4 +74,4 @@ def test_the_cost_is_the_paired_change_of_the_accuracy_where_there_is_a_label():
 
 def test_a_fused_bundle_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="is fused; quantise the bundles that it was made of"):
-        made_of(write_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")
+        made_of(write_fused_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emofuse.models.bundle import shipped  # noqa: E402
+from emofuse.models.bundle import bundled  # noqa: E402
 from emofuse.nets.compact import CompactFace, CompactFaceSettings, build  # noqa: E402
 from emofuse.nets.pretrained import load_pretrained  # noqa: E402
 from emofuse.nets.wrappers import Ensemble  # noqa: E402
@@ -60,7 +60,7 @@ def test_the_same_seed_builds_the_same_weights_and_leaves_the_global_generator_u
 
 
 def test_the_network_of_the_default_bundle_is_restored_from_its_onnx_file():
-    path = shipped()["default"] / "face.onnx"
+    path = bundled()["default"] / "face.onnx"
     net = fresh(build, seed=0)
     assert load_pretrained(net, path, name="compact") == ()
     faces = 255 * torch.rand(3, 1, 48, 48, generator=torch.Generator().manual_seed(0))

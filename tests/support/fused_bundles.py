@@ -23,18 +23,18 @@ from emofuse.fusion.weighted import WeightedFusion
 from emofuse.heads import KernelELM
 from emofuse.heads import save as save_head
 from emofuse.inference.predictor import Options, Predictor
+from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector
-from emofuse.models.face import FaceInput, FacePart
-from emofuse.models.fused import Fused, write_fused
-from emofuse.models.fusion import FusionPart
-from emofuse.models.voice import VoicePart
+from emofuse.models.face import FaceInput, FaceModality
+from emofuse.models.fusion import ModalityFusion
+from emofuse.models.voice import VoiceModality
 from support.media_files import write_media
 from support.speech_bundles import tone
 
 SIDE, CROP, RATE = 32, 8, 4_000
 FACE_LOGITS = np.array([[0, 3, 0, 0, -2, 1, 0]], np.float32)  # logits of a face of lightness 1
 VOICE_LOGITS = np.array([[0, 0, 5, 0, 20, 0, -5]], np.float32)  # logits of a voice of loudness 1
-CARD = {"what": "x", "data": "x", "licence": "x", "figures": {}}
+CARD = {"what": "x", "data": "x", "licence": "x", "metrics": {}}
 
 
 def net(path: Path, shape: tuple[int, ...], weights: np.ndarray, *, embedding: bool = False) -> Path:
@@ -91,7 +91,7 @@ def write_bundle(
         head.parent.mkdir(parents=True, exist_ok=True)
         save_head(head, fitted, label_set=AFFWILD2)
     if {"face", "face-windows"} & set(weights):
-        face = FacePart(
+        face = FaceModality(
             net(folder / "parts" / "f.onnx", (1, CROP, CROP), FACE_LOGITS, embedding=True),
             BoxCrop(CROP),
             FaceInput(Colour.GREY, (0.0,), (255.0,)),
@@ -102,10 +102,10 @@ def write_bundle(
         )
     if "voice" in weights:
         audio = Windows(2, 1, RATE, min_voice_seconds=0.3)
-        voice = VoicePart(net(folder / "parts" / "v.onnx", (8_000,), VOICE_LOGITS), audio, even, activity="energy")
+        voice = VoiceModality(net(folder / "parts" / "v.onnx", (8_000,), VOICE_LOGITS), audio, even, activity="energy")
     fusion = WeightedFusion("mcwf", tuple(weights), AFFWILD2, table(*weights.values()))
-    fused = Fused("both", "1", FusionPart(fusion, dict(calibrations or {})), face, voice)
-    write_fused(folder / "bundle", fused, card=CARD)
+    fused = ModalityFusion(fusion, dict(calibrations or {}))
+    bundles.write_bundle(folder / "bundle", bundles.Bundle("both", "1", AFFWILD2, CARD, face, voice, fused))
     return folder / "bundle"
 
 

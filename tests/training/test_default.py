@@ -20,7 +20,7 @@ from emofuse.training.loop import FitSettings
 from support.fer2013_files import write_random_table
 
 ONCE = FitSettings(epochs=1, batch=16)
-SHORT = default.DefaultSettings(compact=ONCE, mobile=ONCE, taught=ONCE)
+SHORT = default.DefaultSettings(compact=ONCE, mobile=ONCE, distilled=ONCE)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
 
 
 def test_each_net_is_trained_once(trained):
-    assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0), ("taught", 0)]
+    assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0), ("distilled", 0)]
 
 
 def test_there_is_at_least_one_seed():
@@ -58,14 +58,14 @@ def test_they_are_one_bundle_that_judges_single_faces(trained):
     assert bundle.face_scorer(Engine(1, "cpu"))(crops).sum(axis=1) == pytest.approx(1)
 
 
-def test_its_card_has_figures_of_both_test_parts(trained):
-    figures = load(trained[0]).card["figures"]
+def test_its_card_has_metrics_of_both_test_parts(trained):
+    figures = load(trained[0]).card["metrics"]
     assert set(figures) == {"public-test", "private-test"}
     assert figures["private-test"]["images"] == 28
     assert figures["private-test"]["ferplus"]["majority"]["images"] == 0  # the table has no votes
 
 
-def test_the_two_opinions_are_taught_the_label_and_the_shares_of_the_votes():
+def test_the_targets_are_the_label_and_the_normalised_votes():
     votes = np.array([[0, 3, 0, 0, 1, 0, 0], [0] * 7], np.float32)
     faces = FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([4, 6]), votes, np.zeros((2, 3), np.float32))
     targets = default.two_targets(faces)
@@ -90,22 +90,22 @@ def two_faces() -> FaceImages:
     return FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros((2, 3), np.float32))
 
 
-def taught(folder: Path, compact: Sure, mobile: Sure, **changes: float) -> np.ndarray:
+def distilled(folder: Path, compact: Sure, mobile: Sure, **changes: float) -> np.ndarray:
     training = default.Training(default.DefaultSettings(**changes), folder, lambda *_: None)
-    return default.taught_targets(two_faces(), compact, [mobile], training)
+    return default.distillation_targets(two_faces(), compact, [mobile], training)
 
 
 def test_what_all_nets_say_is_half_of_what_teaches(tmp_path):
-    targets = taught(tmp_path, Sure(3), Sure(3, 5))
+    targets = distilled(tmp_path, Sure(3), Sure(3, 5))
     for row, answer, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):
         assert targets[row, answer] == pytest.approx(np.eye(7)[wanted].mean(axis=0), abs=1e-6)
 
 
 def test_what_teaches_is_computed_once_and_anew_where_it_is_damaged_or_the_nets_are_others(tmp_path):
-    first = taught(tmp_path, Sure(3), Sure(3, 5))
-    assert (taught(tmp_path, Sure(6), Sure(6, 6)) == first).all()  # not asked: the last bit would be another
-    other = taught(tmp_path, Sure(6), Sure(6, 6), compact_weight=0.5)
+    first = distilled(tmp_path, Sure(3), Sure(3, 5))
+    assert (distilled(tmp_path, Sure(6), Sure(6, 6)) == first).all()  # not asked: the last bit would be another
+    other = distilled(tmp_path, Sure(6), Sure(6, 6), compact_weight=0.5)
     assert other[1, 1].argmax() == 6
     for kept in tmp_path.glob("teacher-*"):
         kept.write_bytes(kept.read_bytes()[:50])
-    assert (taught(tmp_path, Sure(3), Sure(3, 5)) == first).all()
+    assert (distilled(tmp_path, Sure(3), Sure(3, 5)) == first).all()

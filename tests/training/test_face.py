@@ -23,14 +23,12 @@ from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.faces.crop import CROP_PRESETS, identity_crop
 from emofuse.inference import predictor as predicting
 from emofuse.models.bundle import load
-from emofuse.models.detectors import choose_detector
 from emofuse.models.face import OUTPUT, FaceScorer
 from emofuse.runtime import Engine
 from emofuse.systems import SYSTEMS, system
 from emofuse.training import loop as fit
-from emofuse.training.face import train_visual
-from emofuse.training.train import Request, train
-from emofuse.training.training_run import Place
+from emofuse.training.train import Request, train, train_system
+from emofuse.training.training_run import TrainingRun
 from emofuse.training.window_head import window_rows
 from support.media_files import moving_bar, write_media
 from support.small_datasets import InMemoryData
@@ -39,71 +37,66 @@ TINY = {"net.tiny": "true", "fit.epochs": "1", "fit.batch": "16", "fit.lr": "0.0
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Iterator[Place]:
+def run(tmp_path_factory) -> Iterator[TrainingRun]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
-    watch = fit.Callbacks(events=False)
-    yield Place(tmp_path_factory.mktemp("visual"), watch=watch)
+    callbacks = fit.Callbacks(events=False)
+    yield TrainingRun(tmp_path_factory.mktemp("faces"), detector="haar", callbacks=callbacks)
     torch.set_num_threads(before)
 
 
-def trained_by(definition, data, place: Place):
-    """Trained with the Haar cascade, which needs no weights."""
-    return train_visual(definition, data, place, detector=choose_detector("haar", Engine()))
-
-
 @pytest.fixture(scope="module")
-def trained(corpus, place):
+def trained(corpus, run):
     """`mobile-svm` in its tiny version, trained on the made corpus."""
-    return trained_by(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
+    return train_system(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), run)
 
 
 def test_the_bundle_has_a_head_for_windows_and_says_how_it_was_made(trained):
     assert trained.face.windows is not None
     assert trained.window_head().label_set == AFFWILD2
     assert trained.card["definition"]["fit"]["epochs"] == 1
-    assert set(trained.card["figures"]["validation"]) >= {"cpm", "uar", "interval", "clips"}
+    assert set(trained.card["metrics"]["validation"]) >= {"cpm", "uar", "interval", "clips"}
 
 
-def test_the_bundle_predicts_videos_as_every_other_does(trained, place, talk):
-    prediction = predicting.predict(talk, bundle=place.out, detector="haar")
+def test_the_bundle_predicts_videos_as_every_other_does(trained, run, talk):
+    prediction = predicting.predict(talk, bundle=run.out, detector="haar")
     scores = prediction.scores[1]
     assert len(scores) == 30
     assert scores.values[scores.valid].sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert prediction.at(1.0)[0].emotion in AFFWILD2.names
 
 
-def test_training_again_computes_nothing_twice(trained, corpus, place):
-    made = {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()}
-    again = trained_by(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), place)
-    assert {p: p.stat().st_mtime_ns for p in (place.out / "embeddings").iterdir()} == made
+def test_training_again_computes_nothing_twice(trained, corpus, run):
+    made = {p: p.stat().st_mtime_ns for p in (run.out / "embeddings").iterdir()}
+    again = train_system(with_settings(system("mobile-svm"), TINY), open_data(corpus[0]), run)
+    assert {p: p.stat().st_mtime_ns for p in (run.out / "embeddings").iterdir()} == made
     assert again.identity == trained.identity
 
 
-def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus, place, tmp_path):
-    bundle = trained_by(with_settings(system("mobile"), TINY), open_data(corpus[0]), replace(place, out=tmp_path))
+def test_a_frame_net_without_windows_is_calibrated_on_the_validation_part(corpus, run, tmp_path):
+    bundle = train_system(with_settings(system("mobile"), TINY), open_data(corpus[0]), replace(run, out=tmp_path))
     assert bundle.face.windows is None
     assert bundle.face.calibration is not None
     assert bundle.face.calibration.temperature != 1.0
 
 
-def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, place, tmp_path):
+def test_a_kernel_elm_stands_where_the_definition_says_so(corpus, run, tmp_path):
     definition = with_settings(system("mobile-kelm"), {"net.tiny": "true"})
-    bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
+    bundle = train_system(definition, open_data(corpus[0]), replace(run, out=tmp_path))
     assert isinstance(bundle.window_head().head, heads.KernelELM)
     assert bundle.face.windows.step == bundle.face.windows.width  # without overlap
 
 
-def test_an_evened_bundle_takes_faces_of_any_light_for_the_same(corpus, place, tmp_path):
+def test_an_evened_bundle_takes_faces_of_any_light_for_the_same(corpus, run, tmp_path):
     definition = with_settings(system("mobile"), TINY | {"net.standardise": "true", "net.augment": "gentle"})
-    bundle = trained_by(definition, open_data(corpus[0]), replace(place, out=tmp_path))
+    bundle = train_system(definition, open_data(corpus[0]), replace(run, out=tmp_path))
     faces = np.random.default_rng(0).integers(0, 100, (3, 112, 112, 3)).astype(np.uint8)
     judge = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)
     np.testing.assert_allclose(judge(2 * faces + 40), judge(faces), rtol=1e-2, atol=1e-3)
 
 
-def test_the_compact_net_starts_from_the_weights_that_come_along(corpus, place, tmp_path):
-    bundle = trained_by(system("compact-kelm"), open_data(corpus[0]), replace(place, out=tmp_path))
+def test_the_compact_net_starts_from_the_weights_that_come_along(corpus, run, tmp_path):
+    bundle = train_system(system("compact-kelm"), open_data(corpus[0]), replace(run, out=tmp_path))
     assert bundle.card["start"]["name"] == "compact"
     assert bundle.face.input.colour is Colour.GREY
     assert bundle.face.crop == identity_crop(112)  # the faces that the corpus brings
@@ -137,8 +130,8 @@ def test_every_definition_has_its_row_and_digest():
         ("mobile-svm", {"fit.lrr": "1"}, SettingsError, r"lrr.*did you mean 'fit\.lr'|lrr.*lr"),
         ("mobile-svm", {"fit.epochs": "many"}, SettingsError, "many"),
         ("mobile-svm", {}, SettingsError, r"starts from the weights 'mobilefacenet'.*--weights"),
-        ("mobile", {"net.tiny": "true", "fit.epochs": "0"}, SettingsError, "nothing is learned"),
-        ("mobile", TINY | {"net.framing": "far"}, SettingsError, "choose identity, fer"),
+        ("mobile", {"net.tiny": "true", "fit.epochs": "0"}, SettingsError, "nothing is trained"),
+        ("mobile", TINY | {"net.framing": "far"}, SettingsError, "net.framing .far.: unknown; choose identity, fer"),
         ("mobile-svm", TINY | {"head.kind": "forest"}, SettingsError, "choose svm or kelm"),
     ],
 )
@@ -149,11 +142,11 @@ def test_what_makes_no_sense_is_told_in_one_line(corpus, tmp_path, name, changes
     assert "\n" not in str(raised.value)
 
 
-def test_weights_of_another_net_are_refused(corpus, place, tmp_path):
+def test_weights_of_another_net_are_refused(corpus, run, tmp_path):
     other = tmp_path / "vgg.mat"
     other.write_bytes(b"no weights")
     with pytest.raises(WeightsError, match=r"vgg\.mat"):
-        trained_by(system("mobile-svm"), open_data(corpus[0]), replace(place, out=tmp_path / "out", weights=other))
+        train_system(system("mobile-svm"), open_data(corpus[0]), replace(run, out=tmp_path / "out", weights=other))
     assert not (tmp_path / "out" / "bundle.json").exists()
 
 
@@ -176,14 +169,14 @@ TALK = ["{}.mp4,neutral,0,2,{}", "{}.mp4,fear,2,4.1,{}", "{}.mp4,anger,4.1,6,{}"
 
 
 @pytest.mark.parametrize("name", ["mobile", "mobile-svm"])
-def test_a_manifest_of_videos_is_learned_from_and_clips_without_a_face_are_left_out(films, place, tmp_path, name):
+def test_a_manifest_of_videos_is_learned_from_and_clips_without_a_face_are_left_out(films, run, tmp_path, name):
     parts = (("talk", "train"), ("walk", "train"), ("chat", "validation"))
     rows = [row.format(*part) for part in parts for row in TALK]
     data = listed(films, f"{name}.csv", [*rows, "bars.mp4,sadness,,,train"])
     said = []
     short = {"windows.seconds": "1", "windows.step_seconds": "0.5"} if name == "mobile-svm" else {}
     definition = with_settings(system(name), TINY | {"fit.batch": "8"} | short)
-    bundle = trained_by(definition, data, replace(place, out=tmp_path, say=said.append))
+    bundle = train_system(definition, data, replace(run, out=tmp_path, report=said.append))
     assert "train: 1 of 3 clips have no face with a label and are left out" in said
     assert bundle.card["examples"] % 2 == 0
     assert 40 < bundle.card["examples"] < 60  # of 60 steps, since the person is away for a second of each
@@ -192,36 +185,36 @@ def test_a_manifest_of_videos_is_learned_from_and_clips_without_a_face_are_left_
         assert "1 of 3 clips have no labelled window with a face and are left out" in said
 
 
-def test_a_validation_clip_without_a_face_counts_against_the_system(films, place, tmp_path):
+def test_a_validation_clip_without_a_face_counts_against_the_system(films, run, tmp_path):
     rows = [row.format("talk", "train") for row in TALK] + [row.format("chat", "validation") for row in TALK]
     data = listed(films, "silent.csv", [*rows, "bars.mp4,sadness,,,validation"])
     definition = with_settings(system("mobile"), TINY | {"fit.batch": "8"})
-    bundle = trained_by(definition, data, replace(place, out=tmp_path))
-    assert bundle.card["figures"]["validation"]["clips"] == 2
+    bundle = train_system(definition, data, replace(run, out=tmp_path))
+    assert bundle.card["metrics"]["validation"]["clips"] == 2
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [("mobile", "none of 1 clips has a face with a label"), ("mobile-kelm", "none of 1 clips has a labelled window")],
 )
-def test_clips_without_any_face_are_told_in_one_line(films, place, tmp_path, name, message):
+def test_clips_without_any_face_are_told_in_one_line(films, run, tmp_path, name, message):
     rows = ["bars.mp4,sadness,,,train", *(row.format("chat", "validation") for row in TALK)]
     epochs = {"fit.epochs": "0"} if name == "mobile-kelm" else {}
     definition = with_settings(system(name), TINY | epochs)
     with pytest.raises(DataError, match=message) as raised:
-        trained_by(definition, listed(films, f"none-{name}.csv", rows), replace(place, out=tmp_path))
+        train_system(definition, listed(films, f"none-{name}.csv", rows), replace(run, out=tmp_path))
     assert "\n" not in str(raised.value)
 
 
-def test_a_validation_part_without_labels_has_no_figures(films, place, tmp_path):
+def test_a_validation_part_without_labels_has_no_figures(films, run, tmp_path):
     rows = [row.format("talk", "train") for row in TALK]
     data = listed(films, "unlabelled.csv", [*rows, "chat.mp4,,,,validation"])
     definition = with_settings(system("mobile-kelm"), {"net.tiny": "true", "windows.seconds": "1"})
-    bundle = trained_by(definition, data, replace(place, out=tmp_path))
-    assert bundle.card["figures"]["validation"]["cpm"] is None
+    bundle = train_system(definition, data, replace(run, out=tmp_path))
+    assert bundle.card["metrics"]["validation"]["cpm"] is None
 
 
-def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
+def test_a_data_set_without_a_labelled_face_is_told(corpus, run, tmp_path):
     data = open_data(corpus[0])
     for part in ("Training_Set", "Validation_Set"):
         target = tmp_path / "aw" / "annotations" / "EXPR_Set" / part
@@ -232,11 +225,12 @@ def test_a_data_set_without_a_labelled_face_is_told(corpus, place, tmp_path):
     for folder in ("videos", "cropped_aligned"):
         (tmp_path / "aw" / folder).symlink_to(data.path / folder)
     with pytest.raises(DataError, match="has a face with a label"):
-        trained_by(
-            with_settings(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(place, out=tmp_path / "out")
+        train_system(
+            with_settings(system("mobile-svm"), TINY), open_data(tmp_path / "aw"), replace(run, out=tmp_path / "out")
         )
 
 
-def test_the_record_of_a_bundle_is_json_without_surprises(trained, place):
-    content = json.loads((place.out / "bundle.json").read_text(), parse_constant=pytest.fail)
-    assert content["window"] == {"seconds": "4.0", "step_seconds": "2.0", "head": "head.safetensors"}
+def test_the_record_of_a_bundle_is_json_without_surprises(trained, run):
+    content = json.loads((run.out / "bundle.json").read_text(), parse_constant=pytest.fail)
+    face = content["modalities"]["face"]
+    assert (face["windows"]["seconds"], face["windows"]["step_seconds"], face["head"]) == (4, 2, "head.safetensors")

@@ -23,8 +23,8 @@ from emofuse.nets.vggface import VGGFace, VGGFaceSettings
 from emofuse.nets.wrappers import Resize
 from emofuse.runtime import Engine
 from emofuse.training import loop as fit
-from emofuse.training.face import WEIGHTS
 from emofuse.training.train import Request, train
+from emofuse.training.training_run import WEIGHTS
 from support.fer2013_files import generate_faces, write_random_table, write_table
 
 QUICK = {
@@ -74,7 +74,7 @@ def test_the_bundle_of_the_stage_has_the_framing_of_fer2013_and_takes_grey_faces
     bundle = load(runs["vggfer"])
     assert bundle.face.crop == fer_crop(48)
     assert bundle.face.input.colour is Colour.GREY
-    assert bundle.card["figures"]["validation"]["images"] == 28
+    assert bundle.card["metrics"]["validation"]["images"] == 28
     assert "FER-2013" in bundle.card["licence"]
 
 
@@ -106,7 +106,7 @@ def test_the_bundle_says_of_colour_crops_what_the_net_said_of_the_grey_images(ta
     images = Fer2013(table).images("public-test")
     said = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)(np.repeat(images.faces[..., None], 3, axis=3))
     assert (said.argmax(axis=1) == images.labels).mean() == pytest.approx(
-        bundle.card["figures"]["validation"]["accuracy"], abs=1e-4
+        bundle.card["metrics"]["validation"]["accuracy"], abs=1e-4
     )
 
 
@@ -120,7 +120,7 @@ def test_the_private_test_part_changes_nothing(table, runs, tmp_path):
 def test_the_stage_learns_what_its_faces_show(tmp_path):
     table = write_random_table(tmp_path / "fer.csv", train=210)
     bundle = stage("mobile-fer", table, tmp_path / "out", fit__epochs="6")
-    assert bundle.card["figures"]["validation"]["accuracy"] > 0.7  # of seven classes
+    assert bundle.card["metrics"]["validation"]["accuracy"] > 0.7  # of seven classes
 
 
 def test_the_stage_may_learn_from_clips_like_every_net(corpus, tmp_path):
@@ -151,7 +151,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
 
 
 def test_a_system_on_windows_cannot_learn_from_single_faces(table, tmp_path):
-    with pytest.raises(SettingsError, match="mobile-svm: judges windows of clips, but FER-2013 has single faces"):
+    with pytest.raises(SettingsError, match="mobile-svm: classifies windows of clips, but fer2013 has single images"):
         trained("mobile-svm", table, tmp_path)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from emofuse.core.files import digest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
@@ -22,14 +23,14 @@ from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.inference.batch import plan, predict_file
 from emofuse.inference.predictor import Options, Predictor, predict
 from emofuse.media.audio import AudioReader
-from emofuse.models.bundle import write_manifest as write_bundle
-from emofuse.models.voice import VoicePart
+from emofuse.models.voice import VoiceModality
 from emofuse.runtime import Engine
 from emofuse.systems import System, system
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds
-from emofuse.training.training_run import Place
-from emofuse.training.voice import train_audible, window_examples
+from emofuse.training.train import train_system
+from emofuse.training.training_run import TrainingRun
+from emofuse.training.voice import window_examples
 from support.media_files import moving_bar, write_media
 from support.speech_bundles import RATE, push_in_chunks, tone, write_clip_list, write_wave
 
@@ -54,16 +55,16 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Iterator[Place]:
+def run(tmp_path_factory) -> Iterator[TrainingRun]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
-    yield Place(tmp_path_factory.mktemp("audible"), watch=fit.Callbacks(events=False))
+    yield TrainingRun(tmp_path_factory.mktemp("voice"), callbacks=fit.Callbacks(events=False))
     torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
-def trained(data, place):
-    return train_audible(defined("cnn1d-lstm", QUICK), data, place)
+def trained(data, run):
+    return train_system(defined("cnn1d-lstm", QUICK), data, run)
 
 
 def said(bundle_folder: Path, sounds: list[Path]) -> list[str | None]:
@@ -71,23 +72,23 @@ def said(bundle_folder: Path, sounds: list[Path]) -> list[str | None]:
     return [predictor.predict(path).at(1.0)[0].emotion for path in sounds]
 
 
-def said_of(path: Path, part: VoicePart, place: Place) -> list[str]:
+def said_of(path: Path, part: VoiceModality, run: TrainingRun) -> list[str]:
     """The status of each row by a bundle with another part."""
-    predictor = Predictor(Options(str(place.out)))
+    predictor = Predictor(Options(str(run.out)))
     predictor.bundle = replace(predictor.bundle, voice=part)
     predictor.audio_stages = choose_audio_stages(part.separation, part.activity, Engine())
     return predictor.predict(path).table().status.tolist()
 
 
-def test_the_net_learns_fifty_windows_by_heart(trained, data, place):
+def test_the_net_learns_fifty_windows_by_heart(trained, data, run):
     train = data.split("train")
     truth = [AFFWILD2.names[int(data.annotation(clip).labels[0])] for clip in train]
-    assert said(place.out, [clip.audio for clip in train]) == truth
+    assert said(run.out, [clip.audio for clip in train]) == truth
 
 
-def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_says(trained, place, tmp_path):
+def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_says(trained, run, tmp_path):
     path = write_wave(tmp_path / "long.wav", np.concatenate([tone(k, 3.7, k) for k in (0, 3, 5)]))
-    predictor = Predictor(Options(str(place.out)))
+    predictor = Predictor(Options(str(run.out)))
     whole = predictor.predict(path)
     with AudioReader(path, rate_hz=RATE) as reader:
         samples = np.concatenate([block.samples for block in reader.blocks()])
@@ -97,94 +98,94 @@ def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_say
     assert pushed.scores[0].valid.all()
 
 
-def test_training_again_reads_no_sound_twice(trained, data, place):
-    made = {p: p.stat().st_mtime_ns for p in (place.out / "sounds").iterdir()}
-    again = train_audible(defined("cnn1d-lstm", QUICK), data, place)
-    assert {p: p.stat().st_mtime_ns for p in (place.out / "sounds").iterdir()} == made
+def test_training_again_reads_no_sound_twice(trained, data, run):
+    made = {p: p.stat().st_mtime_ns for p in (run.out / "sounds").iterdir()}
+    again = train_system(defined("cnn1d-lstm", QUICK), data, run)
+    assert {p: p.stat().st_mtime_ns for p in (run.out / "sounds").iterdir()} == made
     assert again.identity == trained.identity
 
 
 def test_the_card_tells_figures_with_intervals(trained):
-    figures = trained.card["figures"]["validation"]
+    figures = trained.card["metrics"]["validation"]
     assert figures["clips"] == 14
     assert figures["interval"]["uar"][0] <= figures["uar"] <= figures["interval"]["uar"][1]
 
 
-def test_a_table_of_sound_alone_has_no_person_and_no_frame(trained, place, tmp_path):
-    table = predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=place.out).table()
+def test_a_table_of_sound_alone_has_no_person_and_no_frame(trained, run, tmp_path):
+    table = predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=run.out).table()
     assert len(table) == 5
     assert table.person.isna().all()
     assert table.frame.isna().all()
     assert table.status.tolist() == ["ok"] * 5
 
 
-def test_of_a_video_the_frames_on_screen_are_told(trained, place, talk):
-    table = predict(talk, bundle=place.out, every_frame=True).table()
+def test_of_a_video_the_frames_on_screen_are_told(trained, run, talk):
+    table = predict(talk, bundle=run.out, every_frame=True).table()
     assert table.person.isna().all()
     assert table.frame.tolist() == list(range(len(table)))
-    assert predict(talk, bundle=place.out).timeline == Timeline.steps(5, end=ticks(Fraction(str(table.end.iloc[-1]))))
+    assert predict(talk, bundle=run.out).timeline == Timeline.steps(5, end=ticks(Fraction(str(table.end.iloc[-1]))))
 
 
-def test_every_frame_of_sound_alone_is_refused(trained, place, tmp_path):
+def test_every_frame_of_sound_alone_is_refused(trained, run, tmp_path):
     with pytest.raises(SettingsError, match="is an audio file, so --every-frame does not apply; use --rate"):
-        predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=place.out, every_frame=True)
+        predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=run.out, every_frame=True)
 
 
-def test_a_video_without_sound_has_rows_without_voice_and_a_warning(trained, place, tmp_path):
-    prediction = predict(write_media(tmp_path / "mute.mp4", moving_bar(30)), bundle=place.out)
+def test_a_video_without_sound_has_rows_without_voice_and_a_warning(trained, run, tmp_path):
+    prediction = predict(write_media(tmp_path / "mute.mp4", moving_bar(30)), bundle=run.out)
     assert set(prediction.table().status) == {"no_voice"}
     assert prediction.metadata["warnings"] == ["has no audio, so the voice was not scored"]
 
 
-def test_where_the_sound_starts_late_and_ends_early_the_rows_say_so(data, trained, place, tmp_path):
+def test_where_the_sound_starts_late_and_ends_early_the_rows_say_so(data, trained, run, tmp_path):
     sound = tone(2, 4.0, 0, rate=44_100)
     path = write_media(tmp_path / "part.mp4", moving_bar(600), audio=sound, audio_start=8.0)
     heard = replace(trained.voice, activity="energy")
-    status = said_of(path, heard, place)
+    status = said_of(path, heard, run)
     first = [n for n, word in enumerate(status) if word == "ok"]
     # Windows of 4 s every 1.6 s with 0.3 s of voice: those that begin at 4.8 s to 11.2 s, the last moved back.
     assert (min(first) * 0.2, (max(first) + 1) * 0.2) == (pytest.approx(4.8), pytest.approx(12.0, abs=0.21))
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.3, 4.0, 4.01])
-def test_sound_of_any_length_is_judged_to_its_end(trained, place, tmp_path, seconds):
-    prediction = predict(write_wave(tmp_path / "a.wav", tone(2, seconds, 0)), bundle=place.out)
+def test_sound_of_any_length_is_judged_to_its_end(trained, run, tmp_path, seconds):
+    prediction = predict(write_wave(tmp_path / "a.wav", tone(2, seconds, 0)), bundle=run.out)
     assert prediction.timeline.end[-1] == ticks(Fraction(str(seconds)))
     assert prediction.scores[0].valid.all()
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (48_000, 6), (192_000, 1)])
-def test_the_rate_and_the_channels_of_a_recording_make_no_difference(trained, place, tmp_path, rate, channels):
-    plain = predict(write_wave(tmp_path / "a.wav", tone(2, 4.0, 0)), bundle=place.out)
+def test_the_rate_and_the_channels_of_a_recording_make_no_difference(trained, run, tmp_path, rate, channels):
+    plain = predict(write_wave(tmp_path / "a.wav", tone(2, 4.0, 0)), bundle=run.out)
     again = tone(2, 4.0, 0, rate=rate)
     other = write_wave(tmp_path / "b.wav", np.repeat(again, channels), rate=rate, channels=channels)
-    prediction = predict(other, bundle=place.out)
+    prediction = predict(other, bundle=run.out)
     assert prediction.timeline == plain.timeline
     assert prediction.at(1.0)[0].emotion == plain.at(1.0)[0].emotion
 
 
-def test_clipped_sound_is_judged(trained, place, tmp_path):
-    prediction = predict(write_wave(tmp_path / "a.wav", 50 * tone(2, 4.0, 0)), bundle=place.out)
+def test_clipped_sound_is_judged(trained, run, tmp_path):
+    prediction = predict(write_wave(tmp_path / "a.wav", 50 * tone(2, 4.0, 0)), bundle=run.out)
     assert prediction.scores[0].valid.all()
 
 
-def test_digital_silence_has_rows_without_voice(trained, place, tmp_path):
+def test_digital_silence_has_rows_without_voice(trained, run, tmp_path):
     path = write_wave(tmp_path / "a.wav", np.zeros(9 * RATE, np.float32))
-    assert said_of(path, replace(trained.voice, activity="energy"), place) == ["no_voice"] * 45
+    assert said_of(path, replace(trained.voice, activity="energy"), run) == ["no_voice"] * 45
 
 
-def test_an_empty_sound_file_is_one_line(trained, place, tmp_path):
+def test_an_empty_sound_file_is_one_line(trained, run, tmp_path):
     with pytest.raises(MediaError, match=r"a\.wav"):
-        predict(write_wave(tmp_path / "a.wav", np.zeros(0, np.float32)), bundle=place.out)
+        predict(write_wave(tmp_path / "a.wav", np.zeros(0, np.float32)), bundle=run.out)
 
 
-def test_a_video_whose_sound_cannot_be_read_is_one_line(trained, place, talk, monkeypatch):
+def test_a_video_whose_sound_cannot_be_read_is_one_line(trained, run, talk, monkeypatch):
     def blocks(*_: object) -> None:
         raise MediaError("talk.mp4: its sound is broken")
 
     monkeypatch.setattr(AudioReader, "blocks", blocks)
     with pytest.raises(MediaError, match=r"^talk\.mp4: its sound is broken$"):
-        predict(talk, bundle=place.out)
+        predict(talk, bundle=run.out)
 
 
 def test_sequences_get_a_label_for_each_answer(data, tmp_path):
@@ -220,34 +221,35 @@ def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_pat
         window_examples(sounds, made, made.split("train"), label_rate_hz=5)
 
 
-def test_a_net_whose_weights_are_not_given_says_where_they_come_from(data, place, tmp_path):
+def test_a_net_whose_weights_are_not_given_says_where_they_come_from(data, run, tmp_path):
     with pytest.raises(SettingsError, match=r"pann: starts from the weights 'pann-16k'.*--weights"):
-        train_audible(defined("pann", {}), data, replace(place, out=tmp_path))
+        train_system(defined("pann", {}), data, replace(run, out=tmp_path))
 
 
 @pytest.mark.parametrize("name", ["cnn1d-lstm-sequence", "pann", "compact-speech"])
-def test_every_net_goes_from_definition_to_prediction(name, data, place, tmp_path):
+def test_every_net_goes_from_definition_to_prediction(name, data, run, tmp_path):
     quick = PLAIN | {"fit.epochs": "1", "fit.batch": "16", "fit.accumulate": "1"}
-    train_audible(defined(name, quick), data, replace(place, out=tmp_path / "out"))
+    train_system(defined(name, quick), data, replace(run, out=tmp_path / "out"))
     prediction = predict(write_wave(tmp_path / "a.wav", tone(2, 5.0, 0)), bundle=tmp_path / "out")
     assert prediction.scores[0].valid.all()
     assert prediction.scores[0].probabilities().sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, place, tmp_path):
+def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, run, tmp_path):
     copy = tmp_path / "copy"
-    shutil.copytree(place.out, copy)
-    content = json.loads((copy / "bundle.json").read_text())
-    for key in ("sha256", "format", "files"):
-        content.pop(key)
-    write_bundle(copy, content | {"labels": [*content["labels"], "other"]}, files=("voice.onnx",))
+    shutil.copytree(run.out, copy)
+    manifest = copy / "bundle.json"
+    content = json.loads(manifest.read_text())
+    content.pop("sha256")
+    content["labels"].append("other")
+    manifest.write_text(json.dumps(content | {"sha256": digest(content)}))
     with pytest.raises(BundleError, match="the bundle is mislabelled"):
         Predictor(Options(str(copy)))
 
 
-def test_a_batch_tells_how_much_voice_it_found(trained, place, tmp_path):
+def test_a_batch_tells_how_much_voice_it_found(trained, run, tmp_path):
     path = write_wave(tmp_path / "a.wav", tone(2, 4.0, 0))
-    (job,) = plan([path], out=tmp_path / "out", options=Options(str(place.out)), format="csv", plot=False)
+    (job,) = plan([path], out=tmp_path / "out", options=Options(str(run.out)), format="csv", plot=False)
     entry = predict_file(Predictor(job.options), job, None, lambda _: None).entry
     assert entry["voice"]["fraction"] == 1.0
     assert sum(entry["voice"]["mean_probabilities"].values()) == pytest.approx(1, abs=1e-3)

@@ -15,8 +15,8 @@ from emofuse.datasets import open_data
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.systems import system
 from emofuse.training import loop as fit
-from emofuse.training.training_run import Place
-from emofuse.training.voice import train_audible
+from emofuse.training.train import train_system
+from emofuse.training.training_run import TrainingRun
 from support.speech_bundles import push_in_chunks, tone, write_wave
 
 RATE = 12_000
@@ -41,8 +41,8 @@ def test_the_full_net_learns_fifty_windows_by_heart_and_a_live_session_says_the_
             write_wave(tmp_path / name, tone(n % 7, 4.0, n, rate=RATE), rate=RATE)
             rows.writerow([name, AFFWILD2.names[n % 7], f"s{n}", "train" if n < 50 else "validation"])
     data = open_data(tmp_path / "clips.csv")
-    place = Place(tmp_path / "out", watch=fit.Callbacks(events=False, epoch=print))
-    train_audible(with_settings(system("cnn1d-lstm"), CHANGES), data, place)
+    place = TrainingRun(tmp_path / "out", callbacks=fit.Callbacks(events=False, epoch=print))
+    train_system(with_settings(system("cnn1d-lstm"), CHANGES), data, place)
     predictor = Predictor(Options(str(place.out)))
     said = [predictor.predict(clip.audio).at(1.0)[0].emotion for clip in data.split("train")]
     assert said == [AFFWILD2.names[n % 7] for n in range(50)]

@@ -39,9 +39,9 @@ def bundles(
     as_json: AsJson = False,
 ) -> None:
     """List the bundles that can predict, with their training data, licence and metrics."""
-    from emofuse.models.bundle import load, shipped
+    from emofuse.models.bundle import bundled, load
 
-    show_bundles([load(name) for name in (*shipped(), *(folders or ()))], as_json=as_json)
+    show_bundles([load(name) for name in (*bundled(), *(folders or ()))], as_json=as_json)
 
 
 def show_bundles(listed: Sequence[Bundle], *, as_json: bool) -> None:

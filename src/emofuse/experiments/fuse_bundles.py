@@ -27,9 +27,8 @@ from emofuse.fusion.weighted import WeightedFusion
 from emofuse.inference import batch
 from emofuse.inference.predictor import Options
 from emofuse.metrics import card_metrics
-from emofuse.models.bundle import Bundle, load
-from emofuse.models.fused import Fused, write_fused
-from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
+from emofuse.models.bundle import Bundle, load, modalities_of, write_bundle
+from emofuse.models.fusion import ModalityFusion
 
 DRAFT, TABLES, HALF = "unfused", "parts", "half"  # folders in the output
 
@@ -72,15 +71,15 @@ def fuse(
     """
     data = open_data(request.data)
     bundles = [load(name) for name in request.bundles]
-    parts = _together(bundles, request)
-    if parts.fusion.label_set != data.label_set:
+    draft = _together(bundles, request)
+    if draft.label_set != data.label_set:
         raise SettingsError(
-            f"the bundles are for {', '.join(parts.fusion.label_set.names)}, but {data.name} is labelled "
+            f"the bundles are for {', '.join(draft.label_set.names)}, but {data.name} is labelled "
             f"{', '.join(data.label_set.names)}."
         )
     (method,) = request.settings.fuse
     about = _card(bundles, data, request.licence)
-    draft = write_fused(request.out / DRAFT, parts, card=about | {"figures": {}})
+    draft = write_bundle(request.out / DRAFT, replace(draft, card=about | {"metrics": {}}))
     _predict(request, data, executor=executor, note=note, progress=progress)
     folder = request.out / TABLES
     tables = sorted(folder.glob("*.parquet"))
@@ -90,26 +89,20 @@ def fuse(
     if not isinstance(weights, WeightedFusion | LogPoolFusion):
         raise SettingsError(f"--method {method}: has no weights for each part; choose log-pool, mcwf, swf or mean.")
     definition = {"draft": draft.identity, "data": data.name, "settings": asdict(request.settings)}
-    fused = Fused(
-        request.name, request.version or digest(definition)[:12], FusionPart(weights), draft.face, draft.voice
-    )
-    about |= {"settings": definition["settings"], "figures": _figures(result)}
-    return write_fused(request.out, fused, card=about), result
+    about |= {"settings": definition["settings"], "metrics": _figures(result)}
+    version = request.version or digest(definition)[:12]
+    fused = replace(draft, version=version, fusion=ModalityFusion(weights), card=about)
+    return write_bundle(request.out, fused), result
 
 
-def _together(bundles: list[Bundle], request: Request) -> Fused:
+def _together(bundles: list[Bundle], request: Request) -> Bundle:
     """The parts of some bundles, counting alike."""
     faces, voices = [b.face for b in bundles if b.face], [b.voice for b in bundles if b.voice]
     if len(faces) > 1 or len(voices) > 1:
         what = "faces" if len(faces) > 1 else "voices"
         raise SettingsError(f"{', '.join(request.bundles)}: more than one looks at {what}; give one net for each.")
     face, voice = next(iter(faces), None), next(iter(voices), None)
-    here = {
-        FACE: face is not None and face.calibration is not None,
-        WINDOWS: face is not None and face.windows is not None,
-        VOICE: voice is not None,
-    }
-    parts = tuple(p for p, there in here.items() if there)
+    parts = modalities_of(face, voice)
     if len(parts) < 2:
         raise SettingsError(
             f"{', '.join(request.bundles)}: {', '.join(parts)} alone cannot be fused; give a bundle that looks at "
@@ -125,7 +118,7 @@ def _together(bundles: list[Bundle], request: Request) -> Fused:
     if request.half:
         face = face and replace(face, net=_halved(face.net, request.out / HALF))
         voice = voice and replace(voice, net=_halved(voice.net, request.out / HALF))
-    return Fused(request.name, DRAFT, FusionPart(_even(parts, labels)), face, voice)
+    return Bundle(request.name, DRAFT, labels, {}, face, voice, ModalityFusion(_even(parts, labels)))
 
 
 def _halved(net: Path, folder: Path) -> Path:
@@ -176,9 +169,9 @@ def _card(bundles: list[Bundle], data: DataSet, licence: str) -> dict[str, Any]:
     licences = dict.fromkeys(str(card.get("licence", "unknown")) for card in parts.values())
     return {
         "what": f"{' and '.join(parts)}, fused for each person and moment",
-        "data": f"{'; '.join(str(card['data']) for card in parts.values())}; weights of the parts: {data.name}",
+        "data": f"{'; '.join(str(card['data']) for card in parts.values())}; weights of the modalities: {data.name}",
         "licence": licence or "; ".join(licences),
-        "parts": parts,
+        "bundles": parts,
     }
 
 

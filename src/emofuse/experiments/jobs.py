@@ -16,7 +16,7 @@ from emofuse.models import bundle as bundles
 from emofuse.models import weights as kept
 from emofuse.nets.catalogue import published_weights
 from emofuse.systems import FACE, System
-from emofuse.training.training_run import shipped
+from emofuse.training.training_run import bundled_weights
 
 Definition = System
 
@@ -146,7 +146,9 @@ def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | 
         return None, ""
     if name in files:
         return files[name], ""
-    path = next((p for folder in kept.folders() if (p := folder / f"{name}.safetensors").is_file()), shipped(name))
+    path = next(
+        (p for folder in kept.folders() if (p := folder / f"{name}.safetensors").is_file()), bundled_weights(name)
+    )
     entry = published_weights(name)
     return path, "" if path else f"{name}: {entry.file} from {entry.source}"
 

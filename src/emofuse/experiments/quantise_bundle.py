@@ -6,9 +6,8 @@ validation part, on the same examples before and after.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,19 @@ from numpy.typing import NDArray
 from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import atomic
-from emofuse.datasets import Fer2013, open_data
+from emofuse.datasets import open_data
 from emofuse.errors import SettingsError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.metrics import Estimate
-from emofuse.models.bundle import MANIFEST, Bundle, load, write_manifest
+from emofuse.models.bundle import Bundle, load, write_bundle
 from emofuse.models.detectors import choose_detector
-from emofuse.models.face import OUTPUT, FacePart
-from emofuse.models.voice import VoicePart
+from emofuse.models.face import OUTPUT, FaceModality
+from emofuse.models.voice import VoiceModality
 from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds
 from emofuse.training.face_cache import FaceSource
-from emofuse.training.face_examples import FacesOfClips, FacesOfFer2013
+from emofuse.training.face_examples import face_examples
 from emofuse.training.loop.quantise import FIRST, LAST
 from emofuse.training.voice import window_examples
 
@@ -118,15 +117,12 @@ def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost
                 f"more than {request.max_accuracy_drop:.2f}%; keep more layers in float32 with --keep, or allow more "
                 "with --max-accuracy-drop."
             )
-    content = json.loads((part.net.parent / MANIFEST).read_text("utf-8"))
-    for stale in ("sha256", "files", "format"):
-        content.pop(stale)
-    content["card"]["int8"] = cost.to_json()
-    write_manifest(request.out, content, files=(part.net.name,))
-    return load(request.out), cost
+    small = replace(part, net=request.out / part.net.name)
+    changed = {"face" if bundle.face else "voice": small, "card": dict(bundle.card) | {"int8": cost.to_json()}}
+    return write_bundle(request.out, replace(bundle, **changed)), cost
 
 
-def _only(bundle: Bundle) -> FacePart | VoicePart:
+def _only(bundle: Bundle) -> FaceModality | VoiceModality:
     if bundle.fusion is not None:
         raise SettingsError(f"bundle {bundle.name}: is fused; quantise the bundles that it was made of, and fuse them.")
     part = bundle.face or bundle.voice
@@ -145,25 +141,25 @@ def _front(net: Path) -> tuple[str, ...]:
     return (_SPECTRUM,) if any(node.name.startswith(_SPECTRUM) for node in nodes) else ()
 
 
-def _examples(request: Request, part: FacePart | VoicePart, split: str, say: Callable[[str], None]) -> fit.Examples:
+def _examples(
+    request: Request, part: FaceModality | VoiceModality, split: str, say: Callable[[str], None]
+) -> fit.Examples:
     data = open_data(request.data, still_images=True)
-    if isinstance(part, VoicePart):
-        if isinstance(data, Fer2013):
+    if isinstance(part, VoiceModality):
+        if data.still_images:
             raise SettingsError(
-                f"{request.bundle}: listens, but {request.data} has faces alone; give clips with sound."
+                f"{request.bundle}: needs audio, but {data.name} has single images; give clips with audio."
             )
         stages = choose_audio_stages(part.separation, part.activity, Engine())
         sounds = Sounds(part.windows, stages, request.out / "sounds")
         return window_examples(sounds, data, data.split(split), label_rate_hz=request.rate_hz)
-    if isinstance(data, Fer2013):
-        return FacesOfFer2013(data).examples(split, say)
     rate = Fraction(request.rate_hz).limit_denominator(1001)
     detector = choose_detector(request.detector, Engine())
-    return FacesOfClips(FaceSource(data, part.crop, detector, request.out / "faces", rate)).examples(split, say)
+    return face_examples(FaceSource(data, part.crop, detector, request.out / "faces", rate), split, report=say)
 
 
-def _prepare(part: FacePart | VoicePart) -> fit.Prepare:
-    if isinstance(part, VoicePart):
+def _prepare(part: FaceModality | VoiceModality) -> fit.Prepare:
+    if isinstance(part, VoiceModality):
         return fit.Waveforms()
     return fit.Faces(part.input.colour, part.input.mean, part.input.scale, part.crop.size, None)
 

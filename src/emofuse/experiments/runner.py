@@ -28,9 +28,8 @@ from emofuse.models.detectors import ChosenDetector, choose_detector
 from emofuse.runtime import Engine
 from emofuse.systems import VOICE
 from emofuse.training import loop as fit
-from emofuse.training.face import face_scores, train_visual
-from emofuse.training.training_run import Place
-from emofuse.training.voice import train_audible, voice_scores_of
+from emofuse.training.train import system_scores, train_system
+from emofuse.training.training_run import TrainingRun
 
 RECORD = "training.json"
 
@@ -231,22 +230,17 @@ def _train(job: Training, say: Callable[[str], None]) -> None:
         note=lambda line: say(f"{name}: {line}"),
         events=False,
     )
-    place = Place(job.folder, job.start, fit.Machine(device=job.site.device), watch, say)
-    data = opened(job.site.data)
-    if definition.modality == VOICE:
-        train_audible(definition, data, place)
-    else:
-        train_visual(definition, data, place, detector=_detector(job.site.detector))
+    machine = fit.Machine(device=job.site.device)
+    run = TrainingRun(job.folder, job.start, job.site.detector, machine, watch, say)
+    train_system(definition, opened(job.site.data), run)
     write_json(job.folder / RECORD, {"seconds": round(before + time.monotonic() - began, 1)})
 
 
 def _score(job: Scoring) -> None:
     part, folder, data = job.parts.by_name[job.name], job.parts.folder(job.name), opened(job.parts.site.data)
     bundle = bundles.load(folder)
-    if part.definition.modality == VOICE:
-        scores = voice_scores_of(part.definition, bundle, data, folder)
-    else:
-        scores = face_scores(part.definition, bundle, data, folder, detector=_detector(job.parts.site.detector))
+    run = TrainingRun(folder, detector=job.parts.site.detector)
+    scores = system_scores(part.definition, bundle, data, run)
     path = job.parts.table(job.name, bundle.identity, job.split)
     write_scores(path, {clip.id: scores(clip) for clip in data.split(job.split)})
 

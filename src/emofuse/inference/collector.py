@@ -17,7 +17,7 @@ from emofuse.inference.audio_stages import AudioWindowScore
 from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import NO_PERSON, Prediction
 from emofuse.inference.session import Output
-from emofuse.models.fusion import FACE, VOICE, WINDOWS, FusionPart
+from emofuse.models.fusion import FACE, VOICE, WINDOWS, ModalityFusion
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Collector:
     """
 
     def __init__(
-        self, label_set: LabelSet, *, modalities: tuple[str, ...] = (FACE,), fusion: FusionPart | None = None
+        self, label_set: LabelSet, *, modalities: tuple[str, ...] = (FACE,), fusion: ModalityFusion | None = None
     ) -> None:
         self._label_set, self._modalities, self._fusion = label_set, modalities, fusion
         self._steps = array("q")  # start, end and frame of one step after the other

@@ -75,5 +75,5 @@ def _bundle() -> tuple[str, bool]:
     assert score is not None
     assert bundle.face is not None
     size = bundle.face.crop.size
-    good = bool(np.isclose(score(np.zeros((1, size, size, 3), np.uint8)).sum(), 1, atol=1e-4))
+    good = bool(np.isclose(np.asarray(score(np.zeros((1, size, size, 3), np.uint8))).sum(), 1, atol=1e-4))
     return f"version {bundle.version}, ran on ONNX Runtime {onnxruntime.__version__}", good

@@ -25,7 +25,7 @@ from emofuse.faces.detector import Detector, Face
 from emofuse.faces.tracker import TrackedFace, Tracker
 from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
-from emofuse.models.face import Judged
+from emofuse.models.face import FaceOutputs
 from emofuse.runtime import Map
 
 FRAMES_AT_ONCE = 8  # frames whose detection is shared among threads
@@ -84,12 +84,12 @@ class FaceWindowScore(NamedTuple):
 
 
 class Scorer(Protocol):
-    """Turns crops into probabilities, embeddings, or both (`Judged`); `batch` is the preferred batch size."""
+    """Turns crops into probabilities, embeddings, or both (`FaceOutputs`); `batch` is the preferred batch size."""
 
     @property
     def batch(self) -> int: ...
 
-    def __call__(self, crops: Image, /) -> NDArray[Any] | Judged:
+    def __call__(self, crops: Image, /) -> NDArray[Any] | FaceOutputs:
         """Crops uint8 [n, size, size, 3] to one row each, [n, ...]."""
         ...
 
@@ -130,7 +130,7 @@ class FaceStages:
         if not tracked:
             return []
         outputs = self.scorer(np.stack([t.face.crop for t in tracked]))
-        values, embeddings = outputs if isinstance(outputs, Judged) else (outputs, outputs)
+        values, embeddings = outputs if isinstance(outputs, FaceOutputs) else (outputs, outputs)
         return [
             ScoredFace(t.face.frame, t.face.start, t.person, t.face.face, *rows)
             for t, *rows in zip(tracked, values, embeddings, strict=True)

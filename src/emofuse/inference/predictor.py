@@ -76,7 +76,7 @@ class Predictor:
         self.options = options
         self.sampling = Sampling(options.rate_hz)
         self.bundle = bundles.load(options.bundle)
-        self.scorer = self.bundle.face_judge(options.engine)
+        self.scorer = self.bundle.face_scorer(options.engine)
         self.head = self.bundle.window_head()
         self.voice_scorer = self.bundle.voice_scorer(options.engine)
         self.audio_stages: AudioStages | None = None

@@ -1,10 +1,9 @@
-"""The part of a bundle that looks at faces: how they are cut and prepared, what the net says of them, and the head that
-judges windows of them.
-"""
+"""The face modality of a bundle: crop and input of the network, calibration of its scores, and the head on windows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +13,19 @@ from numpy.typing import NDArray
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import LUMA, Colour
 from emofuse.core.smoothing import Triangle
+from emofuse.core.time import seconds, ticks
 from emofuse.core.windows import Windows
 from emofuse.errors import BundleError
-from emofuse.faces.crop import Crop
+from emofuse.faces import crop as crops
 from emofuse.runtime import Engine, OnnxNetwork
 
 OUTPUT, EMBEDDING = "logits", "embedding"
+NET, HEAD = "face.onnx", "head.safetensors"
 
 
 @dataclass(frozen=True)
 class FaceInput:
-    """What is done to a crop before the net sees it: channels, then (pixel - mean) / scale per channel."""
+    """Turns crops into the input of the network: channels of `colour`, then (pixel - mean) / scale per channel."""
 
     colour: Colour
     mean: tuple[float, ...]
@@ -42,25 +43,69 @@ class FaceInput:
 
 
 @dataclass(frozen=True)
-class FacePart:
-    """How a system judges faces.
+class FaceModality:
+    """How a bundle classifies faces.
 
-    calibration: of single faces; None where only windows are classified.
-    windows, head: windows whose mean and deviation of the embeddings a head classifies, a file of `emofuse.heads`.
-    smoothing: over time, of the probabilities of single faces.
+    net: ONNX file. calibration: of the logits of single faces; None if only windows are classified.
+    windows, head: windows, and the file of the head of `emofuse.heads` that classifies the mean and deviation of the
+        embeddings in each. smoothing: of the probabilities of single faces over time.
     """
 
     net: Path
-    crop: Crop
+    crop: crops.Crop
     input: FaceInput
     calibration: LogitCalibration | None
     windows: Windows | None = None
     head: Path | None = None
     smoothing: Triangle | None = None
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files by their names in a bundle."""
+        return {NET: self.net} | ({HEAD: self.head} if self.head else {})
 
-class Judged(NamedTuple):
-    """What one run of a net says of faces: probabilities float32 [n, classes] and embeddings float32 [n, features]."""
+    def to_json(self) -> dict[str, Any]:
+        """As `bundle.json` contains it."""
+        return {
+            "net": NET,
+            "colour": self.input.colour.value,
+            "mean": list(self.input.mean),
+            "scale": list(self.input.scale),
+            "crop": self.crop.to_json(),
+            "calibration": asdict(self.calibration) if self.calibration else None,
+            "windows": asdict(self.windows) if self.windows else None,
+            "head": HEAD if self.head else None,
+            "smoothing_seconds": seconds(self.smoothing.reach) if self.smoothing else None,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], folder: Path) -> FaceModality:
+        """The modality in `bundle.json`.
+
+        Raises:
+            KeyError, TypeError, ValueError, BundleError, SettingsError, ShapeError: it is incomplete or wrong.
+        """
+        windows, head, reach = content["windows"], content["head"], content["smoothing_seconds"]
+        if (windows is None) != (head is None):
+            raise ValueError("windows without a head, or a head without windows")
+        return cls(
+            net=folder / content["net"],
+            crop=crops.from_json(content["crop"]),
+            input=FaceInput(Colour(content["colour"]), tuple(content["mean"]), tuple(content["scale"])),
+            calibration=calibration_of(content["calibration"]) if content["calibration"] or head is None else None,
+            windows=Windows(**windows) if windows else None,
+            head=folder / head if head else None,
+            smoothing=Triangle(ticks(reach)) if reach is not None else None,
+        )
+
+
+def calibration_of(content: Mapping[str, Any]) -> LogitCalibration:
+    """A calibration in `bundle.json`."""
+    return LogitCalibration(float(content["temperature"]), tuple(content["bias"]))
+
+
+class FaceOutputs(NamedTuple):
+    """Outputs of one inference: probabilities float32 [n, classes] and embeddings float32 [n, features]."""
 
     probabilities: NDArray[np.float32]
     embeddings: NDArray[np.float32]
@@ -70,67 +115,61 @@ class FaceScorer:
     """Face crops to calibrated probabilities, or to embeddings.
 
     Raises:
-        BundleError: the net does not fit the labels.
+        BundleError: the network does not fit the labels.
     """
 
     batch = 16
 
-    def __init__(self, part: FacePart, engine: Engine, *, classes: int, output: str = OUTPUT) -> None:
-        self._part = part
-        self._net = OnnxNetwork(part.net, engine)
-        self._output = output
-        shape = _checked(part, self._net, output, classes)
-        # Some nets do not tell; one black face does.
-        told = isinstance(shape[-1], int)
-        self._columns = shape[-1] if told else self._judged(_black(part)).shape[1]
+    def __init__(self, face: FaceModality, engine: Engine, *, classes: int, output: str = OUTPUT) -> None:
+        self._face, self._output = face, output
+        self._net = _checked_network(face, engine, (output,), classes)
+        columns = self._net.outputs[output][-1]
+        if not isinstance(columns, int):  # not every network states it
+            columns = self._scores(np.zeros((1, face.crop.size, face.crop.size, 3), np.uint8)).shape[1]
+        self._columns = columns
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB crops uint8 [n, size, size, 3] -> probabilities float32 [n, classes], or embeddings [n, features]."""
-        rows = [self._judged(crops[n : n + self.batch]) for n in range(0, len(crops), self.batch)]
+        rows = [self._scores(crops[n : n + self.batch]) for n in range(0, len(crops), self.batch)]
         return np.concatenate(rows) if rows else np.zeros((0, self._columns), np.float32)
 
-    def _judged(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        values = self._net(self._part.input(crops), self._output)
-        calibrate = self._part.calibration if self._output == OUTPUT else None
+    def _scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values = self._net(self._face.input(crops), self._output)
+        calibrate = self._face.calibration if self._output == OUTPUT else None
         return values if calibrate is None else calibrate(values)
 
 
-class FaceJudge:
-    """Face crops to calibrated probabilities and embeddings, both of one run of the net.
+class FaceOutputsScorer:
+    """Face crops to calibrated probabilities and embeddings, both from one inference.
 
     Raises:
-        BundleError: the net does not fit the labels, or gives no embedding.
+        BundleError: the network does not fit the labels, or has no embedding.
     """
 
     batch = FaceScorer.batch
 
-    def __init__(self, part: FacePart, engine: Engine, *, classes: int) -> None:
-        self._part, self._net = part, OnnxNetwork(part.net, engine)
-        for output in (OUTPUT, EMBEDDING):
-            _checked(part, self._net, output, classes)
+    def __init__(self, face: FaceModality, engine: Engine, *, classes: int) -> None:
+        self._face, self._net = face, _checked_network(face, engine, (OUTPUT, EMBEDDING), classes)
 
-    def __call__(self, crops: NDArray[np.uint8]) -> Judged:
+    def __call__(self, crops: NDArray[np.uint8]) -> FaceOutputs:
         """RGB crops uint8 [n, size, size, 3], at least one."""
-        parts = [self._judged(crops[n : n + self.batch]) for n in range(0, len(crops), self.batch)]
-        return Judged(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+        batches = [self._outputs(crops[n : n + self.batch]) for n in range(0, len(crops), self.batch)]
+        return FaceOutputs(*(np.concatenate(rows) for rows in zip(*batches, strict=True)))
 
-    def _judged(self, crops: NDArray[np.uint8]) -> Judged:
-        logits, embeddings = self._net.run((OUTPUT, EMBEDDING), self._part.input(crops))
-        calibrate = self._part.calibration
-        return Judged(logits if calibrate is None else calibrate(logits), embeddings)
-
-
-def _black(part: FacePart) -> NDArray[np.uint8]:
-    return np.zeros((1, part.crop.size, part.crop.size, 3), np.uint8)
+    def _outputs(self, crops: NDArray[np.uint8]) -> FaceOutputs:
+        logits, embeddings = self._net.run((OUTPUT, EMBEDDING), self._face.input(crops))
+        calibrate = self._face.calibration
+        return FaceOutputs(logits if calibrate is None else calibrate(logits), embeddings)
 
 
-def _checked(part: FacePart, net: OnnxNetwork, output: str, classes: int) -> list[Any]:
-    """The shape of an output of the net, if it fits the labels."""
-    shape = net.outputs.get(output)
-    if shape is None or (output == OUTPUT and shape[-1] != classes):
-        found = "no such output" if shape is None else f"{shape[-1]} columns"
-        raise BundleError(
-            f"{part.net}: the bundle has {classes} labels, but its net's output {output!r} has {found}; "
-            "the bundle is mislabelled, get it again."
-        )
-    return list(shape)
+def _checked_network(face: FaceModality, engine: Engine, outputs: tuple[str, ...], classes: int) -> OnnxNetwork:
+    net = OnnxNetwork(face.net, engine)
+    for output in outputs:
+        shape = net.outputs.get(output)
+        if shape is None or (output == OUTPUT and shape[-1] != classes):
+            found = "no such output" if shape is None else f"{shape[-1]} columns"
+            raise BundleError(
+                f"{face.net}: the bundle has {classes} labels, but its network's output {output!r} has {found}; "
+                "the bundle is mislabelled, get it again."
+            )
+    return net

@@ -1,12 +1,13 @@
-"""The part of a bundle that fuses: what the parts say of one person, weighted class by class and calibrated.
+"""The fusion of the modalities of a bundle: per-class weights, and calibration of the fused probabilities.
 
-Faces are somebody's; a voice is heard by all, and whose it is, is not known. See docs/decisions.md.
+A face belongs to one person; a voice is heard by all, and nothing tells whose it is. See docs/decisions.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,27 +17,31 @@ from emofuse.core.calibration import LogitCalibration
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats, Scores
-from emofuse.errors import ShapeError
+from emofuse.errors import SettingsError, ShapeError
 from emofuse.fusion import SystemScores
+from emofuse.fusion import load as load_fusion
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.fusion.weighted import WeightedFusion
+from emofuse.models.face import calibration_of
+from emofuse.systems.spec import FACE, VOICE
 
-# Parts by name: single faces (smoothed over time), windows of faces, windows of sound.
-FACE, WINDOWS, VOICE = MODALITIES = ("face", "face-windows", "voice")
+WEIGHTS = "fusion.safetensors"
+WINDOWS = "face-windows"
+MODALITIES = (FACE, WINDOWS, VOICE)  # single faces (smoothed over time), windows of faces, windows of audio
 ANY = "any"  # the calibration of combinations that have none of their own
-_LEAST = 1e-7  # probabilities below this are taken for it, so that their logarithms stay finite
+_LEAST = 1e-7  # probabilities are raised to this, so that their logarithms are finite
 
 
 @dataclass(frozen=True, eq=False)
-class FusionPart:
-    """Weights of the parts, and the calibrations of what comes out by which parts were there.
+class ModalityFusion:
+    """Weights of the modalities, and calibrations of the fused probabilities by the modalities that are valid.
 
-    weights: of a weighted sum or of a logarithmic pool; its systems are names of `MODALITIES`.
-    calibrations: by names joined with "+" in the order of `MODALITIES`, such as "face+voice", or `ANY` for all others;
-        of the logarithms of fused probabilities. What has none stays as it is.
+    weights: a weighted sum or a logarithmic pool, whose systems are names of `MODALITIES`.
+    calibrations: of the logarithms of fused probabilities, by modalities joined with "+" in the order of `MODALITIES`,
+        such as "face+voice", or `ANY` for all others. Combinations without one are not calibrated.
 
     Raises:
-        ShapeError: a part is unknown, or a calibration is of no combination of them or for other labels.
+        ShapeError: a modality is unknown, or a calibration is for no combination of them or for other labels.
     """
 
     weights: WeightedFusion | LogPoolFusion
@@ -50,38 +55,54 @@ class FusionPart:
         for key, calibration in self.calibrations.items():
             if key != ANY and (not set(key.split("+")) <= set(self.modalities) or combination(key.split("+")) != key):
                 raise ShapeError(
-                    f"calibration of {key!r}: no combination of the fused parts; join some of "
-                    f"{', '.join(self.modalities)} in this order with '+', or say {ANY!r}."
+                    f"calibration of {key!r}: not a combination of the fused modalities; join some of "
+                    f"{', '.join(self.modalities)} in this order with '+', or give {ANY!r}."
                 )
             if len(calibration.bias) != len(self.label_set):
                 raise ShapeError(
-                    f"calibration of {key!r}: {len(calibration.bias)} numbers for {len(self.label_set)} labels; "
+                    f"calibration of {key!r}: {len(calibration.bias)} biases for {len(self.label_set)} labels; "
                     "give a bias for each."
                 )
 
+    def to_json(self) -> dict[str, Any]:
+        """As `bundle.json` contains it; the weights are in a file of their own."""
+        return {"weights": WEIGHTS, "calibrations": {key: asdict(c) for key, c in self.calibrations.items()}}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], folder: Path) -> ModalityFusion:
+        """The fusion in `bundle.json`.
+
+        Raises:
+            KeyError, TypeError, ValueError, SettingsError, ShapeError: it is incomplete or wrong.
+        """
+        weights = load_fusion(folder / content["weights"])
+        if not isinstance(weights, WeightedFusion | LogPoolFusion):
+            raise SettingsError(f"the fusion {weights.method} has no weights of modalities")
+        return cls(weights, {key: calibration_of(c) for key, c in content["calibrations"].items()})
+
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Their names, in the order of `MODALITIES`."""
-        return tuple(p for p in MODALITIES if p in self.weights.systems)
+        """The fused modalities, in the order of `MODALITIES`."""
+        return tuple(m for m in MODALITIES if m in self.weights.systems)
 
     @property
     def label_set(self) -> LabelSet:
-        """Labels of what goes in and comes out."""
+        """Labels of the scores and of the result."""
         return self.weights.label_set
 
     def __call__(self, scores: Mapping[str, Scores], *, visible: Ints) -> Scores:
-        """What the parts say of one person, fused; rows are probabilities.
+        """Fused scores of one person; rows are probabilities.
 
-        A part that is not valid at a row drops out: of a sum, whose other weights are renormalised for each class, as
-        of a pool, which then is the less certain.
-        The voice's weight is divided by the number of persons in the picture, who may all be the one who speaks; a
-        person who is not in the picture while others are is not judged by it.
+        A modality that is not valid at a row is left out: of a sum, whose other weights are renormalised for each
+        class, and of a pool, which is then less certain.
+        The weight of the voice is divided by the number of visible persons, any of whom may be speaking; a person who
+        is not visible while others are gets no score from the voice.
 
         Args:
-            scores: by part, all on one timeline.
-            visible: int [rows], how many persons' faces are found.
+            scores: by modality, all on one timeline.
+            visible: int [rows], number of persons whose faces are found.
         Raises:
-            ShapeError: a part is missing or too many, or the timelines differ.
+            ShapeError: a modality is missing or unexpected, or the timelines differ.
             LabelError: the scores have other labels.
         """
         named = [Scores(s.values, s.timeline, s.label_set, s.valid, name) for name, s in scores.items()]
@@ -96,36 +117,36 @@ class FusionPart:
         return Scores(values, named[0].timeline, self.label_set, valid, self.weights.method)
 
     def voice_alone(self, stack: SystemScores) -> Bools:
-        """Rows where nothing is valid but the voice, bool [rows]."""
+        """Rows where only the voice is valid, bool [rows]."""
         voice = np.array([s == VOICE for s in stack.systems])
         return np.asarray(stack.covered & ~stack.valid[~voice].any(axis=0))
 
     def _shared(self, persons: int) -> WeightedFusion | LogPoolFusion:
-        """The weights where so many persons share one voice."""
+        """The weights for rows where this number of persons share one voice."""
         return self.weights if persons == 1 else self.weights.weakened(VOICE, 1 / persons)
 
     def _calibrated(self, values: Floats, stack: SystemScores, valid: Bools) -> Floats:
         out = np.zeros_like(values)
         present, pattern = stack.patterns()
-        for p, there in enumerate(present):
+        for p, valid_systems in enumerate(present):
             rows = np.flatnonzero(valid & (pattern == p))
             if len(rows):
-                shares = values[rows] / values[rows].sum(axis=1, keepdims=True, dtype=np.float64)
-                key = combination([s for s, t in zip(stack.systems, there, strict=True) if t])
+                probabilities = values[rows] / values[rows].sum(axis=1, keepdims=True, dtype=np.float64)
+                key = combination([s for s, t in zip(stack.systems, valid_systems, strict=True) if t])
                 calibrate = self.calibrations.get(key, self.calibrations.get(ANY))
-                out[rows] = shares if calibrate is None else calibrate(logarithms(shares))
+                out[rows] = probabilities if calibrate is None else calibrate(logarithms(probabilities))
         return out
 
 
-def combination(parts: list[str]) -> str:
-    """The name of parts that are there together.
+def combination(modalities: list[str]) -> str:
+    """The key of modalities that are valid together.
 
     >>> combination(["voice", "face"])
     'face+voice'
     """
-    return "+".join(p for p in MODALITIES if p in parts)
+    return "+".join(m for m in MODALITIES if m in modalities)
 
 
 def logarithms(probabilities: NDArray[Any]) -> NDArray[np.float32]:
-    """What calibrations of fused probabilities take (and are fitted on), float32 [n, classes], always finite."""
+    """The input of calibrations of fused probabilities, float32 [n, classes], always finite."""
     return np.asarray(np.log(np.maximum(probabilities, _LEAST)), np.float32)

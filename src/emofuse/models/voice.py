@@ -1,9 +1,11 @@
-"""The part of a bundle that listens: which windows of sound a net judges, and the net ready to run."""
+"""The voice modality of a bundle: the windows of audio that a network classifies, and the network ready to run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +13,18 @@ from numpy.typing import NDArray
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.windows import Windows
 from emofuse.errors import BundleError
+from emofuse.models.face import OUTPUT, calibration_of
 from emofuse.runtime import Engine, OnnxNetwork
 
-OUTPUT = "logits"
+NET = "voice.onnx"
 
 
 @dataclass(frozen=True)
-class VoicePart:
-    """How a system judges sound: a net on windows of the waveform, each valid where somebody speaks.
+class VoiceModality:
+    """How a bundle classifies windows of audio; a window is valid if it contains speech.
 
-    separation: a name in `emofuse.speech`, of what takes the voice out of the sound.
-    activity: a name there, of what finds where there is voice.
+    net: ONNX file. separation, activity: how the voice is separated from other audio and how speech is detected;
+        names in `emofuse.speech`.
     """
 
     net: Path
@@ -30,35 +33,57 @@ class VoicePart:
     separation: str = "none"
     activity: str = "none"
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files by their names in a bundle."""
+        return {NET: self.net}
+
+    def to_json(self) -> dict[str, Any]:
+        """As `bundle.json` contains it."""
+        return asdict(self) | {"net": NET}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], folder: Path) -> VoiceModality:
+        """The modality in `bundle.json`.
+
+        Raises:
+            KeyError, TypeError, ValueError, SettingsError: it is incomplete or wrong.
+        """
+        return cls(
+            net=folder / content["net"],
+            windows=Windows(**content["windows"]),
+            calibration=calibration_of(content["calibration"]),
+            separation=content["separation"],
+            activity=content["activity"],
+        )
+
 
 class VoiceScorer:
-    """Windows of sound to calibrated probabilities.
+    """Windows of audio to calibrated probabilities.
 
     Raises:
-        BundleError: the net does not fit the windows and the labels.
+        BundleError: the network does not fit the windows and the labels.
     """
 
     batch = 8
 
-    def __init__(self, part: VoicePart, engine: Engine, *, classes: int) -> None:
-        self._part, self._net = part, OnnxNetwork(part.net, engine)
-        answers, width = part.windows.segments, part.windows.samples[0]
+    def __init__(self, voice: VoiceModality, engine: Engine, *, classes: int) -> None:
+        self._voice, self._net, self._classes = voice, OnnxNetwork(voice.net, engine), classes
+        segments, width = voice.windows.segments, voice.windows.samples[0]
         if OUTPUT not in self._net.outputs:
-            raise BundleError(f"{part.net}: the net has no output {OUTPUT!r}; get the bundle again.")
+            raise BundleError(f"{voice.net}: the network has no output {OUTPUT!r}; get the bundle again.")
         found = self._net(np.zeros((1, width), np.float32), OUTPUT).shape[1:]
-        self._shape = (classes,) if answers == 1 else (answers, classes)
-        if found != self._shape:
+        expected = (classes,) if segments == 1 else (segments, classes)
+        if found != expected:
             raise BundleError(
-                f"{part.net}: gives {list(found)} numbers for a window, but {list(self._shape)} are needed for its "
-                "answers and labels; the bundle is mislabelled, get it again."
+                f"{voice.net}: returns {list(found)} numbers for a window, but its segments and labels need "
+                f"{list(expected)}; the bundle is mislabelled, get it again."
             )
-        self._classes = classes
 
     def __call__(self, waves: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Waveforms float32 [n, samples] -> probabilities float32 [n, answers, classes]."""
-        rows = [self._net(waves[n : n + self.batch], OUTPUT) for n in range(0, len(waves), self.batch)]
-        if not rows:
-            return np.zeros((0, self._part.windows.segments, self._classes), np.float32)
-        logits = np.concatenate(rows)
-        judged = self._part.calibration(logits.reshape(-1, self._classes))
-        return judged.reshape(len(waves), -1, self._classes)
+        """Waveforms float32 [n, samples] -> probabilities float32 [n, segments, classes]."""
+        batches = [self._net(waves[n : n + self.batch], OUTPUT) for n in range(0, len(waves), self.batch)]
+        if not batches:
+            return np.zeros((0, self._voice.windows.segments, self._classes), np.float32)
+        probabilities = self._voice.calibration(np.concatenate(batches).reshape(-1, self._classes))
+        return probabilities.reshape(len(waves), -1, self._classes)

@@ -19,6 +19,6 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     yield f"  labels   {', '.join(bundle.label_set.names)}"
     yield f"  trained  {bundle.card['data']}"
     yield f"  licence  {bundle.card['licence']}"
-    for part, metrics in bundle.card["figures"].items():
+    for part, metrics in bundle.card["metrics"].items():
         counts = " ".join(f"{metrics[k]} {k}" for k in ("images", "clips") if k in metrics)
         yield f"  {part}: accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f} ({counts})"

@@ -27,12 +27,11 @@ from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
 from emofuse.core.files import digest
 from emofuse.core.labels import AFFWILD2
-from emofuse.core.version import __version__
 from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, SIZE, FaceImages, Fer2013
 from emofuse.errors import BundleError, SettingsError
 from emofuse.faces.crop import fer_crop
-from emofuse.models.bundle import write_manifest
-from emofuse.models.face import OUTPUT
+from emofuse.models.bundle import Bundle, write_bundle
+from emofuse.models.face import EMBEDDING, NET, OUTPUT, FaceInput, FaceModality
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import published_weights
 from emofuse.nets.compact import CompactFace
@@ -40,10 +39,9 @@ from emofuse.nets.wrappers import Ensemble, Resize, TwoLabelSets, ensemble_proba
 from emofuse.training import loop as fit
 from emofuse.training.loop import FitSettings
 
-NET = "face.onnx"
 START = "mobilefacenet"  # pretrained weights that some of the nets start from
 _TEACHER = ArrayFormat("teacher", 1, remedy="delete it")
-COMPACT, MOBILE, TAUGHT = "compact", "mobile", "taught"  # trainings: folders, and where progress is told
+COMPACT, MOBILE, DISTILLED = "compact", "mobile", "distilled"  # trainings: folders, and where progress is told
 MOBILE_SIZE = 64
 OPINIONS = ("labels", "votes")
 PREPARE_MOBILE = fit.Faces(
@@ -74,16 +72,16 @@ _MOBILE = FitSettings(
     label_smoothing=0.05,
     ema_decay=0.998,
 )
-_TAUGHT = replace(_MOBILE, epochs=15, lr=6e-4, polish_lr=6e-5, label_smoothing=0.0, seed=10)
+_DISTILLED = replace(_MOBILE, epochs=15, lr=6e-4, polish_lr=6e-5, label_smoothing=0.0, seed=10)
 
 
 @dataclass(frozen=True)
 class DefaultSettings:
     """How the nets are trained, and how much each counts.
 
-    mobile_seeds: MobileFaceNet is trained once with each; the first one is taught again.
+    mobile_seeds: MobileFaceNet is trained once with each; the first one is distilled again.
     votes_weight: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
-        alone. teacher_weight: the part of what all nets say in the targets of the net that is taught.
+        alone. teacher_weight: the part of what all nets say in the targets of the net that is distilled.
     compact_weight: how much the compact net counts in the answer as the labels, 0 to 1; MobileFaceNets share the rest.
     labels_weight: how much the answer as the labels counts beside that as FER+, 0 to 1; chosen, as is
         `compact_weight`, on the public test part.
@@ -94,7 +92,7 @@ class DefaultSettings:
 
     compact: FitSettings = _COMPACT
     mobile: FitSettings = _MOBILE
-    taught: FitSettings = _TAUGHT
+    distilled: FitSettings = _DISTILLED
     mobile_seeds: tuple[int, ...] = (0, 1)
     votes_weight: float = 0.4
     teacher_weight: float = 0.5
@@ -125,7 +123,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """What was measured on one part of FER-2013, all fractions: by the original labels, and by FER+'s votes where they
     decide, by each of FERPLUS_RULES: "images", "accuracy", "uar".
     """
@@ -152,14 +150,14 @@ def train(data: Path, weights: Path, training: Training) -> None:
         OutputError: the folder cannot be written.
     """
     faces, seeds = Fer2013(data), training.settings.mobile_seeds
-    mobiles = [trained_mobile(faces, weights, training, seed=seed) for seed in seeds]  # first: weights may be wrong
-    compact = trained_compact(faces, training)
-    targets = taught_targets(clear_faces(faces), compact, mobiles, training)
-    taught = taught_mobile(faces, targets, mobiles[0], training)
-    write(training.out, faces, compact, taught, training.settings)
+    mobiles = [train_mobile(faces, weights, training, seed=seed) for seed in seeds]  # first: weights may be wrong
+    compact = train_compact(faces, training)
+    targets = distillation_targets(clear_faces(faces), compact, mobiles, training)
+    distilled = distil_mobile(faces, targets, mobiles[0], training)
+    write(training.out, faces, compact, distilled, training.settings)
 
 
-def trained_compact(data: Fer2013, training: Training) -> Any:
+def train_compact(data: Fer2013, training: Training) -> Any:
     """CompactFace from nothing."""
     learnt, validation, settings = data.images("train"), data.images("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
@@ -175,7 +173,7 @@ def trained_compact(data: Fer2013, training: Training) -> Any:
     return net
 
 
-def trained_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoLabelSets:
+def train_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoLabelSets:
     """MobileFaceNet from identities, on the clear faces."""
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
@@ -187,10 +185,10 @@ def trained_mobile(data: Fer2013, weights: Path, training: Training, *, seed: in
     return net
 
 
-def taught_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSets, training: Training) -> TwoLabelSets:
-    """A trained MobileFaceNet that has learnt the same faces again, by `taught_targets`."""
+def distil_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSets, training: Training) -> TwoLabelSets:
+    """A trained MobileFaceNet that has learnt the same faces again, by `distillation_targets`."""
     net = copy.deepcopy(start)
-    training.learn(TAUGHT, net, _clear_examples(data, targets), training.settings.taught)
+    training.learn(DISTILLED, net, _clear_examples(data, targets), training.settings.distilled)
     return net
 
 
@@ -200,7 +198,7 @@ def clear_faces(data: Fer2013) -> FaceImages:
     return learnt[learnt.is_clear]
 
 
-def taught_targets(
+def distillation_targets(
     faces: FaceImages, compact: Any, mobiles: Sequence[TwoLabelSets], training: Training
 ) -> NDArray[np.float32]:
     """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
@@ -210,7 +208,7 @@ def taught_targets(
     Source: Furlanello et al. 2018, Born-Again Neural Networks.
     """
     given, settings = two_targets(faces), training.settings
-    decides = {k: v for k, v in asdict(settings).items() if k not in ("taught", "teacher_weight", "labels_weight")}
+    decides = {k: v for k, v in asdict(settings).items() if k not in ("distilled", "teacher_weight", "labels_weight")}
     of = digest(decides | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
     path = training.out / f"teacher-{of[:16]}.safetensors"
     try:
@@ -256,9 +254,19 @@ def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings
     parts = {name: data.images(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
     calibration = LogitCalibration.fit(logits["public-test"], parts["public-test"].labels, biased=False)
-    figures = {name: asdict(figures_of(part, calibration(logits[name]))) for name, part in parts.items()}
-    error = fit.export_onnx(net, fit.face_example(SIZE), out / NET, outputs=("embedding", OUTPUT))
-    write_manifest(out, _manifest(settings, calibration, figures, error), files=(NET,))
+    measured = {name: asdict(metrics_of(part, calibration(logits[name]))) for name, part in parts.items()}
+    face = FaceModality(out / NET, fer_crop(SIZE), FaceInput(Colour.GREY, (0.0,), (255.0,)), calibration)
+    card = {
+        "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
+        "data": "FER-2013 training split, FER+ votes beside its labels",
+        "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
+        "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
+        "start": published_weights(START).source,
+        "settings": asdict(settings),
+        "onnx_largest_error": fit.export_onnx(net, fit.face_example(SIZE), face.net, outputs=(EMBEDDING, OUTPUT)),
+        "metrics": measured,
+    }
+    write_bundle(out, Bundle("default-face", "4", AFFWILD2, card, face))
 
 
 def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.TrainingData:
@@ -268,11 +276,11 @@ def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.Training
     return fit.TrainingData(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
 
 
-def figures_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Figures:
+def metrics_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Metrics:
     """How right probabilities [n, 7] are of a part."""
     guess = probabilities.argmax(axis=1)
     counts = metrics.confusion(part.labels, guess, classes=len(AFFWILD2))
-    return Figures(
+    return Metrics(
         **_right(counts),
         calibration_error=round(metrics.calibration_error(part.labels, probabilities), 4),
         recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
@@ -288,33 +296,3 @@ def _right(counts: NDArray[np.int64]) -> dict[str, Any]:
     images = int(counts.sum())
     measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if images else {}
     return {"images": images} | {name: round(float(value), 4) for name, value in measured.items()}
-
-
-def _manifest(
-    settings: DefaultSettings, calibration: LogitCalibration, figures: dict[str, Any], error: float
-) -> dict[str, Any]:
-    return {
-        "name": "default-face",
-        "version": "4",
-        "labels": list(AFFWILD2.names),
-        "face": {
-            "net": NET,
-            "colour": Colour.GREY.value,
-            "mean": [0.0],
-            "scale": [255.0],
-            "crop": fer_crop(SIZE).to_json(),
-            "temperature": calibration.temperature,
-            "bias": list(calibration.bias),
-        },
-        "card": {
-            "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
-            "data": "FER-2013 training part, FER+ votes beside its labels",
-            "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
-            "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
-            "start": published_weights(START).source,
-            "settings": asdict(settings),
-            "emofuse": __version__,
-            "onnx_largest_error": error,
-            "figures": figures,
-        },
-    }

@@ -70,7 +70,7 @@ class FaceSource:
         rate = "every frame" if self.rate_hz is None else str(self.rate_hz)
         if (track := self.data.faces(clip)) is not None:
             rows = Sampling(self.rate_hz).wanted(track.timeline)
-            chosen = track if rows is None else _rows_of(track, rows)
+            chosen = track if rows is None or len(rows) == len(track.timeline) else _rows_of(track, rows)
             return Found(lambda: _of_images(chosen) | {"rate_hz": rate}, lambda: chosen)
         if clip.video is None:
             raise DataError(f"{clip.id}: has no picture, so there are no faces; leave it out of the list.")

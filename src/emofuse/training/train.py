@@ -1,4 +1,4 @@
-"""Training by name. The definitions are in `systems`, the loop in `fit`; here they meet the user."""
+"""Training a system: fit the network, calibrate, export, fit the head, measure, write the bundle."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emofuse.core.registry import find
+from emofuse.core.settings import with_settings
 from emofuse.errors import SettingsError
-from emofuse.systems import SYSTEMS, VOICE, system
+from emofuse.systems import FACE, SYSTEMS, VOICE, System
 
 if TYPE_CHECKING:
+    from emofuse.core.types import Clip, Scores
+    from emofuse.datasets import DataSet
+    from emofuse.models.bundle import Bundle
     from emofuse.training.loop import Epoch, FitSettings, Progress
+    from emofuse.training.training_run import ModalityTraining, Trained, TrainingRun
 
 DEFAULT = "default"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for: the system by name, data, folder, and what differs from its definition.
+    """What a user asks for: the system by name, data, folder, and changes of its definition.
 
     changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights, or the folder of a
-        training that ended with some.
+        training whose network to start from.
     """
 
     system: str
@@ -40,28 +45,25 @@ class Request:
 def train(
     request: Request, *, report: Callable[[str], None], progress: Callable[[Progress], None] = lambda _: None
 ) -> None:
-    """Train a system and write its bundle.
+    """Train a system by name and write its bundle.
 
     Args:
-        report: gets lines for people. progress: told after each step of a net's training.
+        report: called with lines for people. progress: called after each step of a network's training.
     Raises:
-        SettingsError: an unknown system or setting, or the training part of emofuse is not installed.
-        DataError: the data set cannot be read, or lacks a part.
+        SettingsError: an unknown system or setting, or torch is not installed.
+        DataError: the data set cannot be read, or lacks a split.
     """
     if importlib.util.find_spec("torch") is None:
         raise SettingsError("training needs torch, which is not installed; pip install 'emofuse[train]'.")
-    if request.system == DEFAULT:
+    definition = find(request.system, {DEFAULT: None, **SYSTEMS}, "system")
+    if definition is None:
         _train_default(request, report)
-    elif request.system in SYSTEMS:
-        if not _train_system(request, report, progress):
-            return
-    else:
-        find(request.system, dict.fromkeys([DEFAULT, *SYSTEMS]), "system")
+    elif not _train_definition(definition, request, report, progress):
+        return
     report(f"bundle written to {request.out}; use it with: emofuse predict FILE --bundle {request.out}")
 
 
 def _train_default(request: Request, report: Callable[[str], None]) -> None:
-    from emofuse.core.settings import with_settings
     from emofuse.training import default
     from emofuse.training.training_run import without_weights
 
@@ -73,61 +75,150 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
     if request.epochs is not None:
         shorter = {
             name: replace(getattr(settings, name), epochs=request.epochs, polish_epochs=0)
-            for name in (default.COMPACT, default.MOBILE, default.TAUGHT)
+            for name in (default.COMPACT, default.MOBILE, default.DISTILLED)
         }
         settings = replace(settings, **shorter)
 
-    def tell(net: str, epoch: Epoch) -> None:
+    def on_epoch(net: str, epoch: Epoch) -> None:
         own: FitSettings = getattr(settings, net.partition("-")[0])
         report(f"{net}: {_line(epoch, own.epochs + own.polish_epochs)}")
 
-    default.train(request.data, request.weights, default.Training(settings, request.out, tell))
+    default.train(request.data, request.weights, default.Training(settings, request.out, on_epoch))
 
 
-def _train_system(request: Request, report: Callable[[str], None], progress: Callable[[Any], None]) -> bool:
-    """Whether this process is the one that tells."""
-    from emofuse.core.settings import with_settings
-    from emofuse.datasets import Fer2013, open_data
-    from emofuse.models.detectors import choose_detector
-    from emofuse.runtime import Engine
+def _train_definition(
+    definition: System, request: Request, report: Callable[[str], None], progress: Callable[[Any], None]
+) -> bool:
+    """Whether this process is the one that reports."""
+    from emofuse.datasets import open_data
     from emofuse.training import loop as fit
-    from emofuse.training.face import train_visual
-    from emofuse.training.training_run import Place
-    from emofuse.training.voice import train_audible
+    from emofuse.training.training_run import TrainingRun
 
-    definition = with_settings(system(request.system), dict(request.changes))
+    definition = with_settings(definition, dict(request.changes))
     if request.epochs is not None:
         definition = replace(definition, fit=replace(definition.fit, epochs=request.epochs))
-    total = definition.fit.epochs
-    watch = fit.Callbacks(epoch=lambda epoch: report(_line(epoch, total)), step=progress, note=report)
-    place = Place(request.out, request.weights, fit.Machine(device=request.device), watch, report)
-    data = open_data(request.data, still_images=True)
-    if definition.modality == VOICE:
-        if isinstance(data, Fer2013):
-            raise SettingsError(
-                f"{definition.name}: listens, but {request.data} has faces alone; give clips with sound."
-            )
-        bundle = train_audible(definition, data, place)
-    else:
-        bundle = train_visual(definition, data, place, detector=choose_detector(request.detector, Engine()))
+    callbacks = fit.Callbacks(epoch=lambda e: report(_line(e, definition.fit.epochs)), step=progress, note=report)
+    machine = fit.Machine(device=request.device)
+    run = TrainingRun(request.out, request.weights, request.detector, machine, callbacks, report)
+    bundle = train_system(definition, open_data(request.data, still_images=True), run)
     if bundle is None:
         return False
-    for part, figures in bundle.card["figures"].items():
-        report(f"{part}: {_figures(figures)}")
+    for split, values in bundle.card["metrics"].items():
+        report(f"{split}: {_metrics_line(values)}")
     return True
 
 
-def _figures(figures: Mapping[str, Any]) -> str:
+def train_system(system: System, data: DataSet, run: TrainingRun) -> Bundle | None:
+    """Train a system on the train split of a data set, selecting on its validation split; the bundle is in `run.out`.
+
+    The folder also contains the network's weights, which other systems can start from.
+
+    Returns:
+        The bundle; None in all processes of torchrun but the first.
+    Raises:
+        DataError: a split is missing, or has nothing labelled.
+        WeightsError: the pretrained weights are missing or wrong, or those of a stage that processes the audio.
+        SettingsError: a setting does not fit the data.
     """
-    >>> _figures({"cpm": 0.5, "accuracy": 0.61, "uar": None, "interval": {"cpm": [0.4, 0.6]}})
+    from emofuse.core.calibration import LogitCalibration
+    from emofuse.models.bundle import Bundle, write_bundle
+    from emofuse.nets import pretrained
+    from emofuse.training import loop as fit
+    from emofuse.training.loop.distributed import process_group
+    from emofuse.training.training_run import WEIGHTS, fit_network, network
+
+    _check(system, data)
+    net, origin = network(_training_of(system, data, run), system, len(data.label_set), run)
+    with process_group(fit.device(run.machine.device)) as members:
+        if not members.first:
+            run = replace(run, report=lambda _: None)
+        training, trained = _training_of(system, data, run), None
+        if system.fit.epochs:
+            trained = fit_network(training, training.trainable(net), system.fit, run=run, members=members)
+        if not members.first:
+            return None
+    card: dict[str, Any] = {"what": _what(system), "definition": system.to_json(), "data": data.name, **origin}
+    if data.terms:
+        card["licence"] = f"{card['licence']}; {data.terms}"
+    calibration = LogitCalibration.identity(len(data.label_set))
+    if trained:
+        calibration = trained.calibration
+        about = {"licence": card["licence"], "data": data.name, "start": system.net.weights or "scratch"}
+        pretrained.save_trained(net, run.out / WEIGHTS, name=system.name, about=about)
+    modality, added = training.modality(net, calibration)
+    card |= added | ({"examples": trained.examples} if trained else {})
+    name, version = system.name, system.digest[:12]
+    bundle = Bundle(name, version, data.label_set, card, **{system.modality: modality})  # type: ignore[arg-type]
+    card["metrics"] = {"validation": _validation_metrics(training, data, bundle, trained)}
+    return write_bundle(run.out, bundle)
+
+
+def system_scores(system: System, bundle: Bundle, data: DataSet, run: TrainingRun) -> Callable[[Clip], Scores]:
+    """Scores of a trained system by clip of a data set; faces, audio and embeddings are cached in `run.out`."""
+    return _training_of(system, data, run).scores(bundle)
+
+
+def _training_of(system: System, data: DataSet, run: TrainingRun) -> ModalityTraining:
+    from emofuse.training.face import FaceTraining
+    from emofuse.training.voice import VoiceTraining
+
+    return {FACE: FaceTraining, VOICE: VoiceTraining}[system.modality](system, data, run)
+
+
+def _check(system: System, data: DataSet) -> None:
+    if not system.fit.epochs and system.head is None:
+        raise SettingsError(
+            f"{system.name}: fit.epochs is 0 and there is no head, so nothing is trained; set fit.epochs."
+        )
+    if data.still_images and system.modality == VOICE:
+        raise SettingsError(f"{system.name}: needs audio, but {data.name} has single images; give clips with audio.")
+    if data.still_images and system.head is not None:
+        raise SettingsError(
+            f"{system.name}: classifies windows of clips, but {data.name} has single images; train a network without "
+            "windows on it, such as mobile-fer, or give clips."
+        )
+
+
+def _what(system: System) -> str:
+    if system.modality == VOICE and system.windows is not None:
+        network: str = getattr(system.net, "network", "")
+        return f"{system.title}: {network} on windows of {system.windows.seconds:g} s of audio"
+    windows = f", windows classified by {system.head.kind}" if system.head else ""
+    return f"{system.title}: {system.net.weights} on faces{windows}"
+
+
+def _validation_metrics(
+    training: ModalityTraining, data: DataSet, bundle: Bundle, trained: Trained | None
+) -> dict[str, Any]:
+    """Metrics of the validation split, on which nothing was fitted but the epoch and the calibration.
+
+    Each measure is None if nothing is labelled, and has an interval if there are two clips or images.
+    """
+    from emofuse import metrics
+    from emofuse.evaluation.evaluate import aligned, confusions
+
+    if data.still_images and trained is not None:
+        guess = trained.calibration(trained.logits).argmax(axis=1)
+        number = {"images": len(trained.truth)}
+        counts = metrics.confusion_of_each(trained.truth, guess, classes=len(data.label_set))
+    else:
+        clips, scores = data.split("validation"), training.scores(bundle)
+        truths, number = [data.annotation(clip) for clip in clips], {"clips": len(clips)}
+        counts = confusions(truths, [aligned(scores(c), truth) for c, truth in zip(clips, truths, strict=True)])
+    return number | metrics.card_metrics(metrics.bootstraps(counts))
+
+
+def _metrics_line(values: Mapping[str, Any]) -> str:
+    """
+    >>> _metrics_line({"cpm": 0.5, "accuracy": 0.61, "uar": None, "interval": {"cpm": [0.4, 0.6]}})
     'CPM 0.500 [0.400, 0.600], accuracy 0.610'
     """
-    told = []
+    words = []
     for name, label in (("cpm", "CPM"), ("accuracy", "accuracy"), ("uar", "UAR")):
-        if figures[name] is not None:
-            low, high = figures["interval"].get(name, (float("nan"), float("nan")))
-            told.append(f"{label} {figures[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low == low else ""))
-    return ", ".join(told) or "nothing is labelled, so there are no figures"
+        if values[name] is not None:
+            low, high = values["interval"].get(name, (float("nan"), float("nan")))
+            words.append(f"{label} {values[name]:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low == low else ""))
+    return ", ".join(words) or "nothing is labelled, so there are no metrics"
 
 
 def _line(epoch: Epoch, total: int) -> str:

@@ -1,6 +1,6 @@
-"""What the trainings of all nets share: where they happen, the weights they start from, and what they came to.
+"""The context of a training, the network with its first weights, and fitting it.
 
-Processes that torchrun started share the training of the net; all the rest is done by the first of them.
+Processes that torchrun started share the training of the network; everything else is done by the first of them.
 """
 
 from __future__ import annotations
@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse import metrics
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import file_digest
 from emofuse.core.time import Ints
+from emofuse.core.types import Clip, Scores
 from emofuse.errors import SettingsError, WeightsError
 from emofuse.models import bundle as bundles
+from emofuse.models.face import FaceModality
+from emofuse.models.voice import VoiceModality
 from emofuse.nets import pretrained
 from emofuse.nets.catalogue import published_weights
+from emofuse.systems import System
 from emofuse.training import loop as fit
 from emofuse.training.loop.distributed import ProcessGroup
 
@@ -27,46 +31,93 @@ WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a training happens: its folder, the pretrained weights, and what it tells.
+class TrainingRun:
+    """The context of a training.
 
+    out: folder of checkpoints, caches and the bundle.
     weights: a file of the system's pretrained weights, as published or imported, or the folder of an earlier training
-        of the same kind of net; None where none are needed.
+        of the same network; None if none are needed.
+    detector: name of the face detector for videos. report: called with lines for people.
     """
 
     out: Path
     weights: Path | None = None
+    detector: str = "auto"
     machine: fit.Machine = fit.Machine()  # noqa: RUF009 (frozen)
-    watch: fit.Callbacks = fit.Callbacks()  # noqa: RUF009 (frozen)
-    say: Callable[[str], None] = lambda _: None
+    callbacks: fit.Callbacks = fit.Callbacks()  # noqa: RUF009 (frozen)
+    report: Callable[[str], None] = lambda _: None
 
 
-def start(net: Any, name: str, weights: Path) -> dict[str, Any]:
-    """Put pretrained weights into a net, its last layers left as they are; what the card says of them.
+class ModalityTraining(Protocol):
+    """The parts of a training that differ between faces and voices.
+
+    prepare: how examples become inputs of the network, in training and otherwise.
+    """
+
+    prepare: tuple[fit.Prepare, fit.Prepare]
+
+    def build(self, classes: int) -> Any:
+        """The network with random weights."""
+        ...
+
+    def trainable(self, net: Any) -> Any:
+        """The network behind the layers that belong to its input, with the same parameters."""
+        ...
+
+    def examples(self, split: str) -> fit.Examples:
+        """The examples of "train" or "validation".
+
+        Raises:
+            DataError: there is no such split, or nothing in it is labelled.
+        """
+        ...
+
+    def modality(self, net: Any, calibration: LogitCalibration) -> tuple[FaceModality | VoiceModality, dict[str, Any]]:
+        """Exports the network and fits the head, if there is one; also returns entries of the bundle's card."""
+        ...
+
+    def scores(self, bundle: bundles.Bundle) -> Callable[[Clip], Scores]:
+        """The scores of a trained bundle on a clip of the data set; faces, audio and embeddings are cached."""
+        ...
+
+
+def network(training: ModalityTraining, system: System, classes: int, run: TrainingRun) -> tuple[Any, dict[str, Any]]:
+    """The network with its first weights, and their licence and origin for the card.
 
     Raises:
-        WeightsError: they are those of another net.
+        SettingsError: pretrained weights are missing, or given although the system starts from random weights.
+        WeightsError: they are for another network.
     """
+    settings, name = system.net, system.net.weights
+    random = settings.scratch or not name
+    net = fit.fresh(lambda: training.build(classes), seed=system.fit.seed)
+    weights = run.weights or (None if random or settings.tiny else bundled_weights(name))
+    if weights is None:
+        if not (random or settings.tiny):
+            raise without_weights(system.name, name, scratch="net.scratch")
+        return net, {"licence": published_weights(name).licence if name else "that of the data it was trained on"}
+    if random:
+        why = "net.scratch" if name else "it"
+        raise SettingsError(
+            f"{system.name}: {why} starts from random weights, but --weights gives {weights}; leave one out."
+        )
     path = _file_of(weights)
     pretrained.load_pretrained(net, path, name=name, head=pretrained.Head.FRESH)
-    said, entry = pretrained.origin(path), published_weights(name)
-    origin = {"name": said.get("name", name), "file": path.name, "sha256": file_digest(path)}
-    return {"licence": said.get("licence", entry.licence), "start": origin}
+    origin = pretrained.origin(path)
+    start = {"name": origin.get("name", name), "file": path.name, "sha256": file_digest(path)}
+    return net, {"licence": origin.get("licence", published_weights(name).licence), "start": start}
 
 
-def shipped(name: str) -> Path | None:
-    """The file of pretrained weights that come along; None for others."""
+def bundled_weights(name: str) -> Path | None:
+    """The file of pretrained weights that are part of a bundled bundle; None for others."""
     entry = published_weights(name)
-    return bundles.shipped()[entry.bundle] / entry.file if entry.bundle else None
+    return bundles.bundled()[entry.bundle] / entry.file if entry.bundle else None
 
 
 def without_weights(system: str, name: str, *, scratch: str = "") -> SettingsError:
-    """What to say where pretrained weights are needed and not given.
-
-    scratch: the setting that does without, if there is one.
-    """
+    """The error if pretrained weights are needed and not given; `scratch` names the setting that does without them."""
     entry = published_weights(name)
-    without = f", or train from nothing with --set {scratch}=true" if scratch else ""
+    without = f", or train from scratch with --set {scratch}=true" if scratch else ""
     return SettingsError(
         f"{system}: starts from the weights {entry.name!r} ({entry.what}); give their file with --weights "
         f"(from {entry.source}){without}."
@@ -74,62 +125,51 @@ def without_weights(system: str, name: str, *, scratch: str = "") -> SettingsErr
 
 
 def _file_of(weights: Path) -> Path:
-    """A file of weights, or that in the folder of a training."""
     if not weights.is_dir():
         return weights
     if not (weights / WEIGHTS).is_file():
         raise WeightsError(
-            f"{weights}: a folder without {WEIGHTS}; give that of a finished `emofuse train` of a net, or a file."
+            f"{weights}: a folder without {WEIGHTS}; give that of a finished `emofuse train` of a network, or a file."
         )
     return weights / WEIGHTS
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """What a training came to: from how many examples, and the net's logits and the labels of the validation part.
+class Trained:
+    """The result of fitting a network.
 
-    logits: float32 [n, classes], or [n, answers, classes]; truth: int64 of that shape less the classes.
+    examples: number of training examples. logits, truth: of the validation split, float32 [n, classes] and int64 [n]
+    with -1 where unlabelled.
     """
 
     examples: int
     logits: NDArray[np.float32]
     truth: Ints
 
+    @property
+    def calibration(self) -> LogitCalibration:
+        """Fitted on the labelled rows."""
+        labelled = self.truth >= 0
+        return LogitCalibration.fit(self.logits[labelled], self.truth[labelled])
 
-def learn(
-    net: Any,
-    examples: Callable[[str], fit.Examples],
-    prepare: tuple[fit.Prepare, fit.Prepare],
-    settings: fit.FitSettings,
-    *,
-    place: Place,
-    members: ProcessGroup,
-) -> Learned | None:
-    """Train a net; only the first process looks at the outcome.
 
-    Args:
-        examples: those of "train" and "validation".
-        prepare: how they are prepared in training, and after it.
-    """
+def fit_network(
+    training: ModalityTraining, net: Any, settings: fit.FitSettings, *, run: TrainingRun, members: ProcessGroup
+) -> Trained | None:
+    """Train a network; the result is returned to the first process only."""
 
     def both() -> list[fit.Examples]:
-        return [examples(part) for part in ("train", "validation")]
+        return [training.examples(split) for split in ("train", "validation")]
 
     with members.fail_together():
-        # The first reads what is not kept yet, and the others find it.
-        found = both() if members.first else []
-    train, validation = found or both()
-    data = fit.TrainingData(train, validation, prepare[0])
-    fit.fit(net, data, settings=settings, folder=place.out, machine=place.machine, callbacks=place.watch)
+        # The first process fills the caches, the others read them.
+        examples = both() if members.first else []
+    train, validation = examples or both()
+    prepare, plain = training.prepare
+    data = fit.TrainingData(train, validation, prepare)
+    fit.fit(net, data, settings=settings, folder=run.out, machine=run.machine, callbacks=run.callbacks)
     if not members.first:
         return None
-    said = fit.predict(net, validation.inputs, prepare=prepare[1], batch=64, embeddings=False)
-    return Learned(len(train), said.logits, fit.labels(validation.targets))
-
-
-def figures(counts: Ints) -> dict[str, Any]:
-    """Each measure, None where nothing is labelled, and its interval where there are two clips or faces to draw.
-
-    counts: int64 [clips, classes, classes].
-    """
-    return metrics.card_metrics(metrics.bootstraps(counts))
+    logits = fit.predict(net, validation.inputs, prepare=plain, batch=64, embeddings=False).logits
+    truth = fit.labels(validation.targets).reshape(-1)
+    return Trained(len(train), logits.reshape(len(truth), -1), truth)

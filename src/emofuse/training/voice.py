@@ -1,14 +1,14 @@
-"""Training a system that listens: separate and keep the sound once, learn from its windows, write a bundle.
+"""Training a network on windows of audio.
 
-Every stage leaves its result in the folder (sound, checkpoint, net), so that a killed training goes on.
-Processes that torchrun started share the training of the net; all the rest is done by the first of them.
+Every stage keeps its result in the folder (separated audio, checkpoint, network), so a killed training resumes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,106 +18,77 @@ from numpy.typing import NDArray
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.time import TICKS_PER_SECOND, Timeline
 from emofuse.core.types import Clip, Scores
-from emofuse.core.version import __version__
 from emofuse.datasets import DataSet
-from emofuse.errors import DataError, SettingsError
-from emofuse.evaluation.evaluate import aligned, confusions
+from emofuse.errors import DataError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.inference.collector import audio_scores
-from emofuse.models.bundle import Bundle, load, write_manifest
-from emofuse.models.voice import OUTPUT, VoicePart, VoiceScorer
-from emofuse.nets import pretrained
+from emofuse.models.bundle import Bundle
+from emofuse.models.voice import NET, OUTPUT, VoiceModality, VoiceScorer
 from emofuse.nets.catalogue import Input, network
 from emofuse.runtime import Engine
 from emofuse.systems import System, VoiceNet
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import Sounds, mapped
-from emofuse.training.loop.distributed import process_group
-from emofuse.training.training_run import WEIGHTS, Place, figures, learn, start, without_weights
-
-NET = "voice.onnx"
+from emofuse.training.training_run import TrainingRun
 
 
-def train_audible(system: System, data: DataSet, place: Place) -> Bundle | None:
-    """Train a system on the sound of the train part of a data set, choosing on its validation part.
+class VoiceTraining:
+    """Training of a voice system on a data set."""
 
-    The net is in `out` too, as weights that other systems can start from.
+    def __init__(self, system: System, data: DataSet, run: TrainingRun) -> None:
+        assert isinstance(system.net, VoiceNet)
+        assert system.windows is not None
+        self._system, self._net, self._windows, self._data, self._run = system, system.net, system.windows, data, run
+        self.prepare = fit.Waveforms(self._net.augment), fit.Waveforms()
 
-    Returns:
-        The bundle; None in all processes of torchrun but the first.
-    Raises:
-        DataError: a part is missing, or none of its clips has a labelled window with voice.
-        WeightsError: the pretrained weights are missing or others, or those of a stage of the sound are not here.
-        SettingsError: a setting does not fit the data.
-    """
-    voice, windows = system.net, system.windows
-    assert isinstance(voice, VoiceNet)
-    assert windows is not None
-    if not system.fit.epochs:
-        raise SettingsError(f"{system.name}: fit.epochs is 0, so nothing is learned; set fit.epochs.")
-    stages = choose_audio_stages(voice.separation, voice.activity, Engine())
-    if stages.note:
-        place.say(f"note: {stages.note}")
-    sounds = Sounds(windows, stages, place.out / "sounds")
-    net, begun = _net(system, len(data.label_set), place)
+    @cached_property
+    def _sounds(self) -> Sounds:
+        stages = choose_audio_stages(self._net.separation, self._net.activity, Engine())
+        if stages.note:
+            self._run.report(f"note: {stages.note}")
+        return Sounds(self._windows, stages, self._run.out / "sounds")
 
-    def examples(part: str) -> fit.Examples:
-        found = window_examples(sounds, data, data.split(part), label_rate_hz=voice.label_rate_hz)
-        place.say(f"{part}: {len(found)} windows of {len(data.split(part))} clips")
+    def build(self, classes: int) -> Any:
+        """The network with random weights."""
+        windows, entry = self._windows, network(self._net.network, Input.WAVEFORMS)
+        shape = {"rate_hz": windows.rate_hz, "samples": windows.samples[0], "answers": windows.segments}
+        return entry.build(classes, tiny=self._net.tiny, **shape)
+
+    def trainable(self, net: Any) -> Any:
+        """The network itself."""
+        return net
+
+    def examples(self, split: str) -> fit.Examples:
+        """Labelled windows with speech of a split."""
+        clips = self._data.split(split)
+        found = window_examples(self._sounds, self._data, clips, label_rate_hz=self._net.label_rate_hz)
+        self._run.report(f"{split}: {len(found)} windows of {len(clips)} clips")
         return found
 
-    with process_group(fit.device(place.machine.device)) as members:
-        if not members.first:
-            place = replace(place, say=lambda _: None)
-        both = fit.Waveforms(voice.augment), fit.Waveforms()
-        learned = learn(net, examples, both, system.fit, place=place, members=members)
-        if learned is None:
-            return None
-    about = {"licence": begun["licence"], "data": data.name, "start": voice.weights or "nothing"}
-    pretrained.save_trained(net, place.out / WEIGHTS, name=system.name, about=about)
-    truth = learned.truth.reshape(-1)
-    logits = learned.logits.reshape(len(truth), -1)
-    calibration = LogitCalibration.fit(logits[truth >= 0], truth[truth >= 0])
-    part = VoicePart(place.out / NET, windows, calibration, voice.separation, voice.activity)
-    example = fit.wave_example(windows.samples[0])
-    error = fit.export_onnx(net, example, part.net, outputs=("embedding", OUTPUT))
-    card = {
-        "data": data.name,
-        "examples": learned.examples,
-        **begun,
-        "onnx_largest_error": error,
-        "figures": {"validation": _figures_of_clips(part, sounds, data, data.split("validation"))},
-    }
-    _write(system, part, data, card)
-    return load(place.out)
+    def modality(self, net: Any, calibration: LogitCalibration) -> tuple[VoiceModality, dict[str, Any]]:
+        """Exports the network."""
+        path = self._run.out / NET
+        example = fit.wave_example(self._windows.samples[0])
+        error = fit.export_onnx(net, example, path, outputs=("embedding", OUTPUT))
+        voice = VoiceModality(path, self._windows, calibration, self._net.separation, self._net.activity)
+        return voice, {"onnx_largest_error": error}
 
+    def scores(self, bundle: Bundle) -> Callable[[Clip], Scores]:
+        """Scores on the cached audio of clips."""
+        assert bundle.voice is not None
+        scorer = VoiceScorer(bundle.voice, Engine(), classes=len(self._data.label_set))
 
-# -- the net --------------------------------------------------------------------------------------------------
+        def scores(clip: Clip) -> Scores:
+            path = self._sounds.path(clip)
+            windows = list(self._sounds.heard(path, scorer)) if path is not None else []
+            return audio_scores(windows, self._data.label_set, self._system.name)
 
-
-def _net(system: System, classes: int, place: Place) -> tuple[Any, dict[str, Any]]:
-    """The net with its first weights, and what the card says of these."""
-    voice, windows = system.net, system.windows
-    assert isinstance(voice, VoiceNet)
-    assert windows is not None
-    entry, samples = network(voice.network, Input.WAVEFORMS), windows.samples[0]
-    shape = {"rate_hz": windows.rate_hz, "samples": samples, "answers": windows.segments}
-    net = fit.fresh(lambda: entry.build(classes, tiny=voice.tiny, **shape), seed=system.fit.seed)
-    if not voice.weights and place.weights is not None:
-        raise SettingsError(f"{system.name}: starts from nothing; leave out --weights {place.weights}.")
-    if place.weights is not None and not voice.scratch:
-        return net, start(net, voice.weights, place.weights)
-    if voice.weights and not (voice.scratch or voice.tiny):
-        raise without_weights(system.name, voice.weights, scratch="net.scratch")
-    return net, {"licence": "that of the data it was trained on"}
-
-
-# -- examples -------------------------------------------------------------------------------------------------
+        return scores
 
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """Windows of many sounds as rows float32 [samples], read from the disk as they are needed.
+    """Windows of audio files as rows float32 [samples], read from disk on access.
 
     places: int64 [n, 2]: number of the file, and the first sample.
     """
@@ -138,7 +109,7 @@ class Waves:
 
 
 def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, label_rate_hz: float) -> fit.Examples:
-    """The windows with voice of some clips, each with the commonest of its labels, or with one for each answer.
+    """The windows with speech of some clips, with the commonest label of each segment.
 
     Raises:
         DataError: there is none.
@@ -171,66 +142,3 @@ def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, lab
     if windows.segments == 1:
         targets = targets[:, 0]
     return fit.Examples(Waves(files, np.array(places), windows.samples[0]), targets)
-
-
-# -- the bundle -----------------------------------------------------------------------------------------------
-
-
-def _write(system: System, part: VoicePart, data: DataSet, card: dict[str, Any]) -> None:
-    voice, windows = system.net, part.windows
-    assert isinstance(voice, VoiceNet)
-    content = {
-        "name": system.name,
-        "version": system.digest[:12],
-        "labels": list(data.label_set.names),
-        "voice": {
-            "net": NET,
-            "rate_hz": windows.rate_hz,
-            "seconds": str(windows.seconds),
-            "step_seconds": str(windows.step_seconds),
-            "answers": windows.segments,
-            "least_voice_seconds": str(windows.min_voice_seconds),
-            "separation": voice.separation,
-            "activity": voice.activity,
-            "temperature": part.calibration.temperature,
-            "bias": list(part.calibration.bias),
-        },
-        "card": {
-            "what": f"{system.title}: {voice.network} on windows of {windows.seconds:g} s of sound",
-            "emofuse": __version__,
-            "definition": system.to_json(),
-            **card,
-        },
-    }
-    write_manifest(part.net.parent, content, files=(NET,))
-
-
-def _figures_of_clips(part: VoicePart, sounds: Sounds, data: DataSet, clips: Sequence[Clip]) -> dict[str, Any]:
-    """How well the system does on clips that nothing was fitted on but its calibration."""
-    truths, scores = [data.annotation(clip) for clip in clips], _scores(part, sounds, data)
-    said = [aligned(scores(clip), truth) for clip, truth in zip(clips, truths, strict=True)]
-    return {"clips": len(clips)} | figures(confusions(truths, said))
-
-
-def voice_scores_of(system: System, bundle: Bundle, data: DataSet, folder: Path) -> Callable[[Clip], Scores]:
-    """What a trained system says of the clips of a data set.
-
-    Args:
-        folder: where the training was, or another; sound is kept there and not read twice.
-    """
-    part = bundle.voice
-    assert part is not None
-    stages = choose_audio_stages(part.separation, part.activity, Engine())
-    scores = _scores(part, Sounds(part.windows, stages, folder / "sounds"), data)
-    return lambda clip: replace(scores(clip), system=system.name)
-
-
-def _scores(part: VoicePart, sounds: Sounds, data: DataSet) -> Callable[[Clip], Scores]:
-    scorer = VoiceScorer(part, Engine(), classes=len(data.label_set))
-
-    def scores(clip: Clip) -> Scores:
-        path = sounds.path(clip)
-        heard = list(sounds.heard(path, scorer)) if path is not None else []
-        return audio_scores(heard, data.label_set, data.name)
-
-    return scores

@@ -1,9 +1,8 @@
-"""Heads on windows of embeddings: their features and labels, the estimator of a definition, and its fit."""
+"""Heads on windows of embeddings: their features and labels, the estimator of a definition, and fitting it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,14 @@ from emofuse.core.types import Clip, Track
 from emofuse.core.windows import Windows
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError, SettingsError
-from emofuse.systems import Head
+from emofuse.systems import Head, System
 from emofuse.training.face_cache import Embeddings
 
 
 def window_rows(
     windows: Windows, embeddings: Callable[[Clip], Track], data: DataSet, clips: Sequence[Clip]
 ) -> tuple[NDArray[np.float32], Ints, Ints]:
-    """Features, labels and groups (number of the clip) of all labelled windows of some clips.
+    """Features, labels and groups (index of the clip) of all labelled windows of some clips.
 
     Raises:
         DataError: there is none.
@@ -33,7 +32,7 @@ def window_rows(
         truth, track = data.annotation(clip), embeddings(clip)
         bounds = windows.timeline(int(data.timeline(clip).end[-1]))
         pooled = pool(track.values, track.timeline, bounds, valid=track.valid)
-        # At the faces, so that a label for a whole clip counts too.
+        # Labels are taken at the faces, so that a label of a whole clip counts too.
         label = truth.onto(track.timeline).over(bounds).labels
         use = pooled.valid & (label >= 0)
         features.append(pooled.functionals()[use])
@@ -48,7 +47,7 @@ def head_of(head: Head) -> Any:
     """The estimator of a definition, with probabilities.
 
     Raises:
-        SettingsError: another kind.
+        SettingsError: the kind is unknown.
     """
     weighting: dict[str, Any] = {"class_weight": "log", "mu": head.mu} if head.mu else {}
     if head.kind == "svm":
@@ -68,25 +67,19 @@ def head_of(head: Head) -> Any:
 
 
 def fit_head(
-    windows: Windows,
-    head: Head,
-    embeddings: Embeddings,
-    clips: Sequence[Clip],
-    path: Path,
-    *,
-    say: Callable[[str], None],
-) -> tuple[heads.LabelledHead, int]:
-    """Fit the head of some windows on clips, and write it to `path`; also gives how many windows it was fitted on.
+    system: System, embeddings: Embeddings, clips: Sequence[Clip], *, report: Callable[[str], None]
+) -> tuple[Any, int]:
+    """Fit the head of a system on windows of clips; also returns the number of windows.
 
     Raises:
         DataError: no clip has a labelled window with a face.
-        SettingsError: the head is of another kind, or does not fit the data.
+        SettingsError: the head is of an unknown kind, or does not fit the data.
     """
-    data = embeddings.faces.data
-    features, labels, groups = window_rows(windows, embeddings, data, clips)
-    say(f"{len(labels)} windows of {features.shape[1]} features to fit the head on")
+    assert system.windows is not None
+    assert system.head is not None
+    features, labels, groups = window_rows(system.windows, embeddings, embeddings.faces.data, clips)
+    report(f"{len(labels)} windows of {features.shape[1]} features to fit the head on")
     without = len(clips) - len(np.unique(groups))
     if without:
-        say(f"{without} of {len(clips)} clips have no labelled window with a face and are left out")
-    heads.save(path, head_of(head).fit(features, labels, groups), label_set=data.label_set)
-    return heads.load(path), len(labels)
+        report(f"{without} of {len(clips)} clips have no labelled window with a face and are left out")
+    return head_of(system.head).fit(features, labels, groups), len(labels)

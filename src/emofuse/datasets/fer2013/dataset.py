@@ -154,6 +154,16 @@ class Fer2013(DataSet):
             )
         return self._faces[rows]
 
+    def split(self, name: str | None) -> list[Clip]:
+        """The images of a split.
+
+        Raises:
+            DataError: there is none; the message states where its images are expected.
+        """
+        if name in SPLITS:
+            self.images(USAGES[SPLITS.index(name)])
+        return super().split(name)
+
     @cached_property
     def clips(self) -> tuple[Clip, ...]:  # type: ignore[override]
         """One clip per image, named after its usage and row."""
