@@ -131,8 +131,8 @@ def sample(labels: Ints, frames: Timeline, moments: Timeline) -> Ints:
     if not len(frames):
         return np.full(len(moments), UNLABELLED, np.int64)
     row = np.searchsorted(frames.start, moments.start, side="right") - 1
-    held = (row >= 0) & (moments.start < frames.end[row])
-    return np.where(held, labels[row], UNLABELLED).astype(np.int64)
+    covered = (row >= 0) & (moments.start < frames.end[row])
+    return np.where(covered, labels[row], UNLABELLED).astype(np.int64)
 
 
 def majority(labels: Ints, frames: Timeline, windows: Timeline) -> Ints:
@@ -150,8 +150,8 @@ def majority(labels: Ints, frames: Timeline, windows: Timeline) -> Ints:
     votes = labels[:, None] == np.arange(max(int(labels.max(initial=0)) + 1, 1))
     total = np.concatenate([np.zeros((1, votes.shape[1]), np.int64), np.cumsum(votes, axis=0)])
     first, last = windows.members(frames)
-    held = total[np.maximum(last, first)] - total[first]
-    return np.where(held.any(axis=1), held.argmax(axis=1), UNLABELLED).astype(np.int64)
+    votes_per_window = total[np.maximum(last, first)] - total[first]
+    return np.where(votes_per_window.any(axis=1), votes_per_window.argmax(axis=1), UNLABELLED).astype(np.int64)
 
 
 def _same(labels: Ints, frames: Timeline, what: str) -> None:

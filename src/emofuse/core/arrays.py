@@ -115,7 +115,7 @@ class ArrayFormat:
             raise self.error(f"{path}: cannot be read as a {self.kind} ({error}); {self.remedy}.") from None
 
     def read_meaning(self, path: str | Path) -> dict[str, Any] | None:
-        """The meaning of a file without its arrays; None if it is no file of this format."""
+        """The meaning of a file without its arrays; None if it is not a file of this format."""
         from safetensors import SafetensorError, safe_open
 
         try:

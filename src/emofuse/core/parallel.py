@@ -246,7 +246,7 @@ def _cluster(function: Callable[[Any], Any], executor: Ray) -> Iterator[_Pool]:
                 raise SettingsError(line) from error
             raise
         except ray.exceptions.RayError as error:
-            return LostTaskError(f"{name}: lost {1 + _RAY_RETRIES} times ({type(error).__name__}); give it more memory")
+            return LostTaskError(f"{name}: lost {1 + _RAY_RETRIES} times ({type(error).__name__}); give more memory.")
 
     try:
         yield submit, result

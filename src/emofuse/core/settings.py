@@ -64,10 +64,10 @@ def _changed(settings: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     inner: dict[str, dict[str, Any]] = {}
     for key, value in changes.items():
         name, dot, rest = key.partition(".")
-        held = _field(settings, name, key, prefix)
+        current = _field(settings, name, key, prefix)
         if not dot:
             values[name] = _value(settings, name, value, prefix)
-        elif not _nested(held):
+        elif not _nested(current):
             raise SettingsError(f"setting {prefix}{key}: {name!r} has no fields; set {prefix}{name} itself.")
         else:
             inner.setdefault(name, {})[rest] = value
@@ -85,9 +85,9 @@ def _field(settings: Any, name: str, key: str, prefix: str) -> Any:
 
 
 def _value(settings: Any, name: str, value: Any, prefix: str) -> Any:
-    held, expected = getattr(settings, name), typing.get_type_hints(type(settings))[name]
-    if _nested(held) and isinstance(value, str):
-        parts = ", ".join(f"{prefix}{name}.{part}" for part in settings_names(held))
+    current, expected = getattr(settings, name), typing.get_type_hints(type(settings))[name]
+    if _nested(current) and isinstance(value, str):
+        parts = ", ".join(f"{prefix}{name}.{part}" for part in settings_names(current))
         raise SettingsError(f"setting {prefix}{name}: set one of its fields: {parts}.")
     try:
         return _converted(expected, value)
