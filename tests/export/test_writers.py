@@ -13,17 +13,17 @@ from emofuse.cli.main import main
 from emofuse.core import registry
 from emofuse.core.files import write_bytes
 from emofuse.errors import SettingsError
-from emofuse.export import WRITERS, Table
+from emofuse.export import WRITERS, ResultTable
 from emofuse.testing import check_writer
 from emofuse.testing.writers import prediction
 
 
-def write_tab(table: Table, path: Path) -> None:
+def write_tab(table: ResultTable, path: Path) -> None:
     """A writer of another package: tab-separated values."""
     write_bytes(path, "".join(block.to_csv(index=False, sep="\t") for block in table.blocks).encode())
 
 
-def write_names(table: Table, path: Path) -> None:
+def write_names(table: ResultTable, path: Path) -> None:
     """A writer that violates the contract: it ignores the rows."""
     write_bytes(path, table.file.encode())
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
-from emofuse.inference.audio_stages import AudioStream, AudioWindows, AudioWindowScore
+from emofuse.inference.audio_stages import AudioStream, AudioWindowCutter, AudioWindowScore
 from emofuse.media.audio import AudioBlock
 from emofuse.speech import ActivitySegment, ActivityStream, AlwaysActive, NoSeparation, SeparationStream
 
@@ -74,7 +74,7 @@ def stream(
     separation: SeparationStream | None = None,
     activity: ActivityStream | None = None,
 ) -> AudioStream:
-    cutter = AudioWindows(windows, activity or AlwaysActive().stream(RATE))
+    cutter = AudioWindowCutter(windows, activity or AlwaysActive().stream(RATE))
     return AudioStream(separation or NoSeparation().stream(RATE), cutter, scorer or mean_and_end)
 
 
@@ -116,7 +116,7 @@ def test_a_window_is_scored_with_its_last_sample():
 
 
 def test_the_memory_of_the_windows_does_not_grow_with_time():
-    windows = AudioWindows(WINDOWS, LoudIsSpeech())
+    windows = AudioWindowCutter(WINDOWS, LoudIsSpeech())
     kept = []
     for n in range(300):
         windows.push(AudioBlock(np.full(RATE, 0.9 if n % 3 else 0.1, np.float32), n * SECOND, RATE))

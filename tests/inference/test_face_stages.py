@@ -17,7 +17,7 @@ from emofuse.core.types import Scores
 from emofuse.core.windows import Windows
 from emofuse.faces.detector import Face
 from emofuse.inference.collector import Collector
-from emofuse.inference.face_stages import FaceStages, FaceWindows, ScoredFace, ScoreSmoother
+from emofuse.inference.face_stages import FaceStages, FaceWindowStage, ScoredFace, ScoreSmoother
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session
@@ -75,7 +75,7 @@ def frames(levels: list[int]) -> list[Frame]:
 def new_session() -> Session:
     sampling = Sampling(RATE)
     stages = FaceStages(crop, Anywhere(), Level())
-    return Session(sampling, faces=stages.stream(sampling, windows=FaceWindows(TWO_SECONDS, head)))
+    return Session(sampling, faces=stages.stream(sampling, window_stage=FaceWindowStage(TWO_SECONDS, head)))
 
 
 def scored(start: int, row: np.ndarray, *, person: int = 1) -> ScoredFace:
@@ -132,7 +132,7 @@ def test_a_window_is_scored_as_soon_as_no_later_frame_can_belong_to_it():
 
 
 def test_an_hour_keeps_only_the_embeddings_of_open_windows():
-    windows = FaceWindows(TWO_SECONDS, head)
+    windows = FaceWindowStage(TWO_SECONDS, head)
     for n in range(18_000):
         start = ticks(Fraction(n, 5))
         windows.push([scored(start, np.ones(2, np.float32))], start)

@@ -5,6 +5,6 @@
 """
 
 from emofuse.export import csv_file, json_file, parquet_file
-from emofuse.export.writer import WRITERS, Table, Writer
+from emofuse.export.writer import WRITERS, ResultTable, Writer
 
-__all__ = ["WRITERS", "Table", "Writer", "csv_file", "json_file", "parquet_file"]
+__all__ = ["WRITERS", "ResultTable", "Writer", "csv_file", "json_file", "parquet_file"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from emofuse.core.files import atomic
-from emofuse.export.writer import WRITERS, Table
+from emofuse.export.writer import WRITERS, ResultTable
 
 
-def write_csv(table: Table, path: Path) -> None:
+def write_csv(table: ResultTable, path: Path) -> None:
     """Write a table as UTF-8 CSV."""
     with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         for n, block in enumerate(table.blocks):

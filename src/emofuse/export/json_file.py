@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from emofuse.core.files import write_bytes
-from emofuse.export.writer import WRITERS, Table
+from emofuse.export.writer import WRITERS, ResultTable
 
 
-def write_json(table: Table, path: Path) -> None:
+def write_json(table: ResultTable, path: Path) -> None:
     """Write a table as UTF-8 JSON."""
     rows = [row for block in table.blocks for row in json.loads(block.to_json(orient="records"))]
     content = {"file": table.file, **table.metadata, "labels": table.labels, "rows": rows}

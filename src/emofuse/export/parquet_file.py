@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from emofuse.core.files import atomic
-from emofuse.export.writer import WRITERS, Table
+from emofuse.export.writer import WRITERS, ResultTable
 
 
-def write_parquet(table: Table, path: Path) -> None:
+def write_parquet(table: ResultTable, path: Path) -> None:
     """Write a table as Parquet, one row group per block."""
     import pyarrow as pa
     import pyarrow.parquet as pq

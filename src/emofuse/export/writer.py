@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ResultTable:
     """The result of one video as a writer receives it.
 
     file: name of the video. labels: names of the class columns.
@@ -31,7 +31,7 @@ class Table:
 class Writer(Protocol):
     """Writes a table to a file, completely or not at all; equal tables give equal bytes."""
 
-    def __call__(self, table: Table, path: Path, /) -> None:
+    def __call__(self, table: ResultTable, path: Path, /) -> None:
         """Write the file.
 
         Raises:

@@ -69,9 +69,9 @@ class AudioStages:
         """The names of both stages, as results record them."""
         return {"separation": self.separation.identity, "voice_activity": self.activity.identity}
 
-    def cutter(self, windows: Windows) -> AudioWindows:
+    def cutter(self, windows: Windows) -> AudioWindowCutter:
         """Cuts the windows of one recording whose voice has been separated."""
-        return AudioWindows(windows, self.activity.stream(windows.rate_hz))
+        return AudioWindowCutter(windows, self.activity.stream(windows.rate_hz))
 
     def stream(self, windows: Windows, scorer: WindowScorer) -> AudioStream:
         """The audio stages of one recording."""
@@ -96,7 +96,7 @@ class AudioStream:
         scorer: waveforms float32 [n, samples] to probabilities float32 [n, segments, classes].
     """
 
-    def __init__(self, separation: SeparationStream, windows: AudioWindows, scorer: WindowScorer) -> None:
+    def __init__(self, separation: SeparationStream, windows: AudioWindowCutter, scorer: WindowScorer) -> None:
         self._separation, self._windows, self._scorer = separation, windows, scorer
         self._closed = False
 
@@ -131,7 +131,7 @@ def score_windows(windows: Iterable[AudioWindow], scorer: WindowScorer) -> list[
     return scores
 
 
-class AudioWindows:
+class AudioWindowCutter:
     """Cuts audio into windows, and keeps the samples of those in which somebody speaks long enough.
 
     Args:

@@ -16,7 +16,7 @@ from emofuse.core.types import Scores
 from emofuse.inference.audio_stages import AudioWindowScore
 from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import NO_PERSON, Prediction
-from emofuse.inference.session import Output
+from emofuse.inference.session import SessionOutput
 from emofuse.models.fusion import FACE, VOICE, WINDOWS, ModalityFusion
 
 
@@ -48,7 +48,7 @@ class Collector:
         self._persons: dict[int, _Person] = {}
         self._audio_windows: list[AudioWindowScore] = []
 
-    def add(self, output: Output) -> None:
+    def add(self, output: SessionOutput) -> None:
         """Take the output of a push or of the close."""
         for step in output.steps:
             self._steps.extend(step)

@@ -137,24 +137,28 @@ class FaceStages:
         ]
 
     def stream(
-        self, sampling: Sampling, *, smoother: ScoreSmoother | None = None, windows: FaceWindows | None = None
+        self,
+        sampling: Sampling,
+        *,
+        smoother: ScoreSmoother | None = None,
+        window_stage: FaceWindowStage | None = None,
     ) -> FaceStream:
         """The face stages of one video."""
-        return FaceStream(self, Tracker(sampling.confirm_frames), smoother, windows)
+        return FaceStream(self, Tracker(sampling.confirm_frames), smoother, window_stage)
 
 
 class FaceStream:
-    """The face stages of one video. smoother, windows: one of each per video, if the bundle uses them."""
+    """The face stages of one video. smoother, window_stage: one of each per video, if the bundle uses them."""
 
     def __init__(
         self,
         stages: FaceStages,
         tracker: Tracker[DetectedFace],
         smoother: ScoreSmoother | None,
-        windows: FaceWindows | None,
+        window_stage: FaceWindowStage | None,
     ) -> None:
         self._stages, self._tracker = stages, tracker
-        self._smoother, self._windows = smoother, windows
+        self._smoother, self._window_stage = smoother, window_stage
         self._unscored: list[TrackedFace[DetectedFace]] = []
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
 
@@ -188,16 +192,16 @@ class FaceStream:
         self._score(faces, windows)
         if self._smoother is not None:
             faces += self._smoother.close()
-        if self._windows is not None:
-            windows += self._windows.close(end)
+        if self._window_stage is not None:
+            windows += self._window_stage.close(end)
         return faces, windows
 
     def _score(self, faces: list[ScoredFace], windows: list[FaceWindowScore]) -> None:
         scored, self._unscored = self._stages.score(self._unscored), []
         complete = self._starts[0] if len(self._starts) == self._starts.maxlen else 0
         faces += scored if self._smoother is None else self._smoother.push(scored, complete)
-        if self._windows is not None:
-            windows += self._windows.push(scored, complete)
+        if self._window_stage is not None:
+            windows += self._window_stage.push(scored, complete)
 
 
 @dataclass
@@ -254,7 +258,7 @@ class ScoreSmoother:
         return out
 
 
-class FaceWindows:
+class FaceWindowStage:
     """Scores windows of the embeddings of each person; only embeddings of open windows are kept.
 
     Args:

@@ -15,7 +15,7 @@ from emofuse.core.labels import AFFWILD2, LabelSet
 from emofuse.core.registry import find
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
-from emofuse.export import WRITERS, Table
+from emofuse.export import WRITERS, ResultTable
 from emofuse.models.fusion import VOICE
 
 if TYPE_CHECKING:
@@ -232,5 +232,5 @@ class Prediction:
         path = Path(path)
         known = f"choose {', '.join('.' + name for name in WRITERS)}."
         write = find(path.suffix.removeprefix("."), WRITERS, f"{path}: file format", remedy=known)
-        write(Table(self.file, self.label_set.names, self.metadata, self.blocks()), path)
+        write(ResultTable(self.file, self.label_set.names, self.metadata, self.blocks()), path)
         return path

@@ -14,7 +14,7 @@ from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
 from emofuse.inference.collector import Collector
-from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages, FaceWindows, FrameTime, ScoreSmoother
+from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session
@@ -56,7 +56,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _FileRun:
     """One file on its way through a session. progress: called with the fraction that is done."""
 
     session: Session
@@ -116,11 +116,11 @@ class Predictor:
         face, voice, modalities = self.bundle.face, self.bundle.voice, self.bundle.modalities
         if face is not None and self.detector is not None and self.scorer is not None:
             smoother = ScoreSmoother(face.smoothing) if face.smoothing is not None and FACE in modalities else None
-            windows = None
+            window_stage = None
             if face.windows is not None and self.head is not None and WINDOWS in modalities:
-                windows = FaceWindows(face.windows, self.head.probabilities)
+                window_stage = FaceWindowStage(face.windows, self.head.probabilities)
             stages = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.parallel_map)
-            faces = stages.stream(self.sampling, smoother=smoother, windows=windows)
+            faces = stages.stream(self.sampling, smoother=smoother, window_stage=window_stage)
         if self.audio_stages is not None and voice is not None and self.voice_scorer is not None:
             audio = self.audio_stages.stream(voice.windows, self.voice_scorer)
         return Session(self.sampling, faces=faces, audio=audio)
@@ -137,7 +137,7 @@ class Predictor:
         Raises:
             MediaError: the file cannot be read, or has neither of the streams that the bundle scores.
         """
-        run = _Run(self.session(), self.collector(), progress or (lambda _: None))
+        run = _FileRun(self.session(), self.collector(), progress or (lambda _: None))
         with MediaFile(path) as file:
             size = self._process(run, file)
         metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
@@ -148,7 +148,7 @@ class Predictor:
         options = self.options
         return replace(prediction, min_confidence=options.min_confidence, per_modality=options.per_modality)
 
-    def _process(self, run: _Run, file: MediaFile) -> tuple[int, int] | None:
+    def _process(self, run: _FileRun, file: MediaFile) -> tuple[int, int] | None:
         """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
         voice, size, end = self.bundle.voice, None, 0
         has_audio = voice is not None and file.has_audio
@@ -174,14 +174,14 @@ class Predictor:
             run.progress(1.0)
         return size
 
-    def _push_video(self, run: _Run, video: VideoReader, *, fraction: float) -> tuple[int, int]:
+    def _push_video(self, run: _FileRun, video: VideoReader, *, fraction: float) -> tuple[int, int]:
         frames = video.frames(self.sampling.wanted(video.timeline))
         for chunk in prefetch(chunks(frames, FRAMES_AT_ONCE)):  # decoded while the previous frames are scored
             run.collector.add(run.session.push_frames(chunk))
             run.progress(fraction * chunk[-1].end / max(video.end, 1))
         return video.info.width, video.info.height
 
-    def _push_audio(self, run: _Run, file: MediaFile, end: int, *, done: float) -> int:
+    def _push_audio(self, run: _FileRun, file: MediaFile, end: int, *, done: float) -> int:
         """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the file."""
         assert self.bundle.voice is not None
         try:

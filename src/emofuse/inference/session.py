@@ -28,7 +28,7 @@ class Step(NamedTuple):
 
 
 @dataclass
-class Output:
+class SessionOutput:
     """What a push completed: steps that ended, and scores of faces, windows of faces and windows of audio."""
 
     steps: list[Step] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Session:
             return True
         return self._sampling.step_of(start) > self._shown.step
 
-    def push_frames(self, frames: Iterable[Frame | FrameTime]) -> Output:
+    def push_frames(self, frames: Iterable[Frame | FrameTime]) -> SessionOutput:
         """Process the next frames, without those that are not wanted.
 
         Raises:
@@ -74,7 +74,7 @@ class Session:
         """
         if self._closed:
             raise ShapeError("Session: frames pushed after close(); open a new session for a new video.")
-        output = Output()
+        output = SessionOutput()
         wanted = self._wanted(frames, output.steps)
         if self.faces is None:
             for _ in wanted:
@@ -83,19 +83,19 @@ class Session:
             output.faces, output.face_windows = self.faces.push(wanted)
         return output
 
-    def push_audio(self, block: AudioBlock) -> Output:
+    def push_audio(self, block: AudioBlock) -> SessionOutput:
         """Process the next block of audio; a session without audio stages ignores it.
 
         Raises:
             ShapeError: the block does not begin where the one before it ended, has another rate than the stages, or
                 the session is closed.
         """
-        return Output() if self._audio is None else Output(audio_windows=self._audio.push(block))
+        return SessionOutput() if self._audio is None else SessionOutput(audio_windows=self._audio.push(block))
 
-    def close(self, end: int) -> Output:
+    def close(self, end: int) -> SessionOutput:
         """End the session at `end` (ticks): the last steps, and all scores that were not complete yet."""
         self._closed = True
-        output = Output()
+        output = SessionOutput()
         if self._sampling.rate_hz is not None and end > 0:
             output.steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
         if self.faces is not None:

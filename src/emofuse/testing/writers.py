@@ -14,7 +14,7 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import OutputError
-from emofuse.export import Table, Writer
+from emofuse.export import ResultTable, Writer
 from emofuse.inference.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def prediction(*, turned: bool = False) -> Prediction:
 
 
 def _written(writer: Writer, result: Prediction, path: Path) -> bytes:
-    writer(Table(result.file, result.label_set.names, result.metadata, _read_once(result)), path)
+    writer(ResultTable(result.file, result.label_set.names, result.metadata, _read_once(result)), path)
     assert path.is_file(), f"{path.name} was not written."
     return path.read_bytes()
 
@@ -89,7 +89,7 @@ def _check_errors(writer: Writer, path: Path) -> None:
         raise KeyboardInterrupt
 
     try:
-        writer(Table(result.file, result.label_set.names, result.metadata, interrupted()), path)
+        writer(ResultTable(result.file, result.label_set.names, result.metadata, interrupted()), path)
     except KeyboardInterrupt:
         pass
     else:

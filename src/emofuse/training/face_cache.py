@@ -24,7 +24,7 @@ from emofuse.errors import DataError
 from emofuse.faces.crop import Crop
 from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import Output, Session
+from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.video import VideoReader
 from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceScorer
@@ -133,7 +133,7 @@ def _seen(
     with VideoReader(video) as reader:
         wanted = sampling.wanted(reader.timeline)
 
-        def keep(output: Output) -> None:
+        def keep(output: SessionOutput) -> None:
             for seen in output.faces:
                 crops.write(seen.values.tobytes())
                 row = seen.frame if wanted is None else int(np.searchsorted(wanted, seen.frame))
