@@ -26,7 +26,7 @@ def compared():
     return compare(ROWS, DATA, SOURCES, Settings(resamples=200))
 
 
-def test_a_system_alone_has_its_figures_and_nothing_fused(compared):
+def test_a_single_system_has_metrics_and_no_fusion(compared):
     figures = compared.rows["vggface2-svm"]
     said = SOURCES["vggface2-svm"].by_clip
     counts = sum(confusion(np.array(DATA.labels[c]), s.predictions(), classes=7) for c, s in said.items())
@@ -35,7 +35,7 @@ def test_a_system_alone_has_its_figures_and_nothing_fused(compared):
     assert figures["cross_fitted"] is figures["gain"] is figures["weights"] is None
 
 
-def test_a_fused_row_is_told_in_sample_and_held_out(compared):
+def test_a_fusion_has_in_sample_and_cross_fitted_metrics(compared):
     figures = compared.rows["mcwf-best"]
     for how in ("in_sample", "cross_fitted"):
         value, low, high = figures[how]["cpm"]
@@ -43,7 +43,7 @@ def test_a_fused_row_is_told_in_sample_and_held_out(compared):
     assert figures["in_sample"]["cpm"][0] > compared.rows["vggface2-svm"]["in_sample"]["cpm"][0]
 
 
-def test_what_needs_no_system_is_told_beside(compared):
+def test_the_chance_level_is_that_of_the_most_frequent_class(compared):
     truth = np.concatenate([np.array(DATA.labels[clip.id]) for clip in DATA.split("validation")])
     commonest = int(np.bincount(truth[truth >= 0]).argmax())
     counts = confusion(truth, np.full(len(truth), commonest), classes=7)
@@ -51,7 +51,7 @@ def test_what_needs_no_system_is_told_beside(compared):
     assert compared.about["chance"]["cpm"][0] == pytest.approx(float(MEASURES["cpm"](counts)))
 
 
-def test_the_gain_is_over_the_best_part_and_held_out(compared):
+def test_the_gain_is_cross_fitted_and_over_the_best_system(compared):
     figures = compared.rows["mcwf-best"]
     alone = compared.rows["vggface2-svm"]["in_sample"]["cpm"][0]
     assert figures["gain"]["over"] == "vggface2-svm"
@@ -64,11 +64,11 @@ def test_the_weights_of_each_class_sum_to_one_over_the_systems(compared):
     assert np.sum(weights["values"], axis=0) == pytest.approx(np.ones(7), abs=2e-4)
 
 
-def test_a_row_is_fused_of_its_own_parts_alone(compared):
+def test_a_row_is_fused_from_its_own_systems_only(compared):
     assert set(compared.fitted["mcwf-visual"].systems) == {"vggface2-svm", "vggfer-kelm"}
 
 
-def test_the_same_seed_gives_the_same_figures(compared):
+def test_equal_seeds_give_equal_metrics(compared):
     assert compare(ROWS, DATA, SOURCES, Settings(resamples=200)).rows == compared.rows
 
 

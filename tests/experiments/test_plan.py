@@ -1,4 +1,4 @@
-"""What a table 1 trains: each net once, in its folder, from weights that are there."""
+"""The jobs of a Table 1: every network once, in its folder, from the weights that are found."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def planned(*, rows=(), changes=None, **asked) -> Plan:
     return plan(Request(Trial(Path("aw"), Path("out"), **asked), rows, changes or {}), DATA)
 
 
-def test_all_ten_rows_need_five_systems_and_one_net_serves_two():
+def test_all_ten_rows_need_five_systems_of_which_two_share_a_network():
     found = planned()
     assert [row.name for row in found.rows] == list(TABLE1)
-    assert list(found.parts) == ["vggface2", "vggface2-svm", "vggfer-kelm", "cnn1d-lstm", "pann"]
-    assert {n: p.parent for n, p in found.parts.items() if p.parent} == {"vggface2-svm": "vggface2"}
-    assert found.parts["vggface2-svm"].definition.fit.epochs == 0
+    assert list(found.jobs) == ["vggface2", "vggface2-svm", "vggfer-kelm", "cnn1d-lstm", "pann"]
+    assert {n: p.parent for n, p in found.jobs.items() if p.parent} == {"vggface2-svm": "vggface2"}
+    assert found.jobs["vggface2-svm"].definition.fit.epochs == 0
 
 
-def test_a_row_needs_its_parts_alone_and_a_net_without_its_parent_trains_itself():
+def test_a_row_needs_only_its_systems_and_a_network_without_its_parent_is_trained():
     found = planned(rows=("mcwf-best",))
-    assert list(found.parts) == ["vggface2-svm", "cnn1d-lstm"]
-    assert found.parts["vggface2-svm"].parent is None
-    assert found.parts["vggface2-svm"].definition.fit.epochs > 0
+    assert list(found.jobs) == ["vggface2-svm", "cnn1d-lstm"]
+    assert found.jobs["vggface2-svm"].parent is None
+    assert found.jobs["vggface2-svm"].definition.fit.epochs > 0
 
 
 def test_a_mistyped_row_suggests_the_nearest():
@@ -55,33 +55,33 @@ def test_at_paper_scale_all_missing_weights_are_listed_at_once(monkeypatch, tmp_
     assert message.count("vggface2: ") == 1  # two rows need it
 
 
-def test_weights_that_were_imported_are_found(monkeypatch, tmp_path):
+def test_imported_weights_are_found(monkeypatch, tmp_path):
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     (tmp_path / "vggface2.safetensors").write_bytes(b"weights")
-    assert planned(scale="paper", rows=("vggface2",)).parts["vggface2"].weights == tmp_path / "vggface2.safetensors"
+    assert planned(scale="paper", rows=("vggface2",)).jobs["vggface2"].weights == tmp_path / "vggface2.safetensors"
 
 
-def test_from_scratch_does_without_weights_and_says_so(monkeypatch, tmp_path):
+def test_from_scratch_needs_no_weights_and_adds_a_note(monkeypatch, tmp_path):
     monkeypatch.setenv("EMOFUSE_WEIGHTS", str(tmp_path))
     found = planned(scale="paper", from_scratch=True)
-    assert all(p.weights is None for p in found.parts.values())
+    assert all(p.weights is None for p in found.jobs.values())
     assert any(note.startswith("pann: from random weights") for note in found.notes)
-    assert found.parts["vggfer-kelm"].definition.fit.epochs > 0
+    assert found.jobs["vggfer-kelm"].definition.fit.epochs > 0
 
 
-def test_another_system_can_stand_in_and_single_settings_change():
+def test_a_system_can_be_replaced_and_single_settings_changed():
     found = planned(rows=("vggface2",), changes={"vggface2": "mobile", "vggface2.net.tiny": "true"})
-    definition = found.parts["vggface2"].definition
+    definition = found.jobs["vggface2"].definition
     assert (definition.name, definition.net.tiny) == ("mobile", True)
-    assert "vggface2: mobile stands in its place." in found.notes
+    assert "vggface2: replaced by mobile." in found.notes
 
 
-def test_a_change_of_a_system_that_no_row_has_is_refused():
-    with pytest.raises(SettingsError, match=r"--set pan\.fit\.lr: no system of these rows .did you mean 'pann'"):
+def test_a_change_of_a_system_of_no_row_is_refused():
+    with pytest.raises(SettingsError, match=r"--set pan\.fit\.lr: not a system of these rows .did you mean 'pann'"):
         planned(changes={"pan.fit.lr": "1"})
 
 
-def test_folders_are_named_by_all_that_decides_what_is_in_them(tmp_path):
+def test_folder_names_depend_on_weights_settings_and_seed(tmp_path):
     one, two = (tmp_path / name for name in ("one", "two"))
     one.write_bytes(b"1")
     two.write_bytes(b"2")

@@ -1,4 +1,4 @@
-"""Table 1 on the made corpus, small: what is trained is trained once, and a second run does nothing."""
+"""A small Table 1 on the synthetic corpus: every network is trained once, and a second run does nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from emofuse.datasets import open_data
 from emofuse.errors import DataError, OutputError
 from emofuse.experiments.plan import Request
-from emofuse.experiments.table1 import Watch, table1
+from emofuse.experiments.table1 import Monitor, table1
 from emofuse.experiments.trial import Trial
 
 QUICK = {f"{name}.fit.epochs": "1" for name in ("vggface2", "vggface2-svm", "cnn1d-lstm")} | {
@@ -30,7 +30,7 @@ def result(request_):
     return table1(request_)
 
 
-def test_every_row_has_figures_and_a_submission(result, request_):
+def test_every_row_has_metrics_and_a_submission(result, request_):
     assert [row["name"] for row in result["rows"]] == list(ROWS)
     for row in result["rows"]:
         assert 0 <= row["in_sample"]["cpm"][0] <= 1
@@ -39,48 +39,48 @@ def test_every_row_has_figures_and_a_submission(result, request_):
     assert json.loads((request_.trial.out / "table1.json").read_text()) == result
 
 
-def test_quoted_figures_stand_apart_from_measured_ones(result):
+def test_quoted_values_are_separate_from_measured_ones(result):
     assert result["rows"][0]["quoted"] == {"validation": 50.23, "test": 40.6}
 
 
-def test_one_net_serves_two_systems(result):
+def test_two_systems_share_one_network(result):
     assert result["systems"]["vggface2"]["history"] != []
-    assert result["systems"]["vggface2-svm"]["history"] == []  # it took the net over
+    assert result["systems"]["vggface2-svm"]["history"] == []  # it reuses the network
 
 
-def test_a_second_run_trains_nothing_and_says_the_same(result, request_):
-    said: list[str] = []
-    again = table1(request_, Watch(say=said.append))
-    assert said == []
+def test_a_second_run_trains_nothing_and_returns_the_same(result, request_):
+    lines: list[str] = []
+    again = table1(request_, Monitor(report=lines.append))
+    assert lines == []
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in result.items() if k != "seconds"}
 
 
-def test_a_run_that_lost_a_training_makes_that_one_again(result, request_, tmp_path):
+def test_a_lost_training_is_repeated_alone(result, request_, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(request_.trial.out, copy)
     (copy / result["systems"]["cnn1d-lstm"]["bundle"] / "bundle.json").unlink()
     shutil.rmtree(copy / "scores")
-    said: list[str] = []
-    again = table1(Request(replace(request_.trial, out=copy), ROWS, QUICK), Watch(say=said.append))
-    assert [line for line in said if line.endswith(": training")] == ["cnn1d-lstm: training"]
+    lines: list[str] = []
+    again = table1(Request(replace(request_.trial, out=copy), ROWS, QUICK), Monitor(report=lines.append))
+    assert [line for line in lines if line.endswith(": training")] == ["cnn1d-lstm: training"]
     assert again["rows"] == result["rows"]
 
 
-def test_a_folder_of_other_data_is_left_alone(result, request_, tmp_path):
+def test_a_folder_of_other_data_is_refused(result, request_, tmp_path):
     content = json.loads((request_.trial.out / "format.json").read_text())
     (tmp_path / "format.json").write_text(json.dumps(content | {"contents": "other"}))
-    with pytest.raises(OutputError, match="whose clips or labels are others"):
+    with pytest.raises(OutputError, match="whose clips or labels differ"):
         table1(Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
 
 
-def test_a_folder_of_another_version_is_left_alone(result, request_, tmp_path):
+def test_a_folder_of_another_version_is_refused(result, request_, tmp_path):
     (tmp_path / "format.json").write_text('{"format": 0}')
     with pytest.raises(OutputError, match="format 0, this emofuse writes 3"):
         table1(Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])
-def test_data_without_a_part_is_one_line(part, tmp_path):
+def test_data_without_a_split_is_refused(part, tmp_path):
     other = {"train": "validation", "validation": "train"}[part]
     (tmp_path / "clips.csv").write_text(f"path,label,split\na.mp4,anger,{other}\n")
     with pytest.raises(DataError, match=f"no split '{part}'|{part}"):

@@ -26,7 +26,7 @@ from emofuse.cli.options import (
 from emofuse.cli.output import progress_bar, show
 
 if TYPE_CHECKING:
-    from emofuse.experiments.runner import Watch
+    from emofuse.experiments.runner import Monitor
 
 app = typer.Typer()
 
@@ -81,8 +81,8 @@ def table1(
     trial = Trial(data, out, scale, _files(weights), from_scratch, detector, device, seed, threads)
     request = Request(trial, tuple(rows or ()), pairs(set_))
     chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
-    with _watch("table 1", quiet=as_json) as watch:
-        result = run(request, watch, executor=chosen)
+    with _watch("table 1", quiet=as_json) as monitor:
+        result = run(request, monitor, executor=chosen)
     written = [out / "table1.json", *write(result, out)]
     show(lambda: text(result), lambda: result, as_json=as_json, written=written)
 
@@ -124,8 +124,8 @@ def sweep(
     trial = Trial(data, out, scale, _files(weights), from_scratch, detector, device, seed, threads)
     values = {n: tuple(v.strip() for v in words.split(",")) for n, words in pairs(over, option="--over").items()}
     chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
-    with _watch("sweep", quiet=as_json) as watch:
-        result = run(Request(system, values, trial, pairs(set_)), watch, executor=chosen)
+    with _watch("sweep", quiet=as_json) as monitor:
+        result = run(Request(system, values, trial, pairs(set_)), monitor, executor=chosen)
     written = [out / "sweep.json", *write(result, out)]
     show(lambda: text(result), lambda: result, as_json=as_json, written=written)
 
@@ -135,12 +135,12 @@ def _files(weights: list[str] | None) -> dict[str, Path]:
 
 
 @contextmanager
-def _watch(name: str, *, quiet: bool) -> Iterator[Watch]:
-    """Callbacks that show the progress of an experiment in one bar, and its messages unless `quiet`."""
-    from emofuse.experiments.runner import Watch
+def _watch(name: str, *, quiet: bool) -> Iterator[Monitor]:
+    """Monitor that show the progress of an experiment in one bar, and its messages unless `quiet`."""
+    from emofuse.experiments.runner import Monitor
 
     with progress_bar(name) as bar:
-        yield Watch(
-            say=(lambda _: None) if quiet else bar.note,
+        yield Monitor(
+            report=(lambda _: None) if quiet else bar.note,
             progress=lambda what, done: bar.update(what, done, 1.0),
         )

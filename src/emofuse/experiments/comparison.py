@@ -1,4 +1,4 @@
-"""The figures of Table 1: every row alone or fused, in-sample and held out, and what fusing gains."""
+"""The metrics of Table 1: single systems and fusions, in-sample and cross-fitted, and the gain of fusing."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from emofuse.systems.paper import TableRow
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Figures by row as JSON values, the fitted fusions by row, and what a reader must know.
+class Comparison:
+    """Metrics by row as JSON values, the fitted fusions by row, and notes for the reader.
 
-    about: how much was scored, and how the intervals are made.
+    about: size of the data, chance level, and how the intervals are computed.
     """
 
     rows: Mapping[str, Mapping[str, Any]]
@@ -38,35 +38,35 @@ class Compared:
     notes: Sequence[str]
 
 
-def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Source], settings: Settings) -> Compared:
-    """Figures of all rows on a labelled part of a data set.
+def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Source], settings: Settings) -> Comparison:
+    """Metrics of all rows on a labelled split of a data set.
 
     Args:
-        sources: scores of each system that a row is made of.
+        sources: scores of every system that a row needs.
     Raises:
         DataError: a clip has no scores, or nothing is labelled.
     """
     names = list(sources)
     clips, notes = scored_clips(data, [sources[n] for n in names], settings)
     counts = {n: video_confusions(clips, [c.scores[k] for c in clips]) for k, n in enumerate(names)}
-    figures, fitted = dict[str, Mapping[str, Any]](), dict[str, FittedFusion]()
+    metrics_by_row, fitted = dict[str, Mapping[str, Any]](), dict[str, FittedFusion]()
     for row in rows:
         if not row.method:
-            figures[row.name] = _figures(counts[row.systems[0]], data, settings) | _nothing_fused()
+            metrics_by_row[row.name] = _metrics(counts[row.systems[0]], data, settings) | _not_fused()
             continue
         chosen = [replace(c, scores=[c.scores[names.index(p)] for p in row.systems]) for c in clips]
         fit, fused, held_out = fuse_clips(row.method, chosen, settings)
         fitted[row.name] = fit
         inside, outside = video_confusions(clips, fused), video_confusions(clips, held_out)
         best = max(row.systems, key=lambda p: float(MEASURES[settings.measure](counts[p].sum(axis=0))))
-        figures[row.name] = {
-            **_figures(outside, data, settings),
+        metrics_by_row[row.name] = {
+            **_metrics(outside, data, settings),
             "in_sample": estimates(inside, settings),
             "cross_fitted": estimates(outside, settings),
-            "gain": gained(outside, counts[best], best, settings),
+            "gain": gain_over(outside, counts[best], best, settings),
             "weights": _weights(fit),
         }
-    return Compared(figures, fitted, about(clips, settings), notes)
+    return Comparison(metrics_by_row, fitted, about(clips, settings), notes)
 
 
 def estimates(counts: Ints, settings: Settings) -> dict[str, Any]:
@@ -75,44 +75,44 @@ def estimates(counts: Ints, settings: Settings) -> dict[str, Any]:
     return found
 
 
-def gained(counts: Ints, over: Ints, name: str, settings: Settings) -> dict[str, Any]:
-    """By how much the CPM is above that of `name`, with its paired interval, as JSON values."""
+def gain_over(counts: Ints, over: Ints, name: str, settings: Settings) -> dict[str, Any]:
+    """Gain in CPM over the system `name`, with its paired interval, as JSON values."""
     gain = metrics.gain(counts, over, MEASURES["cpm"], resamples=settings.resamples, seed=settings.seed)
     return {"over": name, "cpm": to_json(gain)}
 
 
 def about(clips: Sequence[ScoredClip], settings: Settings) -> dict[str, Any]:
-    """How much was scored, how the intervals are made, and what saying the commonest class all the time would reach."""
-    commonest, always = _always(clips)
+    """Size of the data, the CPM of always predicting the most frequent class, and how intervals are computed."""
+    label, constant = _most_frequent(clips)
     names = clips[0].truth.label_set.names
     return {
         "clips": len(clips),
         "videos": int(video_numbers(clips).max()) + 1,
         "frames": sum(int((c.truth.labels >= 0).sum()) for c in clips),
-        "chance": {"label": names[commonest], "cpm": estimates(always, settings)["cpm"]},
+        "chance": {"label": names[label], "cpm": estimates(constant, settings)["cpm"]},
         "interval": f"95 % bootstrap over videos, {settings.resamples} resamples, seed {settings.seed}",
     }
 
 
-def _always(clips: Sequence[ScoredClip]) -> tuple[int, Ints]:
-    """The commonest class, and the confusions of who says nothing else, int64 [videos, classes, classes]."""
+def _most_frequent(clips: Sequence[ScoredClip]) -> tuple[int, Ints]:
+    """The most frequent class, and the confusions of always predicting it, int64 [videos, classes, classes]."""
     videos, classes = video_numbers(clips), len(clips[0].truth.label_set)
-    said = np.zeros((int(videos.max()) + 1, classes), np.int64)
+    labels = np.zeros((int(videos.max()) + 1, classes), np.int64)
     for video, clip in zip(videos, clips, strict=True):
-        said[video] += np.bincount(clip.truth.labels[clip.truth.labels >= 0], minlength=classes)
-    commonest = int(said.sum(axis=0).argmax())
-    counts = np.zeros((*said.shape, classes), np.int64)
-    counts[:, :, commonest] = said
-    return commonest, counts
+        labels[video] += np.bincount(clip.truth.labels[clip.truth.labels >= 0], minlength=classes)
+    most_frequent = int(labels.sum(axis=0).argmax())
+    counts = np.zeros((*labels.shape, classes), np.int64)
+    counts[:, :, most_frequent] = labels
+    return most_frequent, counts
 
 
-def _figures(counts: Ints, data: DataSet, settings: Settings) -> dict[str, Any]:
+def _metrics(counts: Ints, data: DataSet, settings: Settings) -> dict[str, Any]:
     total = counts.sum(axis=0)
     f1 = dict(zip(data.label_set.names, to_json(metrics.f1_of(total)), strict=True))
     return {"in_sample": estimates(counts, settings), "confusion": total.tolist(), "f1": f1}
 
 
-def _nothing_fused() -> dict[str, Any]:
+def _not_fused() -> dict[str, Any]:
     return {"cross_fitted": None, "gain": None, "weights": None}
 
 

@@ -1,6 +1,6 @@
-"""The systems that a table is made of: which nets they share, what they start from, and where each is kept.
+"""The planned trainings of an experiment: which networks they share, what they start from, where results are kept.
 
-Everything lies in one folder under the digests of what it depends on, so that nothing is trained or scored twice.
+Results are named by the digest of all that they depend on, so that nothing is trained or scored twice.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ Definition = System
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where systems are trained and scored, and with what.
+class Setup:
+    """The data, output folder and machine settings of all jobs.
 
-    out: folder for everything. detector, device: as for a training alone.
-    threads: of each training and scoring. Sums depend on their number, and so do the last bits of what is trained.
+    threads: per training and scoring; sums, and so the last bits of the results, depend on it.
     """
 
     data: Path
@@ -37,11 +36,11 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Part:
+class Job:
     """A system to train.
 
-    parent: name of the part whose net it takes over; weights: what it starts from otherwise.
-    folder: what its folder is called, besides its digest.
+    parent: name of the job whose network it reuses. weights: file to start from otherwise.
+    folder: prefix of its folder's name; default: its name.
     """
 
     definition: Definition
@@ -51,96 +50,92 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Systems to train, by name; one whose net others take over stands before them.
+class Jobs:
+    """Jobs by name, each after the one whose network it reuses.
 
-    digests: of each with all that it depends on.
+    digests: of each job with all that it depends on.
     """
 
-    site: Site
-    by_name: Mapping[str, Part]
+    setup: Setup
+    by_name: Mapping[str, Job]
     digests: Mapping[str, str]
 
     def folder(self, name: str) -> Path:
-        """Where a part is trained and kept."""
-        return self.site.out / "systems" / f"{self.by_name[name].folder or name}-{self.digests[name][:12]}"
+        """The folder of a job's training and bundle."""
+        return self.setup.out / "systems" / f"{self.by_name[name].folder or name}-{self.digests[name][:12]}"
 
     def bundle(self, name: str) -> bundles.Bundle | None:
-        """The bundle of a part; None where it is not there, or not whole."""
+        """The bundle of a job; None if it is missing or incomplete."""
         try:
             return bundles.load(self.folder(name))
         except BundleError:
             return None
 
     def table(self, name: str, identity: str, split: str) -> Path:
-        """Where it is kept what a part says of a part of the data.
-
-        Args:
-            identity: that of its bundle.
-        """
+        """The file with a job's scores of a split; `identity` is that of its bundle."""
         stem = self.by_name[name].folder or name
-        return self.site.out / "scores" / f"{stem}-{identity[:12]}" / f"{split}.parquet"
+        return self.setup.out / "scores" / f"{stem}-{identity[:12]}" / f"{split}.parquet"
 
 
-def parts_of(
-    site: Site, definitions: Mapping[str, Definition], files: Mapping[str, Path], *, scale: str, folder: str = ""
-) -> Parts:
-    """Systems as parts: a net that several share is trained by the first of them.
+def plan_jobs(
+    setup: Setup, definitions: Mapping[str, Definition], files: Mapping[str, Path], *, scale: str, folder: str = ""
+) -> Jobs:
+    """Jobs for some systems; a network that several share is trained by the first of them.
 
     Args:
-        files: of pretrained weights by name; others are looked for where `emofuse weights import` puts them.
-        scale: that the definitions were made for, to be named where something is missing.
-        folder: what the folders of all are called, besides their digests; by default each by its name.
+        files: pretrained weights by name; default: those of `emofuse weights import`.
+        scale: of the definitions, for error messages.
+        folder: prefix of the names of all folders; default: the name of each job.
     Raises:
-        WeightsError: there are no pretrained weights of a name.
+        WeightsError: the name of weights is unknown.
         SettingsError: pretrained weights are missing (all are listed).
     """
     for name in files:
         published_weights(name)
-    parts, missing = dict[str, Part](), list[str]()
+    jobs, missing = dict[str, Job](), list[str]()
     for name, definition in definitions.items():
-        parent = next((p for p in parts if _shares(definition, definitions[p])), None)
+        parent = next((p for p in jobs if _shares_network(definition, definitions[p])), None)
         if parent is not None:
-            parts[name] = Part(_taking_over(definition), parent, None, folder)
+            jobs[name] = Job(_reusing_network(definition), parent, None, folder)
             continue
         path, lacking = _weights(definition, files)
         missing += [f"{lacking} (for {name})"] if lacking else []
-        parts[name] = Part(definition, None, path, folder)
+        jobs[name] = Job(definition, None, path, folder)
     if missing:
         raise SettingsError(
-            f"--scale {scale}: these pretrained weights are not here: {'; '.join(dict.fromkeys(missing))}. "
-            "Give their files with --weights NAME=FILE, or train from nothing with --from-scratch."
+            f"--scale {scale}: these pretrained weights are missing: {'; '.join(dict.fromkeys(missing))}. "
+            "Give their files with --weights NAME=FILE, or train from scratch with --from-scratch."
         )
-    return Parts(site, parts, _digests(parts))
+    return Jobs(setup, jobs, _digests(jobs))
 
 
-def from_nothing(definition: Definition) -> Definition:
-    """A definition that starts from random weights, where it would need others."""
+def without_pretrained(definition: Definition) -> Definition:
+    """The definition, from random weights if it would need pretrained ones."""
     if not _needs(definition):
         return definition
-    epochs = {} if definition.fit.epochs else {"fit.epochs": "60"}  # a head on a net that knows nothing is no system
+    epochs = {} if definition.fit.epochs else {"fit.epochs": "60"}  # a head on an untrained network is useless
     return with_settings(definition, {"net.scratch": "true", **epochs})
 
 
 def _needs(definition: Definition) -> str | None:
-    """Name of the pretrained weights that a definition cannot do without."""
+    """Name of the pretrained weights that a definition requires; None if it requires none."""
     net = definition.net
     return None if net.tiny or net.scratch or not net.weights else net.weights
 
 
-def _shares(definition: Definition, other: Definition) -> bool:
-    """Whether the net of a definition is that of another one, fine-tuned in the same way."""
+def _shares_network(definition: Definition, other: Definition) -> bool:
+    """Whether two definitions have the same network, fine-tuned with the same settings."""
     same = definition.net == other.net and definition.fit == other.fit
     return definition.modality == FACE and bool(definition.fit.epochs) and same
 
 
-def _taking_over(definition: Definition) -> Definition:
+def _reusing_network(definition: Definition) -> Definition:
     net = replace(definition.net, scratch=False)
     return replace(definition, net=net, fit=replace(definition.fit, epochs=0))
 
 
 def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | None, str]:
-    """The file of the weights that a definition needs, or what is missing."""
+    """The file of the weights that a definition requires, and what is missing."""
     name = _needs(definition)
     if name is None:
         return None, ""
@@ -153,10 +148,10 @@ def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | 
     return path, "" if path else f"{name}: {entry.file} from {entry.source}"
 
 
-def _digests(parts: Mapping[str, Part]) -> dict[str, str]:
+def _digests(jobs: Mapping[str, Job]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, part in parts.items():
-        start = file_digest(part.weights) if part.weights and part.weights.is_file() else str(part.weights or "")
-        parent = found[part.parent] if part.parent else ""
-        found[name] = digest({"definition": part.definition.to_json(), "weights": start, "parent": parent})
+    for name, job in jobs.items():
+        start = file_digest(job.weights) if job.weights and job.weights.is_file() else str(job.weights or "")
+        parent = found[job.parent] if job.parent else ""
+        found[name] = digest({"definition": job.definition.to_json(), "weights": start, "parent": parent})
     return found

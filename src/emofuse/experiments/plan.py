@@ -1,4 +1,4 @@
-"""What a table 1 needs: which systems are trained, from what, and where each is kept."""
+"""The plan of a Table 1: the systems that its rows need, as jobs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from emofuse.core.registry import nearest
 from emofuse.core.settings import with_settings
 from emofuse.datasets import DataSet
 from emofuse.errors import SettingsError
-from emofuse.experiments.jobs import Definition, Part, Parts, from_nothing, parts_of
-from emofuse.experiments.trial import Trial, check_scale, scale_notes, scaled
+from emofuse.experiments.jobs import Definition, Job, Jobs, plan_jobs, without_pretrained
+from emofuse.experiments.trial import Trial, at_scale, check_scale, scale_notes
 from emofuse.systems import system
 from emofuse.systems.paper import TABLE1, TableRow, table_row
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for.
+    """The request of a Table 1.
 
     rows: names of `systems.paper.TABLE1`; empty for all.
-    changes: `NAME` to the system that stands in for it, or `NAME.setting` to a value, as `--set` gives them.
+    changes: as given with `--set`: `NAME` to the system that replaces it, or `NAME.setting` to a value.
     """
 
     trial: Trial
@@ -30,21 +30,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained for which rows."""
+    """The rows and the jobs that they need."""
 
     request: Request
     rows: tuple[TableRow, ...]
-    systems: Parts
+    systems: Jobs
     notes: tuple[str, ...] = ()
 
     @property
-    def parts(self) -> Mapping[str, Part]:
-        """The systems by name, those that others start from first."""
+    def jobs(self) -> Mapping[str, Job]:
+        """The jobs by name, those that others start from first."""
         return self.systems.by_name
 
 
 def plan(request: Request, data: DataSet) -> Plan:
-    """Which systems the rows need, each once, those that others start from first.
+    """The systems that the rows need as jobs, each once.
 
     Raises:
         SettingsError: an unknown row, scale or setting, or pretrained weights are missing (all are listed).
@@ -55,17 +55,17 @@ def plan(request: Request, data: DataSet) -> Plan:
     needed = [name for name in TABLE1 if any(name in row.systems for row in rows)]
     _check_changes(request.changes, needed)
     definitions = {name: _definition(name, request) for name in needed}
-    systems = parts_of(trial.site, definitions, trial.weights, scale=trial.scale)
+    systems = plan_jobs(trial.setup, definitions, trial.weights, scale=trial.scale)
     return Plan(request, rows, systems, (*scale_notes(trial.scale), *_notes(definitions)))
 
 
 def _definition(name: str, request: Request) -> Definition:
     definition = system(request.changes.get(name, name))
-    if not (request.trial.scale == "tiny" and request.changes.get(name)):  # what stands in is taken as it is
-        definition = scaled(definition, request.trial.scale)
+    if not (request.trial.scale == "tiny" and request.changes.get(name)):  # a replacement is taken as it is
+        definition = at_scale(definition, request.trial.scale)
     own = {k.removeprefix(f"{name}."): v for k, v in request.changes.items() if k.startswith(f"{name}.")}
     changed = with_settings(definition, own | {"fit.seed": str(request.trial.seed)})
-    return from_nothing(changed) if request.trial.from_scratch else changed
+    return without_pretrained(changed) if request.trial.from_scratch else changed
 
 
 def _check_changes(changes: Mapping[str, str], needed: list[str]) -> None:
@@ -74,19 +74,15 @@ def _check_changes(changes: Mapping[str, str], needed: list[str]) -> None:
         if name is None:
             head = key.partition(".")[0]
             raise SettingsError(
-                f"--set {key}: no system of these rows{nearest(head, needed)}; there are {_all(needed)}, and "
-                "NAME=OTHER puts another in its place."
+                f"--set {key}: not a system of these rows{nearest(head, needed)}; choose {', '.join(needed)}. "
+                "NAME=OTHER replaces a system."
             )
 
 
 def _notes(definitions: Mapping[str, Definition]) -> Iterator[str]:
     for name, definition in definitions.items():
         if definition.name != name:
-            yield f"{name}: {definition.name} stands in its place."
+            yield f"{name}: replaced by {definition.name}."
         net = definition.net
         if net.scratch:
-            yield f"{name}: from random weights, not from {net.weights}."
-
-
-def _all(names: Mapping[str, object] | list[str]) -> str:
-    return ", ".join(names)
+            yield f"{name}: from random weights instead of {net.weights}."

@@ -1,4 +1,4 @@
-"""What a table tells of the systems that were made for it, and of the machine that made them."""
+"""Provenance of a result: its systems, their trainings, and the software and machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from emofuse.evaluation.sources import Source, open_source
-from emofuse.experiments.jobs import Parts
+from emofuse.experiments.jobs import Jobs
 from emofuse.experiments.runner import history, training_seconds
 from emofuse.models.bundle import Bundle
 
@@ -19,21 +19,21 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "onnxruntime", "av", "ope
 Bundles = Mapping[str, Bundle]
 
 
-def sources_of(parts: Parts, bundles: Bundles, split: str) -> dict[str, Source]:
-    """What each system says of a part of the data, by its name in the table."""
-    tables = {name: parts.table(name, bundle.identity, split) for name, bundle in bundles.items()}
+def score_sources(jobs: Jobs, bundles: Bundles, split: str) -> dict[str, Source]:
+    """The scores of a split by each system, by its name in the table."""
+    tables = {name: jobs.table(name, bundle.identity, split) for name, bundle in bundles.items()}
     return {name: replace(open_source(path), system=name) for name, path in tables.items()}  # type: ignore[type-var]
 
 
-def system_of(parts: Parts, name: str, bundle: Bundle) -> dict[str, Any]:
-    """What was trained under a name, as JSON values. Epochs are counted from 0."""
-    definition, folder = parts.by_name[name].definition, parts.folder(name)
+def describe_system(jobs: Jobs, name: str, bundle: Bundle) -> dict[str, Any]:
+    """A trained system as JSON values. Epochs are counted from 0."""
+    definition, folder = jobs.by_name[name].definition, jobs.folder(name)
     wanted = ("train_loss", "validation_loss", "cpm")
     return {
         "replaced_by": definition.name if definition.name != name else None,
         "digest": bundle.identity,
         "definition": definition.to_json(),
-        "bundle": str(folder.relative_to(parts.site.out)),
+        "bundle": str(folder.relative_to(jobs.setup.out)),
         "examples": bundle.card["examples"],
         "history": [{"epoch": int(e["epoch"]), **{k: e[k] for k in wanted}} for e in history(folder)],
         "seconds": training_seconds(folder),
@@ -41,7 +41,7 @@ def system_of(parts: Parts, name: str, bundle: Bundle) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What figures are made with."""
+    """The software and machine, as JSON values."""
     return {
         "platform": platform.platform(),
         "python": platform.python_version(),

@@ -1,6 +1,6 @@
-"""Training and scoring the systems of a table here, in processes or on a Ray cluster, with the same files as outcome.
+"""Training and scoring of all jobs of an experiment, on any executor and with equal files.
 
-What is done already is not done again, so a run that was killed goes on where it was.
+Finished trainings and scorings are skipped, so a run that was killed resumes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from emofuse.core.parallel import Executor, Here, Task, run
 from emofuse.datasets import DataSet, open_data
 from emofuse.errors import OutputError
 from emofuse.evaluation.score_tables import write_scores
-from emofuse.experiments.jobs import Part, Parts, Site
+from emofuse.experiments.jobs import Job, Jobs, Setup
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector, choose_detector
 from emofuse.runtime import Engine
@@ -35,26 +35,26 @@ RECORD = "training.json"
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What a run tells: lines for people, and how much of all its steps is done, 0 to 1."""
+class Monitor:
+    """Callbacks of a run. report: gets messages. progress: gets the running steps and the fraction done."""
 
-    say: Callable[[str], None] = lambda _: None
+    report: Callable[[str], None] = lambda _: None
     progress: Callable[[str, float], None] = lambda _, __: None
 
 
 # -- the folder -----------------------------------------------------------------------------------------------
 
 
-def claim(out: Path, data: DataSet, *, what: str, version: int) -> None:
-    """Say whose folder this is, or find that it is another's.
+def claim_folder(out: Path, data: DataSet, *, what: str, version: int) -> None:
+    """Mark the folder as that of an experiment, or check that it is.
 
     Args:
-        what: is made there, in words, "a table 1"; version: of its form.
+        what: the experiment in words, such as "a table 1". version: of its format.
     Raises:
-        OutputError: it cannot be written, or holds something else, or that of another version or of other data.
+        OutputError: it cannot be written, or holds another experiment, version or data set.
     """
     path = out / "format.json"
-    own = {"what": what, "format": version, "data": data.name, "contents": contents(data)}
+    own = {"what": what, "format": version, "data": data.name, "contents": content_digest(data)}
     try:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -71,89 +71,89 @@ def claim(out: Path, data: DataSet, *, what: str, version: int) -> None:
         )
     if found | {"what": what} != own:
         raise OutputError(
-            f"{out}: holds {what} of {found.get('data')}, whose clips or labels are others than those of "
+            f"{out}: holds {what} of {found.get('data')}, whose clips or labels differ from those of "
             f"{data.name} now; choose another folder with --out."
         )
 
 
-def contents(data: DataSet) -> str:
-    """Names the clips of a data set with their files' sizes and their labels."""
+def content_digest(data: DataSet) -> str:
+    """Identifies the clips of a data set by their names, file sizes and labels."""
     clips = []
     for clip in data.clips:
         file = clip.video or clip.audio
         size = file.stat().st_size if file is not None and file.exists() else None
         clips.append([clip.id, clip.split, clip.subject, size])
-    labels = [data.annotation(c).labels.tolist() for part in ("train", "validation") for c in data.split(part)]
+    labels = [data.annotation(c).labels.tolist() for split in ("train", "validation") for c in data.split(split)]
     return digest({"clips": clips, "labels": labels, "label_set": data.label_set.names})
 
 
-def present(data: DataSet) -> list[str]:
-    """The parts of a data set that are scored: validation, and test if it is there."""
-    return [part for part in ("validation", "test") if any(clip.split == part for clip in data.clips)]
+def scored_splits(data: DataSet) -> list[str]:
+    """The splits that are scored: validation, and test if the data set has it."""
+    return [split for split in ("validation", "test") if any(clip.split == split for clip in data.clips)]
 
 
 @lru_cache(maxsize=1)
-def opened(path: Path) -> DataSet:
-    """The data set at a path, opened once."""
+def open_once(path: Path) -> DataSet:
+    """The data set at a path; the last one stays open."""
     return open_data(path)
 
 
-# -- all of it ------------------------------------------------------------------------------------------------
+# -- all steps ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Training:
-    """A part to be trained in `folder`, from `start`."""
+    """Trains a job in `folder`, starting from `start`."""
 
     name: str
-    part: Part
-    site: Site
+    job: Job
+    setup: Setup
     folder: Path
     start: Path | None
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """A part of the data to be scored by what was trained in `folder`; the table goes to where `parts` has it."""
+    """Scores a split of the data with a trained job and writes the table."""
 
     name: str
-    parts: Parts
+    jobs: Jobs
     split: str
 
 
-Job = Training | Scoring
+Step = Training | Scoring
 
 
-def make(
-    parts: Parts,
+def run_jobs(
+    jobs: Jobs,
     splits: Sequence[str],
     *,
     executor: Executor = Here(),  # noqa: B008 (frozen)
-    watch: Watch = Watch(),
+    monitor: Monitor = Monitor(),
 ) -> dict[str, bundles.Bundle]:
-    """Train all parts and score some parts of the data, whatever of it is not there yet; the bundles by name.
+    """Train all jobs and score the splits with them, as far as not done yet; returns the bundles by name.
 
-    The first error ends the run: what else is at work is stopped, and taken up again by the next run.
+    The first error ends the run; other running steps are stopped, and resumed by the next run.
 
     Raises:
-        EmofuseError: that of the training or scoring that failed.
-        OutputError: what was made on another machine is not to be seen here.
+        EmofuseError: a training or scoring failed.
+        OutputError: files written on another machine are not visible on this one.
     """
-    tasks = _tasks(parts, splits)
-    if tasks:  # to look for a detector may take a while, and nothing to do needs none
-        parts = replace(parts, site=_settled(parts))
-        tasks = _tasks(parts, splits)
-    total, running = len(parts.by_name) * (1 + len(splits)), dict[str, None]()
+    tasks = _tasks(jobs, splits)
+    if tasks:  # choosing a detector takes time, and without tasks none is needed
+        jobs = replace(jobs, setup=_with_detector(jobs))
+        tasks = _tasks(jobs, splits)
+    total, running = len(jobs.by_name) * (1 + len(splits)), dict[str, None]()
     done = total - len(tasks)
 
-    def tell() -> None:
-        watch.progress(", ".join(running) or "waiting", done / total)
+    def show_progress() -> None:
+        monitor.progress(", ".join(running) or "waiting", done / total)
 
-    def started(task: Task[Job]) -> None:
+    def started(task: Task[Step]) -> None:
         running[task.name] = None
-        tell()
+        show_progress()
 
-    work = partial(perform, say=watch.say) if isinstance(executor, Here) else perform
+    work = partial(run_step, report=monitor.report) if isinstance(executor, Here) else run_step
     results = cast(Generator[Any, None, None], run(tasks, work, executor=executor, started=started))
     with closing(results):
         for result in results:
@@ -162,87 +162,87 @@ def make(
                 raise result.error
             if not isinstance(executor, Here):
                 for line in result.value:
-                    watch.say(line)
-            _check_here(parts, result.task.argument)
+                    monitor.report(line)
+            _check_visible(jobs, result.task.argument)
             done += 1
-            tell()
-    return {name: bundles.load(parts.folder(name)) for name in parts.by_name}
+            show_progress()
+    return {name: bundles.load(jobs.folder(name)) for name in jobs.by_name}
 
 
-def _settled(parts: Parts) -> Site:
-    """With the detector by its name, which `auto` might stand for another of on another machine."""
-    site = parts.site
-    if site.detector != "auto" or all(p.definition.modality == VOICE for p in parts.by_name.values()):
-        return site
-    return replace(site, detector=_detector("auto").identity.partition(":")[0])
+def _with_detector(jobs: Jobs) -> Setup:
+    """The setup with the detector that `auto` stands for here, since it may differ on other machines."""
+    setup = jobs.setup
+    if setup.detector != "auto" or all(p.definition.modality == VOICE for p in jobs.by_name.values()):
+        return setup
+    return replace(setup, detector=_detector("auto").identity.partition(":")[0])
 
 
-def _tasks(parts: Parts, splits: Sequence[str]) -> list[Task[Job]]:
+def _tasks(jobs: Jobs, splits: Sequence[str]) -> list[Task[Step]]:
     """The missing trainings and scorings. The scorings of a system run one after the other: they share a cache."""
-    tasks, site = list[Task[Job]](), parts.site
-    for name, part in parts.by_name.items():
-        bundle, after = parts.bundle(name), ""
+    tasks, setup = list[Task[Step]](), jobs.setup
+    for name, job in jobs.by_name.items():
+        bundle, after = jobs.bundle(name), ""
         if bundle is None:
-            start = parts.folder(part.parent) if part.parent else part.weights
-            waits = (f"{part.parent}: train",) if part.parent and parts.bundle(part.parent) is None else ()
+            start = jobs.folder(job.parent) if job.parent else job.weights
+            waits = (f"{job.parent}: train",) if job.parent and jobs.bundle(job.parent) is None else ()
             after = f"{name}: train"
-            tasks.append(Task(after, Training(name, part, site, parts.folder(name), start), waits))
+            tasks.append(Task(after, Training(name, job, setup, jobs.folder(name), start), waits))
         for split in splits:
-            if bundle is not None and parts.table(name, bundle.identity, split).exists():
+            if bundle is not None and jobs.table(name, bundle.identity, split).exists():
                 continue
-            given = Scoring(name, parts, split)
+            given = Scoring(name, jobs, split)
             tasks.append(Task(f"{name}: {split}", given, (after,) if after else ()))
             after = f"{name}: {split}"
     return tasks
 
 
-def _check_here(parts: Parts, job: Job) -> None:
-    """Refuse what was written elsewhere and is not to be seen from here."""
-    bundle = parts.bundle(job.name)
-    path = parts.folder(job.name)
-    if bundle is not None and isinstance(job, Scoring):
-        path = parts.table(job.name, bundle.identity, job.split)
+def _check_visible(jobs: Jobs, step: Step) -> None:
+    """Raise an OutputError if the files of a step are not visible on this machine."""
+    bundle = jobs.bundle(step.name)
+    path = jobs.folder(step.name)
+    if bundle is not None and isinstance(step, Scoring):
+        path = jobs.table(step.name, bundle.identity, step.split)
     if bundle is None or not path.exists():
-        raise OutputError(f"{path}: was written, but on another machine; choose --out on a disk that all share.")
+        raise OutputError(f"{path}: was written on another machine; choose --out on a disk that all machines share.")
 
 
-# -- one of it ------------------------------------------------------------------------------------------------
+# -- one step ------------------------------------------------------------------------------------------------
 
 
-def perform(job: Job, say: Callable[[str], None] | None = None) -> tuple[str, ...]:
-    """Train or score; gives the lines that were told, unless somebody is told them at once."""
+def run_step(step: Step, report: Callable[[str], None] | None = None) -> tuple[str, ...]:
+    """Train or score; returns the messages, unless `report` gets them at once."""
     lines: list[str] = []
-    site = job.site if isinstance(job, Training) else job.parts.site
-    with threadpool_limits(site.threads):
-        if isinstance(job, Training):
-            _train(job, say or lines.append)
+    setup = step.setup if isinstance(step, Training) else step.jobs.setup
+    with threadpool_limits(setup.threads):
+        if isinstance(step, Training):
+            _train(step, report or lines.append)
         else:
-            _score(job)
+            _score(step)
     return tuple(lines)
 
 
-def _train(job: Training, say: Callable[[str], None]) -> None:
-    definition, name = job.part.definition, job.name
-    began, before = time.monotonic(), sum(e["seconds"] for e in history(job.folder))
-    say(f"{name}: training")
-    watch = fit.Callbacks(
-        epoch=lambda e: say(f"{name}: epoch {e.epoch + 1}, validation loss {e.validation_loss:.3f}"),
-        note=lambda line: say(f"{name}: {line}"),
+def _train(step: Training, report: Callable[[str], None]) -> None:
+    definition, name = step.job.definition, step.name
+    began, before = time.monotonic(), sum(e["seconds"] for e in history(step.folder))
+    report(f"{name}: training")
+    callbacks = fit.Callbacks(
+        epoch=lambda e: report(f"{name}: epoch {e.epoch + 1}, validation loss {e.validation_loss:.3f}"),
+        note=lambda line: report(f"{name}: {line}"),
         events=False,
     )
-    machine = fit.Machine(device=job.site.device)
-    run = TrainingRun(job.folder, job.start, job.site.detector, machine, watch, say)
-    train_system(definition, opened(job.site.data), run)
-    write_json(job.folder / RECORD, {"seconds": round(before + time.monotonic() - began, 1)})
+    machine = fit.Machine(device=step.setup.device)
+    run = TrainingRun(step.folder, step.start, step.setup.detector, machine, callbacks, report)
+    train_system(definition, open_once(step.setup.data), run)
+    write_json(step.folder / RECORD, {"seconds": round(before + time.monotonic() - began, 1)})
 
 
-def _score(job: Scoring) -> None:
-    part, folder, data = job.parts.by_name[job.name], job.parts.folder(job.name), opened(job.parts.site.data)
+def _score(step: Scoring) -> None:
+    job, folder, data = step.jobs.by_name[step.name], step.jobs.folder(step.name), open_once(step.jobs.setup.data)
     bundle = bundles.load(folder)
-    run = TrainingRun(folder, detector=job.parts.site.detector)
-    scores = system_scores(part.definition, bundle, data, run)
-    path = job.parts.table(job.name, bundle.identity, job.split)
-    write_scores(path, {clip.id: scores(clip) for clip in data.split(job.split)})
+    run = TrainingRun(folder, detector=step.jobs.setup.detector)
+    scores = system_scores(job.definition, bundle, data, run)
+    path = step.jobs.table(step.name, bundle.identity, step.split)
+    write_scores(path, {clip.id: scores(clip) for clip in data.split(step.split)})
 
 
 def _detector(name: str) -> ChosenDetector:
@@ -250,7 +250,7 @@ def _detector(name: str) -> ChosenDetector:
 
 
 def history(folder: Path) -> list[dict[str, float]]:
-    """The figures of each epoch of a training, counted from 0; none where no net was trained."""
+    """The metrics of each epoch of a training, counted from 0; empty if no network was trained."""
     path = folder / fit.HISTORY
     if not path.exists():
         return []
@@ -259,7 +259,7 @@ def history(folder: Path) -> list[dict[str, float]]:
 
 
 def training_seconds(folder: Path) -> float | None:
-    """How long a training took, those parts of it that were killed less what came after their last epoch."""
+    """Duration of a training; of killed runs, up to their last epoch."""
     try:
         return float(json.loads((folder / RECORD).read_text("utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):

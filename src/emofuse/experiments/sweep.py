@@ -1,4 +1,4 @@
-"""One system with some of its settings varied: every variant trained and scored once, all in one table.
+"""One system with varied settings: every variant is trained and scored once, all in one table.
 
 The paper's side experiments are such tables: lengths of windows, kernels of the SVM, one answer a window or many.
 """
@@ -19,11 +19,11 @@ from emofuse.core.settings import settings_names, with_settings
 from emofuse.core.version import __version__
 from emofuse.errors import SettingsError
 from emofuse.evaluation.evaluate import Settings, scored_clips, video_confusions
-from emofuse.experiments.comparison import about, estimates, gained
-from emofuse.experiments.jobs import Definition, Parts, from_nothing, parts_of
-from emofuse.experiments.provenance import Bundles, machine, sources_of, system_of
-from emofuse.experiments.runner import Watch, claim, make, opened
-from emofuse.experiments.trial import Trial, check_scale, scale_notes, scaled
+from emofuse.experiments.comparison import about, estimates, gain_over
+from emofuse.experiments.jobs import Definition, Jobs, plan_jobs, without_pretrained
+from emofuse.experiments.provenance import Bundles, describe_system, machine, score_sources
+from emofuse.experiments.runner import Monitor, claim_folder, open_once, run_jobs
+from emofuse.experiments.trial import Trial, at_scale, check_scale, scale_notes
 from emofuse.systems import VOICE, system
 
 FORMAT = 1
@@ -48,24 +48,24 @@ class Request:
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
-def sweep(request: Request, watch: Watch = Watch(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
-    """Train and score all variants, and compare them on the validation part; sweep.json holds what comes back.
+def sweep(request: Request, monitor: Monitor = Monitor(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+    """Train and score all variants, and compare them on the validation split; writes the returned values to sweep.json.
 
     Raises:
         SettingsError: an unknown system, setting or scale, values that do not fit, or missing pretrained weights.
-        DataError: the data set has no train or validation part, or nothing in it is labelled.
+        DataError: the data set has no train or validation split, or nothing in it is labelled.
         OutputError: the folder cannot be written, or holds something else.
     """
     began = time.monotonic()
     definitions = variants(request)
     trial = request.trial
-    parts = parts_of(trial.site, definitions, trial.weights, scale=trial.scale, folder=request.system)
-    data = opened(trial.data)
-    for part in ("train", "validation"):
-        data.split(part)
-    claim(trial.out, data, what="a sweep", version=FORMAT)
-    bundles = make(parts, ["validation"], executor=executor, watch=watch)
-    watch.progress("comparing", 1.0)
+    jobs = plan_jobs(trial.setup, definitions, trial.weights, scale=trial.scale, folder=request.system)
+    data = open_once(trial.data)
+    for split in ("train", "validation"):
+        data.split(split)
+    claim_folder(trial.out, data, what="a sweep", version=FORMAT)
+    bundles = run_jobs(jobs, ["validation"], executor=executor, monitor=monitor)
+    monitor.progress("comparing", 1.0)
     result = {
         "format": FORMAT,
         "emofuse": __version__,
@@ -76,7 +76,7 @@ def sweep(request: Request, watch: Watch = Watch(), *, executor: Executor = Here
         "over": {name: list(values) for name, values in request.over.items()},
         "scale": trial.scale,
         "seed": trial.seed,
-        **_compared(parts, bundles, Settings(seed=trial.seed)),
+        **_compared(jobs, bundles, Settings(seed=trial.seed)),
         "machine": machine(),
         "seconds": round(time.monotonic() - began, 1),
     }
@@ -87,7 +87,7 @@ def sweep(request: Request, watch: Watch = Watch(), *, executor: Executor = Here
 
 
 def variants(request: Request) -> dict[str, Definition]:
-    """All combinations of the values, by what is special about each.
+    """The definitions of all combinations of the values, by a name such as "C=1, kernel=poly".
 
     Raises:
         SettingsError: an unknown system, setting or scale, no values, or more than 64 variants.
@@ -97,23 +97,23 @@ def variants(request: Request) -> dict[str, Definition]:
         raise SettingsError(f"sweep {request.system}: nothing to vary; give --over NAME=VALUE,VALUE.")
     for name, values in request.over.items():
         if not all(values) or len(set(values)) < len(values):
-            raise SettingsError(f"--over {name}={','.join(values)}: give different values, parted by commas.")
+            raise SettingsError(f"--over {name}={','.join(values)}: give different values, separated by commas.")
     combinations = list(itertools.product(*request.over.values()))
     if len(combinations) > LARGEST:
         raise SettingsError(f"sweep: {len(combinations)} variants are more than {LARGEST}; give fewer values.")
-    base = with_settings(scaled(system(request.system), request.trial.scale), dict(request.changes))
+    base = with_settings(at_scale(system(request.system), request.trial.scale), dict(request.changes))
     base = with_settings(base, {"fit.seed": str(request.trial.seed)})
     found = {}
     for values in combinations:
         chosen = dict(zip(request.over, values, strict=True))
         changed = with_settings(base, _settings(chosen, base))
         name = ", ".join(f"{k}={v}" for k, v in chosen.items())
-        found[name] = from_nothing(changed) if request.trial.from_scratch else changed
+        found[name] = without_pretrained(changed) if request.trial.from_scratch else changed
     return found
 
 
 def _settings(chosen: Mapping[str, str], base: Definition) -> dict[str, str]:
-    """Short names as the settings that they stand for."""
+    """Settings by their full names."""
     changes: dict[str, str] = {}
     for name, value in chosen.items():
         changes |= _long(name, value, base) if name in _SHORT else {_known(name, base): value}
@@ -150,17 +150,17 @@ def _known(name: str, base: Definition) -> str:
     return name
 
 
-def _compared(parts: Parts, bundles: Bundles, settings: Settings) -> dict[str, Any]:
-    sources = sources_of(parts, bundles, "validation")
-    clips, notes = scored_clips(opened(parts.site.data), list(sources.values()), settings)
+def _compared(jobs: Jobs, bundles: Bundles, settings: Settings) -> dict[str, Any]:
+    sources = score_sources(jobs, bundles, "validation")
+    clips, notes = scored_clips(open_once(jobs.setup.data), list(sources.values()), settings)
     counts = {n: video_confusions(clips, [c.scores[k] for c in clips]) for k, n in enumerate(bundles)}
     first = next(iter(counts))
     rows = [
         {
             "name": name,
             "metrics": estimates(counts[name], settings),
-            "gain": gained(counts[name], counts[first], first, settings) if name != first else None,
-            **system_of(parts, name, bundle),
+            "gain": gain_over(counts[name], counts[first], first, settings) if name != first else None,
+            **describe_system(jobs, name, bundle),
         }
         for name, bundle in bundles.items()
     ]

@@ -1,6 +1,6 @@
-"""All systems of Table 1 by one call: what the rows need is trained once, scored, fused, compared and submitted.
+"""Table 1 by one call: trains what its rows need once, scores, fuses, compares, and writes submissions.
 
-Everything is kept in one folder under the digests of what it depends on, so that a killed run goes on where it was.
+Results are kept in one folder and named by digests of all that they depend on, so that a killed run resumes.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from emofuse.errors import DataError
 from emofuse.evaluation.evaluate import Settings
 from emofuse.evaluation.submission import submit
 from emofuse.evaluation.submission_formats import EDITIONS
-from emofuse.experiments.comparison import Compared, compare
+from emofuse.experiments.comparison import Comparison, compare
 from emofuse.experiments.plan import Plan, Request, plan
-from emofuse.experiments.provenance import Bundles, machine, sources_of, system_of
-from emofuse.experiments.runner import Watch, claim, make, opened, present
+from emofuse.experiments.provenance import Bundles, describe_system, machine, score_sources
+from emofuse.experiments.runner import Monitor, claim_folder, open_once, run_jobs, scored_splits
 from emofuse.fusion import save as save_fusion
 from emofuse.systems.paper import BASELINE_VALIDATION, TableRow
 
 FORMAT = 3
 
 
-def table1(request: Request, watch: Watch = Watch(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
-    """Train, score, fuse, compare and submit; table1.json in the folder holds what comes back.
+def table1(request: Request, monitor: Monitor = Monitor(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+    """Train, score, fuse, compare and submit; writes the returned values to table1.json in the folder.
 
     Args:
         executor: runs the trainings and scorings; the results are the same.
     Raises:
         SettingsError: an unknown row, scale or setting, or pretrained weights are missing.
-        DataError: the data set has no train or validation part, or nothing in it is labelled.
+        DataError: the data set has no train or validation split, or nothing in it is labelled.
         OutputError: the folder cannot be written, or holds the result of another version or of other data.
     """
     began = time.monotonic()
-    data = opened(request.trial.data)
-    for part in ("train", "validation"):
-        data.split(part)
+    data = open_once(request.trial.data)
+    for split in ("train", "validation"):
+        data.split(split)
     planned = plan(request, data)
-    claim(request.trial.out, data, what="a table 1", version=FORMAT)
-    bundles = make(planned.systems, present(data), executor=executor, watch=watch)
-    watch.progress("comparing", 1.0)
-    sources = sources_of(planned.systems, bundles, "validation")
+    claim_folder(request.trial.out, data, what="a table 1", version=FORMAT)
+    bundles = run_jobs(planned.systems, scored_splits(data), executor=executor, monitor=monitor)
+    monitor.progress("comparing", 1.0)
+    sources = score_sources(planned.systems, bundles, "validation")
     compared = compare(planned.rows, data, sources, Settings(seed=request.trial.seed))
     for row, fitted in compared.fitted.items():
         save_fusion(request.trial.out / "fusions" / f"{row}.safetensors", fitted)
@@ -56,15 +56,15 @@ def table1(request: Request, watch: Watch = Watch(), *, executor: Executor = Her
         row["submission"] = submissions.get(row["name"])
     result["notes"] += notes
     write_json(request.trial.out / "table1.json", result)
-    plain: dict[str, Any] = json.loads(json.dumps(result))  # as the file has it: lists, no tuples
+    plain: dict[str, Any] = json.loads(json.dumps(result))  # as in the file: lists instead of tuples
     return plain
 
 
-def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) -> tuple[dict[str, str], list[str]]:
-    """A submission of each row for the test part, where there is one."""
-    if "test" not in present(data):
-        return {}, [f"{data.name} has no test part, so there are no submissions."]
-    written, notes, all_sources = {}, list[str](), sources_of(planned.systems, bundles, "test")
+def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Comparison) -> tuple[dict[str, str], list[str]]:
+    """Write a submission of each row, if the data has a test split; returns their folders and notes."""
+    if "test" not in scored_splits(data):
+        return {}, [f"{data.name} has no test split, so there are no submissions."]
+    written, notes, all_sources = {}, list[str](), score_sources(planned.systems, bundles, "test")
     for row in planned.rows:
         sources = [all_sources[name] for name in row.systems]
         folder = planned.request.trial.out / "submissions" / row.name
@@ -78,7 +78,7 @@ def _submit(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
     return written, notes
 
 
-def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) -> dict[str, Any]:
+def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Comparison) -> dict[str, Any]:
     request = planned.request
     return {
         "format": FORMAT,
@@ -91,7 +91,7 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Compared) 
         "seed": request.trial.seed,
         "rows": [_row(row, compared.rows[row.name]) for row in planned.rows],
         "baseline_quoted": BASELINE_VALIDATION,
-        "systems": {name: system_of(planned.systems, name, bundles[name]) for name in planned.parts},
+        "systems": {name: describe_system(planned.systems, name, bundles[name]) for name in planned.jobs},
         "notes": [*planned.notes, *compared.notes],
         "machine": machine(),
     }

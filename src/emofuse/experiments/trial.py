@@ -1,6 +1,6 @@
-"""What a table 1 and a sweep share: on what data, to which folder, at which scale, from what and how.
+"""Options that Table 1 and sweeps share, and the scales that they run at.
 
-The scale `paper` takes systems as they are defined, `tiny` small nets that show the path in minutes.
+Scale `paper` trains systems as defined; `tiny` replaces them by small networks to try the whole path in minutes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 from emofuse.core.registry import find
 from emofuse.core.settings import with_settings
-from emofuse.experiments.jobs import Definition, Site
+from emofuse.experiments.jobs import Definition, Setup
 from emofuse.systems import VOICE
 
-# Small nets from nothing, few epochs, short windows: the whole path in minutes, with figures above chance and no more.
+# Small networks from scratch, few epochs, short windows: minutes, with results above chance and no more.
 _TINY_FIT = {
     "fit.optimiser": "adamw",
     "fit.weight_decay": "1e-2",
@@ -32,7 +32,7 @@ _TINY_FACE = _TINY_FIT | {
     "fit.lr": "2e-3",
     "fit.ema_decay": "0.98",
 }
-_TINY_VGG = {"fit.epochs": "10", "fit.lr": "1e-3"}  # it has no batch norms
+_TINY_VGG = {"fit.epochs": "10", "fit.lr": "1e-3"}  # it has no batch normalisation
 _TINY_VOICE = _TINY_FIT | {
     "net.tiny": "true",
     "net.separation": "none",
@@ -56,18 +56,18 @@ def _tiny(definition: Definition) -> Mapping[str, str]:
 SCALES: Mapping[str, Callable[[Definition], Mapping[str, str]]] = MappingProxyType(
     {"tiny": _tiny, "paper": lambda _: {}}
 )
-# Not those of the machine, since the same run is to give the same bits on another one.
+# Independent of the machine, so that equal runs have equal bits on every machine.
 THREADS: Mapping[str, int] = MappingProxyType({"tiny": 1, "paper": 4})
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is asked for whatever systems are tried.
+    """Options of an experiment that do not depend on its systems.
 
     scale: a name in `SCALES`.
-    weights: files of pretrained weights by name; others are looked for where `emofuse weights import` puts them.
-    from_scratch: do without pretrained weights that are not there.
-    threads: of each training and scoring; 0 for those of the scale in `THREADS`.
+    weights: files of pretrained weights by name; default: those of `emofuse weights import`.
+    from_scratch: train from random weights if pretrained ones are missing.
+    threads: per training and scoring; 0 for the number of the scale in `THREADS`.
     """
 
     data: Path
@@ -81,22 +81,22 @@ class Trial:
     threads: int = 0
 
     @property
-    def site(self) -> Site:
-        """Where and with what systems are trained and scored."""
-        return Site(self.data, self.out, self.detector, self.device, self.threads or THREADS[self.scale])
+    def setup(self) -> Setup:
+        """The setup of all jobs."""
+        return Setup(self.data, self.out, self.detector, self.device, self.threads or THREADS[self.scale])
 
 
 def check_scale(scale: str) -> None:
-    """Refuse a scale that there is not; a SettingsError names those that there are."""
+    """Raise a SettingsError if a scale is unknown."""
     find(scale, SCALES, "--scale")
 
 
-def scaled(definition: Definition, scale: str) -> Definition:
-    """A definition as it is tried at a scale."""
+def at_scale(definition: Definition, scale: str) -> Definition:
+    """The definition at a scale."""
     return with_settings(definition, dict(SCALES[scale](definition)))
 
 
 def scale_notes(scale: str) -> Iterator[str]:
-    """What a reader of figures must know of the scale that they were made at."""
+    """Notes on the scale for readers of the results."""
     if scale == "tiny":
-        yield "Scale tiny: small nets, few epochs; the figures show that the path works, not how good the systems are."
+        yield "Scale tiny: small networks, few epochs; the results show that the path works, not how good systems are."
