@@ -17,7 +17,8 @@ from emofuse.inference.audio_stages import AudioWindowScore
 from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import NO_PERSON, Prediction
 from emofuse.inference.session import SessionOutput
-from emofuse.models.fusion import FACE, VOICE, WINDOWS, ModalityFusion
+from emofuse.models.fusion import WINDOWS, ModalityFusion
+from emofuse.systems import FACE, VOICE
 
 
 @dataclass

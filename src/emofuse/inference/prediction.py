@@ -16,7 +16,7 @@ from emofuse.core.registry import find
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
 from emofuse.export import WRITERS, ResultTable
-from emofuse.models.fusion import VOICE
+from emofuse.systems import VOICE
 
 if TYPE_CHECKING:
     import pandas as pd

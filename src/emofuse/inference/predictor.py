@@ -23,8 +23,9 @@ from emofuse.media.container import MediaFile
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector, choose_detector
-from emofuse.models.fusion import FACE, WINDOWS
+from emofuse.models.fusion import WINDOWS
 from emofuse.runtime import Engine
+from emofuse.systems import FACE
 
 _BLOCK_SECONDS = 10.0
 _VIDEO_FRACTION = 0.8  # of the work on a file with video and audio, for the progress
