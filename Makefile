@@ -9,7 +9,7 @@ demo: $(DEMO)/ready
 	@$(DEMO)/bin/emofuse data sample demo/sample.mp4
 	@$(DEMO)/bin/emofuse predict demo/sample.mp4 --out demo/result --plot
 
-# Made people, small nets: all ten rows in minutes. A run that was killed goes on where it was.
+# A synthetic corpus and small networks: all ten rows in minutes. A run that was killed resumes.
 table1: $(DEV)/ready
 	$(DEV)/bin/emofuse data make runs/table1/corpus --easy --videos 96 --seconds 8 --seed 1
 	$(DEV)/bin/emofuse table1 --data runs/table1/corpus --out runs/table1/out --jobs 2

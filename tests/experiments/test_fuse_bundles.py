@@ -92,19 +92,19 @@ def test_half_precision_without_what_training_needs_is_one_line(both, people, tm
 
 
 def test_two_nets_on_faces_are_refused(both, people, tmp_path):
-    with pytest.raises(SettingsError, match="more than one looks at faces; give one net for each"):
+    with pytest.raises(SettingsError, match="more than one bundle has faces; give one for faces and one for the voice"):
         made_of(both, both, data=people, out=tmp_path)
 
 
 def test_one_part_alone_is_refused(people, tmp_path):
     with pytest.raises(
-        SettingsError, match="face alone cannot be fused; give a bundle that looks at faces and one that"
+        SettingsError, match="face alone cannot be fused; give a bundle for faces and one for the voice"
     ):
         made_of(write_bundle(tmp_path, {"face": 1.0}), data=people, out=tmp_path / "out")
 
 
 def test_a_method_without_weights_of_parts_is_refused(both, people, tmp_path):
-    with pytest.raises(SettingsError, match="--method stacking: has no weights for each part; choose log-pool"):
+    with pytest.raises(SettingsError, match="--method stacking: has no weight per modality; choose log-pool"):
         made_of(both, data=people, out=tmp_path, settings=Settings(None, fuse=("stacking",), folds=3, rows=True))
     assert not (tmp_path / "bundle.json").exists()
 

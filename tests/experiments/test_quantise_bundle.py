@@ -12,8 +12,7 @@ from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.errors import SettingsError
-from emofuse.experiments.quantise_bundle import Request, quantise
-from emofuse.experiments.quantise_bundle import _cost as cost_of
+from emofuse.experiments.quantise_bundle import Request, cost_of, quantise
 from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import Bundle, load, write_bundle
 from emofuse.models.face import FaceInput, FaceModality
@@ -73,5 +72,5 @@ def test_the_cost_is_the_paired_change_of_the_accuracy_where_there_is_a_label():
 
 
 def test_a_fused_bundle_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="is fused; quantise the bundles that it was made of"):
+    with pytest.raises(SettingsError, match="is fused; quantise its bundles before fusing them"):
         made_of(write_fused_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")

@@ -1,7 +1,7 @@
-"""Fusing trained bundles into one, with weights fitted on clips that none of them was trained on.
+"""Fuses trained bundles into one, with weights fitted on clips that none of them was trained on.
 
-The bundles are put together with equal weights, predict the clips, and what their parts say is scored and fused as
-`emofuse evaluate` does it. The tables stay in the folder, so that a killed run goes on and another method is quick.
+A draft bundle with equal weights predicts the clips; the scores of its modalities are evaluated and fused as in
+`emofuse evaluate`. The tables are kept, so that a killed run resumes and another method takes only seconds.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from emofuse.models.fusion import ModalityFusion
 DRAFT, TABLES, HALF = "unfused", "parts", "half"  # folders in the output
 
 Progress = Callable[[Path, float, int], None]
-"""Told which file is done to which part, 0 to 1, of how many files."""
+"""Called with a file, the fraction of it that is done, and the number of files."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for.
+    """The request of a fusion.
 
     bundles: names or folders; together they have at most one net on faces and one on voices.
     data: clips with labels; weights are fitted on the part `settings.split`. settings.fuse: the one method.
-    smooth_seconds: how far single faces are smoothed to either side; 0 leaves each by itself.
-    half: weights of the nets lie on disk in half precision. licence: for the card; those of the parts unless said.
+    smooth_seconds: seconds to either side over which scores of single faces are smoothed; 0 for none.
+    half: store the networks' weights in half precision. licence: for the card; default: those of the bundles.
     """
 
     bundles: tuple[str, ...]
@@ -61,17 +61,17 @@ class Request:
 def fuse(
     request: Request, *, executor: Executor, note: Callable[[str], None], progress: Progress
 ) -> tuple[Bundle, Evaluation]:
-    """Predict the clips with every part, fit the weights, and write the fused bundle to `out`.
+    """Predict the clips with every modality, fit the weights, and write the fused bundle to `out`.
 
     Args:
-        note: told what is worth knowing on the way.
+        note: gets remarks on the run.
     Raises:
-        SettingsError: the bundles do not go together, or the method has no weights for each part.
+        SettingsError: the bundles do not fit together, or the method has no weight per modality.
         DataError: the data set cannot be read, or a clip cannot be predicted.
     """
     data = open_data(request.data)
     bundles = [load(name) for name in request.bundles]
-    draft = _together(bundles, request)
+    draft = _draft(bundles, request)
     if draft.label_set != data.label_set:
         raise SettingsError(
             f"the bundles are for {', '.join(draft.label_set.names)}, but {data.name} is labelled "
@@ -87,41 +87,43 @@ def fuse(
     result = evaluate(data, sources, request.settings)
     weights = result.fitted[method]
     if not isinstance(weights, WeightedFusion | LogPoolFusion):
-        raise SettingsError(f"--method {method}: has no weights for each part; choose log-pool, mcwf, swf or mean.")
+        raise SettingsError(f"--method {method}: has no weight per modality; choose log-pool, mcwf, swf or mean.")
     definition = {"draft": draft.identity, "data": data.name, "settings": asdict(request.settings)}
-    about |= {"settings": definition["settings"], "metrics": _figures(result)}
+    about |= {"settings": definition["settings"], "metrics": _metrics(result)}
     version = request.version or digest(definition)[:12]
     fused = replace(draft, version=version, fusion=ModalityFusion(weights), card=about)
     return write_bundle(request.out, fused), result
 
 
-def _together(bundles: list[Bundle], request: Request) -> Bundle:
-    """The parts of some bundles, counting alike."""
+def _draft(bundles: list[Bundle], request: Request) -> Bundle:
+    """A draft of the fused bundle, with equal weights for all modalities."""
     faces, voices = [b.face for b in bundles if b.face], [b.voice for b in bundles if b.voice]
     if len(faces) > 1 or len(voices) > 1:
         what = "faces" if len(faces) > 1 else "voices"
-        raise SettingsError(f"{', '.join(request.bundles)}: more than one looks at {what}; give one net for each.")
+        raise SettingsError(
+            f"{', '.join(request.bundles)}: more than one bundle has {what}; give one for faces and one for the voice."
+        )
     face, voice = next(iter(faces), None), next(iter(voices), None)
     parts = modalities_of(face, voice)
     if len(parts) < 2:
         raise SettingsError(
-            f"{', '.join(request.bundles)}: {', '.join(parts)} alone cannot be fused; give a bundle that looks at "
-            "faces and one that listens."
+            f"{', '.join(request.bundles)}: {', '.join(parts)} alone cannot be fused; give a bundle for "
+            "faces and one for the voice."
         )
     labels = bundles[0].label_set
     if other := next((b for b in bundles if b.label_set != labels), None):
         raise SettingsError(
-            f"bundle {other.name}: its labels are not those of {bundles[0].name}; train both on one set."
+            f"bundle {other.name}: its labels differ from those of {bundles[0].name}; train both with equal labels."
         )
     if face is not None and face.calibration is not None and face.smoothing is None and request.smooth_seconds:
         face = replace(face, smoothing=Triangle(ticks(request.smooth_seconds)))
     if request.half:
-        face = face and replace(face, net=_halved(face.net, request.out / HALF))
-        voice = voice and replace(voice, net=_halved(voice.net, request.out / HALF))
-    return Bundle(request.name, DRAFT, labels, {}, face, voice, ModalityFusion(_even(parts, labels)))
+        face = face and replace(face, net=_half_precision(face.net, request.out / HALF))
+        voice = voice and replace(voice, net=_half_precision(voice.net, request.out / HALF))
+    return Bundle(request.name, DRAFT, labels, {}, face, voice, ModalityFusion(_equal_weights(parts, labels)))
 
 
-def _halved(net: Path, folder: Path) -> Path:
+def _half_precision(net: Path, folder: Path) -> Path:
     try:
         from emofuse.training.loop import halve_onnx
     except ImportError as error:
@@ -132,7 +134,7 @@ def _halved(net: Path, folder: Path) -> Path:
     return folder / net.name
 
 
-def _even(parts: tuple[str, ...], labels: LabelSet) -> LogPoolFusion:
+def _equal_weights(parts: tuple[str, ...], labels: LabelSet) -> LogPoolFusion:
     return LogPoolFusion("log-pool", parts, labels, np.full((len(parts), len(labels)), 1 / len(parts)))
 
 
@@ -144,14 +146,12 @@ def _predict(
     note: Callable[[str], None],
     progress: Progress,
 ) -> None:
-    """Tables of what each part says of every clip that is fitted on, each file predicted once."""
+    """Write tables of the scores of each modality for the clips to fit on; each file is predicted once."""
     split = request.settings.split
     clips = list(data.clips) if split is None else data.split(split)
     files = list(dict.fromkeys(f for c in clips if (f := c.video or c.audio)))
     if not files:
-        raise DataError(
-            f"{data.path}: the clips have neither pictures nor sound; give the files that they were cut from."
-        )
+        raise DataError(f"{data.path}: the clips have neither video nor audio; give the files that they were cut from.")
     options = Options(str(request.out / DRAFT), request.detector, per_modality=True)
     tasks = batch.plan(files, out=request.out / TABLES, options=options, format="parquet", plot=False)
 
@@ -164,7 +164,7 @@ def _predict(
 
 
 def _card(bundles: list[Bundle], data: DataSet, licence: str) -> dict[str, Any]:
-    """What the fused bundle says of itself before there are figures; the cards of its parts are in it."""
+    """The card of the fused bundle without metrics; it contains the cards of its bundles."""
     parts = {b.name: dict(b.card) for b in bundles}
     licences = dict.fromkeys(str(card.get("licence", "unknown")) for card in parts.values())
     return {
@@ -175,8 +175,8 @@ def _card(bundles: list[Bundle], data: DataSet, licence: str) -> dict[str, Any]:
     }
 
 
-def _figures(result: Evaluation) -> dict[str, Any]:
-    """Each part alone, and the fusion by weights that were fitted on other people."""
+def _metrics(result: Evaluation) -> dict[str, Any]:
+    """Metrics of each modality alone, and of the cross-fitted fusion."""
     return {
         f"{row.system}, {row.fitted}".removesuffix(", "): {
             "clips": result.clips,

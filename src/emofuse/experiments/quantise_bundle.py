@@ -1,7 +1,6 @@
-"""Bundles with nets in int8: smaller and faster, and written only if they are still as right.
+"""Quantises the network of a bundle to int8, unless its accuracy drops too much.
 
-The ranges of the activations are taken from the train part of a data set, and what int8 costs is measured on its
-validation part, on the same examples before and after.
+Activation ranges are measured on the train split of a data set, accuracy before and after on its validation split.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ from emofuse.training.face_examples import face_examples
 from emofuse.training.loop.quantise import FIRST, LAST
 from emofuse.training.voice import window_examples
 
-_SPECTRUM = "/spectrum"  # layers of a log-mel front end: in whole numbers what is soft would be nothing
+_SPECTRUM = "/spectrum"  # layers of a log-mel front end: in int8 quiet audio would be rounded to zero
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for.
+    """The request of a quantisation.
 
-    data: what the bundle was trained on, with its train and validation parts.
+    data: the data that the bundle was trained on, with a train and a validation split.
     max_accuracy_drop: largest acceptable drop in accuracy on the validation split, in percentage points.
-    ranges: examples that the ranges of the activations are taken from.
-    keep: layers that stay in float32, as `fit.Int8` has them; those of a log-mel front end always do.
+    ranges: number of examples to measure activation ranges on.
+    keep: layers that stay in float32, as in `Int8`; those of a log-mel front end always do.
     """
 
     bundle: str
@@ -59,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Cost:
-    """What int8 did: accuracy before, its change with a paired interval, and the sizes of the nets in bytes."""
+    """The cost of int8: accuracy before, its change with a paired interval, and the sizes of the networks in bytes."""
 
     examples: int
     accuracy: float
@@ -89,28 +88,30 @@ def summary(bundle: Bundle, cost: Cost, out: Path) -> str:
 
 
 def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost]:
-    """Write the bundle with its net in int8 to `out`.
+    """Write the bundle with its network in int8 to `out`.
 
     Raises:
-        SettingsError: the bundle is fused or judges windows of faces, or more accuracy is lost than is allowed; then
-            nothing is written.
-        DataError: the data set lacks a part, or has nothing labelled in it.
+        SettingsError: the bundle is fused or classifies windows of faces, or accuracy drops too much; nothing is
+            written.
+        DataError: the data set lacks a split or labels.
     """
     bundle = load(request.bundle)
-    part = _only(bundle)
-    learnt, judged = (_examples(request, part, split, say) for split in ("train", "validation"))
-    prepare, rows = _prepare(part), np.linspace(0, len(learnt) - 1, min(request.ranges, len(learnt))).astype(np.int64)
+    part = _modality(bundle)
+    train, validation = (_examples(request, part, split, say) for split in ("train", "validation"))
+    prepare, rows = _prepare(part), np.linspace(0, len(train) - 1, min(request.ranges, len(train))).astype(np.int64)
     with atomic(request.out / part.net.name) as partial:
         fit.quantise_onnx(
             part.net,
             partial,
-            calibration=fit.prepared(learnt.inputs, rows, prepare),
-            held_back=fit.prepared(judged.inputs, np.arange(len(judged)), prepare),
-            settings=fit.Int8(keep=(*request.keep, *_front(part.net))),
+            calibration=fit.prepared(train.inputs, rows, prepare),
+            held_back=fit.prepared(validation.inputs, np.arange(len(validation)), prepare),
+            settings=fit.Int8(keep=(*request.keep, *_front_end(part.net))),
         )
-        truth = fit.labels(judged.targets).reshape(-1)
-        guesses = [_guess(net, judged, prepare, part.calibration, len(bundle.label_set)) for net in (part.net, partial)]
-        cost = _cost(truth, guesses, len(bundle.label_set), (part.net.stat().st_size, partial.stat().st_size))
+        truth = fit.labels(validation.targets).reshape(-1)
+        predictions = [
+            _predict(net, validation, prepare, part.calibration, len(bundle.label_set)) for net in (part.net, partial)
+        ]
+        cost = cost_of(truth, predictions, len(bundle.label_set), (part.net.stat().st_size, partial.stat().st_size))
         if -100 * cost.change.value > request.max_accuracy_drop:
             raise SettingsError(
                 f"{request.bundle}: int8 costs {-cost.change.value:.2%} of accuracy on {cost.examples} examples, "
@@ -122,19 +123,19 @@ def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost
     return write_bundle(request.out, replace(bundle, **changed)), cost
 
 
-def _only(bundle: Bundle) -> FaceModality | VoiceModality:
+def _modality(bundle: Bundle) -> FaceModality | VoiceModality:
     if bundle.fusion is not None:
-        raise SettingsError(f"bundle {bundle.name}: is fused; quantise the bundles that it was made of, and fuse them.")
+        raise SettingsError(f"bundle {bundle.name}: is fused; quantise its bundles before fusing them.")
     part = bundle.face or bundle.voice
     if part is None or part.calibration is None or (bundle.face is not None and bundle.face.windows is not None):
         raise SettingsError(
-            f"bundle {bundle.name}: a head judges windows of its faces, which is not measured here; give a bundle that "
-            "judges single faces or voices."
+            f"bundle {bundle.name}: classifies windows of faces, which cannot be quantised; give a bundle for single "
+            "faces or for the voice."
         )
     return part
 
 
-def _front(net: Path) -> tuple[str, ...]:
+def _front_end(net: Path) -> tuple[str, ...]:
     import onnx
 
     nodes = onnx.load(net).graph.node
@@ -164,18 +165,23 @@ def _prepare(part: FaceModality | VoiceModality) -> fit.Prepare:
     return fit.Faces(part.input.colour, part.input.mean, part.input.scale, part.crop.size, None)
 
 
-def _guess(
+def _predict(
     path: Path, examples: fit.Examples, prepare: fit.Prepare, calibration: LogitCalibration | None, classes: int
 ) -> NDArray[np.int64]:
-    net, said = OnnxNetwork(path, Engine(device="cpu")), []
+    net, predicted = OnnxNetwork(path, Engine(device="cpu")), []
     for batch in fit.prepared(examples.inputs, np.arange(len(examples)), prepare):
         logits = net(batch, OUTPUT).reshape(-1, classes)
-        said.append((calibration(logits) if calibration else logits).argmax(axis=1))
-    return np.concatenate(said)
+        predicted.append((calibration(logits) if calibration else logits).argmax(axis=1))
+    return np.concatenate(predicted)
 
 
-def _cost(truth: NDArray[np.int64], guesses: list[NDArray[np.int64]], classes: int, sizes: tuple[int, int]) -> Cost:
+def cost_of(
+    truth: NDArray[np.int64], predictions: list[NDArray[np.int64]], classes: int, sizes: tuple[int, int]
+) -> Cost:
+    """Accuracy before and its paired change, over the labelled examples; `sizes`: bytes of both networks."""
     known = truth >= 0
-    before, after = (metrics.confusion_of_each(truth[known], guess[known], classes=classes) for guess in guesses)
+    before, after = (
+        metrics.confusion_of_each(truth[known], predicted[known], classes=classes) for predicted in predictions
+    )
     change = metrics.gain(after, before, metrics.accuracy_of)
     return Cost(int(known.sum()), float(metrics.accuracy_of(before.sum(axis=0))), change, *sizes)
