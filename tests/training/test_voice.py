@@ -1,4 +1,4 @@
-"""Training systems that listen, on made sounds, and predicting with what comes out."""
+"""Training voice systems on synthetic audio, and predicting with the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from emofuse.models.voice import VoiceModality
 from emofuse.runtime import Engine
 from emofuse.systems import System, system
 from emofuse.training import loop as fit
-from emofuse.training.audio_cache import Sounds
+from emofuse.training.audio_cache import AudioCache
 from emofuse.training.train import train_system
 from emofuse.training.training_run import TrainingRun
 from emofuse.training.voice import window_examples
@@ -67,9 +67,9 @@ def trained(data, run):
     return train_system(defined("cnn1d-lstm", QUICK), data, run)
 
 
-def said(bundle_folder: Path, sounds: list[Path]) -> list[str | None]:
+def said(bundle_folder: Path, paths: list[Path]) -> list[str | None]:
     predictor = Predictor(Options(str(bundle_folder)))
-    return [predictor.predict(path).at(1.0)[0].emotion for path in sounds]
+    return [predictor.predict(path).at(1.0)[0].emotion for path in paths]
 
 
 def said_of(path: Path, part: VoiceModality, run: TrainingRun) -> list[str]:
@@ -99,9 +99,9 @@ def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_say
 
 
 def test_training_again_reads_no_sound_twice(trained, data, run):
-    made = {p: p.stat().st_mtime_ns for p in (run.out / "sounds").iterdir()}
+    made = {p: p.stat().st_mtime_ns for p in (run.out / "audio").iterdir()}
     again = train_system(defined("cnn1d-lstm", QUICK), data, run)
-    assert {p: p.stat().st_mtime_ns for p in (run.out / "sounds").iterdir()} == made
+    assert {p: p.stat().st_mtime_ns for p in (run.out / "audio").iterdir()} == made
     assert again.identity == trained.identity
 
 
@@ -195,8 +195,8 @@ def test_sequences_get_a_label_for_each_answer(data, tmp_path):
     (folder / "clips.csv").write_text("path,label,start,end,split\na.wav,anger,0,2,train\na.wav,fear,2,4,train\n")
     halves = open_data(folder / "clips.csv")
     windows = defined("cnn1d-lstm-sequence", PLAIN).windows
-    sounds = Sounds(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "sounds")
-    examples = window_examples(sounds, halves, halves.split("train"), label_rate_hz=5)
+    cache = AudioCache(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "audio")
+    examples = window_examples(cache, halves, halves.split("train"), label_rate_hz=5)
     assert fit.labels(examples.targets).tolist() == [[1] * 10 + [3] * 10]
 
 
@@ -207,8 +207,8 @@ def test_silent_windows_are_not_learned_from(tmp_path):
     made = open_data(tmp_path / "clips.csv")
     windows = defined("cnn1d-lstm", PLAIN).windows
     for activity, expected in (("none", 9), ("energy", 5)):
-        sounds = Sounds(windows, choose_audio_stages("none", activity, Engine()), tmp_path / "sounds")
-        assert len(window_examples(sounds, made, made.split("train"), label_rate_hz=5)) == expected
+        cache = AudioCache(windows, choose_audio_stages("none", activity, Engine()), tmp_path / "audio")
+        assert len(window_examples(cache, made, made.split("train"), label_rate_hz=5)) == expected
 
 
 def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_path):
@@ -216,9 +216,9 @@ def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_pat
     (tmp_path / "clips.csv").write_text("path,label,split\nmute.mp4,anger,train\n")
     made = open_data(tmp_path / "clips.csv")
     windows = defined("cnn1d-lstm", PLAIN).windows
-    sounds = Sounds(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "sounds")
+    cache = AudioCache(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "audio")
     with pytest.raises(DataError, match="none of 1 clips has a labelled window with voice"):
-        window_examples(sounds, made, made.split("train"), label_rate_hz=5)
+        window_examples(cache, made, made.split("train"), label_rate_hz=5)
 
 
 def test_a_net_whose_weights_are_not_given_says_where_they_come_from(data, run, tmp_path):

@@ -27,7 +27,7 @@ from emofuse.models.face import OUTPUT, FaceModality
 from emofuse.models.voice import VoiceModality
 from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import loop as fit
-from emofuse.training.audio_cache import Sounds
+from emofuse.training.audio_cache import AudioCache
 from emofuse.training.face_cache import FaceSource
 from emofuse.training.face_examples import face_examples
 from emofuse.training.loop.quantise import FIRST, LAST
@@ -152,8 +152,8 @@ def _examples(
                 f"{request.bundle}: needs audio, but {data.name} has single images; give clips with audio."
             )
         stages = choose_audio_stages(part.separation, part.activity, Engine())
-        sounds = Sounds(part.windows, stages, request.out / "sounds")
-        return window_examples(sounds, data, data.split(split), label_rate_hz=request.rate_hz)
+        cache = AudioCache(part.windows, stages, request.out / "audio")
+        return window_examples(cache, data, data.split(split), label_rate_hz=request.rate_hz)
     rate = Fraction(request.rate_hz).limit_denominator(1001)
     detector = choose_detector(request.detector, Engine())
     return face_examples(FaceSource(data, part.crop, detector, request.out / "faces", rate), split, report=say)

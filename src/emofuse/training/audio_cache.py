@@ -1,4 +1,4 @@
-"""Sound of clips for training: decoded and separated once, kept by digest, its windows found as in prediction."""
+"""Audio of clips for training: decoded and separated once, cached by digest, cut into windows as in prediction."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _BLOCK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Sounds:
-    """The sound of clips at the rate of some windows, each file read once and kept in `folder` under its digest."""
+class AudioCache:
+    """The audio of clips at the rate of `windows`; each file is read once and cached in `folder` under its digest."""
 
     windows: Windows
     stages: AudioStages
     folder: Path
 
     def path(self, clip: Clip) -> Path | None:
-        """Where the samples of a clip are: float32, one after the other, from clip time 0. None where it has no sound.
+        """The file of a clip's samples, float32 from clip time 0; None if the clip has no audio stream.
 
         Raises:
             DataError: the clip has no file.
-            MediaError: its sound cannot be read.
+            MediaError: its audio cannot be read.
         """
         file = clip.audio or clip.video
         if file is None:
-            raise DataError(f"{clip.id}: has neither a video nor a sound file.")
+            raise DataError(f"{clip.id}: has neither a video nor an audio file.")
         with MediaFile(file) as media:
             if not media.has_audio:
                 return None
@@ -55,7 +55,7 @@ class Sounds:
                     out.write(clean.samples.tobytes())
         return path
 
-    def heard(self, path: Path, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
+    def scores(self, path: Path, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
         """Scores of the windows of cached samples."""
         for windows in self._windows(path):
             yield from score_windows(windows, scorer)
@@ -76,5 +76,5 @@ class Sounds:
 
 
 def mapped(path: Path) -> NDArray[np.float32]:
-    """Kept samples, read from the disk as they are needed."""
+    """Cached samples, read from disk on access."""
     return np.memmap(path, np.float32, "r") if path.stat().st_size else np.zeros(0, np.float32)

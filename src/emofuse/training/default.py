@@ -1,10 +1,9 @@
-"""The net on faces of the default bundle: what it is trained on, how, and how it is written down.
+"""Training of the face networks of the default bundle on FER-2013.
 
-Nets that err differently judge as one: a compact net that knows nothing but FER-2013, and MobileFaceNet, which starts
-from identities and answers twice, as FER-2013's labels say it and as FER+'s annotators do. MobileFaceNet is trained
-once with each of two seeds; what these and the compact net say together of the training faces then teaches the first
-one again, and it alone is kept.
-`emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR` makes them again.
+Networks with different errors are averaged: a compact network trained on FER-2013 alone, and MobileFaceNet, which
+starts from identities and has two outputs, for FER-2013's labels and for FER+'s votes. MobileFaceNet is trained with
+each of two seeds; the first one is then distilled from the ensemble of these and the compact network, and it alone is
+kept. `emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR` repeats this.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ from emofuse.nets.wrappers import Ensemble, Resize, TwoLabelSets, ensemble_proba
 from emofuse.training import loop as fit
 from emofuse.training.loop import FitSettings
 
-START = "mobilefacenet"  # pretrained weights that some of the nets start from
+START = "mobilefacenet"  # pretrained weights of MobileFaceNet
 _TEACHER = ArrayFormat("teacher", 1, remedy="delete it")
-COMPACT, MOBILE, DISTILLED = "compact", "mobile", "distilled"  # trainings: folders, and where progress is told
+COMPACT, MOBILE, DISTILLED = "compact", "mobile", "distilled"  # names of the trainings, their folders and settings
 MOBILE_SIZE = 64
 OPINIONS = ("labels", "votes")
 PREPARE_MOBILE = fit.Faces(
@@ -77,17 +76,17 @@ _DISTILLED = replace(_MOBILE, epochs=15, lr=6e-4, polish_lr=6e-5, label_smoothin
 
 @dataclass(frozen=True)
 class DefaultSettings:
-    """How the nets are trained, and how much each counts.
+    """Settings of the trainings, and weights of the ensemble.
 
-    mobile_seeds: MobileFaceNet is trained once with each; the first one is distilled again.
-    votes_weight: the part of FER+ in the soft targets of the compact net, whose polish epochs see the original labels
-        alone. teacher_weight: the part of what all nets say in the targets of the net that is distilled.
-    compact_weight: how much the compact net counts in the answer as the labels, 0 to 1; MobileFaceNets share the rest.
-    labels_weight: how much the answer as the labels counts beside that as FER+, 0 to 1; chosen, as is
-        `compact_weight`, on the public test part.
+    mobile_seeds: MobileFaceNet is trained once with each; the first one is distilled.
+    votes_weight: of the FER+ votes in the soft targets of the compact network, whose polish epochs use the original
+        labels alone. teacher_weight: of the ensemble's probabilities in the targets of the distilled network.
+    compact_weight: of the compact network in the output for the labels, 0 to 1; MobileFaceNets share the rest.
+    labels_weight: of the output for the labels against that for FER+, 0 to 1; selected, like `compact_weight`, on the
+        public test set.
 
     Raises:
-        SettingsError: there is no seed, or a share is not in 0 to 1.
+        SettingsError: there is no seed, or a weight is not in 0 to 1.
     """
 
     compact: FitSettings = _COMPACT
@@ -109,23 +108,23 @@ class DefaultSettings:
 
 @dataclass(frozen=True)
 class Training:
-    """How everything is trained, the folder from whose checkpoints it goes on, and who is told of each epoch of the net
-    of a name."""
+    """Settings, the folder of checkpoints, and a callback for each epoch of a training by its name."""
 
     settings: DefaultSettings
     out: Path
     report: Callable[[str, fit.Epoch], None]
 
     def learn(self, name: str, net: Any, examples: fit.TrainingData, settings: FitSettings) -> None:
-        """Train a net, going on from the folder of its name."""
+        """Train a network, resuming from the checkpoint in the folder of its name."""
         watch = fit.Callbacks(epoch=partial(self.report, name))
         fit.fit(net, examples, settings=settings, folder=self.out / name, callbacks=watch)
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What was measured on one part of FER-2013, all fractions: by the original labels, and by FER+'s votes where they
-    decide, by each of FERPLUS_RULES: "images", "accuracy", "uar".
+    """Metrics on one set of FER-2013 as fractions, by the original labels.
+
+    ferplus: "images", "accuracy" and "uar" by the labels that each of FERPLUS_RULES derives from FER+'s votes.
     """
 
     images: int
@@ -137,20 +136,22 @@ class Metrics:
 
 
 def train(data: Path, weights: Path, training: Training) -> None:
-    """Train all nets on FER-2013, going on from checkpoints, and write the bundle beside them.
+    """Train all networks on FER-2013, resuming from checkpoints, and write the bundle.
 
-    The public test part chooses the epochs and the calibration; the private test part is measured once, on the
-    exported net's torch original, and changes nothing.
+    Epochs and calibration are selected on the public test set; the private test set is measured once, before export,
+    and selects nothing.
 
     Args:
-        weights: MobileFaceNet as it knows identities.
+        weights: pretrained weights of MobileFaceNet.
     Raises:
         DataError: the data set cannot be read.
-        WeightsError: the weights are others.
+        WeightsError: the weights are for another network.
         OutputError: the folder cannot be written.
     """
     faces, seeds = Fer2013(data), training.settings.mobile_seeds
-    mobiles = [train_mobile(faces, weights, training, seed=seed) for seed in seeds]  # first: weights may be wrong
+    mobiles = [
+        train_mobile(faces, weights, training, seed=seed) for seed in seeds
+    ]  # first, since the weights may be wrong
     compact = train_compact(faces, training)
     targets = distillation_targets(clear_faces(faces), compact, mobiles, training)
     distilled = distil_mobile(faces, targets, mobiles[0], training)
@@ -158,7 +159,7 @@ def train(data: Path, weights: Path, training: Training) -> None:
 
 
 def train_compact(data: Fer2013, training: Training) -> Any:
-    """CompactFace from nothing."""
+    """CompactFace from scratch."""
     learnt, validation, settings = data.images("train"), data.images("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
     examples = fit.TrainingData(
@@ -174,7 +175,7 @@ def train_compact(data: Fer2013, training: Training) -> Any:
 
 
 def train_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoLabelSets:
-    """MobileFaceNet from identities, on the clear faces."""
+    """MobileFaceNet from pretrained weights, on the clear faces."""
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
     pretrained.load_pretrained(start, weights, name=START, head=pretrained.Head.FRESH)
@@ -193,7 +194,7 @@ def distil_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSe
 
 
 def clear_faces(data: Fer2013) -> FaceImages:
-    """The training faces of which most annotators see one of the seven emotions."""
+    """The training faces for which most annotators chose one of the seven emotions."""
     learnt = data.images("train")
     return learnt[learnt.is_clear]
 
@@ -242,14 +243,14 @@ def committee(
 
 
 def two_targets(faces: FaceImages) -> NDArray[np.float32]:
-    """What both opinions should be, float32 [n, 2, 7]; that of FER+ is all zero where nobody voted for a name."""
+    """Targets of both outputs, float32 [n, 2, 7]: the label, and the normalised votes (zeros if there are none)."""
     hard = np.eye(len(AFFWILD2), dtype=np.float32)[faces.labels]
     votes = faces.votes / np.maximum(faces.votes.sum(axis=1, keepdims=True), 1)
     return np.stack([hard, votes], axis=1)
 
 
 def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings: DefaultSettings) -> None:
-    """Put the trained nets together, measure them, and write the bundle."""
+    """Calibrate and measure the ensemble, and write the bundle."""
     net = committee(compact, [mobile], settings)
     parts = {name: data.images(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
@@ -270,14 +271,14 @@ def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings
 
 
 def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.TrainingData:
-    """The clear faces with targets [n, 2, 7], and the public test part, which chooses the epoch."""
+    """The clear faces with targets [n, 2, 7], and the public test set, which selects the epoch."""
     validation = data.images("public-test")
     judged = fit.Examples(validation.faces, two_targets(validation))
     return fit.TrainingData(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
 
 
 def metrics_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Metrics:
-    """How right probabilities [n, 7] are of a part."""
+    """Metrics of probabilities [n, 7]."""
     guess = probabilities.argmax(axis=1)
     counts = metrics.confusion(part.labels, guess, classes=len(AFFWILD2))
     return Metrics(
@@ -292,7 +293,7 @@ def metrics_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Metrics:
 
 
 def _right(counts: NDArray[np.int64]) -> dict[str, Any]:
-    """Of how many images the truth is known, and how right guesses are of these, if there are any."""
+    """The number of labelled images and, if there are any, the accuracy and UAR."""
     images = int(counts.sum())
     measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if images else {}
     return {"images": images} | {name: round(float(value), 4) for name, value in measured.items()}

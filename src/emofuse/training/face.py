@@ -45,7 +45,8 @@ class FaceTraining:
     def __init__(self, system: System, data: DataSet, run: TrainingRun) -> None:
         assert isinstance(system.net, FaceNet)
         self._system, self._net, self._data, self._run = system, system.net, data, run
-        self._crop = data.face_crop or find(self._net.framing, CROP_PRESETS, "net.framing")(self._net.side)
+        preset = find(self._net.framing, CROP_PRESETS, "net.framing")
+        self._crop = data.face_crop or preset(self._net.side)
         self._size = network_for(self._net.weights).tiny_size if self._net.tiny else self._net.size
         augment = find(self._net.augment, fit.AUGMENTS, "net.augment")
         self.prepare = self._prepare(augment()), self._prepare(None)

@@ -28,7 +28,7 @@ from emofuse.nets.catalogue import Input, network
 from emofuse.runtime import Engine
 from emofuse.systems import System, VoiceNet
 from emofuse.training import loop as fit
-from emofuse.training.audio_cache import Sounds, mapped
+from emofuse.training.audio_cache import AudioCache, mapped
 from emofuse.training.training_run import TrainingRun
 
 
@@ -42,11 +42,11 @@ class VoiceTraining:
         self.prepare = fit.Waveforms(self._net.augment), fit.Waveforms()
 
     @cached_property
-    def _sounds(self) -> Sounds:
+    def _cache(self) -> AudioCache:
         stages = choose_audio_stages(self._net.separation, self._net.activity, Engine())
         if stages.note:
             self._run.report(f"note: {stages.note}")
-        return Sounds(self._windows, stages, self._run.out / "sounds")
+        return AudioCache(self._windows, stages, self._run.out / "audio")
 
     def build(self, classes: int) -> Any:
         """The network with random weights."""
@@ -61,7 +61,7 @@ class VoiceTraining:
     def examples(self, split: str) -> fit.Examples:
         """Labelled windows with speech of a split."""
         clips = self._data.split(split)
-        found = window_examples(self._sounds, self._data, clips, label_rate_hz=self._net.label_rate_hz)
+        found = window_examples(self._cache, self._data, clips, label_rate_hz=self._net.label_rate_hz)
         self._run.report(f"{split}: {len(found)} windows of {len(clips)} clips")
         return found
 
@@ -79,8 +79,8 @@ class VoiceTraining:
         scorer = VoiceScorer(bundle.voice, Engine(), classes=len(self._data.label_set))
 
         def scores(clip: Clip) -> Scores:
-            path = self._sounds.path(clip)
-            windows = list(self._sounds.heard(path, scorer)) if path is not None else []
+            path = self._cache.path(clip)
+            windows = list(self._cache.scores(path, scorer)) if path is not None else []
             return audio_scores(windows, self._data.label_set, self._system.name)
 
         return scores
@@ -108,17 +108,17 @@ class Waves:
         return waves
 
 
-def window_examples(sounds: Sounds, data: DataSet, clips: Sequence[Clip], *, label_rate_hz: float) -> fit.Examples:
+def window_examples(cache: AudioCache, data: DataSet, clips: Sequence[Clip], *, label_rate_hz: float) -> fit.Examples:
     """The windows with speech of some clips, with the commonest label of each segment.
 
     Raises:
         DataError: there is none.
     """
     files, places, labels = list[Path](), list[tuple[int, int]](), list[NDArray[np.int64]]()
-    windows = sounds.windows
+    windows = cache.windows
     for clip in clips:
-        path = sounds.path(clip)
-        spans = sounds.spans(path) if path is not None else []
+        path = cache.path(clip)
+        spans = cache.spans(path) if path is not None else []
         if path is None or not spans:
             continue
         end = max(span[1] for span in spans)
