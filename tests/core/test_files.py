@@ -16,7 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emofuse.core.files import atomic, digest, file_digest, write_bytes, write_json
+from emofuse.core.files import (
+    atomic,
+    atomic_folder,
+    decoded,
+    digest,
+    file_digest,
+    locked,
+    remove_abandoned,
+    shortened,
+    write_bytes,
+    write_json,
+)
 from emofuse.errors import OutputError
 
 values = st.recursive(
@@ -137,6 +148,83 @@ def test_runs_killed_at_any_moment_leave_a_complete_file(tmp_path):
         assert len(set(lines)) == 1
 
 
+def test_two_writers_of_one_file_never_share_a_temporary_file(tmp_path):
+    path = tmp_path / "result"
+    with atomic(path) as first:
+        first.write_bytes(b"first")
+        with atomic(path) as second:
+            second.write_bytes(b"second")
+            remove_abandoned(tmp_path)
+            assert first != second
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["result"]
+
+
+def test_two_writers_of_one_folder_never_share_a_temporary_folder(tmp_path):
+    path = tmp_path / "result"
+    with atomic_folder(path) as first:
+        (first / "a").touch()
+        with atomic_folder(path) as second:
+            (second / "b").touch()
+        assert names(path) == ["b"]
+    assert names(path) == ["a"]
+    assert names(tmp_path) == ["result"]
+
+
+def test_processes_that_write_one_file_all_succeed(tmp_path):
+    code = WRITER.replace("10**6", "40").replace("n == 2", "n == 99")
+    children = [run(code, tmp_path / "result") for _ in range(3)]
+    errors = [child.communicate()[1] for child in children]
+    assert errors == [""] * 3
+    assert names(tmp_path) == ["result"]
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path):
+    (tmp_path / ".partial-old.csv").touch()
+    (tmp_path / ".partial-old").mkdir()
+    with run(WRITER, tmp_path / "result") as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        remove_abandoned(tmp_path)
+        assert names(tmp_path) == [".partial-result", "result"]
+        child.send_signal(signal.SIGKILL)
+    remove_abandoned(tmp_path)
+    assert names(tmp_path) == ["result"]
+
+
+def test_file_systems_without_locks_have_random_temporary_names(tmp_path, monkeypatch):
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with atomic(tmp_path / "result") as first, atomic(tmp_path / "result") as second, locked(tmp_path / "lock"):
+        assert first != second
+        first.write_bytes(b"1")
+        second.write_bytes(b"2")
+    assert (tmp_path / "result").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "ओ", "😀"])
+def test_a_name_of_any_length_is_written(tmp_path, letter):
+    name = shortened(letter * 300 + ".csv")
+    write_bytes(tmp_path / name, b"new")
+    assert names(tmp_path) == [name]
+    assert 240 < len(os.fsencode(name)) <= 255
+    assert name.endswith(".csv")
+    assert shortened(letter * 301 + ".csv") != name
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
+def test_undecodable_names_are_written_and_are_json(tmp_path):
+    name = os.fsdecode(b"d\xe9j\xc3\xa0")
+    write_json(tmp_path / name, {"file": name})
+    assert json.loads((tmp_path / name).read_bytes()) == {"file": name}
+    assert decoded(name) == "d\\xe9jà"
+    assert digest({"file": name}) != digest({"file": decoded(name)})
+    assert len(os.fsencode(shortened(name * 90))) <= 255
+
+
 # What a user sees when writing fails
 
 
@@ -163,9 +251,8 @@ def test_a_full_disk_is_reported_in_one_line_and_the_old_file_is_kept(tmp_path):
 def test_a_disk_that_fills_up_while_writing_is_reported(tmp_path):
     # /dev/full fails as a full disk does: at the write, with no file name in the error.
     def write() -> None:
-        with atomic(tmp_path / "result") as partial:
-            partial.symlink_to("/dev/full")
-            partial.write_bytes(b"x" * 100_000)
+        with atomic(tmp_path / "result") as partial, Path("/dev/full").open("wb") as full, partial.open("wb"):
+            full.write(b"x" * 100_000)
 
     with pytest.raises(OutputError, match="result: the disk is full"):
         write()

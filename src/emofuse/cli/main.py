@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from emofuse.cli import bundles, data, doctor, evaluate, experiments, predict, systems, train, weights
-from emofuse.cli.output import print_error
+from emofuse.cli.output import discard, open_streams, print_error, print_text
 from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError
 
@@ -32,6 +33,7 @@ app.add_typer(weights.app, name="weights")
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; a known error is one line on standard error and exit code 2."""
+    open_streams()
     try:
         code = app(arguments, prog_name="emofuse", standalone_mode=False)
         if code == _INTERRUPTED:  # typer does not raise the interrupt
@@ -44,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print_error("emofuse: stopped; run the same command again to resume.")
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
+        discard(sys.stdout)
         sys.exit(0)
     except Exception as error:
-        message = _usage(error)
+        message = _usage(error) or _full(error)
         if message is None:
             raise
         print_error(message)
@@ -68,9 +71,17 @@ def _usage(error: Exception) -> str | None:
     return f"emofuse: {' '.join(message.split())} See `{path} --help`."
 
 
+def _full(error: Exception) -> str | None:
+    """The message if help cannot be printed because standard output is full."""
+    if not isinstance(error, OSError) or error.errno != errno.ENOSPC or error.filename is not None:
+        return None
+    discard(sys.stdout)
+    return f"emofuse: nothing more can be written ({error.strerror}); free some space, and run the command again."
+
+
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"emofuse {__version__}")
+        print_text(f"emofuse {__version__}")
         raise typer.Exit
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emofuse.cli.options import Address, AsJson, Detector, Executor, Jobs, executor_of
-from emofuse.cli.output import print_error, print_text, progress_bar
+from emofuse.cli.output import print_error, print_json, print_text, progress_bar
 
 if TYPE_CHECKING:
     from emofuse.core import parallel
@@ -64,7 +65,7 @@ def predict(
     results, notes = _run(batch.plan(files, out=out, options=options, format=form, plot=plot), chosen)
     summary = batch.write_summary(results)
     if as_json:
-        print(summary.read_text("utf-8"), end="")
+        print_json(json.loads(summary.read_text("utf-8")))
     else:
         for note in notes:
             print_error(f"note: {note}")
@@ -99,13 +100,13 @@ def _show_batch(results: Sequence[FileResult]) -> None:
     failed, skipped = [o for o in results if o.error], sum(o.skipped for o in results)
     done, out = len(results) - len(failed) - skipped, results[0].task.out
     if skipped == len(results):
-        print(f"All {skipped} files were already done. Results: {out}")
+        print_text(f"All {skipped} files were already done. Results: {out}")
     else:
         already = f", {skipped} already done" if skipped else ""
-        print(f"{done} of {len(results)} files predicted{already}, {len(failed)} failed. Results: {out}")
+        print_text(f"{done} of {len(results)} files predicted{already}, {len(failed)} failed. Results: {out}")
     for result in results:
         for warning in result.entry.get("warnings", []):
-            print(f"warning: {result.entry['file']}: {warning}")
+            print_text(f"warning: {result.entry['file']}: {warning}")
     if failed:
         print_error("These files failed:")
         for result in failed:
@@ -121,15 +122,15 @@ def _show_one(results: Sequence[FileResult]) -> None:
         return
     entry, task, prediction = result.entry, result.task, result.prediction
     if result.skipped:
-        print(f"{entry['file']} was already done.")
+        print_text(f"{entry['file']} was already done.")
     if prediction is not None:
-        print(headline(prediction))
+        print_text(headline(prediction))
         table, more = segment_table(prediction)
         print_text(table)
         if more:
-            print(f"... and {more} more; all rows are in the table.")
+            print_text(f"... and {more} more; all rows are in the table.")
     for warning in entry["warnings"]:
-        print(f"warning: {warning}")
-    print(f"table  {task.table}")
+        print_text(f"warning: {warning}")
+    print_text(f"table  {task.table}")
     if task.plot:
-        print(f"plot   {task.plot_path}")
+        print_text(f"plot   {task.plot_path}")

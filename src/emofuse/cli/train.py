@@ -9,7 +9,7 @@ import typer
 
 from emofuse.cli.bundles import show_bundles
 from emofuse.cli.options import AsJson, Detector, Device, Settings, pairs
-from emofuse.cli.output import print_error, progress_bar
+from emofuse.cli.output import print_error, print_text, progress_bar
 
 app = typer.Typer()
 
@@ -44,6 +44,6 @@ def train(
         def step(p: Any) -> None:
             bar.update(f"epoch {p.epoch + 1}", p.epoch * p.steps + p.step, p.epochs * p.steps)
 
-        run(request, report=print_error if as_json else print, progress=step)
+        run(request, report=print_error if as_json else print_text, progress=step)
     if as_json:
         show_bundles([load(out)], as_json=True)

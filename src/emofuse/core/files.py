@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,8 +20,15 @@ from typing import Any
 
 from emofuse.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # not POSIX
+    fcntl = None  # type: ignore[assignment]
+
+NAME_BYTES = 255  # of a file name on common file systems
 _CHUNK = 1 << 20
 _PARTIAL = ".partial-"
+_LONGEST_SUFFIX = 16
 _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
@@ -27,15 +36,14 @@ _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to `path` if the block ends without an error.
 
-    The temporary file is removed on an error. One that a killed run left is overwritten by the next run.
+    The temporary file is removed on an error. One that a killed run left is overwritten by the next run; one that
+    another process is writing is left alone. Of several processes that write `path`, the last one replaces it.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
-    partial = path.with_name(f"{_PARTIAL}{path.name}")
-    with _writing(path, partial):
-        partial.unlink(missing_ok=True)
+    with _writing(path), _claimed(path) as partial:
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
@@ -50,13 +58,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         OutputError: the folder cannot be written, the disk is full, or `path` is a file.
     """
     path = Path(path)
-    partial, old = path.with_name(f"{_PARTIAL}{path.name}"), path.with_name(f"{_PARTIAL}old-{path.name}")
-    with _writing(path, partial):
+    with _writing(path), _claimed(path, folder=True) as partial:
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file", str(path))
-        for left in (partial, old):
-            shutil.rmtree(left, ignore_errors=True)
-        partial.mkdir()
+        old = partial.with_name(shortened(f"{_PARTIAL}old-{partial.name.removeprefix(_PARTIAL)}"))
+        shutil.rmtree(old, ignore_errors=True)
         yield partial
         if path.exists():
             path.replace(old)
@@ -65,26 +71,149 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _writing(path: Path, partial: Path) -> Iterator[None]:
+def _claimed(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """An empty temporary file or folder that no other process writes; it is removed if it is still there in the end.
+
+    The lock on it ends with its process, so what a killed run left is free for the next one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial, lock = _claim(path, folder=folder)
     try:
+        for left in partial.iterdir() if folder else ():
+            _remove(left)
+        yield partial
+    finally:
+        with suppress(FileNotFoundError):  # renamed; the name may belong to another process by now
+            if lock is None or os.path.samestat(os.fstat(lock), partial.lstat()):
+                _remove(partial)
+        if lock is not None:
+            os.close(lock)
+
+
+def _claim(path: Path, *, folder: bool) -> tuple[Path, int | None]:
+    """A temporary path next to `path` and its lock; without a lock but with a random name where files have no locks."""
+
+    def named(tag: str) -> Path:
+        partial = path.with_name(shortened(f"{_PARTIAL}{tag}{path.name}"))
+        if folder:
+            with suppress(FileExistsError):
+                partial.mkdir()
+        return partial
+
+    try:
+        for n in itertools.count(1):
+            partial = named(f"{n}-" if n > 1 else "")
+            if (lock := _lock(partial, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT)) is not None:
+                if not folder:
+                    os.ftruncate(lock, 0)
+                return partial, lock
+    except _NoLocksError:
+        pass
+    return named(f"{secrets.token_hex(8)}-"), None
+
+
+class _NoLocksError(Exception):
+    """Files have no locks here, as on Windows and on some network file systems."""
+
+
+def _lock(path: Path, flags: int) -> int | None:
+    """Open and lock a file or folder; None if it belongs to another process, which may have replaced it meanwhile."""
+    try:
+        number = os.open(path, flags, 0o666)
+    except (IsADirectoryError, NotADirectoryError, FileNotFoundError):
+        if path.parent.is_dir():
+            return None
+        raise
+    except PermissionError:
+        if path.exists():  # of another user
+            return None
+        raise
+    try:
+        if fcntl is None:
+            raise _NoLocksError
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(number), path.stat()):
+            return number
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except (OSError, _NoLocksError) as error:
+        os.close(number)
+        raise _NoLocksError from error
+    os.close(number)
+    return None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the same path, a file that is created; without locks, go on.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException as error:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
+        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and _concerns(error, path, partial):
+            if fcntl is not None:
+                fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that killed runs left in a folder; those of running processes stay."""
+    for partial in folder.glob(f"{_PARTIAL}*"):
+        with suppress(OSError, _NoLocksError):
+            if (lock := _lock(partial, os.O_RDONLY)) is not None:
+                _remove(partial)
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def shortened(name: str, limit: int = NAME_BYTES) -> str:
+    """A file name of at most `limit` bytes: one that is longer ends with a digest of the whole, before its extension.
+
+    >>> shortened("talk.csv"), len(os.fsencode(shortened("ओ" * 100 + ".csv")))
+    ('talk.csv', 255)
+    """
+    raw = os.fsencode(name)
+    if len(raw) <= limit:
+        return name
+    suffix = os.fsencode(Path(name).suffix)
+    suffix = suffix if len(suffix) <= _LONGEST_SUFFIX else b""
+    end = b"~" + hashlib.sha256(raw).hexdigest()[:12].encode() + suffix
+    return (raw[: limit - len(end)].decode("utf-8", "ignore").encode() + end).decode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn errors about an output or its temporary file into one line."""
+    try:
+        yield
+    except OSError as error:
+        if _concerns(error, path):
             raise OutputError(_explain(path, error)) from error
         raise
 
 
-def _concerns(error: OSError, path: Path, partial: Path) -> bool:
+def _concerns(error: OSError, path: Path) -> bool:
     # An OSError about another file, or from a socket, is the caller's business, not a failure of this
     # output. Writing to an open file and fsync fail without a file name.
     if error.filename is None:
         return error.errno in _WRITING
-    return str(error.filename) in map(str, (partial, path, *path.parents))
+    if not isinstance(error.filename, str | bytes):
+        return False
+    named = Path(os.fsdecode(error.filename))
+    return named in (path, *path.parents) or (named.parent == path.parent and named.name.startswith(_PARTIAL))
 
 
 def _explain(path: Path, error: OSError) -> str:
@@ -106,9 +235,9 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON (UTF-8, two spaces, key order kept, NaN refused) whole or not at all."""
+    """Write JSON (UTF-8, lone surrogates escaped, two spaces, key order kept, NaN refused) whole or not at all."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def digest(definition: Mapping[str, Any]) -> str:
@@ -118,7 +247,7 @@ def digest(definition: Mapping[str, Any]) -> str:
     True
     """
     canonical = json.dumps(definition, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def file_digest(path: str | Path) -> str:
@@ -134,3 +263,12 @@ def printable(path: str | os.PathLike[str]) -> str:
     """A path for a one-line message: names with line breaks or undecodable characters are escaped."""
     text = os.fspath(path)
     return text if text.isprintable() else repr(text)
+
+
+def decoded(path: str | os.PathLike[str]) -> str:
+    r"""A path as text that can be encoded: bytes that are not UTF-8 are escaped, all else is kept.
+
+    >>> print(decoded(os.fsdecode(b"d\xe9j\xc3\xa0.mp4")))
+    d\xe9jà.mp4
+    """
+    return os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
