@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import av
@@ -21,17 +21,14 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from emofuse.core.files import printable
 from emofuse.core.time import Ints, Timeline
 from emofuse.errors import MediaError, ShapeError
 from emofuse.media.container import MediaFile, audio_stream, packets, position_of, rewind, video_stream, warn
+from emofuse.media.frame_image import Look, Looks
 from emofuse.media.frame_index import H26X, FrameIndex
 from emofuse.media.images import Image, check_rgb
-
-Matrix = tuple[int, int, int, int]  # (a, b, c, d) of a display matrix: the point (x, y) is shown at (ax + cy, bx + dy)
-_UPRIGHT: Matrix = (1, 0, 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +37,15 @@ class Frame:
 
     index: its number in presentation order among all frames of the stream, from 0.
     start, end: ticks, clip time.
+
+    Frames of one video may differ in size, where that changes on the way.
     """
 
     index: int
     start: int
     end: int
     _image: av.VideoFrame | Image = field(repr=False)
-    _matrix: Matrix = field(default=_UPRIGHT, repr=False)
+    _look: Look | None = field(default=None, repr=False)
 
     @classmethod
     def from_rgb(cls, image: Image, *, index: int, start: int, end: int) -> Frame:
@@ -59,18 +58,17 @@ class Frame:
         return cls(index, start, end, image)
 
     def rgb(self) -> Image:
-        """The upright image, uint8 [height, width, 3], contiguous. Each call converts it again."""
+        """The upright image with square pixels, uint8 [height, width, 3], contiguous. Each call converts it again."""
         if isinstance(self._image, np.ndarray):
             return np.ascontiguousarray(self._image)
-        # One thread: a thread pool for each frame costs more than it saves.
-        image = self._image.to_ndarray(format="rgb24", threads=1)
-        return np.ascontiguousarray(_oriented(image, self._matrix), dtype=np.uint8)
+        assert self._look is not None
+        return self._look.image(self._image)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Properties of a video: width and height in pixels, after rotation; clockwise rotation in degrees that was needed
-    to make it upright; average frame rate, if known; codec; whether the file has audio."""
+    """Properties of a video: width and height of its first frame in square pixels, after rotation; clockwise rotation
+    in degrees that was needed to make it upright; average frame rate, if known; codec; whether the file has audio."""
 
     width: int
     height: int
@@ -78,6 +76,14 @@ class VideoInfo:
     rate_hz: Fraction | None
     codec: str
     has_audio: bool
+
+
+class _Decoded(NamedTuple):
+    """A decoded frame, the number of it in the timeline, and what turns frames of its pass into images."""
+
+    number: int
+    frame: av.VideoFrame
+    looks: Looks
 
 
 class VideoReader:
@@ -106,25 +112,21 @@ class VideoReader:
             read = self._packets_until_first_frame(container, stream, first_packet, frames)
             self._index = FrameIndex.of(container, stream, read, self.warnings)
             has_audio = audio_stream(container) is not None
+            looks = [Looks(stream).of(frame) for frame in frames]
             if first_packet and not self._index.damaged and rewind(container, stream, first_packet[0]):
                 self._rewound = container, stream
         finally:
             if self._rewound is None:
                 container.close()
-        if not frames and len(self._index.timeline):
+        if not looks and len(self._index.timeline):
             with closing(self._decoded(None)) as decoded:
-                frames = [frame for _, frame in islice(decoded, 1)]
-        if not frames:
+                looks = [found.looks.of(found.frame) for found in islice(decoded, 1)]
+        if not looks:
             raise MediaError(
                 f"{printable(self.path)}: no frame of its video can be decoded. It is damaged: copy or record it again."
             )
-        # Asked of one frame only: a frame whose side data was read is freed by the garbage collector alone, and
-        # megabytes of frames would wait for it.
-        _, _, c, d = self._matrix = _display_matrix(frames[0])
-        height, width = _oriented(np.empty((frames[0].height, frames[0].width, 0)), self._matrix).shape[:2]
-        rotation = {(0, 1): 0, (-1, 0): 90, (0, -1): 180, (1, 0): 270}[c, d]
         codec = stream.codec_context.codec.canonical_name
-        self.info = VideoInfo(width, height, rotation, self._index.rate_hz, codec, has_audio)
+        self.info = VideoInfo(*looks[0].size, looks[0].rotation, self._index.rate_hz, codec, has_audio)
 
     @property
     def timeline(self) -> Timeline:
@@ -174,41 +176,43 @@ class VideoReader:
         start, end = self.timeline.start, self.timeline.end
         total = len(self.timeline) if wanted is None else len(wanted)
         returned = position = 0
+        looks: Looks | None = None
         with closing(self._decoded(wanted)) as decoded:
             # The decoder is not asked for more than is wanted, so what follows the last wanted frame is not read.
             while position < total and (found := next(decoded, None)) is not None:
-                index, frame = found
+                index, frame, looks = found
                 if wanted is not None:
                     position += int(np.searchsorted(wanted[position:], index))
                     if position == total or wanted[position] != index:
                         continue
                     position += 1
                 returned += 1
-                yield Frame(index, int(start[index]), int(end[index]), frame, self._matrix)
+                yield Frame(index, int(start[index]), int(end[index]), frame, looks.of(frame))
+        if looks is not None:
+            looks.warn(self.warnings)
         if returned < total:
             warn(self.warnings, f"{total - returned} of {total} frames could not be decoded")
 
-    def _decoded(self, wanted: Ints | None) -> Generator[tuple[int, av.VideoFrame], None, None]:
-        """Decoded frames with their index, in order; with `wanted`, some others may be among them."""
+    def _decoded(self, wanted: Ints | None) -> Generator[_Decoded, None, None]:
+        """Decoded frames in order; with `wanted`, some others may be among them."""
         last = len(self.timeline) - 1 if wanted is None else int(wanted[-1])
         reached, intact = -1, not self._index.damaged
-        for reached, frame in self._decoded_once(wanted, frame_threads=intact):
-            yield reached, frame
+        for found in self._decoded_once(wanted, frame_threads=intact):
+            reached = found.number
+            yield found
         if reached < last and intact:
             # PyAV stops at the first error while it flushes the decoder, so with frame threads good frames after a
             # damaged one near the end are lost. Without them each error is raised at its own packet.
-            for index, frame in self._decoded_once(wanted, frame_threads=False):
-                if index > reached:
-                    yield index, frame
+            for found in self._decoded_once(wanted, frame_threads=False):
+                if found.number > reached:
+                    yield found
 
-    def _decoded_once(
-        self, wanted: Ints | None, *, frame_threads: bool
-    ) -> Generator[tuple[int, av.VideoFrame], None, None]:
+    def _decoded_once(self, wanted: Ints | None, *, frame_threads: bool) -> Generator[_Decoded, None, None]:
         index, last = self._index, -1
         rewound, self._rewound = (self._rewound, None) if frame_threads else (None, self._rewound)
         container, stream = rewound or self._open(frame_threads=frame_threads)
         with closing(container):
-            context = stream.codec_context
+            context, looks = stream.codec_context, Looks(stream)
             # Pts of the packets that must be decoded; the decoder may skip others if no frame refers to them.
             needed = None if wanted is None or index.pts is None or context.name not in H26X else index.pts[wanted]
             for packet in chain(packets(container, stream, self.warnings), (None,)):
@@ -218,7 +222,7 @@ class VideoReader:
                     number = index.position(frame.pts, last)
                     if number < len(index.timeline):
                         last = number
-                        yield number, frame
+                        yield _Decoded(number, frame, looks)
                     else:
                         warn(self.warnings, "the video has more frames than timestamps; those beyond are left out")
 
@@ -270,21 +274,3 @@ def _decode(stream: VideoStream, packet: Packet[Any] | None) -> list[av.VideoFra
         return stream.decode(packet)
     except av.error.FFmpegError:  # damaged data; the frame count shows that this frame is missing
         return []
-
-
-def _display_matrix(frame: av.VideoFrame) -> Matrix:
-    """The display matrix of a frame, rounded to quarter turns."""
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return _UPRIGHT
-    a, b, _, c, d = np.frombuffer(memoryview(data), np.int32)[:5].astype(np.int64).tolist()
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
-    return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
-
-
-def _oriented(image: NDArray[Any], matrix: Matrix) -> NDArray[Any]:
-    a, b, c, d = matrix
-    if b:
-        image = image.swapaxes(0, 1)
-    return image[:: -1 if b + d < 0 else 1, :: -1 if a + c < 0 else 1]
