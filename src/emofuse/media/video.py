@@ -25,9 +25,18 @@ from av.video.stream import VideoStream
 from emofuse.core.files import printable
 from emofuse.core.time import Ints, Timeline
 from emofuse.errors import MediaError, ShapeError
-from emofuse.media.container import MediaFile, audio_stream, packets, position_of, rewind, video_stream, warn
+from emofuse.media.container import (
+    MediaFile,
+    audio_stream,
+    open_container,
+    packets,
+    position_of,
+    rewind,
+    video_stream,
+    warn,
+)
 from emofuse.media.frame_image import Look, Looks
-from emofuse.media.frame_index import H26X, FrameIndex
+from emofuse.media.frame_index import H26X, FrameIndex, audio_end
 from emofuse.media.images import Image, check_rgb
 
 
@@ -110,7 +119,7 @@ class VideoReader:
         try:
             first_packet, frames = list[tuple[int | None, ...]](), list[av.VideoFrame]()
             read = self._packets_until_first_frame(container, stream, first_packet, frames)
-            self._index = FrameIndex.of(container, stream, read, self.warnings)
+            self._index = FrameIndex.of(container, stream, read, self.warnings, self._audio_end)
             has_audio = audio_stream(container) is not None
             looks = [Looks(stream).of(frame) for frame in frames]
             if first_packet and not self._index.damaged and rewind(container, stream, first_packet[0]):
@@ -214,8 +223,11 @@ class VideoReader:
         with closing(container):
             context, looks = stream.codec_context, Looks(stream)
             # Pts of the packets that must be decoded; the decoder may skip others if no frame refers to them.
-            needed = None if wanted is None or index.pts is None or context.name not in H26X else index.pts[wanted]
-            for packet in chain(packets(container, stream, self.warnings), (None,)):
+            skips = context.name in H26X and not index.paired
+            needed = None if wanted is None or index.pts is None or not skips else index.pts[wanted]
+            for n, packet in enumerate(chain(packets(container, stream, self.warnings), (None,))):
+                if packet is not None and n in index.corrections:
+                    packet.pts = index.corrections[n]
                 if needed is not None and packet is not None:
                     context.skip_frame = "DEFAULT" if _contains(needed, packet.pts) else "NONREF"
                 for frame in _decode(stream, packet):
@@ -242,6 +254,11 @@ class VideoReader:
             yield packet
         if not frames:
             frames += _decode(stream, None)[:1]
+
+    def _audio_end(self) -> int | None:
+        """End of the audio according to its packets, ticks of clip time; None where there is no audio."""
+        with closing(open_container(self.path)) as container:
+            return audio_end(container)
 
     def _open(self, *, frame_threads: bool) -> tuple[InputContainer, VideoStream]:
         container = self._file.take_container()
