@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import LabelSet
-from emofuse.core.time import Ints, Timeline
-from emofuse.core.types import Scores
+from emofuse.core.time import Ints, Timeline, ticks
+from emofuse.core.types import Bools, Scores
 from emofuse.inference.audio_stages import AudioWindowScore
 from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import NO_PERSON, Prediction
 from emofuse.inference.session import SessionOutput
 from emofuse.models.fusion import WINDOWS, ModalityFusion
 from emofuse.systems import FACE, VOICE
+
+_FROZEN_AFTER = ticks(5)  # recorders of screens and calls leave out frames for a few seconds where nothing moves
 
 
 @dataclass
@@ -35,7 +37,8 @@ class Collector:
     """Collects the output of a session into a `Prediction`; keeps numbers only, no images.
 
     A row takes the scores of single faces from its frame, and the mean of the windows of faces or of audio over its
-    start. Scores of faces are valid where the person's face was found in the frame of the row.
+    start. Scores of faces are valid where the person's face was found in the frame of the row, and that frame has not
+    stood still for too long.
 
     Args:
         modalities: those that the session scores, of `emofuse.models.fusion.MODALITIES`; several need a fusion.
@@ -70,7 +73,8 @@ class Collector:
         start, end, frames = np.array(self._steps, np.int64).reshape(-1, 3).T
         timeline = Timeline(start, end)
         found = {p: person for p, person in self._persons.items() if person.frames}
-        rows = {p: _rows(person.frames, frames) for p, person in found.items()}
+        frozen = _frozen(start, frames)
+        rows = {p: np.where(frozen, -1, _rows(person.frames, frames)) for p, person in found.items()}
         modalities = {p: self._face_scores(found[p], timeline, r) for p, r in rows.items()}
         if VOICE in self._modalities:
             voice = audio_scores(self._audio_windows, self._label_set, VOICE).onto(timeline)
@@ -82,7 +86,7 @@ class Collector:
         scores = {p: replace(self._fused(s, visible), system=system) for p, s in modalities.items()}
         centres = {p: _centre(person, size) for p, person in found.items()} if size else {}
         prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata, centres)
-        return replace(prediction, modalities=modalities, modality_names=self._modalities)
+        return replace(prediction, modalities=modalities, modality_names=self._modalities, frozen=frozen)
 
     def _face_scores(self, person: _Person, timeline: Timeline, rows: Ints) -> dict[str, Scores]:
         """Scores of the modalities of faces."""
@@ -106,6 +110,16 @@ class Collector:
         missing = [m for m in self._fusion.modalities if m not in scores]
         absent = {m: _invalid(m, timeline, self._label_set) for m in missing}
         return self._fusion({**scores, **absent}, visible=visible)
+
+
+def _frozen(start: Ints, frames: Ints) -> Bools:
+    """The rows whose frame has been on screen for longer than `_FROZEN_AFTER`, and three times as long as most."""
+    if not len(start):
+        return np.zeros(0, bool)
+    shown = np.flatnonzero(np.diff(frames, prepend=-2))  # the first row of each frame
+    typical = int(np.median(np.diff(start[shown]))) if len(shown) > 2 else 0
+    held = start - np.repeat(start[shown], np.diff(shown, append=len(start)))
+    return np.asarray((frames >= 0) & (held >= max(_FROZEN_AFTER, 3 * typical)))
 
 
 def _rows(found: array[int], frames: Ints) -> Ints:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OK, VOICE_ONLY = SCORED = ("ok", "voice_only")  # statuses of rows with scores; voice_only: no face was found
-NO_FACE, NO_FRAME, NO_VOICE = "no_face", "no_frame", "no_voice"
+NO_FACE, NO_FRAME, NO_VOICE, FROZEN = "no_face", "no_frame", "no_voice", "frozen"
 UNCERTAIN = "uncertain"  # takes the place of an emotion below the minimum confidence
 NO_PERSON = 0  # key of voice scores where no person was found: a voice is not assigned to one of several persons
 
@@ -55,7 +55,7 @@ class Segment(NamedTuple):
 class Prediction:
     """Scores of every person of one video, all on the same timeline.
 
-    frames: int64 [n], index of the decoded frame on screen at each row, -1 before the first.
+    frames: int64 [n], index of the decoded frame on screen at each row, -1 before the first and after the last.
     scores: by person, from 1; a row is valid where the person's face was found, or where the voice is scored instead.
         The voice of a video in which no person was found has the key `NO_PERSON`.
     metadata: the bundle, detector and other stages that were used, and warnings about the file.
@@ -65,6 +65,7 @@ class Prediction:
     modality_names: of the modalities that the bundle has.
     min_confidence: a row below it has the emotion `uncertain`; its probabilities stay.
     per_modality: whether the table has columns of each modality.
+    frozen: bool [n], where the frame has stood still for too long for its scores to hold. Default: nowhere.
 
     >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
     ['anger', 'confidence', 'disgust']
@@ -81,6 +82,7 @@ class Prediction:
     modality_names: tuple[str, ...] = ()
     min_confidence: float = 0.0
     per_modality: bool = False
+    frozen: Bools | None = None
 
     @classmethod
     def empty(cls, file: str, *, metadata: Mapping[str, Any] | None = None) -> Prediction:
@@ -128,6 +130,8 @@ class Prediction:
         with_voice = VOICE in self.modalities.get(person, {}) and len(self.modality_names) > 1
         scored = np.where(self.face_found(person) | (not with_voice), OK, VOICE_ONLY)
         missing = np.where(self.frames >= 0, NO_FACE, NO_FRAME)
+        if self.frozen is not None:
+            missing = np.where(self.frozen, FROZEN, missing)
         return np.where(valid, scored, np.full(len(valid), NO_VOICE) if self.audio_only else missing)
 
     def emotions(self, person: int) -> list[str | None]:
@@ -152,7 +156,8 @@ class Prediction:
         timeline, frames = self.timeline[row : row + 1], self.frames[row : row + 1]
         scores = {p: s.onto(timeline) for p, s in self.scores.items()}
         modalities = {p: {name: s.onto(timeline) for name, s in by.items()} for p, by in self.modalities.items()}
-        moment = replace(self, timeline=timeline, frames=frames, scores=scores, modalities=modalities)
+        frozen = None if self.frozen is None else self.frozen[row : row + 1]
+        moment = replace(self, timeline=timeline, frames=frames, scores=scores, modalities=modalities, frozen=frozen)
         return [moment._moment(person) for person in sorted(scores)]
 
     def _moment(self, person: int) -> Moment:

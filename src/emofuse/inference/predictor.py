@@ -10,6 +10,7 @@ from typing import Any
 
 from emofuse.core.files import printable
 from emofuse.core.prefetch import chunks, prefetch
+from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
@@ -28,6 +29,7 @@ from emofuse.runtime import Engine
 from emofuse.systems import FACE
 
 _BLOCK_SECONDS = 10.0
+_OUTLASTS = ticks(1)  # audio that ends less than this after the video, such as the padding of a codec, adds no rows
 _VIDEO_FRACTION = 0.8  # of the work on a file with video and audio, for the progress
 
 
@@ -151,7 +153,7 @@ class Predictor:
 
     def _process(self, run: _FileRun, file: MediaFile) -> tuple[int, int] | None:
         """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
-        voice, size, end = self.bundle.voice, None, 0
+        voice, size, frames_end = self.bundle.voice, None, 0
         has_audio = voice is not None and file.has_audio
         if voice is None or file.has_video:  # without video, the reader explains what is missing
             with VideoReader(file, threads=self.options.engine.threads) as video:
@@ -160,17 +162,18 @@ class Predictor:
                 else:  # only the times of the frames are needed
                     frames = (FrameTime(n, start, stop) for n, (start, stop) in enumerate(video.timeline))
                     run.collector.add(run.session.push_frames(frames))
-                end = video.end
+                frames_end = video.end
                 run.warnings.extend(video.warnings)
         elif self.sampling.rate_hz is None:
             raise SettingsError(
                 f"{printable(file.path)}: is an audio file, so --every-frame does not apply; use --rate."
             )
+        end = frames_end
         if has_audio:
             end = self._push_audio(run, file, end, done=_VIDEO_FRACTION if size else 0.0)
         elif voice is not None:
             run.warnings.append("has no audio, so the voice was not scored")
-        run.collector.add(run.session.close(end))
+        run.collector.add(run.session.close(end, frames_end=frames_end or None))
         if voice is not None:
             run.progress(1.0)
         return size
@@ -183,7 +186,7 @@ class Predictor:
         return video.info.width, video.info.height
 
     def _push_audio(self, run: _FileRun, file: MediaFile, end: int, *, done: float) -> int:
-        """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the file."""
+        """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the clip."""
         assert self.bundle.voice is not None
         try:
             with AudioReader(file, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
@@ -191,7 +194,12 @@ class Predictor:
                     run.collector.add(run.session.push_audio(block))
                     run.progress(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
                 run.warnings.extend(audio.warnings)
-                end = end or audio.end or 0
+                audio_end = audio.end or 0
+                if end and audio_end > end + _OUTLASTS and self.sampling.rate_hz is not None:
+                    times = f"the video ends at {seconds(end):.1f} s, the audio at {seconds(audio_end):.1f} s"
+                    run.warnings.append(f"{times}: rows after the video have no frame")
+                    end = audio_end
+                end = end or audio_end
         except MediaError as error:
             if not done:
                 raise

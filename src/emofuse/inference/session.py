@@ -92,14 +92,18 @@ class Session:
         """
         return SessionOutput() if self._audio is None else SessionOutput(audio_windows=self._audio.push(block))
 
-    def close(self, end: int) -> SessionOutput:
-        """End the session at `end` (ticks): the last steps, and all scores that were not complete yet."""
+    def close(self, end: int, *, frames_end: int | None = None) -> SessionOutput:
+        """End the session at `end` (ticks): the last steps, and all scores that were not complete yet.
+
+        frames_end: where the last frame ends (ticks), if that is earlier; steps that start later show no frame.
+        """
         self._closed = True
-        output = SessionOutput()
+        output, frames_end = SessionOutput(), end if frames_end is None else frames_end
         if self._sampling.rate_hz is not None and end > 0:
-            output.steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
+            steps = self._steps_until(self._sampling.step_of(end - 1) + 1, cut=end)
+            output.steps = [step if step.start < frames_end else step._replace(frame=-1) for step in steps]
         if self.faces is not None:
-            output.faces, output.face_windows = self.faces.close(end)
+            output.faces, output.face_windows = self.faces.close(frames_end)
         if self._audio is not None:
             output.audio_windows = self._audio.close()
         return output

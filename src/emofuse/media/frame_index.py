@@ -37,6 +37,7 @@ H26X = {"h264", "hevc"}  # AVI does not store the order of their frames; non-ref
 _NO_TIME = int(np.iinfo(np.int64).min)
 _SPLITS_FIELDS = re.compile("mpeg|h264")  # formats whose packets libav finds in the coded data
 _FIELD_CODECS = {"h264", "mpeg2video", "vc1"}
+_MPEG4_FRAME = b"\0\0\1\xb6"
 _STORES_DURATION = re.compile("mov|matroska|avi|asf")  # containers whose header says how long the video is
 
 
@@ -78,6 +79,7 @@ class FrameIndex:
         # AVI stores no pts. libav derives them from dts, for H.264 and H.265 without regard to B-frames.
         invented = container.format.name == "avi" and stream.codec_context.name in H26X
         restarts = _restarts(dts, unit)
+        invented |= listed.packed  # the decoder mixes up the pts of frames that share a packet
         times, ordered, wrong = pts, not (invented or restarts or _NO_TIME in pts), np.empty(0, np.int64)
         if ordered:
             times = within_clock(pts, unit)
@@ -119,17 +121,20 @@ class FrameIndex:
 @dataclass(frozen=True, eq=False)
 class _Listed:
     """The packets of a stream that decode to frames: pts and dts (`_NO_TIME`: none) and numbers of the packets, each
-    int64 [n]; the duration of the last one in presentation order; whether one is marked as corrupt."""
+    int64 [n]; the duration of the last one in presentation order; whether one is marked as corrupt; whether B-frames
+    lie in the packets of the frames before them, and empty frames in their place (XviD and DivX in AVI)."""
 
     pts: Ints
     dts: Ints
     numbers: Ints
     last_length: int
     damaged: bool
+    packed: bool
 
     @classmethod
     def of(cls, stream: VideoStream, read: Iterable[Packet[Any]]) -> _Listed:
         pts, dts, numbers, last, damaged = array("q"), array("q"), array("q"), (_NO_TIME, 0), False
+        mpeg4, packed = stream.codec_context.name == "mpeg4", False
         for number, packet in enumerate(read):
             damaged |= packet.is_corrupt
             if packet.is_discard or _is_hidden(packet, stream):
@@ -137,9 +142,10 @@ class _Listed:
             pts.append(_NO_TIME if packet.pts is None else packet.pts)
             dts.append(_NO_TIME if packet.dts is None else packet.dts)
             numbers.append(number)
+            packed = packed or (mpeg4 and bytes(packet).count(_MPEG4_FRAME) > 1)
             last = max(last, (pts[-1], packet.duration or 0))
         arrays = [np.array(values, np.int64) for values in (pts, dts, numbers)]
-        return cls(*arrays, last_length=last[1], damaged=damaged)
+        return cls(*arrays, last_length=last[1], damaged=damaged, packed=packed)
 
 
 def _without_second_fields(container: InputContainer, stream: VideoStream, listed: _Listed) -> tuple[bool, _Listed]:
@@ -212,10 +218,12 @@ def _duration_in_header(container: InputContainer, stream: VideoStream) -> int |
     if not _STORES_DURATION.search(container.format.name):
         return None
     zero = clock_zero(container)
-    if stream.duration is not None and stream.time_base is not None:
-        return tick_of((stream.start_time or 0) + stream.duration, stream.time_base) - zero
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska
-    return ticks(int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])) - zero if tag else None
+    # Matroska: libav may know nothing but the duration of the longest stream there.
+    if tag := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
+        return ticks(int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])) - zero
+    if stream.duration is None or stream.time_base is None:
+        return None
+    return tick_of((stream.start_time or 0) + stream.duration, stream.time_base) - zero
 
 
 def audio_end(container: InputContainer) -> int | None:
