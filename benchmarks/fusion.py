@@ -15,10 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import environment, peak_bytes, run_child
 from numpy.typing import NDArray
-from peak import peak_bytes
 
 SYSTEMS, CLASSES = 4, 7
 KINDS = ("swf", "mcwf")
@@ -52,7 +49,7 @@ def main() -> None:
 
 def _compare(arguments: argparse.Namespace, folder: Path) -> None:
     cores = len(os.sched_getaffinity(0))
-    print(f"{platform.platform()}, Python {platform.python_version()}, {cores} cores")
+    print(f"{environment()}, {cores} cores")
     cold = _measured("start", arguments, folder, NUMBA_CACHE_DIR=str(folder / "cache"))["start"]
     warm = _measured("start", arguments, folder, NUMBA_CACHE_DIR=str(folder / "cache"))["start"]
     print(f"numba: import and compile {cold:.2f} s the first time, {warm:.2f} s from its cache; not counted below")
@@ -95,14 +92,11 @@ def _efficiency(arguments: argparse.Namespace, found: dict[str, dict[str, float]
     )
 
 
-def _measured(what: str, arguments: argparse.Namespace, folder: Path, **environment: str) -> dict[str, float]:
-    command = [sys.executable, __file__, "--frames", str(arguments.frames), "--candidates", str(arguments.candidates)]
-    command += ["--rounds", str(arguments.rounds), "--child", what, str(folder / what)]
+def _measured(what: str, arguments: argparse.Namespace, folder: Path, **variables: str) -> dict[str, float]:
+    options = ["--frames", arguments.frames, "--candidates", arguments.candidates, "--rounds", arguments.rounds]
     if arguments.loop_candidates:
-        command += ["--loop-candidates", str(arguments.loop_candidates)]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environment).stdout
-    result: dict[str, float] = json.loads(output)
-    return result
+        options += ["--loop-candidates", arguments.loop_candidates]
+    return run_child(__file__, *options, "--child", what, folder / what, **variables)
 
 
 # -- measurements, each in its own process ------------------------------------------------------------------

@@ -1,21 +1,18 @@
-"""How long `predict` takes beside decoding alone, and how its memory grows with the length of the video.
+"""Time of `predict` compared with decoding alone, and how its memory depends on the length of the video.
 
-    python benchmarks/predict.py                     # speed at 5 rows a second, on a 60 s video
-    python benchmarks/predict.py --memory            # also peak memory of 5 and of 60 minutes (takes ~10 min)
+    python benchmarks/predict.py                     # speed at 5 rows per second, on a 60 s video
+    python benchmarks/predict.py --memory            # also peak memory for 5 and 60 minutes (takes about 10 min)
 
-The video is the made sample (1280x720, 30 frames a second, H.264, one face, a voice), repeated without encoding
-again. Decoding alone is that of the picture.
-Every figure comes from a process of its own; decoding and predicting take turns, and medians are compared.
+The video is the synthetic sample (1280x720, 30 frames/s, H.264, one face, a voice), repeated without re-encoding.
+Decoding alone is of the video stream. Every measurement runs in its own process; contenders alternate, and medians are
+compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from peak import peak_bytes
+from measure import environment, peak_bytes, run_child
 
 SAMPLE_SECONDS = 12
 
@@ -31,9 +28,9 @@ SAMPLE_SECONDS = 12
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--detector", default="auto")
-    parser.add_argument("--every-frame", action="store_true", help="also time one row per frame")
-    parser.add_argument("--memory", action="store_true", help="also peak memory of 5 and 60 minutes")
+    parser.add_argument("--detector", default="auto", help="face detector: auto, yunet or haar; default: auto")
+    parser.add_argument("--every-frame", action="store_true", help="also measure one row per frame")
+    parser.add_argument("--memory", action="store_true", help="also measure peak memory for 5 and 60 minutes")
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "VIDEO"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -43,20 +40,22 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(Path(folder))
-        print(f"{platform.platform()}, Python {platform.python_version()}, detector {arguments.detector}")
-        whats = ("decode", "predict", "every_frame") if arguments.every_frame else ("decode", "predict")
-        _speed(_repeated(sample, 60 // SAMPLE_SECONDS), arguments.rounds, arguments.detector, whats)
+        print(f"{environment()}, detector {arguments.detector}")
+        contenders = ("decode", "predict", "every_frame") if arguments.every_frame else ("decode", "predict")
+        _speed(_repeated(sample, 60 // SAMPLE_SECONDS), arguments.rounds, arguments.detector, contenders)
         if arguments.memory:
             _memory(sample, arguments.detector)
 
 
-def _speed(video: Path, rounds: int, detector: str, whats: tuple[str, ...]) -> None:
-    rows = [{what: _measured(what, video, detector) for what in whats} for _ in range(rounds)]
-    median = {what: statistics.median(r[what]["seconds"] for r in rows) for what in whats}
-    spread = {what: max(r[what]["seconds"] for r in rows) / min(r[what]["seconds"] for r in rows) for what in whats}
+def _speed(video: Path, rounds: int, detector: str, contenders: tuple[str, ...]) -> None:
+    rows = [{what: _measured(what, video, detector) for what in contenders} for _ in range(rounds)]
+    median = {what: statistics.median(r[what]["seconds"] for r in rows) for what in contenders}
+    spread = {
+        what: max(r[what]["seconds"] for r in rows) / min(r[what]["seconds"] for r in rows) for what in contenders
+    }
     length = rows[0]["predict"]["length"]
     print(f"{'60 s of 720p30':<22} {'seconds':>8} {'max/min':>8} {'x decode':>9} {'x real time':>12}")
-    for what in whats:
+    for what in contenders:
         ratio, speed = median[what] / median["decode"], length / median[what]
         print(f"{what:<22} {median[what]:8.2f} {spread[what]:8.2f} {ratio:9.2f} {speed:12.1f}")
 
@@ -70,10 +69,7 @@ def _memory(sample: Path, detector: str) -> None:
 
 
 def _measured(what: str, video: Path, detector: str) -> dict[str, float]:
-    command = [sys.executable, __file__, "--detector", detector, "--child", what, str(video)]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    result: dict[str, float] = json.loads(answer)
-    return result
+    return run_child(__file__, "--detector", detector, "--child", what, video)
 
 
 def _decode(video: Path, _: str) -> dict[str, float]:
@@ -118,7 +114,7 @@ def _sample(folder: Path) -> Path:
 
 
 def _repeated(source: Path, times: int) -> Path:
-    """Picture and sound of `source` `times` over, packet by packet, without encoding again."""
+    """Write the packets of `source` several times in a row, without re-encoding."""
     target = source.with_name(f"{source.stem}-{times}.mp4")
     with av.open(str(target), "w") as out:
         streams: dict[int, av.stream.Stream] = {}
@@ -134,7 +130,7 @@ def _repeated(source: Path, times: int) -> Path:
                     shift = round(n * SAMPLE_SECONDS / own.time_base)
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     if packet.dts <= last.get(own.index, packet.dts - 1):
-                        continue  # a packet of sound reaches across the seam
+                        continue  # an audio packet overlaps the next repetition
                     last[own.index] = packet.dts
                     packet.stream = streams[own.index]
                     out.mux(packet)

@@ -1,12 +1,12 @@
-"""Systems like Visual 2 and 3 of the paper on real talking heads: each speaker in turn is never learned from.
+"""Systems like Visual 2 and 3 of the paper on real talking heads, each speaker held out in turn.
 
     python benchmarks/speakers.py ../shared/data/clips/labels.csv ../shared/weights/mobilefacenet.pt
 
-MobileFaceNet as it knows identities, or as `emofuse train mobile-fer` taught it expressions (give the folder of that
-training), on faces cut at --rate a second; mean and deviation of its embeddings in windows; SVM and kernel ELM with the
-settings of `mobile-svm` and `mobile-kelm`, or chosen inside the training speakers from a small grid. A clip's answer is
-the class of highest mean probability over its windows. Intervals are 95 % bootstrap over clips; UAR over the classes
-that occur, chance is one over their number.
+Uses MobileFaceNet as pretrained on identities, or as fine-tuned on expressions by `emofuse train mobile-fer` (give the
+folder of that training), on faces cropped --rate times per second; mean and deviation of its embeddings over windows;
+SVM and kernel ELM with the settings of `mobile-svm` and `mobile-kelm`, or selected from a small grid within the
+training speakers. The prediction for a clip is the class with the highest mean probability over its windows. Intervals:
+95 % bootstrap over clips. UAR is over the classes that occur; chance is one over their number.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from measure import with_interval
 
 from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
@@ -31,7 +32,7 @@ from emofuse.nets import pretrained
 from emofuse.nets.catalogue import NETWORKS
 from emofuse.runtime import Engine
 from emofuse.systems import Head, system
-from emofuse.training import loop as fit
+from emofuse.training import loop
 from emofuse.training.face_cache import Embeddings, FaceSource
 from emofuse.training.training_run import WEIGHTS
 from emofuse.training.window_head import head_of, window_rows
@@ -40,8 +41,8 @@ CROPS = {"identity": identity_crop, "fer": fer_crop}
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Windows of all clips: features, label, and number of the clip."""
+class WindowRows:
+    """Windows of all clips: features, label, and index of the clip."""
 
     features: np.ndarray
     labels: np.ndarray
@@ -50,74 +51,78 @@ class Rows:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("manifest", type=Path)
+    parser.add_argument("clips", type=Path, help="a clip list with subjects")
     parser.add_argument("weights", type=Path, help="mobilefacenet.pt, or the folder of a training of mobile-fer")
     parser.add_argument("--out", type=Path, default=Path("runs/speakers"))
-    parser.add_argument("--rate", type=float, default=10.0, help="faces a second")
-    parser.add_argument("--crop", choices=CROPS, default="identity", help="framing of the faces")
-    parser.add_argument("--detector", default="auto")
-    arguments = parser.parse_args()
-    data = ClipList(arguments.manifest)
-    embeddings = embedder(data, arguments)
-    speakers = np.array([clip.subject for clip in data.clips])
-    present = len({int(data.annotation(c).labels[0]) for c in data.clips})
+    parser.add_argument("--rate", type=float, default=10.0, help="faces per second; default: 10")
+    parser.add_argument("--crop", choices=CROPS, default="identity", help="framing of the faces; default: identity")
+    parser.add_argument("--detector", default="auto", help="face detector: auto, yunet or haar; default: auto")
+    options = parser.parse_args()
+    data = ClipList(options.clips)
+    embeddings = compute_embeddings(data, options)
+    speakers = {clip.subject for clip in data.clips}
+    classes = {int(data.annotation(clip).labels[0]) for clip in data.clips}
     print(
-        f"{len(data.clips)} clips, {len(set(speakers))} speakers, {arguments.weights.name}, "
-        f"framing {arguments.crop}; chance {1 / present:.3f}"
+        f"{len(data.clips)} clips, {len(speakers)} speakers, {options.weights.name}, "
+        f"framing {options.crop}; chance {1 / len(classes):.3f}"
     )
     for name in ("mobile-svm", "mobile-kelm"):
         definition = system(name)
-        rows = Rows(*window_rows(definition.windows, embeddings, data, data.clips))
-        for how, chosen in (("as defined", False), ("chosen on the training speakers", True)):
-            told(f"{name}, {how}", *left_out(rows, data.clips, definition.head, chosen=chosen))
+        rows = WindowRows(*window_rows(definition.windows, embeddings, data, data.clips))
+        for how, tune in (("as defined", False), ("selected on the training speakers", True)):
+            report(f"{name}, {how}", *leave_one_speaker_out(rows, data.clips, definition.head, tune=tune))
 
 
-def embedder(data: ClipList, arguments: argparse.Namespace) -> Embeddings:
+def compute_embeddings(data: ClipList, options: argparse.Namespace) -> Embeddings:
     face = system("mobile-svm").net
     net = NETWORKS["mobilefacenet"].build()
-    weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
+    weights = options.weights / WEIGHTS if options.weights.is_dir() else options.weights
     pretrained.load_pretrained(net, weights, name="mobilefacenet", head="fresh")
-    path = arguments.out / "identity.onnx"
-    fit.export_onnx(net, fit.face_example(face.size, n=2, channels=3), path, outputs=(EMBEDDING, OUTPUT))
-    crop, given = CROPS[arguments.crop](face.size), FaceInput(face.colour, face.mean, face.scale)
-    even = LogitCalibration.identity(len(data.label_set))
-    part = FaceModality(path, crop, given, even)
-    detector = choose_detector(arguments.detector, Engine())
-    source = FaceSource(data, crop, detector, arguments.out / "faces", Fraction(arguments.rate))
-    scorer = FaceScorer(part, Engine(), classes=len(data.label_set), output=EMBEDDING)
-    return Embeddings(source, scorer, file_digest(path), arguments.out / "embeddings")
+    path = options.out / "identity.onnx"
+    loop.export_onnx(net, loop.face_example(face.size, n=2, channels=3), path, outputs=(EMBEDDING, OUTPUT))
+    crop = CROPS[options.crop](face.size)
+    modality = FaceModality(
+        path, crop, FaceInput(face.colour, face.mean, face.scale), LogitCalibration.identity(len(data.label_set))
+    )
+    detector = choose_detector(options.detector, Engine())
+    source = FaceSource(data, crop, detector, options.out / "faces", Fraction(options.rate))
+    scorer = FaceScorer(modality, Engine(), classes=len(data.label_set), output=EMBEDDING)
+    return Embeddings(source, scorer, file_digest(path), options.out / "embeddings")
 
 
-def left_out(rows: Rows, clips: Sequence[Clip], defined: Head, *, chosen: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and answer of each clip by a head that never saw its speaker."""
+def leave_one_speaker_out(
+    rows: WindowRows, clips: Sequence[Clip], settings: Head, *, tune: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and prediction of each clip, -1 without windows, by a head fitted on the other speakers."""
     speakers = np.array([clip.subject for clip in clips])
-    truth, guess = np.full(len(clips), -1), np.full(len(clips), -1)
+    truth, predicted = np.full(len(clips), -1), np.full(len(clips), -1)
     for speaker in dict.fromkeys(speakers):
         test = speakers[rows.clips] == speaker
-        train = Rows(rows.features[~test], rows.labels[~test], rows.clips[~test])
-        head = best(train, speakers, defined) if chosen else defined
-        fitted = head_of(head).fit(train.features, train.labels, speakers[train.clips])
-        said = np.zeros((int(test.sum()), 7))
-        said[:, fitted.classes_] = fitted.predict_proba(rows.features[test])
+        train = WindowRows(rows.features[~test], rows.labels[~test], rows.clips[~test])
+        groups = speakers[train.clips]
+        head = head_of(best_on_held_out(train, groups, settings) if tune else settings)
+        head = head.fit(train.features, train.labels, groups)
+        scores = np.zeros((int(test.sum()), 7))
+        scores[:, head.classes_] = head.predict_proba(rows.features[test])
         for clip in set(rows.clips[test].tolist()):
             of_clip = rows.clips[test] == clip
-            guess[clip], truth[clip] = said[of_clip].mean(axis=0).argmax(), rows.labels[test][of_clip][0]
-    return truth, guess
+            predicted[clip], truth[clip] = scores[of_clip].mean(axis=0).argmax(), rows.labels[test][of_clip][0]
+    return truth, predicted
 
 
-def best(train: Rows, speakers: np.ndarray, head: Head) -> Head:
-    """The setting of a small grid with the highest UAR on speakers held out of the training part."""
-    groups = speakers[train.clips]
+def best_on_held_out(train: WindowRows, groups: np.ndarray, settings: Head) -> Head:
+    """The settings of a small grid with the highest UAR on training speakers held out in turn."""
 
-    def value(candidate: Head) -> float:
-        counts = np.zeros((7, 7), int)
+    def uar(candidate: Head) -> float:
+        confusion = np.zeros((7, 7), int)
         for speaker in dict.fromkeys(groups):
-            here = groups == speaker
-            fitted = head_of(candidate).set_params(probability=False).fit(train.features[~here], train.labels[~here])
-            counts += metrics.confusion(train.labels[here], fitted.predict(train.features[here]))
-        return float(metrics.uar_of(counts))
+            held_out = groups == speaker
+            head = head_of(candidate).set_params(probability=False)
+            head = head.fit(train.features[~held_out], train.labels[~held_out])
+            confusion += metrics.confusion(train.labels[held_out], head.predict(train.features[held_out]))
+        return float(metrics.uar_of(confusion))
 
-    return max(grid(head), key=value)
+    return max(grid(settings), key=uar)
 
 
 def grid(head: Head) -> Iterator[Head]:
@@ -131,14 +136,12 @@ def grid(head: Head) -> Iterator[Head]:
                 yield replace(head, normalisation=normalisation, C=cost, kernel="linear")
 
 
-def told(what: str, truth: np.ndarray, guess: np.ndarray) -> None:
-    use = truth >= 0
-    each = metrics.confusion_of_each(truth[use], guess[use])
-    e, a = metrics.bootstrap(each, metrics.uar_of), metrics.bootstrap(each, metrics.accuracy_of)
+def report(name: str, truth: np.ndarray, predicted: np.ndarray) -> None:
+    scored = truth >= 0
+    by_clip = metrics.confusion_of_each(truth[scored], predicted[scored])
+    uar, accuracy = (metrics.bootstrap(by_clip, measure) for measure in (metrics.uar_of, metrics.accuracy_of))
     print(
-        f"{what}: UAR {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], accuracy {a.value:.3f} [{a.low:.3f}, {a.high:.3f}], "
-        f"{int(use.sum())} clips",
-        flush=True,
+        f"{name}: UAR {with_interval(uar)}, accuracy {with_interval(accuracy)}, {int(scored.sum())} clips", flush=True
     )
 
 
