@@ -82,6 +82,42 @@ def scored(start: int, row: np.ndarray, *, person: int = 1) -> ScoredFace:
     return ScoredFace(0, start, person, Face(np.zeros(4, np.float32), 1.0), row, row)
 
 
+# -- frames of several sizes ----------------------------------------------------------------------------------
+
+
+class Brightest:
+    """Detects the bright square of an image, wherever it is."""
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        rows, columns = (np.flatnonzero((image[:, :, 0] > 150).any(axis=axis)) for axis in (1, 0))
+        box = [columns[0], rows[0], len(columns), len(rows)]
+        return [Face(np.array(box, np.float32), 0.9, None)]
+
+
+def square_in(width: int, height: int, side: int) -> np.ndarray:
+    image = np.full((height, width, 3), 90, np.uint8)
+    top, left = (height - side) // 2, (width - side) // 2
+    image[top : top + side, left : left + side] = 200
+    return image
+
+
+@pytest.mark.parametrize("size", [(320, 180, 20), (80, 45, 5), (90, 160, 18)])
+def test_a_person_stays_the_same_when_the_size_of_the_video_changes(size):
+    shown = [square_in(160, 90, 10)] * 6 + [square_in(*size)] * 6
+    edges = Timeline.steps(RATE, end=ticks(len(shown) / RATE))
+    pushed = [
+        Frame.from_rgb(image, index=n, start=start, end=end)
+        for n, (image, (start, end)) in enumerate(zip(shown, edges, strict=True))
+    ]
+    stages = FaceStages(lambda image, face: image[:8, :8], Brightest(), Level())
+    stream = stages.stream(Sampling(RATE))
+    faces = [*stream.push(pushed)[0], *stream.close(int(edges.end[-1]))[0]]
+    assert [face.person for face in faces] == [1] * 12
+    assert stream.canvas == (160, 90)
+    centres = [face.face.box[:2] + face.face.box[2:] / 2 for face in faces]
+    assert np.allclose(centres, [80, 45], atol=1)
+
+
 # -- windows --------------------------------------------------------------------------------------------------
 
 

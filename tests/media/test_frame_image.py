@@ -124,6 +124,26 @@ def test_frames_of_each_size_are_returned_in_their_own(tmp_path):
     assert warnings == []
 
 
+def test_rotation_that_changes_on_the_way_holds_from_key_frame_to_key_frame(tmp_path):
+    """The encoder states the rotation with its key frames alone; key frames may be among those that are left out."""
+    image = moving_bar(1, 96, 64)[0]
+    path = encode(tmp_path / "a.ts", [[image] * 20, [np.rot90(image, -1).copy()] * 20, [image] * 20])
+    with av.open(str(path)) as source, av.open(str(tmp_path / "b.ts"), "w") as target:
+        stream, sideways = target.add_stream_from_template(source.streams.video[0]), False
+        turn = av.BitStreamFilterContext("h264_metadata=display_orientation=insert:rotate=90", source.streams.video[0])
+        for n, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            sideways = 20 <= n < 40
+            for kept in turn.filter(packet) if sideways else [packet]:
+                kept.stream = stream
+                target.mux(kept)
+    with VideoReader(tmp_path / "b.ts") as video:
+        for wanted in (None, np.arange(5, 60, 6)):
+            for frame in video.frames(wanted):
+                found = frame.rgb()
+                assert found.shape == image.shape
+                assert np.abs(found.astype(int) - image).mean() < 8
+
+
 @pytest.mark.parametrize("matrix", ["YCgCo", "bt2020c", "smpte2085", "chroma-derived-nc", "ICtCp"])
 def test_a_colour_matrix_that_cannot_be_converted_is_replaced_and_counted(tmp_path, matrix):
     plain = encode(tmp_path / "plain.mp4", [moving_bar(4)])

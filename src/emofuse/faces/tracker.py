@@ -19,7 +19,7 @@ from emofuse.core.time import seconds
 from emofuse.errors import SettingsError, ShapeError
 from emofuse.faces.detector import box_iou
 
-Thumbnail = NDArray[np.uint8]
+Thumbnail = NDArray[np.uint8] | NDArray[np.int16]
 Point = NDArray[np.float64]
 
 # Distances are in face sizes (square root of the box area), ratios of sizes are natural logarithms.
@@ -104,7 +104,8 @@ class Tracker(Generic[Item]):
         Args:
             start: the frame's time in ticks, after that of the frame before.
             faces: detected faces in pixels of frames of one size, or values that carry such a box; returned unchanged.
-            thumbnail: the frame as grey uint8 [h, w], about 18 x 32, to detect cuts; without it none is detected.
+            thumbnail: the frame as grey levels [h, w], about 18 x 32, to detect cuts; -1 where it shows nothing.
+                Without it no cut is detected.
         Raises:
             ShapeError: the frame is not later than the last one, or thumbnails change their shape.
         """
@@ -221,7 +222,8 @@ def _difference(one: Thumbnail, other: Thumbnail) -> float:
         raise ShapeError(
             f"Tracker: a thumbnail of shape {one.shape} after one of {other.shape}; resize all to one shape."
         )
-    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+    known = (one >= 0) & (other >= 0)
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean(where=known)) if known.any() else 0.0
 
 
 def _centre(face: Located) -> Point:

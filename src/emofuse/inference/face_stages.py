@@ -22,7 +22,8 @@ from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
 from emofuse.faces.detector import Detector, Face
-from emofuse.faces.tracker import TrackedFace, Tracker
+from emofuse.faces.placement import Placement
+from emofuse.faces.tracker import Thumbnail, TrackedFace, Tracker
 from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
 from emofuse.models.face import FaceOutputs
@@ -95,11 +96,12 @@ class Scorer(Protocol):
 
 
 class FrameFaces(NamedTuple):
-    """The faces of one frame, and a grey thumbnail by which the tracker notices a cut."""
+    """The faces of one frame, its width and height, and a grey thumbnail by which the tracker notices a cut."""
 
     start: int
     faces: list[DetectedFace]
-    thumbnail: Image
+    size: tuple[int, int]
+    thumbnail: Thumbnail
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class FaceStages:
             raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
         image = frame.rgb()
         found = [DetectedFace(frame.index, frame.start, f, self.crop(image, f)) for f in self.detector(image)]
-        return FrameFaces(frame.start, found, _thumbnail(image))
+        return FrameFaces(frame.start, found, (image.shape[1], image.shape[0]), _thumbnail(image))
 
     def score(self, tracked: list[TrackedFace[DetectedFace]]) -> list[ScoredFace]:
         """Score the faces of all persons in one batch."""
@@ -148,7 +150,11 @@ class FaceStages:
 
 
 class FaceStream:
-    """The face stages of one video. smoother, window_stage: one of each per video, if the bundle uses them."""
+    """The face stages of one video. smoother, window_stage: one of each per video, if the bundle uses them.
+
+    canvas: width and height of the first frame, None before it. Boxes and landmarks of all faces are in its pixels,
+        also where the size changes on the way.
+    """
 
     def __init__(
         self,
@@ -159,6 +165,7 @@ class FaceStream:
     ) -> None:
         self._stages, self._tracker = stages, tracker
         self._smoother, self._window_stage = smoother, window_stage
+        self.canvas: tuple[int, int] | None = None
         self._unscored: list[TrackedFace[DetectedFace]] = []
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
 
@@ -178,6 +185,7 @@ class FaceStream:
         faces, windows = list[ScoredFace](), list[FaceWindowScore]()
         for chunk in chunks(iter(frames), FRAMES_AT_ONCE):
             for found in self._stages.parallel_map(self._stages.detect, chunk):
+                found = self._placed(found)
                 self._starts.append(found.start)
                 self._unscored += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)
                 if len(self._unscored) >= self._stages.scorer.batch:
@@ -195,6 +203,15 @@ class FaceStream:
         if self._window_stage is not None:
             windows += self._window_stage.close(end)
         return faces, windows
+
+    def _placed(self, found: FrameFaces) -> FrameFaces:
+        """The faces of a frame in pixels of the canvas."""
+        self.canvas = self.canvas or found.size
+        if found.size == self.canvas:
+            return found
+        placement = Placement(found.size, self.canvas)
+        faces = [replace(face, face=placement.face(face.face)) for face in found.faces]
+        return found._replace(faces=faces, size=self.canvas, thumbnail=placement.thumbnail(found.thumbnail))
 
     def _score(self, faces: list[ScoredFace], windows: list[FaceWindowScore]) -> None:
         scored, self._unscored = self._stages.score(self._unscored), []
@@ -299,7 +316,7 @@ class FaceWindowStage:
         return [FaceWindowScore(start, end, person, row) for person, row in zip(features, rows, strict=True)]
 
 
-def _thumbnail(image: Image) -> Image:
+def _thumbnail(image: Image) -> NDArray[np.uint8]:
     """A grey thumbnail of 18 x 32 pixels."""
     height, width = image.shape[:2]
     rows, columns = (np.arange(18) * height // 18), (np.arange(32) * width // 32)

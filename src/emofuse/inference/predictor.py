@@ -183,7 +183,8 @@ class Predictor:
         for chunk in prefetch(chunks(frames, FRAMES_AT_ONCE)):  # decoded while the previous frames are scored
             run.collector.add(run.session.push_frames(chunk))
             run.progress(fraction * chunk[-1].end / max(video.end, 1))
-        return video.info.width, video.info.height
+        canvas = run.session.faces.canvas if run.session.faces is not None else None
+        return canvas or (video.info.width, video.info.height)
 
     def _push_audio(self, run: _FileRun, file: MediaFile, end: int, *, done: float) -> int:
         """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the clip."""

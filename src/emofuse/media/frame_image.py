@@ -78,9 +78,10 @@ class Look:
 
 
 class Looks:
-    """The look of each frame of one pass over a video stream.
+    """The look of each frame of one pass over a video stream; every decoded frame is given to `follow`.
 
-    Pixels have the aspect ratio that the container states, or else the one in the video stream, which may change.
+    Pixels have the aspect ratio that the container states, or else the one in the video stream, which may change. The
+    orientation is that of the container, or of the latest key frame.
     """
 
     def __init__(self, stream: VideoStream) -> None:
@@ -88,16 +89,27 @@ class Looks:
         self._stated = stream.sample_aspect_ratio
         if self._stated == self._context.sample_aspect_ratio:
             self._stated = None
+        self._rotation: int | None = None
+        self._matrix = UPRIGHT
         self._key: tuple[Any, ...] | None = None
         self._look = Look((0, 0))
         self._replaced: Counter[tuple[int, int]] = Counter()  # frames by colour matrix, tagged and used
         self._odd_aspects: Counter[Fraction] = Counter()
 
+    def follow(self, frame: av.VideoFrame) -> None:
+        """Take the next frame, and its orientation if it states one."""
+        rotation = frame.rotation
+        if rotation == self._rotation or not (rotation or frame.key_frame or self._rotation is None):
+            return
+        # Side data is read when the rotation changes only: a frame whose side data was read is freed by the garbage
+        # collector alone, and megabytes of frames would wait for it.
+        self._rotation, self._matrix = rotation, display_matrix(frame)
+
     def of(self, frame: av.VideoFrame) -> Look:
-        """The look of the frame that was decoded last."""
+        """The look of the frame that was taken last."""
         aspect = self._stated or self._context.sample_aspect_ratio or Fraction(1)
         colour = frame.colorspace, frame.color_trc, frame.color_primaries, frame.color_range
-        shape = frame.width, frame.height, frame.rotation, frame.interlaced_frame
+        shape = frame.width, frame.height, self._matrix, frame.interlaced_frame
         key = (aspect, *colour, *shape, frame.format.name)
         if key != self._key:
             self._key, self._look = key, self._decided(frame, aspect)
@@ -119,15 +131,12 @@ class Looks:
             shape = f"{aspect.numerator}:{aspect.denominator}"
             warn(warnings, f"{n} frames have pixels of {shape}, which cannot be true: square pixels were assumed")
 
-    @staticmethod
-    def _decided(frame: av.VideoFrame, aspect: Fraction) -> Look:
-        # Side data is read when the look changes only: a frame whose side data was read is freed by the garbage
-        # collector alone, and megabytes of frames would wait for it.
+    def _decided(self, frame: av.VideoFrame, aspect: Fraction) -> Look:
         colour_matrix = None
         if frame.colorspace not in _CONVERTIBLE:
             colour_matrix = _BT709 if frame.height > _SD_LINES or frame.width > _SD_WIDTH else _BT601
             colour_matrix = _BT2020 if frame.colorspace == 10 else colour_matrix
-        matrix, stretched = display_matrix(frame), _square_size(frame.width, frame.height, aspect)
+        matrix, stretched = self._matrix, _square_size(frame.width, frame.height, aspect)
         width, height = stretched or (frame.width, frame.height)
         return Look(
             (height, width) if matrix[1] else (width, height),
@@ -138,6 +147,13 @@ class Looks:
             _has_alpha(frame.format),
             frame.interlaced_frame,
         )
+
+
+def first_look(stream: VideoStream, frame: av.VideoFrame) -> Look:
+    """The look of the first frame of a stream."""
+    looks = Looks(stream)
+    looks.follow(frame)
+    return looks.of(frame)
 
 
 def display_matrix(frame: av.VideoFrame) -> Matrix:

@@ -35,7 +35,7 @@ from emofuse.media.container import (
     video_stream,
     warn,
 )
-from emofuse.media.frame_image import Look, Looks
+from emofuse.media.frame_image import Look, Looks, first_look
 from emofuse.media.frame_index import H26X, FrameIndex, audio_end
 from emofuse.media.images import Image, check_rgb
 
@@ -121,7 +121,7 @@ class VideoReader:
             read = self._packets_until_first_frame(container, stream, first_packet, frames)
             self._index = FrameIndex.of(container, stream, read, self.warnings, self._audio_end)
             has_audio = audio_stream(container) is not None
-            looks = [Looks(stream).of(frame) for frame in frames]
+            looks = [first_look(stream, frame) for frame in frames]
             if first_packet and not self._index.damaged and rewind(container, stream, first_packet[0]):
                 self._rewound = container, stream
         finally:
@@ -231,6 +231,7 @@ class VideoReader:
                 if needed is not None and packet is not None:
                     context.skip_frame = "DEFAULT" if _contains(needed, packet.pts) else "NONREF"
                 for frame in _decode(stream, packet):
+                    looks.follow(frame)
                     number = index.position(frame.pts, last)
                     if number < len(index.timeline):
                         last = number
