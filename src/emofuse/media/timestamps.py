@@ -33,11 +33,11 @@ def misplaced(times: Ints, *, reordered: bool) -> Ints:
     array([3])
     """
     n = np.arange(len(times))
-    rank = np.empty(len(times), np.int64)
-    rank[np.argsort(times, kind="stable")] = n
+    order, rank = np.argsort(times, kind="stable"), np.empty(len(times), np.int64)
+    rank[order] = n
     allowed = MAX_REORDER if reordered else 0
     if np.abs(rank - n).max(initial=0) <= allowed:
-        return _NONE
+        return _far_from_holes(times, order) if reordered else _NONE
     kept = _longest_rising(times)
     others = np.setdiff1d(n, kept)
     place = np.searchsorted(times[kept], times[others])
@@ -45,6 +45,37 @@ def misplaced(times: Ints, *, reordered: bool) -> Ints:
     wrong = others[np.maximum(before - others, others - after) > allowed]
     if not reordered and len(wrong) > len(times) // 20:  # B-frames that the start of the stream does not announce
         return misplaced(times, reordered=True)
+    if reordered:
+        rest = np.setdiff1d(n, wrong)
+        far = rest[_far_from_holes(times[rest], np.argsort(times[rest], kind="stable"))]
+        wrong = np.union1d(wrong, far)
+    return wrong
+
+
+def _far_from_holes(times: Ints, order: Ints) -> Ints:
+    """The packets that claim a time far beyond the last frames, or before the first, but are decoded among them.
+
+    With B-frames a frame may be decoded before its turn, and a pause may follow. But where the rate is constant and a
+    place among the frames beside it in decoding is empty, the frame belongs there.
+    """
+    n, gaps = len(times), np.diff(times[order])
+    spacing = np.median(gaps) if n > 3 * MAX_REORDER else 0
+    regular = np.abs(gaps - spacing) <= spacing / 4
+    wide = gaps > MAX_REORDER * spacing
+    if spacing <= 0 or not wide.any() or regular.mean() < 0.9:
+        return _NONE
+    free = np.where(wide, 0, np.round(gaps / spacing) - 1)
+    wrong = _NONE
+    if len(last := np.flatnonzero(wide[-MAX_REORDER:])):
+        at = len(gaps) - len(wide[-MAX_REORDER:]) + last[0]
+        beyond, others = order[at + 1 :], order[: at + 1]
+        if free[max(at - 2 * MAX_REORDER, 0) : at].sum() > 0:
+            wrong = np.union1d(wrong, beyond[beyond < others.max()])
+    if len(first := np.flatnonzero(wide[:MAX_REORDER])):
+        at = first[-1]
+        beyond, others = order[: at + 1], order[at + 1 :]
+        if free[at + 1 : at + 2 * MAX_REORDER].sum() > 0:
+            wrong = np.union1d(wrong, beyond[beyond > others.min()])
     return wrong
 
 
