@@ -22,7 +22,8 @@ from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor, predict
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.video import VideoReader
-from support.fused_bundles import RATE, predictor, write_bundle, write_video
+from support.fused_bundles import RATE, image_of, predictor, write_bundle, write_video
+from support.media_files import write_media
 from support.speech_bundles import tone, write_wave
 
 NAMES = list(AFFWILD2.names)
@@ -93,6 +94,40 @@ def test_without_a_face_and_without_a_voice_there_is_no_score(both, tmp_path):
     table = predictor(both).predict(write_video(tmp_path / "a.mkv", levels, audio)).table()
     assert table.status.tolist() == ["ok"] * 20 + ["no_face"] * 30
     assert table.loc[table.status == "no_face", [*NAMES, "emotion", "confidence"]].isna().all(axis=None)
+
+
+def test_rows_go_on_to_the_end_of_audio_that_outlasts_the_video(both, tmp_path):
+    prediction = predictor(both).predict(write_video(tmp_path / "a.mkv", [(150,)] * 20, spoken(10)))
+    assert prediction.timeline == Timeline.steps(5, end=ticks(10))
+    table = prediction.table()
+    assert table.status.tolist() == ["ok"] * 20 + ["voice_only"] * 30
+    assert table.frame.isna().tolist() == [False] * 20 + [True] * 30
+    assert prediction.metadata["warnings"] == [
+        "the video ends at 4.0 s, the audio at 10.0 s: rows after the video have no frame"
+    ]
+
+
+def test_a_still_image_with_audio_is_scored_by_its_face_and_then_by_its_voice(both, tmp_path):
+    prediction = predictor(both).predict(write_video(tmp_path / "a.mkv", [(150,)], spoken(4)))
+    assert prediction.table().status.tolist() == ["ok"] + ["voice_only"] * 19
+
+
+def test_audio_that_is_padded_by_less_than_a_second_adds_no_rows(both, tmp_path):
+    prediction = predictor(both).predict(write_video(tmp_path / "a.mkv", [(150,)] * 20, spoken(4.9)))
+    assert prediction.timeline == Timeline.steps(5, end=ticks(4))
+    assert prediction.metadata["warnings"] == []
+
+
+def test_a_summary_counts_frozen_rows_in_no_mean(both, tmp_path):
+    frames, times = [image_of(150)] * 5 + [image_of(0)] * 5, [*range(5), *range(65, 70)]
+    five = {"rate": Fraction(5), "time_base": Fraction(1, 5), "times": times}
+    video = write_media(tmp_path / "a.mkv", frames, codec="ffv1", pix_fmt="bgr0", **five)
+    result = job(video, tmp_path / "out", both)
+    table = pd.read_csv(result.task.table)
+    assert table.status.tolist() == ["ok"] * 29 + ["frozen"] * 36 + ["no_face"] * 5
+    assert "36 of 70 time steps are frozen" in result.entry["warnings"][1]
+    mean = table.loc[table.status == "ok", NAMES].mean()
+    assert list(result.entry["persons"][0]["mean_probabilities"].values()) == pytest.approx(mean, abs=2e-4)
 
 
 def test_with_digital_silence_or_no_audio_only_the_face_is_scored(both, tmp_path):

@@ -118,6 +118,38 @@ def test_a_frame_without_a_face_has_status_no_face():
     assert table.loc[3, ["dark", "light", "emotion", "confidence"]].isna().all()
 
 
+def test_rows_are_frozen_once_their_frame_has_stood_still_for_5_s():
+    starts = [0, 0.2, 0.4, 0.6, 12.6, 12.8, 13.0]
+    prediction = run(frames_at(starts, [100] * 4 + [0] * 3, 13.2), 13.2, Fraction(5))
+    table = prediction.table()
+    assert table.status.tolist() == ["ok"] * 28 + ["frozen"] * 35 + ["no_face"] * 3
+    assert table.loc[28:62, ["dark", "light", "emotion", "confidence"]].isna().all(axis=None)
+    assert table.frame[28:63].tolist() == [3] * 35
+    assert prediction.scores[1].valid.sum() == 28
+    assert prediction.at(10.0)[0].status == "frozen"
+
+
+def test_frames_of_a_slide_show_are_not_frozen():
+    prediction = run(frames_at([10 * n for n in range(6)], [100] * 6, 60), 60, Fraction(5))
+    assert "frozen" not in set(prediction.table().status)
+
+
+def test_every_frame_keeps_the_row_of_a_frame_that_stands_still():
+    starts = [n / 10 for n in range(10)] + [60]
+    table = run(frames_at(starts, [100] * 10 + [0], 60.1), 60.1, None).table()
+    assert table.status.tolist() == ["ok"] * 10 + ["no_face"]
+    assert table.end[9] == 60
+
+
+def test_steps_after_the_last_frame_show_no_frame():
+    session, collector = new_session(Sampling(Fraction(5))), Collector(LABELS)
+    collector.add(session.push_frames(at_rate(5, [100] * 5)))
+    collector.add(session.close(ticks(2), frames_end=ticks(1)))
+    prediction = collector.prediction("clip.mp4", "fake", {})
+    assert prediction.timeline == Timeline.steps(5, end=ticks(2))
+    assert prediction.table().status.tolist() == ["ok"] * 5 + ["no_frame"] * 5
+
+
 def test_a_clip_without_any_face_has_rows_without_a_person():
     table = run(at_rate(5, [0, 0, 0]), 0.6, Fraction(5)).table()
     assert table.status.tolist() == ["no_face"] * 3

@@ -148,6 +148,9 @@ class Predictor:
             metadata["modalities"] = list(self.bundle.modalities)
         metadata |= self._table_options | {"warnings": run.warnings}
         prediction = run.collector.prediction(file.path.name, self.bundle.name, metadata, size=size)
+        if prediction.frozen is not None and prediction.frozen.any():
+            rows = f"{int(prediction.frozen.sum())} of {len(prediction.frozen)} time steps"
+            run.warnings.append(f"a frame stands still for long: {rows} are frozen and have no face scores")
         options = self.options
         return replace(prediction, min_confidence=options.min_confidence, per_modality=options.per_modality)
 
