@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ import soxr
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, SettingsError
 from emofuse.media.audio import AudioReader
+from emofuse.media.container import MediaFile, packets
 from emofuse.media.video import VideoReader
 from support.media_files import moving_bar, tone_burst, write_media, write_pcm
 
@@ -132,6 +134,115 @@ def test_jitter_in_the_timestamps_leaves_the_samples_contiguous(tmp_path):
     jitter[0] = 0
     path = write_pcm(tmp_path / "a.mkv", [(0.05 * i + jitter[i], piece) for i, piece in enumerate(noise)])
     assert np.allclose(waveform(path), noise.ravel(), atol=1e-4)
+
+
+def noise_pieces(n, seed=0):
+    """Pieces of 50 ms with the time at which each one begins."""
+    noise = np.random.default_rng(seed).uniform(-0.9, 0.9, (n, 800))
+    return noise.ravel(), [(0.05 * i, piece) for i, piece in enumerate(noise)]
+
+
+def samples_and_warnings(path):
+    with AudioReader(path) as audio:
+        blocks = [block.samples for block in audio.blocks()]
+        return np.concatenate(blocks), audio.warnings
+
+
+@pytest.mark.parametrize("by", [2, 60, 3600, 10 * 86400, -0.5])
+@pytest.mark.parametrize("where", [[7], [20], [38], [20, 21, 30]])
+def test_a_wrong_timestamp_moves_no_audio(tmp_path, by, where):
+    noise, pieces = noise_pieces(40)
+    for n in where:
+        pieces[n] = (max(pieces[n][0] + by, 0.1), pieces[n][1])
+    samples, warnings = samples_and_warnings(write_pcm(tmp_path / "a.mkv", pieces))
+    assert np.allclose(samples, noise, atol=1e-4)
+    reason = "they contradict their neighbours or the length of the clip"
+    assert warnings == [f"ignored timestamps of the audio: {len(where)}; {reason}"]
+
+
+def test_audio_whose_timestamps_waver_by_a_packet_stays_contiguous(tmp_path):
+    noise, pieces = noise_pieces(40)
+    wavering = [(start + 0.05 * (n % 3 == 1), piece) for n, (start, piece) in enumerate(pieces)]
+    samples, warnings = samples_and_warnings(write_pcm(tmp_path / "a.mkv", wavering))
+    assert np.allclose(samples, noise, atol=1e-4)
+    assert warnings == []
+
+
+@pytest.mark.parametrize("by", [3600, 30 * 86400])
+def test_a_clock_that_leaps_far_beyond_the_video_leaps_alone(tmp_path, by):
+    noise, pieces = noise_pieces(40)
+    pieces[20:] = [(start + by, piece) for start, piece in pieces[20:]]
+    samples, warnings = samples_and_warnings(write_pcm(tmp_path / "a.mkv", pieces, frames=moving_bar(60)))
+    assert np.allclose(samples, noise, atol=1e-4)
+    assert [line[:36] for line in warnings] == ["ignored timestamps of the audio: 1; "]
+
+
+def test_a_clock_that_leaps_by_a_month_without_video_leaps_alone(tmp_path):
+    noise, pieces = noise_pieces(40)
+    pieces[20:] = [(start + 30 * 86400, piece) for start, piece in pieces[20:]]
+    assert np.allclose(waveform(write_pcm(tmp_path / "a.mka", pieces)), noise, atol=1e-4)
+
+
+def test_a_pause_of_a_minute_is_filled_with_zeros(tmp_path):
+    noise, pieces = noise_pieces(40)
+    pieces[20:] = [(start + 60, piece) for start, piece in pieces[20:]]
+    samples, warnings = samples_and_warnings(write_pcm(tmp_path / "a.mka", pieces))
+    assert np.allclose(samples, np.concatenate([noise[:RATE], np.zeros(60 * RATE), noise[RATE:]]), atol=1e-4)
+    assert warnings == []
+
+
+@pytest.mark.parametrize("by", [-2, -3600])
+def test_a_wrong_first_timestamp_of_the_audio_does_not_move_the_video(tmp_path, by):
+    noise, pieces = noise_pieces(40)
+    late = -min(by, 0)
+    moved = [(start + late + 1, piece) for start, piece in pieces]  # timestamps in Matroska are not negative
+    moved[0] = (moved[0][0] + by, pieces[0][1])
+    times = [round(30 * (late + 1)) + n for n in range(60)]
+    path = write_pcm(tmp_path / "a.mkv", moved, frames=moving_bar(60), times=times)
+    samples, warnings = samples_and_warnings(path)
+    with VideoReader(path) as video:
+        assert video.timeline.start[0] == 0
+    assert np.allclose(samples, noise, atol=1e-4)
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(("name", "searched"), [("a.mpg", [5_000_000, 50_000_000]), ("a.mkv", [5_000_000])])
+def test_a_format_without_a_list_of_streams_is_searched_further_for_audio(tmp_path, monkeypatch, name, searched):
+    path = write_media(tmp_path / name, moving_bar(3), codec="mpeg2video")
+    av_open, found = av.open, []
+
+    def recorded(*args, options=None, **settings):
+        found.append(int((options or {}).get("probesize", 5_000_000)))
+        return av_open(*args, options=options, **settings)
+
+    monkeypatch.setattr(av, "open", recorded)
+    MediaFile(path).close()
+    assert found == searched
+
+
+def test_a_stream_that_appears_on_the_way_is_reported(tmp_path):
+    class Growing:  # PyAV looks for a stream that it does not know, at the end of the file
+        streams = ()
+
+        def demux(self, stream):
+            yield av.Packet(b"audio")
+            raise IndexError("list index out of range")
+
+    warnings = []
+    read = list(packets(Growing(), SimpleNamespace(index=0), warnings))
+    assert [bytes(packet) for packet in read] == [b"audio"]
+    assert warnings == ["a stream that begins later in the file is not used"]
+
+
+def test_an_impossible_sample_rate_is_not_decoded(tmp_path):
+    path = write_media(tmp_path / "a.wav", audio=tone_burst(RATE), audio_codec="pcm_s16le", audio_rate=RATE)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"fmt ") + 12
+    data[at : at + 4] = struct.pack("<I", 1)
+    path.write_bytes(data)
+    with AudioReader(path) as audio:
+        assert list(audio.blocks()) == []
+        assert audio.warnings[-1] == "none of the audio could be decoded"
 
 
 def test_joined_recordings_whose_clock_restarts_are_read_in_full(tmp_path):

@@ -81,14 +81,32 @@ def write_media(
     return path
 
 
-def write_pcm(path: Path, pieces: Sequence[tuple[float, np.ndarray]], *, rate: int = 16000) -> Path:
-    """Mono PCM, one packet for each piece with its start time in seconds; there may be gaps and overlaps."""
+def write_pcm(
+    path: Path,
+    pieces: Sequence[tuple[float, np.ndarray]],
+    *,
+    rate: int = 16000,
+    layout: str | av.AudioLayout = "mono",
+    frames: Sequence[np.ndarray] = (),
+    times: Sequence[int] | None = None,
+) -> Path:
+    """PCM, one packet for each piece, [n] or [n, channels], with its start time in seconds, which need not follow from
+    the samples before it; with video if there are `frames`, whose `times` are in thirtieths of a second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
-        for start, samples in pieces:
+        video = container.add_stream("mpeg4", rate=30) if len(frames) else None
+        stream = container.add_stream("pcm_s16le", rate=rate, layout=layout)
+        if video is not None:
+            video.height, video.width = frames[0].shape[:2]
+            video.codec_context.time_base = Fraction(1, 30)
+            for i, image in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = i if times is None else times[i], Fraction(1, 30)
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+        for n, (start, samples) in enumerate(pieces):
             packet = av.Packet((samples * 32767).astype("<i2").tobytes())
             packet.stream, packet.time_base = stream, Fraction(1, 1000)
-            packet.pts = packet.dts = round(start * 1000)
+            packet.pts, packet.dts = round(start * 1000), n
             packet.duration = round(len(samples) / rate * 1000)
             container.mux(packet)
     return path

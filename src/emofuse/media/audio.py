@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
-from typing import Any
+from itertools import chain, groupby
 
 import av
 import av.error
@@ -21,20 +20,22 @@ import numpy as np
 import soxr
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from numpy.typing import NDArray
 
 from emofuse.core.files import printable
-from emofuse.core.time import TICKS_PER_SECOND, tick_of, ticks
+from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, SettingsError, ShapeError
-from emofuse.media.container import MediaFile, audio_stream, clock_zero, packets, warn
-
-Floats = NDArray[np.float32]
+from emofuse.media.audio_clock import AudioClock, Piece, sample_time
+from emofuse.media.channels import Downmix, Floats, channel_names, channels_of, finite
+from emofuse.media.container import MediaFile, audio_stream, clock_zero, packets, time_of, video_stream, warn
+from emofuse.media.frame_index import FrameIndex
 
 # Timestamps of audio are often rounded to a millisecond, and those of browsers and phones jitter by a few. Up to this
 # much is not a gap: filling it would put a click into every block. It is less than the shortest common packet (20 ms).
 _SLACK = ticks(Fraction(15, 1000))
-_RESTART = ticks(1)  # a step back by more is not an overlap: the clock restarts, as in recordings joined byte by byte
-_SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+_SHORT_GAP = ticks(10)  # is filled wherever it leads
+_LONG_GAP = ticks(3600)  # all gaps together may be this long, or as long as the audio, where no video limits them
+_STILL = ticks(1)  # a shorter video is a picture, which limits nothing
+_MIN_RATE_HZ, _MAX_RATE_HZ = 1000, 2_000_000  # of real audio; others come from damaged headers
 _NO_SAMPLES = np.empty(0, np.float32)
 
 
@@ -59,21 +60,6 @@ class AudioBlock:
     def end(self) -> int:
         """Ticks, where the last sample ends."""
         return self.start + sample_time(len(self.samples), self.rate_hz)
-
-
-def finite(samples: NDArray[Any]) -> Floats:
-    """Samples as float32 with zeros in place of NaN and infinities."""
-    samples = np.asarray(samples, np.float32)
-    return samples if np.isfinite(samples).all() else np.nan_to_num(samples, posinf=0, neginf=0)
-
-
-def sample_time(sample: int, rate_hz: int) -> int:
-    """Ticks from the start of a waveform to one of its samples.
-
-    >>> sample_time(16000, 16000) == ticks(1)
-    True
-    """
-    return tick_of(sample, Fraction(1, rate_hz))
 
 
 class Resampler:
@@ -108,18 +94,23 @@ class AudioReader:
     Args:
         source: a path, or a `MediaFile` that was opened to see whether it has audio.
         rate_hz: sample rate of the output.
+        track: index of the audio stream, one of `MediaFile.audio_tracks`; default: the one that players would play.
     Raises:
         MediaError: the file cannot be read, or has no audio.
         SettingsError: the rate is below 1.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | MediaFile, *, rate_hz: int = 16000) -> None:
+    def __init__(
+        self, source: str | os.PathLike[str] | MediaFile, *, rate_hz: int = 16000, track: int | None = None
+    ) -> None:
         check_sample_rate(rate_hz, "AudioReader")
         self._file = MediaFile.of(source)
         self.path = self._file.path
         self.rate_hz = rate_hz
+        self._track = track
         self.end: int | None = None
         self.warnings: list[str] = []
+        self._video_end: int | None = None
         self._opened: tuple[InputContainer, AudioStream] | None = self._open()
 
     def __enter__(self) -> AudioReader:
@@ -172,42 +163,72 @@ class AudioReader:
                 yield np.clip(resampler.push(samples), -1, 1)
 
     def _mono(self) -> Iterator[tuple[Floats, int]]:
-        """Mono samples and their rate, in step with the clock: gaps are filled, overlaps trimmed."""
-        rate = reached = shift = 0  # reached: samples so far, at `rate`; shift: ticks, after restarts
+        """Mixed samples and their rate, in step with the clock."""
+        cancelled = Fraction()
+        for (names, rate), pieces in groupby(self._aligned(), lambda piece: (piece.names, piece.rate_hz)):
+            mix = Downmix(names, rate)
+            for piece in pieces:
+                for samples in mix.push(piece.samples):
+                    yield samples, rate
+            for samples in mix.close():
+                yield samples, rate
+            cancelled += Fraction(mix.cancelled, rate)
+        if cancelled:
+            reason = "the channels of its audio cancel each other, as with a microphone in opposite phase"
+            warn(self.warnings, f"{reason}: the loudest channel is used for {float(cancelled):.1f} s")
+
+    def _aligned(self) -> Iterator[Piece]:
         opened, self._opened = self._opened, None
         container, stream = opened or self._open()
         with closing(container):
-            zero, unit = clock_zero(container), stream.time_base or Fraction(1, TICKS_PER_SECOND)
-            slack = max(_SLACK, round(unit * TICKS_PER_SECOND * 3 / 2))
-            for frame in self._decoded(container, stream):
-                first, samples, gap = not rate, _mean_of_channels(frame), 0
-                if frame.sample_rate != rate:
-                    reached, rate = reached * frame.sample_rate // (rate or 1), frame.sample_rate
-                if frame.pts is not None:
-                    late = tick_of(frame.pts, unit) - zero + shift - sample_time(reached, rate)
-                    if late < -_RESTART:
-                        shift, late = shift - late, 0
-                    if first or abs(late) > slack:
-                        gap = round(Fraction(late * rate, TICKS_PER_SECOND))
-                for filled in range(0, gap, rate):
-                    yield np.zeros(min(rate, gap - filled), np.float32), rate
-                samples = samples[max(-gap, 0) :]
-                reached += max(gap, 0) + len(samples)
-                yield samples, rate
+            unit = stream.time_base or Fraction(1, TICKS_PER_SECOND)
+            clock = AudioClock(max(_SLACK, round(unit * TICKS_PER_SECOND * 3 / 2)), self._is_plausible)
+            yield from clock.aligned(self._pieces(container, stream))
+        if clock.ignored:
+            reason = "they contradict their neighbours or the length of the clip"
+            warn(self.warnings, f"ignored timestamps of the audio: {clock.ignored}; {reason}")
 
-    def _decoded(self, container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+    def _pieces(self, container: InputContainer, stream: AudioStream) -> Iterator[Piece]:
+        """The decoded pieces of the stream; clip time is that of all streams of the file."""
+        zero, unit = clock_zero(container), stream.time_base or Fraction(1, TICKS_PER_SECOND)
         damaged = 0
         for packet in chain(packets(container, stream, self.warnings), (None,)):
             try:
-                yield from stream.decode(packet)
-            except av.error.FFmpegError:  # zeros take the place of what is missing
+                for frame in stream.decode(packet):
+                    names, rate = channel_names(frame), frame.sample_rate
+                    if not _MIN_RATE_HZ <= rate <= _MAX_RATE_HZ:
+                        raise ValueError(f"sample rate of {rate} Hz")
+                    claimed = time_of(frame.pts, unit)
+                    yield Piece(channels_of(frame), names, rate, None if claimed is None else claimed - zero)
+            except (av.error.FFmpegError, ValueError):  # zeros take the place of what is missing
                 damaged += packet is not None
         if damaged:
             warn(self.warnings, f"{damaged} audio packets could not be decoded")
 
+    def _is_plausible(self, gap: int, reached: int, filled: int) -> bool:
+        """Whether a gap may be filled: it does not lead far beyond the video, or is as long as a break."""
+        if gap <= _SHORT_GAP:
+            return True
+        end = self._end_of_video()
+        if end > _STILL and reached <= end + _SHORT_GAP:
+            return reached + gap <= end + _SHORT_GAP
+        return filled + gap <= _LONG_GAP + reached - filled
+
+    def _end_of_video(self) -> int:
+        """Ticks of clip time; 0 if there is no video. Reads the whole file, so it is called only where it matters."""
+        if self._video_end is None:
+            container = self._file.take_container()
+            with closing(container):
+                stream = video_stream(container)
+                self._video_end = 0
+                if stream is not None:
+                    timeline = FrameIndex.of(container, stream, packets(container, stream, []), []).timeline
+                    self._video_end = int(timeline.end[-1]) if len(timeline) else 0
+        return self._video_end
+
     def _open(self) -> tuple[InputContainer, AudioStream]:
         container = self._file.take_container()
-        stream = audio_stream(container)
+        stream = audio_stream(container, self._track)
         if stream is not None:
             return container, stream
         with closing(container):
@@ -225,19 +246,3 @@ def check_sample_rate(rate_hz: int, where: str) -> None:
     """
     if rate_hz < 1:
         raise SettingsError(f"{where}: the sample rate is {rate_hz} Hz; give 1 or more, e.g. 16000.")
-
-
-def _mean_of_channels(frame: av.AudioFrame) -> Floats:
-    """float32 [n], full scale at 1, from any sample format and layout."""
-    channels = frame.layout.nb_channels
-    dtype = np.dtype(_SAMPLE_TYPES[frame.format.name.removesuffix("p")])
-    count = frame.samples * (1 if frame.format.is_planar else channels)
-    rows: NDArray[Any] = np.stack([np.frombuffer(memoryview(plane), dtype, count) for plane in frame.planes])
-    if not frame.format.is_planar:
-        rows = rows.reshape(-1, channels).T
-    mean = rows[0] if channels == 1 else rows.mean(axis=0)
-    if dtype.kind == "f":
-        return finite(mean)  # damaged data can decode to NaN, which would spread through the filter
-    full = 2.0 ** (8 * dtype.itemsize - 1)
-    middle = full if dtype.kind == "u" else 0
-    return np.asarray((mean - middle) / full, np.float32)

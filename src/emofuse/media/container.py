@@ -11,6 +11,9 @@ import re
 import stat
 import struct
 from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,8 +26,8 @@ from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from emofuse.core.files import printable
-from emofuse.core.time import tick_of
-from emofuse.errors import MediaError
+from emofuse.core.time import tick_of, ticks
+from emofuse.errors import MediaError, ShapeError
 
 AUDIO_SUFFIXES = frozenset(  # of audio-only files
     {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".wma", ".amr", ".mka", ".weba"}
@@ -35,6 +38,11 @@ _COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"pnot", b"moof", b"sidx", b"styp"}
 # Formats with an index of their packets, which decode after a seek to the start exactly as they do when just opened.
 _REWINDABLE = re.compile("mov|matroska")
+# Formats without a list of streams: audio may begin a minute into the video. Where one of the two is missing, the file
+# is searched this far, in bytes and microseconds.
+_STREAMS_APPEAR_LATE = re.compile("mpeg|mpegts|flv")
+_LONG_PROBE = {"probesize": "50000000", "analyzeduration": "3600000000"}
+_LEAD = ticks(Fraction(1, 2))  # audio that begins this much before the video is checked
 
 _Stream = TypeVar("_Stream", VideoStream, AudioStream)
 
@@ -46,6 +54,7 @@ class MediaFile:
     takes over the open container.
 
     has_video, has_audio: whether there is a decodable stream of the kind. Cover art is not video.
+    audio_tracks: indices of the audio streams that can be decoded; the one that players would play comes first.
 
     Raises:
         MediaError: the file is missing, a folder, empty, not readable, or not a media file.
@@ -55,7 +64,8 @@ class MediaFile:
         self.path = Path(path)
         container = open_container(self.path)
         self.has_video = video_stream(container) is not None
-        self.has_audio = audio_stream(container) is not None
+        self.audio_tracks = audio_tracks(container)
+        self.has_audio = bool(self.audio_tracks)
         self._container: InputContainer | None = container
 
     @classmethod
@@ -90,6 +100,9 @@ def open_container(path: Path) -> InputContainer:
     try:
         # Absolute, so that libav never takes the start of a name such as "talk:2.mp4" for a protocol.
         container: InputContainer = av.open(str(path.absolute()), **_LENIENT_TAGS)
+        if _STREAMS_APPEAR_LATE.fullmatch(container.format.name) and not _has_both(container):
+            container.close()
+            container = av.open(str(path.absolute()), options=_LONG_PROBE, **_LENIENT_TAGS)
     except av.error.FFmpegError as error:
         raise _unreadable(path, error) from None
     if not (container.streams.video or container.streams.audio):
@@ -104,9 +117,25 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     return _preferred(streams, container.streams.best("video"))
 
 
-def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The audio stream that players would play, or None."""
-    return _preferred(list(container.streams.audio), container.streams.best("audio"))
+def audio_stream(container: InputContainer, track: int | None = None) -> AudioStream | None:
+    """The audio stream that players would play, or the one with this index; None if there is none to decode."""
+    streams = [s for s in container.streams.audio if track is None or s.index == track]
+    return _preferred(streams, container.streams.best("audio"))
+
+
+def audio_tracks(container: InputContainer) -> tuple[int, ...]:
+    """Indices of the audio streams that can be decoded; the one that players would play comes first."""
+    default = audio_stream(container)
+    decodable = [s.index for s in container.streams.audio if s.codec_context is not None]
+    return tuple(sorted(decodable, key=lambda index: (default is None or index != default.index, index)))
+
+
+def time_of(pts: int | None, time_base: Fraction) -> int | None:
+    """A timestamp in ticks; None if it is missing or beyond the range of the clock."""
+    try:
+        return None if pts is None else tick_of(pts, time_base)
+    except ShapeError:
+        return None
 
 
 def _preferred(streams: list[_Stream], best: Stream | None) -> _Stream | None:
@@ -118,12 +147,29 @@ def _preferred(streams: list[_Stream], best: Stream | None) -> _Stream | None:
 
 def clock_zero(container: InputContainer) -> int:
     """Clip time 0 on the container's clock, in ticks: the earliest start of a video or audio stream."""
-    streams: list[Stream] = [s for s in container.streams.video if not s.disposition & _COVER_ART]
-    streams += container.streams.audio
-    starts = [
-        tick_of(s.start_time, s.time_base) for s in streams if s.start_time is not None and s.time_base is not None
-    ]
-    return min(starts, default=0)
+    video = [start for s in container.streams.video if not s.disposition & _COVER_ART for start in _starts(s)]
+    audio = [start for s in container.streams.audio for start in _starts(s)]
+    if video and audio and min(video) - min(audio) > _LEAD:
+        audio = [_confirmed_start(container, s.index, start) for s in container.streams.audio for start in _starts(s)]
+    return min(video + audio, default=0)
+
+
+def _starts(stream: Stream) -> list[int]:
+    """Start of a stream in ticks, if it is known."""
+    start = None if stream.time_base is None else time_of(stream.start_time, stream.time_base)
+    return [] if start is None else [start]
+
+
+def _confirmed_start(container: InputContainer, index: int, start: int) -> int:
+    """Start of an audio stream, which is that of its second packet if the first one has a timestamp far before it."""
+    with closing(open_container(Path(container.name))) as file:
+        stream = file.streams[index]
+        times = (time_of(packet.pts, packet.time_base) for packet in packets(file, stream, []))
+        first = list(islice((time for time in times if time is not None), 6))
+    steps = [after - before for before, after in pairwise(first)]
+    if len(steps) > 1 and steps[0] > _LEAD and max(steps[1:]) < steps[0] / 8:
+        return max(start, first[1] - max(steps[1:]))
+    return start
 
 
 def packets(container: InputContainer, stream: Stream, warnings: list[str]) -> Iterator[Packet[Any]]:
@@ -137,6 +183,8 @@ def packets(container: InputContainer, stream: Stream, warnings: list[str]) -> I
                 yield packet
     except av.error.FFmpegError as error:
         warn(warnings, f"the file cannot be read to its end ({error.strerror}): it is damaged")
+    except IndexError:  # PyAV, at the end of a file in which libav found another stream on the way
+        warn(warnings, "a stream that begins later in the file is not used")
 
 
 def position_of(packet: Packet[Any]) -> tuple[int | None, ...]:
@@ -162,6 +210,10 @@ def warn(warnings: list[str], line: str) -> None:
     """Add a warning once, however often a file is read."""
     if line not in warnings:
         warnings.append(line)
+
+
+def _has_both(container: InputContainer) -> bool:
+    return bool(container.streams.video and container.streams.audio)
 
 
 def check_readable(path: Path) -> None:
