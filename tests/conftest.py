@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+import emofuse
+
+# Its import switches off the telemetry of ONNX Runtime, which test modules import before emofuse.
+assert emofuse.__version__
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -28,6 +28,31 @@ def test_a_device_that_is_not_available_says_what_to_do():
         Engine(device="cuda")
 
 
+@pytest.fixture
+def cuda_is_listed(monkeypatch):
+    """ONNX Runtime lists CUDA, as with its GPU package, but the driver or a library is missing."""
+    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+
+
+def test_a_device_that_is_listed_but_not_used_is_refused_in_one_line(path, cuda_is_listed):
+    if "CUDAExecutionProvider" in onnxruntime.InferenceSession(str(path)).get_providers():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(SettingsError, match=r"--device cuda: is listed, but .* opened face\.onnx on the CPU") as caught:
+        OnnxNetwork(path, Engine(device="cuda"))
+    assert "\n" not in str(caught.value)
+    assert OnnxNetwork(path, Engine(device="auto")).outputs
+
+
+def test_more_threads_than_any_machine_needs_are_refused():
+    with pytest.raises(SettingsError, match=r"--threads 100000: this process has"):
+        Engine(100_000)
+
+
+def test_a_decoder_has_at_most_16_threads():
+    assert [Engine(n).decoder_threads for n in (1, 6, 64)] == [1, 6, 16]
+
+
 def test_a_negative_number_of_threads_is_refused():
     with pytest.raises(SettingsError, match=r"--threads -1: give 0 \(one for each core\) or more"):
         Engine(-1)
@@ -46,6 +71,15 @@ def test_an_output_is_that_of_onnx_runtime(path):
     expected = onnxruntime.InferenceSession(str(path)).run(["logits"], {name: batch})[0]
     np.testing.assert_allclose(network(batch, "logits"), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(network.run(("logits",), {name: batch})[0], network(batch, "logits"))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 6, 8])
+def test_scores_have_equal_bits_with_any_number_of_threads(threads):
+    bundle, rng = load("default"), np.random.default_rng(0)
+    crops = rng.integers(0, 256, (19, bundle.face.crop.size, bundle.face.crop.size, 3), dtype=np.uint8)
+    waves = rng.normal(0, 0.1, (11, bundle.voice.windows.samples[0])).astype(np.float32)
+    for scorer, inputs in ((bundle.face_scorer, crops), (bundle.voice_scorer, waves)):
+        np.testing.assert_array_equal(scorer(Engine(threads, "cpu"))(inputs), scorer(Engine(1, "cpu"))(inputs))
 
 
 def test_a_missing_file_is_named_with_the_remedy(tmp_path):

@@ -10,6 +10,7 @@ Names are loaded on first use, so that importing the package is fast and loads n
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from emofuse.inference.prediction import Prediction
     from emofuse.inference.predictor import predict
     from emofuse.models.bundle import Bundle, load
+
+# ONNX Runtime reads this when it is imported; by default it writes a device id and sends events to its maker.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
     "Annotation": "emofuse.core.types",

@@ -14,6 +14,8 @@ from emofuse.errors import SettingsError
         ("here", ExecutorOptions(jobs=2), "use --executor processes"),
         ("processes", ExecutorOptions(address="auto"), "only --executor ray takes an address"),
         ("processes", ExecutorOptions(threads=-1), "--threads -1: give 0"),
+        ("processes", ExecutorOptions(threads=100_000), "--threads 100000: this process has"),
+        (None, ExecutorOptions(jobs=100_000), "--jobs 100000: this process has"),
     ],
 )
 def test_options_that_contradict_each_other_are_one_line(name, options, line):

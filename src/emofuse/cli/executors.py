@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from emofuse.core.cores import check_at_once, usable_cores
 from emofuse.core.parallel import Executor, Here, Processes, Ray
 from emofuse.core.registry import find
 from emofuse.errors import SettingsError
@@ -23,7 +23,7 @@ class ExecutorOptions:
 
 EXECUTORS: Mapping[str, Callable[[ExecutorOptions], Executor]] = {
     "here": lambda options: Here(),
-    "processes": lambda options: Processes(options.jobs or os.cpu_count() or 1, options.threads),
+    "processes": lambda options: Processes(options.jobs or usable_cores(), options.threads),
     "ray": lambda options: Ray(options.address, options.threads or 1, options.gpus, options.jobs),
 }
 
@@ -44,6 +44,7 @@ def choose_executor(name: str | None, options: ExecutorOptions) -> Executor:
         raise SettingsError(f"--executor {name} --address {options.address}: only --executor ray takes an address.")
     if options.jobs > 1 and name == "here":
         raise SettingsError(f"--executor here --jobs {options.jobs}: runs one job at a time; use --executor processes.")
-    if options.threads < 0:
-        raise SettingsError(f"--threads {options.threads}: give 0 (one for each core) or more.")
+    if name != "ray":  # a cluster has cores of its own
+        check_at_once("--jobs", options.jobs)
+        check_at_once("--threads", options.threads)
     return executor

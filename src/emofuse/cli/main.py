@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
+import platformdirs
 import typer
 
 from emofuse.cli import bundles, data, doctor, evaluate, experiments, predict, systems, train, weights
 from emofuse.cli.output import discard, open_streams, print_error, print_text
+from emofuse.core.cores import usable_cores
 from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError
 
@@ -34,6 +38,7 @@ app.add_typer(weights.app, name="weights")
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; a known error is one line on standard error and exit code 2."""
     open_streams()
+    _prepare_environment()
     try:
         code = app(arguments, prog_name="emofuse", standalone_mode=False)
         if code == _INTERRUPTED:  # typer does not raise the interrupt
@@ -54,6 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         print_error(message)
         sys.exit(2)
+
+
+def _prepare_environment() -> None:
+    """Set what dependencies read when they are imported, here and in processes that are started, unless the user has.
+
+    Matplotlib and torch keep files in folders of their own otherwise, and OpenMP ignores the quota of a container.
+    """
+    cache = Path(platformdirs.user_cache_dir("emofuse"))
+    os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "torchinductor"))
+    if (cores := usable_cores()) < (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 
 
 def _usage(error: Exception) -> str | None:

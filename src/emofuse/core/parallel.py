@@ -22,6 +22,7 @@ from graphlib import TopologicalSorter
 from multiprocessing import get_context, parent_process
 from typing import Any, Generic, TypeVar
 
+from emofuse.core.cores import usable_cores
 from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError, LostTaskError, SettingsError
 
@@ -78,7 +79,7 @@ class Processes:
 
     @property
     def threads(self) -> int:
-        return max((self.cores or os.cpu_count() or 1) // self.jobs, 1)
+        return max((self.cores or usable_cores()) // self.jobs, 1)
 
     def open(self, function: Callable[[Any], Any]) -> AbstractContextManager[_Pool]:
         return _processes(function, self)

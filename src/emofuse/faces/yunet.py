@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -99,7 +98,7 @@ DETECTORS.add("yunet", lambda weights, engine: YuNet(weights("yunet"), engine=en
 
 def _open(model: Path, engine: Engine) -> OnnxNetwork:
     remedy = "fetch it with `emofuse weights fetch yunet`"
-    network = OnnxNetwork(model, replace(engine, threads=1), error=WeightsError, remedy=remedy)
+    network = OnnxNetwork(model, engine.single_threaded, error=WeightsError, remedy=remedy)
     missing = set(OUTPUTS) - network.outputs.keys()
     if missing or len(network.inputs) != 1 or any(len(shape) != 4 for shape in network.inputs.values()):
         lacking = ", ".join(sorted(missing)) or "one input"

@@ -7,7 +7,6 @@ them, NumPy and numba (in the `train` extra), with the same operations in the sa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from emofuse.core.cores import usable_cores
 from emofuse.core.time import Ints
 from emofuse.core.types import Bools, Floats
 from emofuse.errors import ShapeError
@@ -91,7 +91,7 @@ class SortedFrames:
                 f"give float32 [candidates, {systems} systems, {classes} classes]."
             )
         count = engine or self.fastest(len(tables))
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = usable_cores()
         size = min(_MAX_BLOCK, max(1, -(-len(tables) // threads)))
         blocks = [tables[n : n + size] for n in range(0, len(tables), size)]
         with ThreadPoolExecutor(threads) as pool:  # NumPy and numba both release the GIL

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 import onnxruntime
 
+from emofuse.core.cores import usable_cores
 from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError
 from emofuse.media.container import can_decode
@@ -32,9 +33,10 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Check everything that `predict` needs; nothing is downloaded."""
+    cores = f"{usable_cores()} of {os.cpu_count()} cores"
     return [
         Finding("emofuse", __version__),
-        Finding("python", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores"),
+        Finding("python", f"{platform.python_version()} on {platform.platform()}, {cores}"),
         *(_package(name, name, Finding(name, "not installed: pip install emofuse", good=False)) for name in PACKAGES),
         Finding("devices", ", ".join(p.removesuffix("ExecutionProvider") for p in Engine().providers)),
         *(_codec(codec) for codec in ("h264", "hevc", "vp9", "av1", "aac", "mp3")),

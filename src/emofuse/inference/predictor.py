@@ -159,7 +159,7 @@ class Predictor:
         voice, size, frames_end = self.bundle.voice, None, 0
         has_audio = voice is not None and file.has_audio
         if voice is None or file.has_video:  # without video, the reader explains what is missing
-            with VideoReader(file, threads=self.options.engine.threads) as video:
+            with VideoReader(file, threads=self.options.engine.decoder_threads) as video:
                 if self.bundle.face is not None:
                     size = self._push_video(run, video, fraction=_VIDEO_FRACTION if has_audio else 1.0)
                 else:  # only the times of the frames are needed

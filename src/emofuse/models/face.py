@@ -122,7 +122,7 @@ class FaceScorer:
 
     def __init__(self, face: FaceModality, engine: Engine, *, classes: int, output: str = OUTPUT) -> None:
         self._face, self._output = face, output
-        self._net = _checked_network(face, engine, (output,), classes)
+        self._net, self._map = _checked_network(face, engine, (output,), classes), engine.parallel_map()
         columns = self._net.outputs[output][-1]
         if not isinstance(columns, int):  # not every network states it
             columns = self._scores(np.zeros((1, face.crop.size, face.crop.size, 3), np.uint8)).shape[1]
@@ -134,7 +134,7 @@ class FaceScorer:
         return np.concatenate(rows) if rows else np.zeros((0, self._columns), np.float32)
 
     def _scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        values = self._net(self._face.input(crops), self._output)
+        (values,) = self._net.run_in_pieces((self._output,), self._face.input(crops), self._map)
         calibrate = self._face.calibration if self._output == OUTPUT else None
         return values if calibrate is None else calibrate(values)
 
@@ -149,7 +149,8 @@ class FaceOutputsScorer:
     batch = FaceScorer.batch
 
     def __init__(self, face: FaceModality, engine: Engine, *, classes: int) -> None:
-        self._face, self._net = face, _checked_network(face, engine, (OUTPUT, EMBEDDING), classes)
+        self._net, self._map = _checked_network(face, engine, (OUTPUT, EMBEDDING), classes), engine.parallel_map()
+        self._face = face
 
     def __call__(self, crops: NDArray[np.uint8]) -> FaceOutputs:
         """RGB crops uint8 [n, size, size, 3], at least one."""
@@ -157,13 +158,13 @@ class FaceOutputsScorer:
         return FaceOutputs(*(np.concatenate(rows) for rows in zip(*batches, strict=True)))
 
     def _outputs(self, crops: NDArray[np.uint8]) -> FaceOutputs:
-        logits, embeddings = self._net.run((OUTPUT, EMBEDDING), self._face.input(crops))
+        logits, embeddings = self._net.run_in_pieces((OUTPUT, EMBEDDING), self._face.input(crops), self._map)
         calibrate = self._face.calibration
         return FaceOutputs(logits if calibrate is None else calibrate(logits), embeddings)
 
 
 def _checked_network(face: FaceModality, engine: Engine, outputs: tuple[str, ...], classes: int) -> OnnxNetwork:
-    net = OnnxNetwork(face.net, engine)
+    net = OnnxNetwork(face.net, engine.single_threaded)
     for output in outputs:
         shape = net.outputs.get(output)
         if shape is None or (output == OUTPUT and shape[-1] != classes):

@@ -68,7 +68,8 @@ class VoiceScorer:
     batch = 8
 
     def __init__(self, voice: VoiceModality, engine: Engine, *, classes: int) -> None:
-        self._voice, self._net, self._classes = voice, OnnxNetwork(voice.net, engine), classes
+        self._voice, self._classes = voice, classes
+        self._net, self._map = OnnxNetwork(voice.net, engine.single_threaded), engine.parallel_map()
         segments, width = voice.windows.segments, voice.windows.samples[0]
         if OUTPUT not in self._net.outputs:
             raise BundleError(f"{voice.net}: the network has no output {OUTPUT!r}; get the bundle again.")
@@ -82,8 +83,12 @@ class VoiceScorer:
 
     def __call__(self, waves: NDArray[np.float32]) -> NDArray[np.float32]:
         """Waveforms float32 [n, samples] -> probabilities float32 [n, segments, classes]."""
-        batches = [self._net(waves[n : n + self.batch], OUTPUT) for n in range(0, len(waves), self.batch)]
-        if not batches:
+        if not len(waves):
             return np.zeros((0, self._voice.windows.segments, self._classes), np.float32)
+        batches = [self._logits(waves[n : n + self.batch]) for n in range(0, len(waves), self.batch)]
         probabilities = self._voice.calibration(np.concatenate(batches).reshape(-1, self._classes))
         return probabilities.reshape(len(waves), -1, self._classes)
+
+    def _logits(self, waves: NDArray[np.float32]) -> NDArray[np.float32]:
+        (logits,) = self._net.run_in_pieces((OUTPUT,), waves, self._map)
+        return logits

@@ -48,9 +48,9 @@ class Spleeter:
 
     def __init__(self, vocals: Path, accompaniment: Path, *, engine: Engine = ONE_THREAD) -> None:
         digests = {}
-        self._networks = []
+        self._networks, self._map = [], engine.parallel_map()
         for stem, path in (("vocals", vocals), ("accompaniment", accompaniment)):
-            network = OnnxNetwork(path, engine, error=WeightsError, remedy=_REMEDY)
+            network = OnnxNetwork(path, engine.single_threaded, error=WeightsError, remedy=_REMEDY)
             _check_stem(network, stem, path)
             self._networks.append(network)
             digests[stem] = file_digest(path)
@@ -65,7 +65,8 @@ class Spleeter:
     def mask(self, magnitudes: Floats) -> Floats:
         """Fraction of the voice, in [0, 1], at each point of a mono spectrogram float32 [512, 1024]; same shape."""
         both = np.broadcast_to(magnitudes, (2, 1, SPLIT, BINS))
-        voice, rest = (network.run(tuple(network.outputs), both)[0] ** 2 for network in self._networks)
+        # Each has one thread: sums, and so the last bits, would depend on their number.
+        voice, rest = self._map(lambda network: network.run(tuple(network.outputs), both)[0] ** 2, self._networks)
         mask: Floats = ((voice + EPSILON / 2) / (voice + rest + EPSILON)).mean(axis=(0, 1))
         return mask
 
