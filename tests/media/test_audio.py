@@ -177,6 +177,15 @@ def test_a_clock_that_leaps_far_beyond_the_video_leaps_alone(tmp_path, by):
     assert [line[:36] for line in warnings] == ["ignored timestamps of the audio: 1; "]
 
 
+@pytest.mark.parametrize("by", [5, 60, 86400])
+def test_a_last_packet_that_claims_a_time_beyond_the_video_does_not_extend_the_audio(tmp_path, by):
+    noise, pieces = noise_pieces(40)
+    pieces[-1] = (pieces[-1][0] + by, pieces[-1][1])
+    samples, warnings = samples_and_warnings(write_pcm(tmp_path / "a.mkv", pieces, frames=moving_bar(60)))
+    assert np.allclose(samples, noise, atol=1e-4)
+    assert len(warnings) == 1
+
+
 def test_a_clock_that_leaps_by_a_month_without_video_leaps_alone(tmp_path):
     noise, pieces = noise_pieces(40)
     pieces[20:] = [(start + 30 * 86400, piece) for start, piece in pieces[20:]]

@@ -14,6 +14,7 @@ from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
+from emofuse.inference.audio_track import choose_track
 from emofuse.inference.collector import Collector
 from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
 from emofuse.inference.prediction import Prediction
@@ -192,8 +193,12 @@ class Predictor:
     def _push_audio(self, run: _FileRun, file: MediaFile, end: int, *, done: float) -> int:
         """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the clip."""
         assert self.bundle.voice is not None
+        assert self.audio_stages is not None
+        rate_hz = self.bundle.voice.windows.rate_hz
         try:
-            with AudioReader(file, rate_hz=self.bundle.voice.windows.rate_hz) as audio:
+            track = choose_track(file, self.audio_stages.activity, rate_hz)
+            run.warnings.extend([track.note] if track.note else [])
+            with AudioReader(file, rate_hz=rate_hz, track=track.stream) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
                     run.collector.add(run.session.push_audio(block))
                     run.progress(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))

@@ -24,7 +24,7 @@ from av.container import InputContainer
 from emofuse.core.files import printable
 from emofuse.core.time import TICKS_PER_SECOND, ticks
 from emofuse.errors import MediaError, SettingsError, ShapeError
-from emofuse.media.audio_clock import AudioClock, Piece, sample_time
+from emofuse.media.audio_clock import AudioClock, Gap, Piece, sample_time
 from emofuse.media.channels import Downmix, Floats, channel_names, channels_of, finite
 from emofuse.media.container import MediaFile, audio_stream, clock_zero, packets, time_of, video_stream, warn
 from emofuse.media.frame_index import FrameIndex
@@ -33,6 +33,7 @@ from emofuse.media.frame_index import FrameIndex
 # much is not a gap: filling it would put a click into every block. It is less than the shortest common packet (20 ms).
 _SLACK = ticks(Fraction(15, 1000))
 _SHORT_GAP = ticks(10)  # is filled wherever it leads
+_UNCONFIRMED = ticks(1)  # may be filled wherever it leads if no timestamps follow that confirm it
 _LONG_GAP = ticks(3600)  # all gaps together may be this long, or as long as the audio, where no video limits them
 _STILL = ticks(1)  # a shorter video is a picture, which limits nothing
 _MIN_RATE_HZ, _MAX_RATE_HZ = 1000, 2_000_000  # of real audio; others come from damaged headers
@@ -205,14 +206,15 @@ class AudioReader:
         if damaged:
             warn(self.warnings, f"{damaged} audio packets could not be decoded")
 
-    def _is_plausible(self, gap: int, reached: int, filled: int) -> bool:
-        """Whether a gap may be filled: it does not lead far beyond the video, or is as long as a break."""
-        if gap <= _SHORT_GAP:
+    def _is_plausible(self, gap: Gap) -> bool:
+        """Whether a gap may be filled: it does not lead far beyond the video, or is no longer than a break."""
+        beyond = _SHORT_GAP if gap.confirmed else _UNCONFIRMED
+        if gap.length <= beyond:
             return True
         end = self._end_of_video()
-        if end > _STILL and reached <= end + _SHORT_GAP:
-            return reached + gap <= end + _SHORT_GAP
-        return filled + gap <= _LONG_GAP + reached - filled
+        if end > _STILL and gap.start <= end + _SHORT_GAP:
+            return gap.start + gap.length <= max(gap.start, end) + beyond
+        return gap.length + gap.filled <= _LONG_GAP + gap.start - gap.filled
 
     def _end_of_video(self) -> int:
         """Ticks of clip time; 0 if there is no video. Reads the whole file, so it is called only where it matters."""

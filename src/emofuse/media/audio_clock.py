@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,15 +47,25 @@ class Piece:
         return sample_time(self.samples.shape[1], self.rate_hz)
 
 
+class Gap(NamedTuple):
+    """A gap in the timestamps: its start (clip time) and length, how much was filled before it, all in ticks, and
+    whether several timestamps after it confirm it."""
+
+    start: int
+    length: int
+    filled: int
+    confirmed: bool
+
+
 class AudioClock:
     """Brings the pieces of one stream in step with the clock.
 
     slack: ticks; smaller differences leave the samples contiguous.
-    plausible: whether a gap (ticks) may be filled after so much audio, of which so much was filled already.
+    plausible: whether a gap may be filled.
     ignored: number of timestamps that were found wrong, once all pieces have been read.
     """
 
-    def __init__(self, slack: int, plausible: Callable[[int, int, int], bool]) -> None:
+    def __init__(self, slack: int, plausible: Callable[[Gap], bool]) -> None:
         self.ignored = 0
         self._slack = slack
         self._plausible = plausible
@@ -80,13 +91,14 @@ class AudioClock:
         now = sample_time(self._reached, self._rate)
         late = 0 if piece.claimed is None else piece.claimed + self._shift - now
         if abs(late) > self._slack:
-            if not self._confirmed(late, now + piece.length, pieces):
+            confirmed, contradicted = self._votes(late, now + piece.length, pieces)
+            if confirmed < contradicted:
                 self.ignored += abs(late) > _NOTABLE
                 return 0
             if late < -_RESTART:
                 self._shift -= late
                 return 0
-            if late > 0 and not self._plausible(late, now, self._filled):
+            if late > 0 and not self._plausible(Gap(now, late, self._filled, confirmed >= _LEAST)):
                 self.ignored += 1
                 self._shift -= late
                 return 0
@@ -95,8 +107,8 @@ class AudioClock:
             return 0
         return round(Fraction(late * self._rate, TICKS_PER_SECOND))
 
-    def _confirmed(self, late: int, time: int, pieces: Iterator[Piece]) -> bool:
-        """Whether most timestamps after one confirm that it is late (or early); `time` is where they begin."""
+    def _votes(self, late: int, time: int, pieces: Iterator[Piece]) -> tuple[int, int]:
+        """How many timestamps after one confirm, and contradict, that it is late (or early); they begin at `time`."""
         confirmed = contradicted = 0
         for piece in self._following(pieces):
             if piece.claimed is not None:
@@ -106,7 +118,7 @@ class AudioClock:
                 else:
                     contradicted += 1
             time += piece.length
-        return confirmed >= contradicted
+        return confirmed, contradicted
 
     def _following(self, pieces: Iterator[Piece]) -> deque[Piece]:
         held = sum(piece.length for piece in self._ahead)
