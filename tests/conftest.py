@@ -1,4 +1,4 @@
-"""Fixtures that many tests share. Tests that need the shared data skip with one line where it is missing."""
+"""Fixtures of several test modules. Tests that need the shared data are skipped with a reason where it is missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def clips() -> Path:
 
 @pytest.fixture(scope="session")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The made sample, 6 s of 640x360."""
+    """The synthetic sample, 6 s of 640x360."""
     from emofuse.synthetic.sample import make_sample
 
     path = tmp_path_factory.mktemp("talk") / "talk.mp4"
@@ -44,7 +44,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A made corpus of 12 videos of 4 s, and what its corpus.json says."""
+    """A synthetic corpus of 12 videos of 4 s, and the content of its corpus.json."""
     from emofuse.synthetic import make_corpus
 
     folder = tmp_path_factory.mktemp("synthetic") / "corpus"

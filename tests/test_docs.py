@@ -109,6 +109,6 @@ def test_every_problem_code_is_documented():
         assert f"| `{code}` | {meaning} |" in data
 
 
-def test_every_public_name_is_there_and_has_a_docstring():
+def test_every_public_name_exists_and_has_a_docstring():
     for name in emofuse.__all__:
         assert getattr(emofuse, name).__doc__

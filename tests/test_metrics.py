@@ -62,11 +62,11 @@ def test_unlabelled_frames_never_change_a_score(pairs, guesses):
         assert score(*split(longer)) == score(*split(pairs))
 
 
-def test_a_guess_does_not_matter_where_nothing_is_labelled():
+def test_predictions_at_unlabelled_frames_are_ignored():
     assert metrics.confusion([0, -1], [0, -1], classes=2).tolist() == [[1, 0], [0, 0]]
 
 
-def test_scores_of_each_class_are_nan_where_they_mean_nothing():
+def test_scores_of_a_class_are_nan_where_they_are_undefined():
     assert metrics.recalls_of(COUNTS) == pytest.approx([0.75, 1, np.nan], nan_ok=True)
     assert metrics.precisions_of(COUNTS) == pytest.approx([1, 2 / 3, np.nan], nan_ok=True)
     assert metrics.f1_of(COUNTS) == pytest.approx([6 / 7, 0.8, np.nan], nan_ok=True)
@@ -85,7 +85,7 @@ def test_a_measure_of_many_matrices_is_the_measure_of_each(name):
 
 
 @pytest.mark.parametrize("name", metrics.MEASURES)
-def test_a_measure_of_no_counts_is_nan(name):
+def test_a_measure_of_empty_counts_is_nan(name):
     assert np.isnan(metrics.MEASURES[name](np.zeros((3, 3), int)))
 
 
@@ -98,7 +98,7 @@ def test_a_length_mismatch_says_how_to_fix_it():
     ("truth", "guess", "message"),
     [
         ([0, 7], [0, 0], "truth runs from 0 to 7 where frames are labelled; allowed are 0 to 6"),
-        ([0, 1], [0, -1], r"guess runs from -1 to 0 .* scores\.held\(\)"),
+        ([0, 1], [0, -1], r"guess runs from -1 to 0 .* scores\.filled\(\)"),
         ([0, -2], [0, 0], "truth runs from -2 to 0"),
         ([0, 1], [0.0, 1.0], "guess has type float64; give class indices"),
         ([-1, -1], [0, 0], "no frame is labelled"),
@@ -119,7 +119,7 @@ def test_the_interval_of_a_bootstrap_is_that_of_a_slow_loop():
     assert found.value == float(metrics.cpm_of(counts.sum(axis=0)))
 
 
-def test_the_interval_covers_the_true_accuracy_as_often_as_it_says():
+def test_the_interval_covers_the_true_accuracy_at_its_nominal_rate():
     # 200 samples of 40 clips with very different accuracies; the mean accuracy of all clips is 0.5.
     rng = np.random.default_rng(2)
     covered = 0
@@ -132,13 +132,13 @@ def test_the_interval_covers_the_true_accuracy_as_often_as_it_says():
     assert 0.88 < covered / 200 < 0.99
 
 
-def test_one_clip_alone_has_no_interval():
+def test_a_single_clip_has_no_interval():
     found = metrics.bootstrap(np.array([[[1, 1], [0, 2]]]), metrics.accuracy_of)
     assert found.value == 0.75
     assert np.isnan([found.low, found.high]).all()
 
 
-def test_a_draw_without_labelled_clips_does_not_spoil_the_interval():
+def test_a_resample_without_labelled_clips_is_ignored():
     counts = np.zeros((2, 2, 2), int)
     counts[0, 0, 0] = 3  # the other clip is not labelled at all: every fourth draw has no counts
     assert metrics.bootstrap(counts, metrics.accuracy_of) == metrics.Estimate(1.0, 1.0, 1.0)
@@ -151,7 +151,7 @@ def test_several_measures_have_the_intervals_of_each_alone():
     assert found == alone
 
 
-def test_counts_without_any_label_have_neither_figure_nor_interval():
+def test_counts_without_any_label_have_neither_value_nor_interval():
     found = metrics.bootstrap(np.zeros((3, 2, 2), int))
     assert np.isnan([found.value, found.low, found.high]).all()
 

@@ -21,7 +21,7 @@ def test_an_unknown_device_suggests_the_nearest():
         Engine(device="cud")
 
 
-def test_a_device_that_is_not_available_says_what_to_do():
+def test_the_error_for_an_unavailable_device_has_a_remedy():
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has CUDA")
     with pytest.raises(SettingsError, match="use --device cpu"):
@@ -64,7 +64,7 @@ def test_a_parallel_map_keeps_the_order_and_uses_its_threads():
     assert Engine(1).parallel_map() is map
 
 
-def test_an_output_is_that_of_onnx_runtime(path):
+def test_an_output_equals_that_of_onnx_runtime(path):
     network = OnnxNetwork(path)
     ((name, shape),) = network.inputs.items()
     batch = np.random.default_rng(0).random((2, *shape[1:]), np.float32)

@@ -270,8 +270,8 @@ def gain(
     value = float(measure(counts.sum(axis=0)) - measure(over.sum(axis=0)))
     if len(counts) < 2:
         return Estimate(value, float("nan"), float("nan"))
-    drawn = [measure(_totals(c, resamples, seed)) for c in (counts, over)]
-    return Estimate(value, *_interval(drawn[0] - drawn[1], level))
+    resampled = [measure(_totals(c, resamples, seed)) for c in (counts, over)]
+    return Estimate(value, *_interval(resampled[0] - resampled[1], level))
 
 
 def _totals(counts: NDArray[Any], resamples: int, seed: int) -> Doubles:
@@ -282,9 +282,9 @@ def _totals(counts: NDArray[Any], resamples: int, seed: int) -> Doubles:
     return totals.reshape(resamples, *counts.shape[1:])
 
 
-def _interval(drawn: Doubles, level: float) -> tuple[float, float]:
+def _interval(resampled: Doubles, level: float) -> tuple[float, float]:
     # A resample of unlabelled clips only is NaN; where nothing is labelled, all are.
-    known, tail = drawn[~np.isnan(drawn)], (1 - level) / 2
+    known, tail = resampled[~np.isnan(resampled)], (1 - level) / 2
     low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
 

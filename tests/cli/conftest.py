@@ -1,4 +1,4 @@
-"""Running commands as a user types them."""
+"""A fixture that runs commands as a user types them."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def test_bundles_lists_given_folders_after_the_default_bundle(run, tmp_path):
 def test_fuse_writes_a_bundle_and_reports_held_out_metrics(run, tmp_path, monkeypatch):
     use_square_detector(monkeypatch)
     both = write_bundle(tmp_path, {"face": 0.5, "voice": 0.5})
-    people = anger_and_happiness(tmp_path / "people")
-    code, out, err = run("fuse", both, "--data", people, "--split", "all", "--folds", 3, "--out", "fused")
+    clips = anger_and_happiness(tmp_path / "clips")
+    code, out, err = run("fuse", both, "--data", clips, "--split", "all", "--folds", 3, "--out", "fused")
     assert (code, err) == (0, "")
     assert re.search(r"^log-pool +cross-fitted ", out, re.MULTILINE)
     assert f"bundle fused {load('fused').version} written to fused; use it with: emofuse predict FILE" in out
@@ -35,5 +35,5 @@ def test_fuse_writes_a_bundle_and_reports_held_out_metrics(run, tmp_path, monkey
 
 
 def test_a_negative_smoothing_time_is_refused(run):
-    code, _, err = run("fuse", "default", "--data", "people.csv", "--out", "o", "--smooth", -1)
+    code, _, err = run("fuse", "default", "--data", "clips.csv", "--out", "o", "--smooth", -1)
     assert (code, err) == (2, "emofuse: --smooth -1: give seconds from 0 to 60.\n")

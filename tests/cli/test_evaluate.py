@@ -123,9 +123,9 @@ def test_check_of_an_invalid_submission_lists_its_faults_and_fails(run, corpus, 
         (("data", "make", "DATA"), ("holds a corpus with",)),
     ],
 )
-def test_an_invalid_request_is_one_line_and_writes_nothing(run, corpus, scores, words, parts):
-    places = {"DATA": str(corpus[0]), "FACE": str(scores / "face.parquet")}
-    code, _, err = run(*(places.get(w, w.replace("FACE", places["FACE"])) for w in words))
+def test_an_invalid_request_is_reported_in_one_line_and_writes_nothing(run, corpus, scores, words, parts):
+    paths = {"DATA": str(corpus[0]), "FACE": str(scores / "face.parquet")}
+    code, _, err = run(*(paths.get(w, w.replace("FACE", paths["FACE"])) for w in words))
     assert code == 2
     assert len(err.strip().splitlines()) == 1, err
     for part in parts:

@@ -18,12 +18,12 @@ from emofuse.errors import SettingsError
         (None, ExecutorOptions(jobs=100_000), "--jobs 100000: this process has"),
     ],
 )
-def test_options_that_contradict_each_other_are_one_line(name, options, line):
+def test_contradictory_options_are_reported_in_one_line(name, options, line):
     with pytest.raises(SettingsError, match=line):
         choose_executor(name, options)
 
 
-def test_without_a_name_the_other_options_choose_the_executor():
+def test_without_executor_the_other_options_determine_it():
     assert choose_executor(None, ExecutorOptions(jobs=1)) == Here()
     assert choose_executor(None, ExecutorOptions(jobs=3, threads=6)) == Processes(3, 6)
     assert choose_executor(None, ExecutorOptions(address="head:6379")) == Ray("head:6379")

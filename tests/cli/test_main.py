@@ -79,7 +79,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("make", "parts"), BAD, ids=lambda v: getattr(v, "__name__", ""))
-def test_a_bad_file_is_one_line_and_exit_code_2(run, talk, tmp_path, make, parts):
+def test_a_bad_file_is_reported_in_one_line_with_exit_code_2(run, talk, tmp_path, make, parts):
     code, out, err = run("predict", make(tmp_path, talk), "--detector", "haar")
     assert code == 2
     assert out == ""
@@ -137,7 +137,7 @@ def test_an_unusual_video_yields_a_table_without_faces_and_no_error(run, tmp_pat
     assert (table.start.to_numpy()[1:] == table.end.to_numpy()[:-1]).all()
 
 
-def test_an_unwritable_output_folder_is_one_line(run, talk, tmp_path):
+def test_an_unwritable_output_folder_is_reported_in_one_line(run, talk, tmp_path):
     (tmp_path / "taken").write_text("")
     code, _, err = run("predict", talk, "--out", tmp_path / "taken", "--detector", "haar")
     assert code == 2
@@ -154,7 +154,7 @@ def test_an_unwritable_output_folder_is_one_line(run, talk, tmp_path):
         (("--device", "tpu"), "choose one of"),
     ],
 )
-def test_an_invalid_option_value_is_one_line_with_a_remedy(run, talk, words, part):
+def test_an_invalid_option_value_is_reported_in_one_line_with_a_remedy(run, talk, words, part):
     code, _, err = run("predict", talk, *words)
     assert code == 2
     one_line(err, part)
@@ -170,7 +170,7 @@ def test_an_invalid_option_value_is_one_line_with_a_remedy(run, talk, words, par
         (("predict", "x.mp4", "--plto"), "--plto"),
     ],
 )
-def test_wrong_usage_is_one_line(run, words, part):
+def test_wrong_usage_is_reported_in_one_line(run, words, part):
     code, _, err = run(*words)
     assert code == 2
     one_line(err, part, "See `emofuse", "--help`")
@@ -196,7 +196,7 @@ def test_weights_list_contains_yunet_and_path_prints_the_folders(run, monkeypatc
     assert run("weights", "path")[1].splitlines()[0] == str(tmp_path)
 
 
-def test_fetching_unknown_weights_is_one_line(run):
+def test_fetching_unknown_weights_is_reported_in_one_line(run):
     code, _, err = run("weights", "fetch", "yunit")
     assert code == 2
     one_line(err, "did you mean 'yunet'")

@@ -70,7 +70,7 @@ def python(code: str, **streams: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
-def test_a_full_standard_output_is_one_line_and_no_traceback():
+def test_a_full_standard_output_is_reported_in_one_line_without_a_traceback():
     with FULL.open("w") as full:
         run = python("from emofuse.cli.main import main; main(['systems'])", stdout=full, stderr=subprocess.PIPE)
     assert run.returncode == 2
@@ -78,7 +78,7 @@ def test_a_full_standard_output_is_one_line_and_no_traceback():
     assert run.stderr.splitlines()[0] == "emofuse: standard output cannot be written (No space left on device)."
 
 
-def test_a_pipe_that_nobody_reads_is_no_error():
+def test_a_closed_pipe_is_not_an_error():
     code = f"{SHOW} import sys; show(lambda: 'x' * 99999, dict, as_json=False); show(lambda: 'y', dict, as_json=False)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -53,32 +53,32 @@ def test_folders_are_searched_for_audio_files_too(run, bundle, tmp_path):
     assert "a.wav: 2.0 s, voice by energy\n" in out
 
 
-@pytest.mark.parametrize("loud", [0.0, 1.0])
-def test_a_plot_without_faces_is_drawn_with_and_without_a_voice(bundle, tmp_path, loud):
-    sound = loud * tone(2, 2.0, 0, rate=44_100)
-    path = write_media(tmp_path / "a.mkv", moving_bar(60), audio=sound.astype(np.float32), audio_codec="pcm_s16le")
+@pytest.mark.parametrize("loudness", [0.0, 1.0])
+def test_a_plot_without_faces_is_drawn_with_and_without_a_voice(bundle, tmp_path, loudness):
+    audio = loudness * tone(2, 2.0, 0, rate=44_100)
+    path = write_media(tmp_path / "a.mkv", moving_bar(60), audio=audio.astype(np.float32), audio_codec="pcm_s16le")
     draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("path", "lacks"), [("a.wav", "no voice found"), ("a.mp4", "no face found")])
-def test_an_empty_plot_states_what_was_not_found(bundle, tmp_path, monkeypatch, path, lacks):
-    drawn: list[str] = []
+@pytest.mark.parametrize(("path", "missing"), [("a.wav", "no voice found"), ("a.mp4", "no face found")])
+def test_an_empty_plot_states_what_was_not_found(bundle, tmp_path, monkeypatch, path, missing):
+    shown: list[str] = []
 
-    def noted(figure: Figure, path: Path, **_: object) -> None:
-        drawn.extend(text.get_text() for axes in figure.axes for text in axes.texts)
+    def record(figure: Figure, path: Path, **_: object) -> None:
+        shown.extend(text.get_text() for axes in figure.axes for text in axes.texts)
         path.touch()
 
-    monkeypatch.setattr(Figure, "savefig", noted)
+    monkeypatch.setattr(Figure, "savefig", record)
     silent = {
         "a.wav": lambda p: write_wave(p, 0 * tone(2, 2.0, 0)),
         "a.mp4": lambda p: write_media(p, moving_bar(60)),
     }
     draw_timeline(predict(silent[path](tmp_path / path), bundle=bundle, detector="haar"), tmp_path / "a.png")
-    assert drawn == [lacks]
+    assert shown == [missing]
 
 
-def test_an_audio_file_is_refused_by_a_bundle_without_a_voice_part(run, tmp_path):
+def test_an_audio_file_is_refused_by_a_bundle_without_a_voice_modality(run, tmp_path):
     bundle = write_bundle(tmp_path, {"face": 1.0})
     code, out, err = run("predict", write_wave(tmp_path / "a.wav", tone(2, 2.0, 0)), "--bundle", bundle)
     assert (code, out) == (2, "")

@@ -52,7 +52,7 @@ def test_a_network_is_trained_on_fer2013_and_the_path_of_its_bundle_printed(run,
         (("default", "--weights", "no.pt"), ["no.pt: cannot be read"]),
     ],
 )
-def test_an_invalid_argument_is_one_line_and_exit_code_2(run, tmp_path, words, parts):
+def test_an_invalid_argument_is_reported_in_one_line_with_exit_code_2(run, tmp_path, words, parts):
     table = write_random_table(tmp_path / "fer2013.csv")
     code, _, err = run("train", *words, "--data", table, "--out", "out")
     assert code == 2
@@ -71,13 +71,13 @@ def test_a_faulty_row_is_reported_with_its_line(run, tmp_path):
 
 
 def test_the_default_system_accepts_a_table_too(run, tmp_path, monkeypatch):
-    # What is tested is the way of the data; the net itself is tested where it is defined.
-    seen = {}
+    # Only the data path is tested; tests/training/test_default.py tests the training.
+    received = {}
 
     def train(data, weights, training):
         from emofuse.datasets.fer2013.dataset import Fer2013
 
-        seen["faces"] = len(Fer2013(data).images("train"))
+        received["faces"] = len(Fer2013(data).images("train"))
 
     monkeypatch.setattr("emofuse.training.default.train", train)
     code, _, _ = run(
@@ -90,7 +90,7 @@ def test_the_default_system_accepts_a_table_too(run, tmp_path, monkeypatch):
         "--out",
         "out",
     )
-    assert (code, seen) == (0, {"faces": 70})
+    assert (code, received) == (0, {"faces": 70})
 
 
 def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
@@ -105,8 +105,8 @@ def torchrun(*words: object) -> subprocess.CompletedProcess[str]:
 def test_two_torchrun_processes_train_one_system_and_print_each_line_once(talk, tmp_path):
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         shutil.copy(talk, tmp_path / name)
-    rows = [f"{n}.mp4,{e},{t},{t + 2},{part}"
-            for n, part in (("a", "train"), ("b", "train"), ("c", "validation"))
+    rows = [f"{n}.mp4,{e},{t},{t + 2},{split}"
+            for n, split in (("a", "train"), ("b", "train"), ("c", "validation"))
             for t, e in ((0, "neutral"), (2, "fear"), (4, "anger"))]  # fmt: skip
     (tmp_path / "list.csv").write_text("\n".join(["path,label,start,end,split", *rows]))
     out = tmp_path / "out"
@@ -119,7 +119,7 @@ def test_two_torchrun_processes_train_one_system_and_print_each_line_once(talk, 
     assert lines[-1].startswith("bundle written to")
     assert load(out).window_head() is not None
     assert not list(tmp_path.rglob(".partial-*"))
-    assert len(list((out / "faces").glob("*.npy"))) == 1  # the three are the same film
+    assert len(list((out / "faces").glob("*.npy"))) == 1  # the three files have equal content
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def test_a_window_without_a_valid_frame_is_not_valid():
     assert pooled.mean.ravel().tolist() == [1, 0, 0]
 
 
-def test_the_deviation_is_that_of_the_population():
+def test_pool_returns_the_population_standard_deviation():
     pooled = pool(np.array([[1.0], [3.0]]), Timeline.windows(1, 1, end=2), Timeline.windows(2, 2, end=2), valid=YES[:2])
     assert pooled.functionals().tolist() == [[2.0, 1.0]]
 

@@ -109,7 +109,7 @@ def test_a_missing_file_is_named(tmp_path):
         TABLE.read(tmp_path / "t")
 
 
-def test_damaged_content_is_one_line_with_a_remedy(tmp_path):
+def test_damaged_content_is_reported_in_one_line_with_a_remedy(tmp_path):
     assert str(TABLE.damaged("t", "no array 'a'.")) == "t: damaged table (no array 'a'); make it again."
 
 

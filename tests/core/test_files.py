@@ -180,7 +180,7 @@ def test_processes_that_write_one_file_all_succeed(tmp_path):
     assert names(tmp_path) == ["result"]
 
 
-def test_what_a_killed_run_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path):
+def test_leftovers_of_killed_runs_are_removed_and_files_of_running_ones_are_kept(tmp_path):
     (tmp_path / ".partial-old.csv").touch()
     (tmp_path / ".partial-old").mkdir()
     with run(WRITER, tmp_path / "result") as child:

@@ -41,7 +41,7 @@ def succeed(good: bool) -> str:
 
 @settings(max_examples=200, deadline=None)
 @given(graphs())
-def test_a_task_starts_once_all_tasks_it_is_after_have_succeeded(graph):
+def test_a_task_starts_only_after_all_its_dependencies_succeeded(graph):
     tasks, good = graph
     events: list[tuple[str, str]] = []
     results: dict[str, Result[bool, str]] = {}
@@ -64,8 +64,8 @@ def test_here_tasks_run_in_the_given_order():
 
 
 def test_processes_return_the_same_results_in_any_order():
-    there = {r.task.name: r.value for r in run(TASKS[::-1], functions.double, executor=Processes(2))}
-    assert there == {r.task.name: r.value for r in run(TASKS, functions.double)}
+    actual = {r.task.name: r.value for r in run(TASKS[::-1], functions.double, executor=Processes(2))}
+    assert actual == {r.task.name: r.value for r in run(TASKS, functions.double)}
 
 
 def test_without_tasks_there_are_no_results():
@@ -85,7 +85,7 @@ def test_no_more_tasks_run_at_once_than_jobs():
     assert most == 2
 
 
-def test_a_task_after_a_failed_one_is_not_run_and_names_it():
+def test_a_task_that_depends_on_a_failed_one_is_skipped_and_names_it():
     tasks = [Task("report", "", after=("score",)), Task("score", "", after=("train",)), Task("train", "user")]
     results = {r.task.name: r for r in run([*tasks, Task("other", "")], functions.fail)}
     assert str(results["score"].error) == "score: not run, because train failed."
@@ -94,7 +94,7 @@ def test_a_task_after_a_failed_one_is_not_run_and_names_it():
 
 
 @pytest.mark.parametrize("executor", [Here(), Processes(1)], ids=["here", "processes"])
-def test_an_error_of_the_user_is_the_result_of_its_task_alone(executor):
+def test_a_user_error_affects_only_its_own_task(executor):
     results = {r.task.name: r for r in run([Task("a", "user"), Task("b", "")], functions.fail, executor=executor)}
     assert isinstance(results["a"].error, DataError)
     assert str(results["a"].error) == "list.csv, line 3: no such clip."
@@ -189,7 +189,7 @@ def test_processes_do_not_outlive_a_program_that_is_killed(tmp_path):
         time.sleep(0.01)
 
 
-def test_a_script_that_does_not_guard_its_start_is_told_so(tmp_path):
+def test_a_script_without_a_main_guard_is_reported_in_one_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from support import parallel_tasks as functions\n"
@@ -202,7 +202,7 @@ def test_a_script_that_does_not_guard_its_start_is_told_so(tmp_path):
     assert done.stderr.splitlines()[-1].endswith("scripts need `if __name__ == '__main__':`.")
 
 
-def test_ray_that_is_not_installed_is_one_line(monkeypatch):
+def test_a_missing_ray_is_reported_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SettingsError, match=r"pip install 'emofuse\[ray\]'"):
         list(run(TASKS, functions.double, executor=Ray()))
@@ -218,12 +218,12 @@ def test_ray_that_is_not_installed_is_one_line(monkeypatch):
         ((os.getcwd(), {}, "0.0.1"), "here is 0.0.1; install the same on all"),
     ],
 )
-def test_a_machine_that_is_set_up_differently_is_named_in_one_line(home, line):
+def test_a_machine_that_is_set_up_differently_is_reported_in_one_line(home, line):
     with pytest.raises(SettingsError, match=line):
         raise parallel._work_on_cluster(functions.double, 1, home)
 
 
-def test_an_address_where_nothing_answers_is_one_line():
+def test_an_address_that_does_not_answer_is_reported_in_one_line():
     pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -249,8 +249,8 @@ def on_ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
 
 @pytest.mark.slow
 def test_ray_returns_the_same_results_and_repeats_a_task_whose_process_is_killed(tmp_path, on_ray):
-    there = {r.task.name: r.value for r in run(TASKS, functions.double, executor=on_ray)}
-    assert there == {r.task.name: r.value for r in run(TASKS, functions.double)}
+    actual = {r.task.name: r.value for r in run(TASKS, functions.double, executor=on_ray)}
+    assert actual == {r.task.name: r.value for r in run(TASKS, functions.double)}
     (result,) = run([Task("dies once", tmp_path / "mark")], functions.kill_own_process_once, executor=on_ray)
     assert result.value == "done"
     (result,) = run([Task("v7.mp4", None)], functions.kill_own_process, executor=on_ray)
@@ -269,7 +269,7 @@ def test_errors_on_ray_are_those_of_other_executors(on_ray):
 
 
 @pytest.mark.slow
-def test_a_module_that_is_missing_on_a_machine_is_one_line(on_ray, monkeypatch):
+def test_a_module_that_is_missing_on_a_machine_is_reported_in_one_line(on_ray, monkeypatch):
     monkeypatch.delenv("PYTHONPATH")
     with pytest.raises(SettingsError, match=r"No module named '.*'; install emofuse on all machines"):
         list(run(TASKS, functions.double, executor=on_ray))

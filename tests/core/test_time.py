@@ -156,9 +156,9 @@ def test_intervals_may_overlap_repeat_and_leave_gaps():
 
 def test_a_timeline_copies_its_arrays():
     start, end = np.array([0, 10]), np.array([10, 20])
-    made = Timeline(start, end)
+    result = Timeline(start, end)
     start[0], end[1] = -7, 99
-    assert list(made) == [(0, 10), (10, 20)]
+    assert list(result) == [(0, 10), (10, 20)]
 
 
 @pytest.mark.parametrize("name", ["start", "end"])

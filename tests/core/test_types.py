@@ -82,17 +82,17 @@ def test_two_dimensional_flags_are_refused():
 
 @given(st.floats())
 def test_rows_that_are_not_valid_are_set_to_zero(rubbish):
-    made = scores([[rubbish] * 3, [0.5, 0.25, 0.25]], valid=[False, True])
-    assert made.values.tolist() == [[0, 0, 0], [0.5, 0.25, 0.25]]
+    result = scores([[rubbish] * 3, [0.5, 0.25, 0.25]], valid=[False, True])
+    assert result.values.tolist() == [[0, 0, 0], [0.5, 0.25, 0.25]]
 
 
 def test_scores_copy_their_array():
     values = np.array([[1, 2, 3]], np.float32)
-    made = scores(values)
+    result = scores(values)
     values[0, 0] = 9
-    assert made.values.tolist() == [[1, 2, 3]]
+    assert result.values.tolist() == [[1, 2, 3]]
     with pytest.raises(ValueError, match="read-only"):
-        made.values[0, 0] = 9
+        result.values[0, 0] = 9
 
 
 def test_scores_of_any_number_type_become_float32():
@@ -100,28 +100,28 @@ def test_scores_of_any_number_type_become_float32():
 
 
 @given(any_scores(positive))
-def test_probabilities_sum_to_one_where_valid_and_positive(made):
-    sums = made.probabilities().sum(axis=1, dtype=float)
-    np.testing.assert_allclose(sums, (made.valid & (made.values > 0).any(axis=1)).astype(float), atol=1e-6)
+def test_probabilities_sum_to_one_where_valid_and_positive(result):
+    sums = result.probabilities().sum(axis=1, dtype=float)
+    np.testing.assert_allclose(sums, (result.valid & (result.values > 0).any(axis=1)).astype(float), atol=1e-6)
 
 
 @given(any_scores(st.integers(0, 2**20).map(float)))
-def test_probabilities_have_the_same_largest_class_as_the_scores(made):
-    np.testing.assert_array_equal(made.probabilities().argmax(axis=1), made.values.argmax(axis=1))
+def test_probabilities_have_the_same_largest_class_as_the_scores(result):
+    np.testing.assert_array_equal(result.probabilities().argmax(axis=1), result.values.argmax(axis=1))
 
 
 @given(any_scores(positive))
-def test_probabilities_never_change_the_order_of_scores(made):
-    order, p = np.argsort(made.values, axis=1, kind="stable"), made.probabilities()
+def test_probabilities_never_change_the_order_of_scores(result):
+    order, p = np.argsort(result.values, axis=1, kind="stable"), result.probabilities()
     assert (np.diff(np.take_along_axis(p, order, axis=1)) >= 0).all()
 
 
 def test_the_predicted_class_has_the_highest_score():
-    made = scores([[0, 2, 1], [5, 0, 0], [0, 0, 1]], valid=[True, True, False])
-    assert made.predictions().tolist() == [1, 0, -1]
+    result = scores([[0, 2, 1], [5, 0, 0], [0, 0, 1]], valid=[True, True, False])
+    assert result.predictions().tolist() == [1, 0, -1]
 
 
-def test_of_equal_scores_the_first_class_is_predicted():
+def test_a_tie_is_predicted_as_the_first_class():
     assert scores([[0, 2, 2]]).predictions().tolist() == [1]
 
 
@@ -129,22 +129,22 @@ def test_of_equal_scores_the_first_class_is_predicted():
 
 
 @given(any_scores(positive))
-def test_scores_on_their_own_timeline_are_unchanged(made):
-    same = made.onto(steps(len(made)))
-    np.testing.assert_array_equal(same.values, made.values)
-    np.testing.assert_array_equal(same.valid, made.valid)
-    assert (same.timeline, same.label_set, same.system) == (made.timeline, ABC, "face")
+def test_scores_on_their_own_timeline_are_unchanged(result):
+    same = result.onto(steps(len(result)))
+    np.testing.assert_array_equal(same.values, result.values)
+    np.testing.assert_array_equal(same.valid, result.valid)
+    assert (same.timeline, same.label_set, same.system) == (result.timeline, ABC, "face")
 
 
 def test_scores_are_valid_only_where_they_cover_the_timeline():
-    made = scores([[1, 0, 0], [0, 1, 0]], valid=[True, False]).onto(Timeline.windows(5, 5, end=30))
-    assert made.valid.tolist() == [True, True, False, False, False, False]
+    result = scores([[1, 0, 0], [0, 1, 0]], valid=[True, False]).onto(Timeline.windows(5, 5, end=30))
+    assert result.valid.tolist() == [True, True, False, False, False, False]
 
 
 def test_overlapping_rows_are_averaged_on_a_finer_timeline():
     windows = Timeline(np.array([0, 10]), np.array([20, 30]))
-    made = scores([[1, 0, 0], [0, 1, 0]], timeline=windows).onto(steps(3))
-    assert made.values.tolist() == [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0]]
+    result = scores([[1, 0, 0], [0, 1, 0]], timeline=windows).onto(steps(3))
+    assert result.values.tolist() == [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0]]
 
 
 # Tracks, annotations and clips
@@ -162,15 +162,15 @@ def test_a_track_of_another_length_than_its_timeline_is_refused(values):
         track(values, np.ones(2, bool))
 
 
-def test_a_track_with_numbers_for_flags_is_refused():
+def test_a_track_whose_flags_are_numbers_is_refused():
     with pytest.raises(ShapeError, match="Track of talk: valid has type int64; give booleans"):
         track(np.zeros((2, 4)), np.ones(2, int))
 
 
 def test_a_track_keeps_rows_without_a_face():
-    made = track(np.array([[1.0], [np.nan]]), np.array([True, False]))
-    assert len(made.values) == len(made.timeline) == 2
-    assert made.person == 1
+    result = track(np.array([[1.0], [np.nan]]), np.array([True, False]))
+    assert len(result.values) == len(result.timeline) == 2
+    assert result.person == 1
 
 
 def test_an_annotation_of_another_length_than_its_timeline_is_refused():
@@ -184,7 +184,7 @@ def test_an_annotation_outside_its_label_set_is_refused(labels, found):
         Annotation(np.array(labels), steps(2), ABC)
 
 
-def test_an_annotation_of_fractions_is_refused():
+def test_an_annotation_with_fractional_labels_is_refused():
     with pytest.raises(LabelError, match="label indices have type float64; give integers"):
         Annotation(np.array([0.0, 1.7]), steps(2), ABC)
 

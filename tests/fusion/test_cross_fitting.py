@@ -51,10 +51,10 @@ def test_every_clip_is_in_one_fold_and_groups_stay_together(pairs, count, seed):
         with pytest.raises(SettingsError, match="cross-fitting needs at least two"):
             clip_folds(of, sizes, count=count)
         return
-    parts = clip_folds(of, sizes, count=count, seed=seed)
-    assert len(parts) == min(count, separate)
-    assert sorted(np.concatenate(parts).tolist()) == list(range(len(pairs)))
-    assert sum(len(set(of[fold].tolist())) for fold in parts) == separate
+    folds = clip_folds(of, sizes, count=count, seed=seed)
+    assert len(folds) == min(count, separate)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(pairs)))
+    assert sum(len(set(of[fold].tolist())) for fold in folds) == separate
 
 
 @given(st.lists(st.integers(1, 500), min_size=5, max_size=40), st.integers(0, 5))
@@ -77,37 +77,37 @@ def random_clips(seed: int):
 @given(seeds, st.integers(0, 7))
 @settings(max_examples=15, deadline=None)
 def test_the_truth_of_a_clip_never_changes_its_cross_fitted_scores(seed, n):
-    parts, truths = random_clips(seed)
+    scores, truths = random_clips(seed)
     of = np.array([0, 0, 1, 2, 3, 3, 4, 5])
-    before = cross_fit(SMALL, parts, truths, of, metrics.cpm_of, count=3)
+    before = cross_fit(SMALL, scores, truths, of, metrics.cpm_of, count=3)
     rng = np.random.default_rng(seed)
     own = [rng.integers(0, 3, 15) if of[m] == of[n] else t for m, t in enumerate(truths)]
-    after = cross_fit(SMALL, parts, own, of, metrics.cpm_of, count=3)
+    after = cross_fit(SMALL, scores, own, of, metrics.cpm_of, count=3)
     for m in np.flatnonzero(of == of[n]):
         assert np.array_equal(before[m].values, after[m].values)
 
 
 def test_cross_fitted_scores_use_weights_of_the_other_folds():
-    parts, truths = random_clips(0)
-    held = cross_fit(SMALL, parts, truths, np.arange(8), metrics.cpm_of, count=2, seed=4)
+    scores, truths = random_clips(0)
+    held = cross_fit(SMALL, scores, truths, np.arange(8), metrics.cpm_of, count=2, seed=4)
     for fold in clip_folds(np.arange(8), np.full(8, 15), count=2, seed=4):
         others = [n for n in range(8) if n not in fold]
-        whole = SystemScores.of([parts[n] for n in others])
+        whole = SystemScores.of([scores[n] for n in others])
         rng = np.random.default_rng(4)
         fitted = SMALL.fit(whole, np.concatenate([truths[n] for n in others]), metrics.cpm_of, rng)
         for n in fold:
-            assert np.array_equal(held[n].values, fitted(parts[n]).values)
+            assert np.array_equal(held[n].values, fitted(scores[n]).values)
 
 
 def test_the_order_of_systems_may_differ_between_clips():
-    parts, truths = random_clips(1)
-    turned = [fold[::-1] if n % 2 and n > 0 else fold for n, fold in enumerate(parts)]
-    straight = cross_fit(SMALL, parts, truths, np.arange(8), metrics.cpm_of)
+    scores, truths = random_clips(1)
+    turned = [fold[::-1] if n % 2 and n > 0 else fold for n, fold in enumerate(scores)]
+    straight = cross_fit(SMALL, scores, truths, np.arange(8), metrics.cpm_of)
     for a, b in zip(straight, cross_fit(SMALL, turned, truths, np.arange(8), metrics.cpm_of), strict=True):
         assert np.array_equal(a.values, b.values)
 
 
-def test_a_truth_of_another_length_says_how_to_fix_it():
-    parts, truths = random_clips(0)
+def test_a_truth_of_another_length_is_refused_with_a_remedy():
+    scores, truths = random_clips(0)
     with pytest.raises(ShapeError, match=r"clip 0 has 15 frames, its truth 14. Bring the scores onto the annotation"):
-        cross_fit(METHODS["mean"], parts, [truths[0][:-1], *truths[1:]], np.arange(8), metrics.cpm_of)
+        cross_fit(METHODS["mean"], scores, [truths[0][:-1], *truths[1:]], np.arange(8), metrics.cpm_of)

@@ -44,7 +44,7 @@ def test_without_a_better_candidate_the_start_is_kept():
     assert np.array_equal(found, start)
 
 
-def test_it_comes_close_to_the_optimum():
+def test_refinement_comes_close_to_the_optimum():
     best = np.array([[0.9, 0.05, 0.3], [0.1, 0.95, 0.7]])
     found = Refinement().improve(
         np.full((2, 3), 0.5), -9.0, lambda s: -np.abs(s - best).sum(axis=(1, 2)), np.random.default_rng(0)

@@ -35,11 +35,11 @@ def slow_search(scores: SystemScores, truth, draws: int, per_class: bool, seed: 
     rng = np.random.default_rng(seed)
     systems, frames, classes = scores.values.shape
     if per_class:
-        drawn = rng.dirichlet(np.ones(systems), size=(draws, classes))
-        candidates = [one.T for one in drawn]  # a draw over the systems for each class
+        weights = rng.dirichlet(np.ones(systems), size=(draws, classes))
+        candidates = [one.T for one in weights]  # a draw over the systems for each class
     else:
-        drawn = rng.dirichlet(np.ones(systems), size=draws)
-        candidates = [np.stack([one] * classes, axis=1) for one in drawn]
+        weights = rng.dirichlet(np.ones(systems), size=draws)
+        candidates = [np.stack([one] * classes, axis=1) for one in weights]
     kept = [f for f in range(frames) if truth[f] >= 0 and scores.valid[:, f].any()]
     best, highest = None, -1.0
     for weights in candidates:
@@ -57,7 +57,7 @@ def slow_search(scores: SystemScores, truth, draws: int, per_class: bool, seed: 
 @pytest.mark.parametrize("name", ["swf", "mcwf"])
 @pytest.mark.parametrize("valid", [1.0, 0.7], ids=["always valid", "sometimes invalid"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_fusion_of_given_scores_with_a_given_seed_equals_a_slow_loop_written_from_the_papers_text(name, valid, seed):
+def test_fusion_with_a_given_seed_equals_a_slow_loop_of_the_papers_algorithm(name, valid, seed):
     scores, truth = system_scores(np.random.default_rng(100 + seed), systems=3, frames=60, classes=4, valid=valid)
     search = DirichletSearch(name, per_class=name == "mcwf", draws=60)
     found = search.fit(scores, truth, metrics.cpm_of, np.random.default_rng(seed))

@@ -20,23 +20,23 @@ def confused(seed: int, classes: int = 3) -> Clip:
     return [replace(given, values=np.roll(given.values, 1, axis=1))], truth
 
 
-def test_it_corrects_a_system_that_confuses_classes():
-    parts = [confused(seed) for seed in range(3)]
-    (given, truth), fitted = parts[0], fit(Stacking(), parts)
+def test_stacking_corrects_a_system_that_confuses_classes():
+    clips = [confused(seed) for seed in range(3)]
+    (given, truth), fitted = clips[0], fit(Stacking(), clips)
     right = fitted(given).predictions() == truth
     assert right[given[0].valid & (truth >= 0)].mean() > 0.8
 
 
 def test_fused_scores_are_probabilities():
-    parts = [clip(["face", "voice"], frames=100, seed=n) for n in range(2)]
-    fused = fit(Stacking(), parts)(parts[0][0])
+    clips = [clip(["face", "voice"], frames=100, seed=n) for n in range(2)]
+    fused = fit(Stacking(), clips)(clips[0][0])
     assert fused.values[fused.valid].sum(axis=1) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("absent", [0, 1, 3])
 def test_a_class_absent_from_the_truth_stays_improbable(absent):
-    parts = [(given, np.where(truth == absent, -1, truth)) for given, truth in (clip(["x"], frames=300, seed=5),)]
-    fused = fit(Stacking(), parts)(parts[0][0])
+    clips = [(given, np.where(truth == absent, -1, truth)) for given, truth in (clip(["x"], frames=300, seed=5),)]
+    fused = fit(Stacking(), clips)(clips[0][0])
     assert fused.values[:, absent].max() < 1 / 200
 
 

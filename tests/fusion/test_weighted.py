@@ -83,8 +83,8 @@ def test_concatenated_clips_and_single_clips_are_fused_equally():
     table = np.random.default_rng(1).dirichlet(np.ones(3), size=3).T.astype(np.float32)
     fusion = WeightedFusion("mcwf", given.systems, given.label_set, table)
     # Scores of a clip are normalised once more, which changes their rounding.
-    parts = [fusion(clip).values for clip in clips(given, 10)]
-    assert np.concatenate(parts) == pytest.approx(weighted_sum(given, table), abs=1e-6)
+    fused = [fusion(clip).values for clip in clips(given, 10)]
+    assert np.concatenate(fused) == pytest.approx(weighted_sum(given, table), abs=1e-6)
 
 
 def test_a_missing_system_is_named():

@@ -22,7 +22,7 @@ HEADS = [
 
 @pytest.mark.parametrize("head", HEADS, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_loaded_head_says_the_same_bits(random_rows, tmp_path, head, dtype):
+def test_a_loaded_head_returns_bit_equal_values(random_rows, tmp_path, head, dtype):
     rows, others = random_rows(120), random_rows(40, seed=1)
     features = others.features.astype(dtype)
     head.fit(rows.features.astype(dtype), rows.labels)
@@ -37,7 +37,7 @@ def test_a_loaded_head_says_the_same_bits(random_rows, tmp_path, head, dtype):
         np.testing.assert_array_equal(saved.head.predict_proba(features), head.predict_proba(features))
 
 
-def test_a_label_that_was_not_seen_has_the_probability_zero(random_rows, tmp_path):
+def test_a_label_absent_from_training_has_probability_zero(random_rows, tmp_path):
     rows = random_rows(80)
     labels = np.array([0, 1, 3, 4])[rows.labels]
     save(tmp_path / "head", KernelELM(probability=True).fit(rows.features, labels), label_set=NAMES)
@@ -48,7 +48,7 @@ def test_a_label_that_was_not_seen_has_the_probability_zero(random_rows, tmp_pat
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_a_head_without_probabilities_says_how_to_get_them(random_rows, tmp_path):
+def test_the_error_for_a_head_without_probabilities_has_a_remedy(random_rows, tmp_path):
     rows = random_rows(40)
     save(tmp_path / "head", SVM().fit(rows.features, rows.labels), label_set=NAMES)
     with pytest.raises(SettingsError, match="probability=True"):
@@ -78,7 +78,7 @@ def _rewritten(path, arrays=None, **changes):
     ],
 )
 @pytest.mark.parametrize("head", [SVM(probability=True), KernelELM(probability=True)], ids=["svm", "kelm"])
-def test_a_wrong_file_is_one_line(random_rows, tmp_path, head, changes, message):
+def test_a_wrong_file_is_refused_in_one_line(random_rows, tmp_path, head, changes, message):
     rows = random_rows(60)
     path = tmp_path / "head"
     save(path, head.fit(rows.features, rows.labels), label_set=NAMES)
@@ -89,7 +89,7 @@ def test_a_wrong_file_is_one_line(random_rows, tmp_path, head, changes, message)
 
 
 @pytest.mark.parametrize("head", [SVM(probability=True), KernelELM(probability=True)], ids=["svm", "kelm"])
-def test_every_array_that_is_missing_cut_or_not_finite_is_found(random_rows, tmp_path, head):
+def test_every_missing_truncated_or_non_finite_array_is_reported(random_rows, tmp_path, head):
     rows = random_rows(60)
     path = tmp_path / "head"
     save(path, head.fit(rows.features, rows.labels), label_set=NAMES)
@@ -104,7 +104,7 @@ def test_every_array_that_is_missing_cut_or_not_finite_is_found(random_rows, tmp
                 load(path)
 
 
-def test_a_file_that_is_no_head_at_all_is_one_line(tmp_path):
+def test_a_file_that_is_not_a_head_is_refused_in_one_line(tmp_path):
     (tmp_path / "head").write_bytes(b"nonsense")
     with pytest.raises(BundleError, match="cannot be read as a head"):
         load(tmp_path / "head")

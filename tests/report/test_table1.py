@@ -29,13 +29,13 @@ HOSTILE = '<script>alert("x")</script>|`a`[b](http://c)" onload="d &amp; [red]e[
 
 
 def estimates(value: float) -> dict[str, list[float]]:
-    """Measures of which no two are equal."""
+    """Measures with distinct values."""
     return {
         name: [value + n / 1000, value + n / 1000 - 0.06, value + n / 1000 + 0.07] for n, name in enumerate(MEASURES)
     }
 
 
-def alone(name: str, value: float, **changes: Any) -> dict[str, Any]:
+def single_row(name: str, value: float, **changes: Any) -> dict[str, Any]:
     row = {
         "name": name,
         "paper_row": f"Visual of {name}",
@@ -53,9 +53,9 @@ def alone(name: str, value: float, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
-def fused(name: str, value: float, systems: list[str], gain: list[float | None], **changes: Any) -> dict[str, Any]:
+def fused_row(name: str, value: float, systems: list[str], gain: list[float | None], **changes: Any) -> dict[str, Any]:
     weights = [[(n + 1) / 10 + c / 100 for c in range(7)] for n in range(len(systems))]
-    return alone(name, value) | {
+    return single_row(name, value) | {
         "systems": systems,
         "method": "mcwf",
         "in_sample": estimates(value + 0.11),
@@ -76,8 +76,8 @@ def trained(epochs: int, **changes: Any) -> dict[str, Any]:
     return system | {"bundle": "systems/x-ab12cd34ef56", "examples": 1234, "history": history} | changes
 
 
-def result(rows: list[dict[str, Any]], systems: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    made = {
+def table1_result(rows: list[dict[str, Any]], systems: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    result = {
         "format": 1,
         "emofuse": "0.1.0",
         "data": "affwild2-2020",
@@ -97,19 +97,19 @@ def result(rows: list[dict[str, Any]], systems: Mapping[str, Any], **changes: An
         "machine": {"platform": "Linux", "python": "3.11.7", "cores": 2, "packages": {"numpy": "2.4.6"}},
         "seconds": 432.1,
     }
-    return made | changes
+    return result | changes
 
 
 @pytest.fixture
 def full() -> dict[str, Any]:
     rows = [
-        alone("face", 0.4101),
-        alone("voice", 0.2202),
-        fused("best", 0.4503, ["face", "voice"], BETTER),
-        fused("worst", 0.3304, ["face", "voice"], WORSE),
-        fused("same", 0.4205, ["face", "voice"], UNCERTAIN),
+        single_row("face", 0.4101),
+        single_row("voice", 0.2202),
+        fused_row("best", 0.4503, ["face", "voice"], BETTER),
+        fused_row("worst", 0.3304, ["face", "voice"], WORSE),
+        fused_row("same", 0.4205, ["face", "voice"], UNCERTAIN),
     ]
-    return result(rows, {"face": trained(6), "voice": trained(3, replaced_by="mobile")})
+    return table1_result(rows, {"face": trained(6), "voice": trained(3, replaced_by="mobile")})
 
 
 @pytest.fixture
@@ -117,11 +117,11 @@ def bare() -> dict[str, Any]:
     """A single clip, so no intervals and no cross-fitting; the system was not trained in epochs."""
     single = {m: [0.25, None, None] for m in MEASURES}
     rows = [
-        alone("face", 0.3, in_sample=single, f1=dict.fromkeys(LABELS), submission=None),
-        fused("best", 0.3, ["face"], [None, None, None], in_sample=single, cross_fitted=None)
+        single_row("face", 0.3, in_sample=single, f1=dict.fromkeys(LABELS), submission=None),
+        fused_row("best", 0.3, ["face"], [None, None, None], in_sample=single, cross_fitted=None)
         | {"confusion": None, "f1": None, "weights": None, "quoted": {"validation": None, "test": None}},
     ]
-    return result(rows, {"face": trained(0, examples=None)}, notes=[])
+    return table1_result(rows, {"face": trained(0, examples=None)}, notes=[])
 
 
 # -- parsing ------------------------------------------------------------------------------------------------
@@ -174,9 +174,9 @@ class Page(HTMLParser):
             self.tables[-1][-1][-1].text += data
 
 
-def page(made: Mapping[str, Any]) -> Page:
+def page(result: Mapping[str, Any]) -> Page:
     parsed = Page()
-    parsed.feed(html(made))
+    parsed.feed(html(result))
     parsed.close()
     assert not parsed.depth
     return parsed
@@ -191,9 +191,9 @@ def main_rows(rendered: str) -> list[dict[str, str]]:
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-def terminal(made: Mapping[str, Any], width: int = 120) -> str:
+def terminal(result: Mapping[str, Any], width: int = 120) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    console.print(text(made))
+    console.print(text(result))
     return console.file.getvalue()
 
 
@@ -201,22 +201,22 @@ def percent(value: float) -> str:
     return f"{round(100 * value, 6):.2f}"
 
 
-def with_interval(figures: list[float]) -> str:
-    return "{} [{}, {}]".format(*map(percent, figures))
+def with_interval(estimate: list[float]) -> str:
+    return "{} [{}, {}]".format(*map(percent, estimate))
 
 
-# -- what is in it --------------------------------------------------------------------------------------------
+# -- content --------------------------------------------------------------------------------------------
 
 
 def test_markdown_has_every_row_with_its_metrics(full):
     rows = main_rows(markdown(full))
     for row, shown in zip(full["rows"], rows, strict=False):
-        figures = row["cross_fitted"] or row["in_sample"]
+        metrics = row["cross_fitted"] or row["in_sample"]
         assert shown["name"] == row["name"]
         assert shown["paper's row"] == row["paper_row"]
-        assert shown["CPM"] == with_interval(figures["cpm"])
-        assert shown["macro F1"] == with_interval(figures["macro_f1"])
-        assert shown["accuracy"] == with_interval(figures["accuracy"])
+        assert shown["CPM"] == with_interval(metrics["cpm"])
+        assert shown["macro F1"] == with_interval(metrics["macro_f1"])
+        assert shown["accuracy"] == with_interval(metrics["accuracy"])
         assert shown["CPM in-sample"] == (with_interval(row["in_sample"]["cpm"]) if row["method"] else "-")
         assert shown["quoted: validation"] == f"{row['quoted']['validation']:.2f}"
     assert len(rows) == len(full["rows"]) + 1
@@ -229,27 +229,27 @@ def test_a_row_names_its_systems_and_their_replacements(full):
     assert rows[2]["systems"] == "MCWF of face + voice (replaced by mobile)"
 
 
-@pytest.mark.parametrize("draw", [markdown, html])
-def test_markdown_and_html_contain_all_measures_weights_and_facts(draw, full):
-    drawn = draw(full) if draw is markdown else page(full).text
+@pytest.mark.parametrize("render", [markdown, html])
+def test_markdown_and_html_contain_all_measures_weights_and_facts(render, full):
+    rendered = render(full) if render is markdown else page(full).text
     for row in full["rows"]:
-        for figures in filter(None, (row["in_sample"], row["cross_fitted"])):
-            assert all(with_interval(e) in drawn for e in figures.values())
-        assert all(percent(v) in drawn for v in row["f1"].values())
-        assert all(f"{v:.4f}" in drawn for line in (row["weights"] or {"values": []})["values"] for v in line)
-        assert row["submission"] in drawn
-    size, made = "12 clips of 11 videos, 3456 labelled frames", "systems/x-ab12cd34ef56"
-    for said in (size, full["interval"], "tiny, seed 0", "ab" * 32, made, "1234", "Scale tiny: small nets."):
-        assert said in drawn
-    for said in ("numpy 2.4.6", "3.11.7", "Linux, 2 cores"):
-        assert said in drawn
+        for metrics in filter(None, (row["in_sample"], row["cross_fitted"])):
+            assert all(with_interval(e) in rendered for e in metrics.values())
+        assert all(percent(v) in rendered for v in row["f1"].values())
+        assert all(f"{v:.4f}" in rendered for line in (row["weights"] or {"values": []})["values"] for v in line)
+        assert row["submission"] in rendered
+    size, bundle = "12 clips of 11 videos, 3456 labelled frames", "systems/x-ab12cd34ef56"
+    for fact in (size, full["interval"], "tiny, seed 0", "ab" * 32, bundle, "1234", "Scale tiny: small nets."):
+        assert fact in rendered
+    for fact in ("numpy 2.4.6", "3.11.7", "Linux, 2 cores"):
+        assert fact in rendered
 
 
 def test_html_contains_definitions_training_histories_and_confusion_matrices(full):
     parsed = page(full)
     assert json.dumps(full["systems"]["face"]["definition"], indent=2) in parsed.text
-    counted = [t for t in parsed.tables if t[0][0].text.startswith("true")]
-    assert [[[int(c.text) for c in row[1:]] for row in t[1:]] for t in counted] == [
+    confusions = [t for t in parsed.tables if t[0][0].text.startswith("true")]
+    assert [[[int(c.text) for c in row[1:]] for row in t[1:]] for t in confusions] == [
         row["confusion"] for row in full["rows"]
     ]
     history = next(t for t in parsed.tables if t[0][0].text == "epoch")
@@ -257,38 +257,38 @@ def test_html_contains_definitions_training_histories_and_confusion_matrices(ful
 
 
 def test_the_terminal_table_has_every_row_and_fits_120_columns(full):
-    drawn = terminal(full)
+    rendered = terminal(full)
     for row in full["rows"]:
-        line = next(line for line in drawn.split("\n") if line.startswith(row["name"] + " "))
+        line = next(line for line in rendered.split("\n") if line.startswith(row["name"] + " "))
         assert with_interval((row["cross_fitted"] or row["in_sample"])["cpm"]) in line
         assert f"{row['quoted']['validation']:.2f}" in line
-    assert max(map(len, drawn.split("\n"))) <= 120
-    assert "…" not in drawn
+    assert max(map(len, rendered.split("\n"))) <= 120
+    assert "…" not in rendered
 
 
 # -- measured and quoted --------------------------------------------------------------------------------------
 
 
-def quoted_figures(made: Mapping[str, Any]) -> set[str]:
-    found = [v for row in made["rows"] for v in row["quoted"].values() if v is not None]
-    return {f"{v:.2f}" for v in (*found, made["baseline_quoted"])}
+def quoted_values(result: Mapping[str, Any]) -> set[str]:
+    found = [v for row in result["rows"] for v in row["quoted"].values() if v is not None]
+    return {f"{v:.2f}" for v in (*found, result["baseline_quoted"])}
 
 
 def test_quoted_values_appear_only_in_quoted_columns_of_markdown(full):
-    figures, drawn = quoted_figures(full), markdown(full)
-    rows = main_rows(drawn)
+    values, rendered = quoted_values(full), markdown(full)
+    rows = main_rows(rendered)
     for row in rows:
-        assert {row["quoted: validation"], row["quoted: test"]} <= figures | {"-"}
+        assert {row["quoted: validation"], row["quoted: test"]} <= values | {"-"}
     quoted = sum(row[name] != "-" for row in rows for name in ("quoted: validation", "quoted: test"))
-    assert sum(drawn.count(f) for f in figures) == quoted
+    assert sum(rendered.count(f) for f in values) == quoted
 
 
 def test_quoted_values_appear_only_in_quoted_columns_of_html(full):
-    figures, parsed = quoted_figures(full), page(full)
+    values, parsed = quoted_values(full), page(full)
     cells = [c for t in parsed.tables for row in t for c in row if c.tag == "td"]
     quoted = [c.text for c in cells if "quoted" in c.attributes.get("class", "")]
-    assert set(quoted) == figures | {"-"}
-    assert sum(parsed.text.count(f) for f in figures) == sum(c != "-" for c in quoted)
+    assert set(quoted) == values | {"-"}
+    assert sum(parsed.text.count(f) for f in values) == sum(c != "-" for c in quoted)
 
 
 def test_charts_show_no_quoted_values(full):
@@ -313,12 +313,12 @@ def test_charts_show_no_quoted_values(full):
     ],
 )
 def test_only_a_gain_whose_interval_excludes_zero_is_significant(gain, significance):
-    made = result([fused("best", 0.4, ["face"], gain)], {"face": trained(0)})
-    gained = page(made).tables[0][2][6].text
-    assert main_rows(markdown(made))[0]["significant?"] == significance
+    result = table1_result([fused_row("best", 0.4, ["face"], gain)], {"face": trained(0)})
+    gained = page(result).tables[0][2][6].text
+    assert main_rows(markdown(result))[0]["significant?"] == significance
     assert gained.endswith(f"over face significant: {significance}")
     assert re.search(
-        rf"\]?\s+{re.escape(significance)}\s", next(x for x in terminal(made).split("\n") if x.startswith("best"))
+        rf"\]?\s+{re.escape(significance)}\s", next(x for x in terminal(result).split("\n") if x.startswith("best"))
     )
 
 
@@ -346,14 +346,14 @@ def test_gains_are_in_percentage_points_with_their_sign(full):
     assert rows[2]["over"] == "face"
 
 
-# -- what is missing ------------------------------------------------------------------------------------------
+# -- missing values ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("draw", [markdown, html, terminal])
-def test_missing_values_are_dashes(draw, bare):
-    drawn = draw(bare)
-    assert not re.search(r"\bNone\b|\bnan\b|\bnull\b", drawn)
-    assert "25.00" in drawn
+@pytest.mark.parametrize("render", [markdown, html, terminal])
+def test_missing_values_are_dashes(render, bare):
+    rendered = render(bare)
+    assert not re.search(r"\bNone\b|\bnan\b|\bnull\b", rendered)
+    assert "25.00" in rendered
 
 
 def test_a_single_clip_has_no_intervals_and_no_cross_fitted_metrics(bare):
@@ -379,19 +379,19 @@ def test_columns_of_fusions_are_omitted_if_no_row_is_fused(full):
 
 
 def test_every_row_of_the_main_table_fills_all_columns(full, bare):
-    for made in (full, bare):
-        head, second, *rows = page(made).tables[0]
+    for result in (full, bare):
+        head, second, *rows = page(result).tables[0]
         width = sum(int(c.attributes.get("colspan", "1")) for c in head)
         assert {len(row) for row in rows} == {width}
         assert len(second) == width - 2
 
 
 def test_a_result_without_any_metric_is_rendered():
-    empty = alone("face", 0.1, in_sample=None, confusion=None, f1=None)
-    made = result([empty], {})
-    assert "CPM in percent" not in html(made)
-    assert main_rows(markdown(made))[0]["CPM"] == "-"
-    assert "face" in terminal(made)
+    empty = single_row("face", 0.1, in_sample=None, confusion=None, f1=None)
+    result = table1_result([empty], {})
+    assert "CPM in percent" not in html(result)
+    assert main_rows(markdown(result))[0]["CPM"] == "-"
+    assert "face" in terminal(result)
 
 
 # -- hostile names --------------------------------------------------------------------------------------------
@@ -400,11 +400,11 @@ def test_a_result_without_any_metric_is_rendered():
 @pytest.fixture
 def hostile(full) -> dict[str, Any]:
     swapped = json.dumps(full).replace('"voice"', json.dumps(HOSTILE)).replace('"neutral"', json.dumps(HOSTILE + "2"))
-    made = json.loads(swapped)
-    made["notes"] = [HOSTILE, "# not a\nheading", "\x1b[31mred \u202eturned \udcff"]
-    made["machine"]["platform"] = made["data"] = HOSTILE
-    made["systems"][HOSTILE]["definition"] = {"</pre><script>": HOSTILE}
-    return made
+    result = json.loads(swapped)
+    result["notes"] = [HOSTILE, "# not a\nheading", "\x1b[31mred \u202eturned \udcff"]
+    result["machine"]["platform"] = result["data"] = HOSTILE
+    result["systems"][HOSTILE]["definition"] = {"</pre><script>": HOSTILE}
+    return result
 
 
 def test_hostile_names_are_escaped_in_html(hostile, full):
@@ -418,10 +418,10 @@ def test_hostile_names_are_escaped_in_html(hostile, full):
 
 
 def test_hostile_names_are_escaped_in_markdown(hostile, full):
-    """As another program reads Markdown: HTML allowed, as where it is dangerous."""
+    """As parsed by an independent Markdown parser with HTML enabled, where unescaped text would be dangerous."""
 
-    def read(made: Mapping[str, Any]) -> list[Token]:
-        blocks = MarkdownIt("commonmark", {"html": True}).enable("table").parse(markdown(made))
+    def read(result: Mapping[str, Any]) -> list[Token]:
+        blocks = MarkdownIt("commonmark", {"html": True}).enable("table").parse(markdown(result))
         return [t for block in blocks for t in (block, *(block.children or ()))]
 
     tokens = read(hostile)
@@ -441,17 +441,17 @@ def test_hostile_names_are_escaped_in_markdown(hostile, full):
 @given(st.text() | st.text(alphabet="|\\`*_[]()<>#+-=.!&~:;1a \n"))
 def test_any_name_survives_markdown_unchanged(name):
     shown = plain(name).strip()
-    made = result([alone(name, 0.3)], {}, notes=[name])
-    blocks = MarkdownIt("commonmark").enable("table").parse(markdown(made))
-    there = ["".join(c.content for c in b.children) for b in blocks if b.type == "inline"].count(shown)
-    assert not shown or there >= 5  # as row and system, in two more tables, and in the note
+    result = table1_result([single_row(name, 0.3)], {}, notes=[name])
+    blocks = MarkdownIt("commonmark").enable("table").parse(markdown(result))
+    occurrences = ["".join(c.content for c in b.children) for b in blocks if b.type == "inline"].count(shown)
+    assert not shown or occurrences >= 5  # as row and system, in two more tables, and in the note
 
 
 def test_control_characters_never_reach_the_terminal(hostile):
-    drawn = terminal(hostile, width=400)
-    assert "\x1b" not in drawn
-    assert "\u202e" not in drawn
-    assert f"note: {HOSTILE}" in drawn
+    rendered = terminal(hostile, width=400)
+    assert "\x1b" not in rendered
+    assert "\u202e" not in rendered
+    assert f"note: {HOSTILE}" in rendered
     html(hostile).encode()
     markdown(hostile).encode()
 
@@ -466,12 +466,12 @@ def test_equal_results_give_equal_bytes(full, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-@pytest.mark.parametrize("draw", [markdown, html])
-def test_runs_that_differ_in_duration_differ_in_one_line(draw, full):
-    lines = [draw(full | {"seconds": s}).split("\n") for s in (432.1, 99.0)]
+@pytest.mark.parametrize("render", [markdown, html])
+def test_runs_that_differ_in_duration_differ_in_one_line(render, full):
+    lines = [render(full | {"seconds": s}).split("\n") for s in (432.1, 99.0)]
     differ = [(a, b) for a, b in zip(*lines, strict=True) if a != b]
     assert [re.sub("<.*?>", "", a) for pair in differ for a in pair] == ["time: 432.1 s", "time: 99.0 s"]
-    if draw is markdown:
+    if render is markdown:
         assert lines[0][-2:] == ["time: 432.1 s", ""]
 
 
@@ -490,18 +490,18 @@ def test_an_unwritable_folder_is_an_output_error(full, tmp_path):
 
 
 def test_the_page_loads_nothing_from_elsewhere(full):
-    drawn = html(full)
-    assert not re.search(r"https?:|//|url\(|@import|<script|<img|<link|\ssrc=|\shref=(?!\"#)", drawn)
+    rendered = html(full)
+    assert not re.search(r"https?:|//|url\(|@import|<script|<img|<link|\ssrc=|\shref=(?!\"#)", rendered)
 
 
 def test_the_page_is_accessible_to_screen_readers(full):
     parsed = page(full)
     cells = [c for t in parsed.tables for row in t for c in row if c.tag == "th"]
     assert all(c.attributes.get("scope") in ("row", "col", "colgroup") for c in cells)
-    drawings = [a for tag, a in parsed.elements if tag == "svg"]
-    assert all(a.get("aria-label") or a.get("aria-hidden") == "true" for a in drawings)
-    assert f"face {with_interval(full['rows'][0]['in_sample']['cpm'])}" in drawings[0]["aria-label"]
-    trained_face = next(a["aria-label"] for a in drawings if a.get("aria-label", "").startswith("face, 6 epochs"))
+    svgs = [a for tag, a in parsed.elements if tag == "svg"]
+    assert all(a.get("aria-label") or a.get("aria-hidden") == "true" for a in svgs)
+    assert f"face {with_interval(full['rows'][0]['in_sample']['cpm'])}" in svgs[0]["aria-label"]
+    trained_face = next(a["aria-label"] for a in svgs if a.get("aria-label", "").startswith("face, 6 epochs"))
     assert trained_face == (
         "face, 6 epochs: training loss from 2.00 to 1.38; validation loss from 1.90 to 1.59; "
         "validation CPM from 20.00 to 25.00"
@@ -515,7 +515,7 @@ def test_text_on_the_darkest_shade_has_enough_contrast():
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
         return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
-    schemes = re.findall(r":root \{(.*?)\}", html(result([], {})), re.DOTALL)
+    schemes = re.findall(r":root \{(.*?)\}", html(table1_result([], {})), re.DOTALL)
     assert len(schemes) == 2
     for scheme in schemes:
         values = dict(re.findall(r"--(\w+): ([^;]+);", scheme))
@@ -532,9 +532,9 @@ def test_text_on_the_darkest_shade_has_enough_contrast():
 def test_confusion_matrices_are_shaded_by_the_fraction_of_the_true_class():
     counts = [[0] * 7 for _ in range(7)]
     counts[1] = [30, 60, 10, 0, 0, 0, 0]
-    table = page(result([alone("face", 0.3, confusion=counts)], {})).tables
+    table = page(table1_result([single_row("face", 0.3, confusion=counts)], {})).tables
     rows = next(t for t in table if t[0][0].text.startswith("true"))
-    assert [c.attributes["style"] for c in rows[2][1:4]] == ["--share:0.300", "--share:0.600", "--share:0.100"]
+    assert [c.attributes["style"] for c in rows[2][1:4]] == ["--shade:0.300", "--shade:0.600", "--shade:0.100"]
     assert rows[2][1].attributes["title"] == "30.00 % of anger"
     assert all(c.attributes == {"class": "missing"} for c in rows[1][1:])
 
@@ -546,11 +546,11 @@ def points(svg: str, name: str) -> list[tuple[float, float]]:
 
 
 def test_points_of_the_chart_lie_at_their_values(full):
-    drawn = charts.cpm_chart(full)
-    ticks = drawn.split('<g class="chart-matplotlib.axis"')[1]
+    rendered = charts.cpm_chart(full)
+    ticks = rendered.split('<g class="chart-matplotlib.axis"')[1]
     marks = {float(name): float(x) for x, name in re.findall(r'x="([\d.]+)" y="[\d.]+"[^>]*>([\d.]+)</text>', ticks)}
     low, high = min(marks), max(marks)
-    for row, (x, _) in zip(full["rows"], points(drawn, "measured"), strict=True):
+    for row, (x, _) in zip(full["rows"], points(rendered, "measured"), strict=True):
         value = 100 * (row["cross_fitted"] or row["in_sample"])["cpm"][0]
         fraction = (x - marks[low]) / (marks[high] - marks[low])
         assert low + fraction * (high - low) == pytest.approx(value, abs=0.05)
@@ -560,17 +560,17 @@ def test_curves_break_at_missing_values():
     history = trained(5)["history"]
     history[2]["cpm"] = None
     history[4]["cpm"] = float("nan")
-    drawn = charts.learning_curves("face", history)
-    line = re.search(r'<g class="chart-cpm".*?<path d="(.*?)"', drawn, re.DOTALL)
+    rendered = charts.learning_curves("face", history)
+    line = re.search(r'<g class="chart-cpm".*?<path d="(.*?)"', rendered, re.DOTALL)
     assert re.findall("[A-Z]", line[1]) == ["M", "L", "M"]
-    assert len(points(drawn, "cpm")) == 3
-    assert "from 20.00 to 23.00" in drawn
+    assert len(points(rendered, "cpm")) == 3
+    assert "from 20.00 to 23.00" in rendered
 
 
 def test_a_training_of_one_epoch_is_drawn_as_points():
-    drawn = charts.learning_curves("face", trained(1)["history"])
-    assert [len(points(drawn, name)) for name in ("train_loss", "validation_loss", "cpm")] == [1, 1, 1]
-    assert "nan" not in drawn
+    rendered = charts.learning_curves("face", trained(1)["history"])
+    assert [len(points(rendered, name)) for name in ("train_loss", "validation_loss", "cpm")] == [1, 1, 1]
+    assert "nan" not in rendered
 
 
 def test_names_in_charts_are_neither_formulas_nor_limited_to_one_alphabet(full):

@@ -75,9 +75,9 @@ def test_landmarks_of_the_eyes_are_on_the_rendered_eyes(renderer, pose):
     marks = renderer.landmarks(Expression(), pose)
     lids = changed(renderer, Expression(), Expression(lid_upper=-1.0), pose)
     middle = (marks[0, 0] + marks[1, 0]) / 2
-    for mark, part in ((marks[0], lids[lids[:, 0] < middle]), (marks[1], lids[lids[:, 0] > middle])):
-        assert len(part) > 30
-        assert np.abs((part.min(axis=0) + part.max(axis=0)) / 2 - mark).max() < 2.5
+    for mark, lid in ((marks[0], lids[lids[:, 0] < middle]), (marks[1], lids[lids[:, 0] > middle])):
+        assert len(lid) > 30
+        assert np.abs((lid.min(axis=0) + lid.max(axis=0)) / 2 - mark).max() < 2.5
 
 
 @pytest.mark.parametrize("pose", POSES)

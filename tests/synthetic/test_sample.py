@@ -202,7 +202,7 @@ def test_the_writer_refuses_invalid_frames_and_settings(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_that_cannot_be_written_is_a_one_line_error(tmp_path):
+def test_a_path_that_cannot_be_written_is_reported_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="there is a file where a folder is needed"):
         write_video(tmp_path / "file" / "x.mp4", dots(1), rate_hz=RATE)

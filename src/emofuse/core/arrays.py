@@ -1,4 +1,4 @@
-"""Named arrays with their meaning on disk: safetensors files with JSON beside the arrays, no pickle.
+"""Named arrays with their meaning on disk: safetensors files with JSON metadata, no pickle.
 
 An `ArrayFormat` names what a file holds and the version of its layout. Equal content is written as equal bytes, whole
 or not at all. Arrays are NumPy arrays, or torch tensors that `as_bytes` and `framework` say how to convert.

@@ -93,7 +93,7 @@ class DecisionCalibration:
 
     @classmethod
     def fit(cls, values: Doubles, labels: NDArray[np.int64]) -> DecisionCalibration:
-        """The slope and biases of least cross-entropy; all rows weigh the same, whatever the weights of the head.
+        """The slope and biases of least cross-entropy; all rows have equal weight, whatever the class weights.
 
         Targets are (n_c + 1) / (n_c + 2) instead of 1, so that separable classes do not drive the slope to infinity.
 

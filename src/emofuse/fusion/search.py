@@ -149,9 +149,9 @@ class DirichletSearch:
             return np.where(np.isnan(values), -np.inf, values)
 
         size = (self.draws, classes if self.per_class else 1)
-        drawn = rng.dirichlet(np.full(systems, self.alpha), size=size).transpose(0, 2, 1)
-        values = evaluate(drawn)
-        best = drawn[values.argmax()]
+        weights = rng.dirichlet(np.full(systems, self.alpha), size=size).transpose(0, 2, 1)
+        values = evaluate(weights)
+        best = weights[values.argmax()]
         if self.refinement:
             best = self.refinement.improve(best, float(values.max()), evaluate, rng)
         return WeightedFusion(self.name, scores.systems, scores.label_set, _for_each_class(best[None], classes)[0])

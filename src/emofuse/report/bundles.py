@@ -1,4 +1,4 @@
-"""Bundles for the terminal: what they are, and how well they do."""
+"""Descriptions of bundles for the terminal: labels, training data, licence and metrics."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     yield f"  labels   {', '.join(bundle.label_set.names)}"
     yield f"  trained  {bundle.card['data']}"
     yield f"  licence  {bundle.card['licence']}"
-    for part, metrics in bundle.card["metrics"].items():
+    for data, metrics in bundle.card["metrics"].items():
         counts = " ".join(f"{metrics[k]} {k}" for k in ("images", "clips") if k in metrics)
-        yield f"  {part}: accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f} ({counts})"
+        yield f"  {data}: accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f} ({counts})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from emofuse.report.tables import Table, decimal, percent, to_terminal, with_interval
+from emofuse.report.tables import TextTable, decimal, percent, to_terminal, with_interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,11 +34,11 @@ def text(result: Mapping[str, Any]) -> RenderableType:
         )
     return Group(
         to_terminal(
-            Table(("system", "weights", *_MEASURES.values(), "ECE"), measured, 7),
+            TextTable(("system", "weights", *_MEASURES.values(), "ECE"), measured, 7),
             [f"{result['data']}, {result['split'] or 'all splits'}: {size}"],
             ["F1 of each class, %"],
         ),
         to_terminal(
-            Table(("system", "weights", *labels), f1, 2), [], [*below, *(f"note: {n}" for n in result["notes"])]
+            TextTable(("system", "weights", *labels), f1, 2), [], [*below, *(f"note: {n}" for n in result["notes"])]
         ),
     )

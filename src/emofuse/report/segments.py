@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from emofuse.inference.prediction import Prediction
 
-_MOST = 24
+_MAX_SEGMENTS = 24
 
 
 def headline(prediction: Prediction) -> str:
@@ -31,11 +31,11 @@ def segment_table(prediction: Prediction) -> tuple[Table, int]:
 
     table = Table("person", "from", "to", "emotion", "confidence", box=None, pad_edge=False)
     segments = prediction.segments()
-    for s in segments[:_MOST]:
+    for s in segments[:_MAX_SEGMENTS]:
         note = "" if s.status == OK else f"[dim]{s.status.replace('_', ' ')}[/dim]"
         emotion = " ".join(filter(None, (s.emotion, note)))
         confidence = "" if s.confidence is None else f"{s.confidence:.2f}"
         table.add_row(
             "-" if s.person is None else str(s.person), f"{s.start:.1f} s", f"{s.end:.1f} s", emotion, confidence
         )
-    return table, max(0, len(segments) - _MOST)
+    return table, max(0, len(segments) - _MAX_SEGMENTS)

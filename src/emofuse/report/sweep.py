@@ -1,4 +1,4 @@
-"""The result of `emofuse sweep` for readers: a table for the terminal, and sweep.md.
+"""Rendering of the result of `emofuse sweep`: a table for the terminal, and sweep.md.
 
 Both are rendered from the content of sweep.json.
 """
@@ -14,7 +14,7 @@ from emofuse.report.table1 import terms
 from emofuse.report.table1.content import duration, environment, facts
 from emofuse.report.tables import (
     CPM,
-    Table,
+    TextTable,
     decimal,
     difference,
     escape_markdown,
@@ -57,7 +57,7 @@ def markdown(result: Result) -> str:
         to_markdown(_variants(result)),
         markdown_list([*_legend(result), *_notes(result)]),
         "## Provenance",
-        to_markdown(Table(("variant", "bundle", "digest"), bundles, 3)),
+        to_markdown(TextTable(("variant", "bundle", "digest"), bundles, 3)),
         terms(environment(result)),
         duration(result),
     ]
@@ -68,7 +68,7 @@ def _title(result: Result) -> str:
     return f"{result['system']} over {', '.join(result['over'])} on {result['data']}"
 
 
-def _variants(result: Result) -> Table:
+def _variants(result: Result) -> TextTable:
     cells = [
         [
             row["name"],
@@ -81,7 +81,7 @@ def _variants(result: Result) -> Table:
         for row in result["rows"]
     ]
     head = ("variant", *_MEASURES.values(), "gain over the first", "significant?", "examples", "training s")
-    return Table(head, cells, 7)
+    return TextTable(head, cells, 7)
 
 
 def _legend(result: Result) -> list[str]:

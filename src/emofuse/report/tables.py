@@ -24,7 +24,7 @@ _DIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Cells as text; the first `text_columns` are words, the others numbers.
 
     shading: for HTML, how dark each number is, 0 to 1, by row; None leaves a cell plain.
@@ -107,7 +107,7 @@ def plain(value: object) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in _UNPRINTABLE or c in _DIRECTIONAL else c for c in line)
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: TextTable) -> str:
     """The table in Markdown."""
     rule = [":--" if n < table.text_columns else "--:" for n in range(len(table.head))]
     lines = [[*map(escape_markdown, table.head)], rule, *([*map(escape_markdown, row)] for row in table.rows)]
@@ -136,16 +136,18 @@ def escape_markdown(value: object) -> str:
     return re.sub(r"[\\`*<|~]|\](?=[(\[:])|&(?=[#\w])|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
-def to_terminal(table: Table, above: Sequence[str], below: Sequence[str]) -> RenderableType:
+def to_terminal(table: TextTable, above: Sequence[str], below: Sequence[str]) -> RenderableType:
     """The table between lines of text, for a rich console."""
     from rich.console import Group
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    rich_table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for n, name in enumerate(table.head):
         justify, width = ("left", 12 if n == 0 else None) if n < table.text_columns else ("right", None)
-        drawn.add_column(name, overflow="fold", justify=justify, min_width=width)  # type: ignore[arg-type]
+        rich_table.add_column(name, overflow="fold", justify=justify, min_width=width)  # type: ignore[arg-type]
     for row in table.rows:
-        drawn.add_row(*(Text(plain(cell)) for cell in row))
-    return Group(*(Text(plain(line)) for line in (*above, "")), drawn, *(Text(plain(line)) for line in ("", *below)))
+        rich_table.add_row(*(Text(plain(cell)) for cell in row))
+    return Group(
+        *(Text(plain(line)) for line in (*above, "")), rich_table, *(Text(plain(line)) for line in ("", *below))
+    )

@@ -41,7 +41,7 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
         bands[0].text(0.5, 0.5, missing, ha="center", va="center", transform=bands[0].transAxes)
         bands[0].set_yticks([])
     more = len(prediction.persons) - len([p for p in shown if p])
-    title = prediction.file + (f"  ({more} more persons are in the table)" if more else "")
+    title = prediction.file + (f"  ({more} more persons in the table)" if more else "")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     used = ", ".join(f"{modality}: {stage}" for modality, stage in used_for(prediction).items())
     bands[0].set_title(used, loc="right", fontsize=8, color="#707070", pad=16)

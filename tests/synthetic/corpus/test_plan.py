@@ -46,18 +46,18 @@ def test_all_seven_classes_occur_in_every_split_of_twelve_videos(seed):
 def test_neutral_is_more_than_half_of_the_frames_and_disgust_fear_and_anger_are_rarest(seed):
     plan = plan_corpus(24, 30.0, seed=seed)
     for split in SPLITS:
-        shares = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
-        assert 0.5 < shares[0] < 0.65
-        rare = shares[AFFWILD2.encode(["disgust", "fear", "anger"])]
-        often = shares[AFFWILD2.encode(["happiness", "sadness"])]
+        fractions = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
+        assert 0.5 < fractions[0] < 0.65
+        rare = fractions[AFFWILD2.encode(["disgust", "fear", "anger"])]
+        often = fractions[AFFWILD2.encode(["happiness", "sadness"])]
         assert rare.max() < often.min()
 
 
 def test_an_easy_corpus_has_balanced_classes_no_background_audio_and_low_frame_rates():
     plan = plan_corpus(24, 20.0, seed=1, easy=True)
     for split in SPLITS:
-        shares = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
-        assert 0.1 < shares.min() <= shares.max() < 0.19
+        fractions = np.bincount(labels_of(plan, split), minlength=7) / len(labels_of(plan, split))
+        assert 0.1 < fractions.min() <= fractions.max() < 0.19
     assert {(video.background, video.snr_db) for video in plan} == {("none", None)}
     assert max(video.rate_hz for video in plan) == 15
     assert {p["code"] for p in planted_problems(plan)} == {"off-by-one", "unlabelled", "no-face", "no-audio"}
@@ -67,8 +67,8 @@ def test_half_of_the_emotional_time_is_expressed_in_both_modalities_and_much_in_
     shown = Counter()
     for segment in segments_of(plan_corpus(48, 30.0, seed=1)):
         if segment.emotion != "neutral":
-            parts = ("face" * (segment.face != "neutral"), "voice" * (segment.voice not in (None, "neutral")))
-            shown[parts] += segment.end - segment.start
+            modalities = ("face" * (segment.face != "neutral"), "voice" * (segment.voice not in (None, "neutral")))
+            shown[modalities] += segment.end - segment.start
     total = sum(shown.values())
     assert 0.4 < shown["face", "voice"] / total < 0.6
     assert shown["face", ""] / total > 0.15
@@ -180,8 +180,8 @@ def test_intensity_fades_between_segments_and_varies_within_them():
 def test_a_voice_can_stay_neutral_while_the_face_does_not():
     script = [ScriptSegment(0, 3, "fear", face="fear", voice="neutral")]
     for shown, expected in ((face_of, 0), (voice_of, 1)):
-        parts = intensities(script, np.array([1.5]), shown, rng=np.random.default_rng(0))
-        assert (parts[0, 0] == 1) == expected
+        values = intensities(script, np.array([1.5]), shown, rng=np.random.default_rng(0))
+        assert (values[0, 0] == 1) == expected
 
 
 def test_too_few_or_too_short_videos_are_refused():

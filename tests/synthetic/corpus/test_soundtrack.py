@@ -35,8 +35,8 @@ def test_a_subject_that_does_not_speak_is_silent():
     video = next(video for video in PLAN if len(video.entries) == 2)
     for entry, voice in zip(video.entries, voices(video, seed=5), strict=True):
         for segment in entry.segments:
-            part = voice[round((segment.start + 0.05) * RATE_HZ) : round((segment.end - 0.05) * RATE_HZ)]
-            assert (np.abs(part).max() > 0.01) == (segment.voice is not None)
+            span = voice[round((segment.start + 0.05) * RATE_HZ) : round((segment.end - 0.05) * RATE_HZ)]
+            assert (np.abs(span).max() > 0.01) == (segment.voice is not None)
 
 
 def test_pink_noise_falls_by_three_decibels_per_octave():

@@ -114,7 +114,7 @@ def test_the_corpus_has_only_the_documented_files(corpus):
     assert {path.name for path in folder.iterdir()} == tops
     names = {entry["name"] for _, _, entry in entries(content)}
     assert {path.name for path in (folder / "cropped_aligned").iterdir()} == names
-    found = {path.stem for place in FOLDERS.values() for path in (folder / place).iterdir()}
+    found = {path.stem for name in FOLDERS.values() for path in (folder / name).iterdir()}
     assert found == names
 
 
@@ -174,9 +174,9 @@ def test_images_are_missing_while_the_subject_is_away(corpus):
         if entry["away"]:
             times = (np.arange(video["frames"]) + 0.5) / float(Fraction(video["rate"]))
             away = (times > entry["away"]["start"]) & (times < entry["away"]["end"])
-            there = {int(name[:5]) - 1 for name in crops(folder, entry)}
+            present = {int(name[:5]) - 1 for name in crops(folder, entry)}
             assert away.any()
-            assert not there & set(np.flatnonzero(away).tolist())
+            assert not present & set(np.flatnonzero(away).tolist())
 
 
 def test_audio_is_missing_only_where_planted(corpus):
@@ -269,13 +269,13 @@ def sampled_frames(corpus):
     for video in content["videos"].values():
         for frame in VideoReader(folder / video["file"]).frames(np.arange(0, video["frames"], 18)):
             name = f"{frame.index + 1:05d}.jpg"
-            there = sum((folder / "cropped_aligned" / e["name"] / name).is_file() for e in video["entries"])
-            frames.append((frame.rgb(), there))
+            faces = sum((folder / "cropped_aligned" / e["name"] / name).is_file() for e in video["entries"])
+            frames.append((frame.rgb(), faces))
     return frames
 
 
 def recall_of(detector, sampled_frames):
-    hits = [len(detector(image)) >= k for image, there in sampled_frames for k in range(1, there + 1)]
+    hits = [len(detector(image)) >= k for image, faces in sampled_frames for k in range(1, faces + 1)]
     assert len(hits) > 60
     return float(np.mean(hits))
 

@@ -1,4 +1,4 @@
-"""Table 1 for readers: text for the terminal, a Markdown file, and an HTML page that loads nothing from elsewhere.
+"""Rendering of Table 1: text for the terminal, a Markdown file, and an HTML page without external resources.
 
 All are rendered from the content of table1.json, so that an earlier result can be rendered again. Measured values and
 values quoted from the paper never share a column.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emofuse.core.files import write_bytes
 from emofuse.report.table1.content import Result, report
-from emofuse.report.tables import Table, escape_markdown, markdown_list, plain, to_markdown, to_terminal
+from emofuse.report.tables import TextTable, escape_markdown, markdown_list, plain, to_markdown, to_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,32 +41,40 @@ def write(result: Result, folder: Path) -> list[Path]:
 
 def text(result: Result) -> RenderableType:
     """The main table, within 120 columns, its summary, and the notes: for a rich console."""
-    made = report(result)
+    content = report(result)
     cells = [
         [row[c].partition(" ")[0] if head in _VALUES_ALONE else row[c] for head, c in _TERMINAL.items()]
-        for row in made.main
+        for row in content.main
     ]
-    about = f"{made.title}, {result['split']}: {dict(made.facts)['size']}, {dict(made.facts)['scale']}"
-    below = [*filter(None, [made.summary]), *made.legend, f"In brackets: {result['interval']}."]
-    return to_terminal(Table(tuple(_TERMINAL), cells, 5), [about], [*below, *(f"note: {note}" for note in made.notes)])
+    about = f"{content.title}, {result['split']}: {dict(content.facts)['size']}, {dict(content.facts)['scale']}"
+    below = [*filter(None, [content.summary]), *content.legend, f"In brackets: {result['interval']}."]
+    return to_terminal(
+        TextTable(tuple(_TERMINAL), cells, 5), [about], [*below, *(f"note: {note}" for note in content.notes)]
+    )
 
 
 def markdown(result: Result) -> str:
     """The result as Markdown; only the last line, the duration, differs between equal runs."""
-    made = report(result)
+    content = report(result)
     blocks = [
-        f"# {escape_markdown(made.title)}",
-        terms(made.facts),
-        escape_markdown(made.summary),
-        to_markdown(Table(tuple(made.main[0]), [tuple(row.values()) for row in made.main], 3)),
-        markdown_list(made.legend),
-        *(["## Notes", markdown_list(made.notes)] if made.notes else []),
+        f"# {escape_markdown(content.title)}",
+        terms(content.facts),
+        escape_markdown(content.summary),
+        to_markdown(TextTable(tuple(content.main[0]), [tuple(row.values()) for row in content.main], 3)),
+        markdown_list(content.legend),
+        *(["## Notes", markdown_list(content.notes)] if content.notes else []),
     ]
-    weights = [(f"Weights of {table.name}", table) for table in made.weights]
-    for title, table in ((made.measures.name, made.measures), (made.f1.name, made.f1), *weights):
+    weights = [(f"Weights of {table.name}", table) for table in content.weights]
+    for title, table in ((content.measures.name, content.measures), (content.f1.name, content.f1), *weights):
         blocks += [f"## {escape_markdown(title)}", to_markdown(table)] if table.rows else []
-    submissions = ["Submissions:", markdown_list(made.submissions)] if made.submissions else []
-    blocks += ["## Provenance", to_markdown(made.systems), *submissions, terms(made.environment), made.duration]
+    submissions = ["Submissions:", markdown_list(content.submissions)] if content.submissions else []
+    blocks += [
+        "## Provenance",
+        to_markdown(content.systems),
+        *submissions,
+        terms(content.environment),
+        content.duration,
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

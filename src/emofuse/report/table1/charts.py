@@ -119,11 +119,11 @@ def _svg(figure: Figure, description: str) -> str:
     """The figure as an SVG element that can stand in a page with others."""
     from matplotlib import rc_context
 
-    drawn = io.StringIO()
+    buffer = io.StringIO()
     with rc_context(_SVG | {"svg.hashsalt": description}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the reader's browser has other fonts
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    svg = drawn.getvalue()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
     svg = svg[svg.index('<g id="figure_1"') : svg.rindex("</svg>")]
     svg = re.sub(r' clip-path="[^"]*"', "", svg)
     svg = re.sub(r'<g id="([\w.-]+?)_\d+"', r'<g class="chart-\1"', svg)

@@ -1,4 +1,4 @@
-"""What the reports on Table 1 state: sentences, and tables as data, built from the content of table1.json."""
+"""Content of the reports on Table 1: sentences, and tables as data, built from table1.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from emofuse.report.tables import (
     CPM,
     NONE,
-    Table,
+    TextTable,
     decimal,
     difference,
     known,
@@ -44,12 +44,12 @@ class Report:
     fused: bool
     legend: Sequence[str]
     notes: Sequence[str]
-    measures: Table
-    f1: Table
-    confusions: Sequence[Table]
-    weights: Sequence[Table]
-    trainings: Sequence[Table]
-    systems: Table
+    measures: TextTable
+    f1: TextTable
+    confusions: Sequence[TextTable]
+    weights: Sequence[TextTable]
+    trainings: Sequence[TextTable]
+    systems: TextTable
     definitions: Sequence[tuple[str, str, str]]
     submissions: Sequence[str]
     environment: Sequence[tuple[str, str]]
@@ -95,7 +95,7 @@ def in_sample(row: Row) -> Mapping[str, Any]:
 
 
 def facts(result: Result) -> list[tuple[str, str]]:
-    """What was measured, and how."""
+    """Data set, size, scale, intervals and chance level of a result, as named facts."""
     chance = result["chance"]
     return [
         ("data", f"{result['data']}, {result['split']}"),
@@ -193,48 +193,48 @@ def fusion_summary(result: Result) -> str:
     return " ".join(sentences)
 
 
-def _all_measures(rows: Sequence[Row]) -> Table:
+def _all_measures(rows: Sequence[Row]) -> TextTable:
     cells = []
     for row in rows:
         kinds = ("in_sample", "in-sample"), ("cross_fitted", "cross-fitted")
         for key, kind in kinds if row["method"] else (("in_sample", "single system"),):
             if row[key]:
                 cells.append([row["name"], kind, *(with_interval(row[key].get(m)) for m in MEASURES)])
-    return Table(("name", "metrics", *MEASURES.values()), cells, 2, "All measures")
+    return TextTable(("name", "metrics", *MEASURES.values()), cells, 2, "All measures")
 
 
-def _f1(rows: Sequence[Row], labels: Sequence[str]) -> Table:
+def _f1(rows: Sequence[Row], labels: Sequence[str]) -> TextTable:
     values = {row["name"]: [row["f1"].get(label) for label in labels] for row in rows if row["f1"]}
     cells = [[name, *map(percent, line)] for name, line in values.items()]
-    return Table(("name", *labels), cells, 1, "F1 of each class", list(values.values()))
+    return TextTable(("name", *labels), cells, 1, "F1 of each class", list(values.values()))
 
 
-def _confusion(name: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
+def _confusion(name: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> TextTable:
     cells = [[label, *map(str, line)] for label, line in zip(labels, counts, strict=True)]
     shading = [[n / sum(line) if sum(line) else None for n in line] for line in counts]
-    return Table(("true \\ predicted", *labels), cells, 1, name, shading)
+    return TextTable(("true \\ predicted", *labels), cells, 1, name, shading)
 
 
-def _weights(row: Row, labels: Sequence[str]) -> Table:
+def _weights(row: Row, labels: Sequence[str]) -> TextTable:
     weights = row["weights"]
     cells = [[n, *map(decimal, line)] for n, line in zip(weights["systems"], weights["values"], strict=True)]
-    return Table(("system", *labels), cells, 1, row["name"], weights["values"])
+    return TextTable(("system", *labels), cells, 1, row["name"], weights["values"])
 
 
-def training(name: str, history: Sequence[Mapping[str, Any]]) -> Table:
+def training(name: str, history: Sequence[Mapping[str, Any]]) -> TextTable:
     """The learning curves of a system as a table; the shading holds their values: losses, and CPM as a fraction."""
     values = [[epoch.get(key) for key in ("train_loss", "validation_loss", "cpm")] for epoch in history]
     cells = [
         [str(epoch["epoch"] + 1), decimal(train), decimal(validation), percent(cpm)]
         for epoch, (train, validation, cpm) in zip(history, values, strict=True)
     ]
-    return Table(("epoch", "training loss", "validation loss", "CPM"), cells, 1, name)
+    return TextTable(("epoch", "training loss", "validation loss", "CPM"), cells, 1, name)
 
 
-def _systems(systems: Mapping[str, Mapping[str, Any]]) -> Table:
+def _systems(systems: Mapping[str, Mapping[str, Any]]) -> TextTable:
     cells = [
         [name, s["replaced_by"] or NONE, s["bundle"], decimal(s["examples"], "d"), str(len(s["history"] or ())),
          s["digest"]]
         for name, s in systems.items()
     ]  # fmt: skip
-    return Table(("system", "replaced by", "bundle", "training examples", "epochs", "digest"), cells, 3, "Systems")
+    return TextTable(("system", "replaced by", "bundle", "training examples", "epochs", "digest"), cells, 3, "Systems")
