@@ -11,7 +11,7 @@ import pytest
 from emofuse.core.parallel import Here
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Settings
-from emofuse.experiments.fuse_bundles import Request, fuse
+from emofuse.experiments.fuse_bundles import FuseRequest, fuse
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.inference.predictor import predict
 from support.fused_bundles import anger_and_happiness, use_square_detector, write_bundle
@@ -35,7 +35,7 @@ def people(tmp_path_factory) -> Path:
 
 
 def made_of(*bundles: object, data: Path, out: Path, settings: Settings = SETTINGS, **more: object):
-    request = Request(tuple(map(str, bundles)), data, out, settings, **more)
+    request = FuseRequest(tuple(map(str, bundles)), data, out, settings, **more)
     return fuse(request, executor=Here(), note=lambda _: None, progress=lambda *_: None)
 
 

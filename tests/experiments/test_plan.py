@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emofuse.errors import SettingsError
-from emofuse.experiments.plan import Plan, Request, plan
+from emofuse.experiments.plan import Plan, Table1Request, plan
 from emofuse.experiments.trial import Trial
 from emofuse.systems.paper import TABLE1
 from support.small_datasets import InMemoryData
@@ -16,7 +16,7 @@ DATA = InMemoryData({"a": [0, 1]})
 
 
 def planned(*, rows=(), changes=None, **asked) -> Plan:
-    return plan(Request(Trial(Path("aw"), Path("out"), **asked), rows, changes or {}), DATA)
+    return plan(Table1Request(Trial(Path("aw"), Path("out"), **asked), rows, changes or {}), DATA)
 
 
 def test_all_ten_rows_need_five_systems_of_which_two_share_a_network():

@@ -12,7 +12,7 @@ from emofuse.core.calibration import LogitCalibration
 from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.errors import SettingsError
-from emofuse.experiments.quantise_bundle import Request, cost_of, quantise
+from emofuse.experiments.quantise_bundle import QuantiseRequest, cost_of, quantise
 from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import Bundle, load, write_bundle
 from emofuse.models.face import FaceInput, FaceModality
@@ -40,7 +40,7 @@ def face(tmp_path_factory) -> Path:
 
 
 def made_of(bundle: object, data: Path, out: Path, **more: object):
-    return quantise(Request(str(bundle), data, out, **more), say=lambda _: None)
+    return quantise(QuantiseRequest(str(bundle), data, out, **more), say=lambda _: None)
 
 
 def operators(path: Path) -> set[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from emofuse.errors import OutputError, SettingsError
-from emofuse.experiments.plan import Request as Table1Request
+from emofuse.experiments.plan import Table1Request
 from emofuse.experiments.runner import Monitor
-from emofuse.experiments.sweep import Request, sweep, variants
+from emofuse.experiments.sweep import SweepRequest, sweep, variants
 from emofuse.experiments.table1 import table1
 from emofuse.experiments.trial import Trial
 from emofuse.report.sweep import markdown
@@ -19,8 +19,10 @@ from emofuse.report.sweep import markdown
 QUICK = {"fit.epochs": "1", "fit.batch": "4"}
 
 
-def request_for(system: str, over: dict[str, str], **more) -> Request:
-    return Request(system, {k: tuple(v.split(",")) for k, v in over.items()}, Trial(Path("aw"), Path("out"), **more))
+def request_for(system: str, over: dict[str, str], **more) -> SweepRequest:
+    return SweepRequest(
+        system, {k: tuple(v.split(",")) for k, v in over.items()}, Trial(Path("aw"), Path("out"), **more)
+    )
 
 
 def test_variants_are_all_combinations_of_the_values():
@@ -61,11 +63,11 @@ def test_an_invalid_sweep_is_refused(system, over, line):
 
 
 @pytest.fixture(scope="module")
-def request_(corpus, tmp_path_factory) -> Request:
+def request_(corpus, tmp_path_factory) -> SweepRequest:
     changes = QUICK | {"net.rate_hz": "1"}
     over = {"kernel": ("poly", "linear"), "C": ("1", "3")}
     out = tmp_path_factory.mktemp("sweep") / "out"
-    return Request("vggface2-svm", over, Trial(corpus[0], out, detector="haar"), changes)
+    return SweepRequest("vggface2-svm", over, Trial(corpus[0], out, detector="haar"), changes)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from emofuse.datasets import open_data
 from emofuse.errors import DataError, OutputError
-from emofuse.experiments.plan import Request
+from emofuse.experiments.plan import Table1Request
 from emofuse.experiments.table1 import Monitor, table1
 from emofuse.experiments.trial import Trial
 
@@ -21,8 +21,8 @@ ROWS = ("vggface2", "vggface2-svm", "mcwf-best")
 
 
 @pytest.fixture(scope="module")
-def request_(corpus, tmp_path_factory) -> Request:
-    return Request(Trial(corpus[0], tmp_path_factory.mktemp("table1") / "out", detector="haar"), ROWS, QUICK)
+def request_(corpus, tmp_path_factory) -> Table1Request:
+    return Table1Request(Trial(corpus[0], tmp_path_factory.mktemp("table1") / "out", detector="haar"), ROWS, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_lost_training_is_repeated_alone(result, request_, tmp_path):
     (copy / result["systems"]["cnn1d-lstm"]["bundle"] / "bundle.json").unlink()
     shutil.rmtree(copy / "scores")
     lines: list[str] = []
-    again = table1(Request(replace(request_.trial, out=copy), ROWS, QUICK), Monitor(report=lines.append))
+    again = table1(Table1Request(replace(request_.trial, out=copy), ROWS, QUICK), Monitor(report=lines.append))
     assert [line for line in lines if line.endswith(": training")] == ["cnn1d-lstm: training"]
     assert again["rows"] == result["rows"]
 
@@ -70,13 +70,13 @@ def test_a_folder_of_other_data_is_refused(result, request_, tmp_path):
     content = json.loads((request_.trial.out / "format.json").read_text())
     (tmp_path / "format.json").write_text(json.dumps(content | {"contents": "other"}))
     with pytest.raises(OutputError, match="whose clips or labels differ"):
-        table1(Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
+        table1(Table1Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
 
 
 def test_a_folder_of_another_version_is_refused(result, request_, tmp_path):
     (tmp_path / "format.json").write_text('{"format": 0}')
     with pytest.raises(OutputError, match="format 0, this emofuse writes 3"):
-        table1(Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
+        table1(Table1Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])
@@ -84,4 +84,4 @@ def test_data_without_a_split_is_refused(part, tmp_path):
     other = {"train": "validation", "validation": "train"}[part]
     (tmp_path / "clips.csv").write_text(f"path,label,split\na.mp4,anger,{other}\n")
     with pytest.raises(DataError, match=f"no split '{part}'|{part}"):
-        table1(Request(Trial(tmp_path / "clips.csv", tmp_path / "out")))
+        table1(Table1Request(Trial(tmp_path / "clips.csv", tmp_path / "out")))

@@ -18,7 +18,7 @@ import pytest
 
 from emofuse.core.parallel import Processes, Ray
 from emofuse.experiments import sweep as sweeps
-from emofuse.experiments.plan import Request
+from emofuse.experiments.plan import Table1Request
 from emofuse.experiments.table1 import table1
 from emofuse.experiments.trial import Trial
 
@@ -32,8 +32,8 @@ TIMES = {"training.json", "history.csv"}  # these record durations
 
 
 @pytest.fixture(scope="module")
-def request_(corpus, tmp_path_factory) -> Request:
-    return Request(Trial(corpus[0], tmp_path_factory.mktemp("here") / "out", detector="haar"), ROWS, CHANGES)
+def request_(corpus, tmp_path_factory) -> Table1Request:
+    return Table1Request(Trial(corpus[0], tmp_path_factory.mktemp("here") / "out", detector="haar"), ROWS, CHANGES)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_two_machines_of_a_ray_cluster_write_equal_files_although_a_worker_is_ki
 def test_a_sweep_on_ray_writes_equal_files(corpus, tmp_path):
     pytest.importorskip("ray", reason="needs ray: pip install 'emofuse[ray]'")
     changes = {"fit.epochs": "2", "fit.batch": "4"}
-    request_ = sweeps.Request("cnn1d-lstm", {"window": ("1", "2")}, Trial(corpus[0], tmp_path / "here"), changes)
+    request_ = sweeps.SweepRequest("cnn1d-lstm", {"window": ("1", "2")}, Trial(corpus[0], tmp_path / "here"), changes)
     sweeps.sweep(request_)
     sweeps.sweep(with_folder(request_, tmp_path / "ray"), executor=Ray())
     assert_equal(files(tmp_path / "ray"), files(tmp_path / "here"))

@@ -18,7 +18,7 @@ from emofuse.nets.catalogue import NETWORKS, all_published_weights, network_for,
 from emofuse.nets.cnn14 import Cnn14  # noqa: E402
 from emofuse.nets.compact import CompactFace  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
-from emofuse.nets.pretrained import FORMAT, Head, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
+from emofuse.nets.pretrained import FORMAT, HeadWeights, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
 from emofuse.nets.vggface import VGGFace  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
 from emofuse.training.loop import export_onnx, face_example, fresh  # noqa: E402
@@ -101,7 +101,7 @@ def test_an_imported_file_loads_the_same_weights_as_the_published_one(tmp_path, 
     imported = import_weights(path, name, out=tmp_path / "out" / "w.safetensors")
     nets = [fresh(network_for(name).build, seed=3) for _ in range(2)]
     fresh_names = [
-        load_pretrained(n, p, name=name, head=Head.FRESH) for n, p in zip(nets, (path, imported), strict=True)
+        load_pretrained(n, p, name=name, head=HeadWeights.FRESH) for n, p in zip(nets, (path, imported), strict=True)
     ]
     one, two = (net.state_dict() for net in nets)
     assert fresh_names[0] == fresh_names[1] != ()
@@ -123,7 +123,7 @@ def test_an_imported_file_records_its_origin_and_equal_files_are_imported_as_equ
     assert first.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize("head", [Head.FRESH, "fresh"])
+@pytest.mark.parametrize("head", [HeadWeights.FRESH, "fresh"])
 def test_a_fresh_head_is_unchanged_and_named(tmp_path, head):
     net = fresh(lambda: VGGFace2(tiny_networks.VGGFACE2), seed=3)
     before = {k: v.clone() for k, v in net.state_dict().items()}
@@ -145,7 +145,10 @@ def test_a_classifier_of_other_classes_must_be_fresh(tmp_path, imported):
     net = VGGFace(replace(tiny_networks.VGGFACE, classes=8))
     with pytest.raises(WeightsError, match=r"'layers.fc8.weight' is \[2622, 10\] in the file and \[8, 10\] in the net"):
         load_pretrained(net, path, name="vggface")
-    assert load_pretrained(net, path, name="vggface", head=Head.FRESH) == ("layers.fc8.weight", "layers.fc8.bias")
+    assert load_pretrained(net, path, name="vggface", head=HeadWeights.FRESH) == (
+        "layers.fc8.weight",
+        "layers.fc8.bias",
+    )
 
 
 def test_a_classifier_of_the_same_classes_is_loaded_from_the_file(tmp_path):
@@ -159,7 +162,7 @@ def test_a_network_is_unchanged_if_the_file_does_not_match(tmp_path):
     net = fresh(lambda: VGGFace2(tiny_networks.VGGFACE2), seed=3)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     with pytest.raises(WeightsError):
-        load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=Head.STRICT)
+        load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=HeadWeights.STRICT)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
@@ -260,7 +263,9 @@ def test_a_trained_network_of_another_size_is_refused(tmp_path):
     other = VGGFace(replace(tiny_networks.VGGFACE, hidden=12))
     save_trained(other, tmp_path / "w.safetensors", name="vggfer", about={})
     with pytest.raises(WeightsError, match=r"'layers.fc6.weight' is \[12, 96\] in the file and \[10, 96\] in the net"):
-        load_pretrained(VGGFace(tiny_networks.VGGFACE), tmp_path / "w.safetensors", name="vggfer", head=Head.FRESH)
+        load_pretrained(
+            VGGFace(tiny_networks.VGGFACE), tmp_path / "w.safetensors", name="vggfer", head=HeadWeights.FRESH
+        )
 
 
 def test_a_published_file_has_no_recorded_origin(tmp_path):
@@ -293,6 +298,9 @@ def test_the_published_mobilefacenet_is_imported_whole(tmp_path, monkeypatch):
     monkeypatch.undo()
     path = import_weights(shared_weights("mobilefacenet.pt"), "mobilefacenet", out=tmp_path / "w.safetensors")
     net = MobileFaceNet()
-    assert load_pretrained(net, path, name="mobilefacenet", head=Head.FRESH) == ("classify.weight", "classify.bias")
+    assert load_pretrained(net, path, name="mobilefacenet", head=HeadWeights.FRESH) == (
+        "classify.weight",
+        "classify.bias",
+    )
     published = torch.load(shared_weights("mobilefacenet.pt"), weights_only=True, map_location="cpu")
     assert all(torch.equal(net.state_dict()[k], v) for k, v in published.items())

@@ -30,7 +30,7 @@ def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
     torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, folder / "mobile.pt")
     told: list[tuple[str, int]] = []
     table = write_random_table(folder / "fer.csv")
-    training = default.Training(SHORT, folder / "out", lambda n, e: told.append((n, e.epoch)))
+    training = default.DefaultTraining(SHORT, folder / "out", lambda n, e: told.append((n, e.epoch)))
     default.train(table, folder / "mobile.pt", training)
     default.train(table, folder / "mobile.pt", training)
     return folder / "out", told
@@ -91,7 +91,7 @@ def two_faces() -> FaceImages:
 
 
 def distilled(folder: Path, compact: Sure, mobile: Sure, **changes: float) -> np.ndarray:
-    training = default.Training(default.DefaultSettings(**changes), folder, lambda *_: None)
+    training = default.DefaultTraining(default.DefaultSettings(**changes), folder, lambda *_: None)
     return default.distillation_targets(two_faces(), compact, [mobile], training)
 
 

@@ -27,7 +27,7 @@ from emofuse.models.face import OUTPUT, FaceScorer
 from emofuse.runtime import Engine
 from emofuse.systems import SYSTEMS, system
 from emofuse.training import loop as fit
-from emofuse.training.train import Request, train, train_system
+from emofuse.training.train import TrainRequest, train, train_system
 from emofuse.training.training_run import TrainingRun
 from emofuse.training.window_head import window_rows
 from support.media_files import moving_bar, write_media
@@ -136,7 +136,7 @@ def test_every_definition_has_its_row_and_digest():
     ],
 )
 def test_impossible_requests_are_refused_in_one_line(corpus, tmp_path, name, changes, error, message):
-    request = Request(name, corpus[0], tmp_path, changes, detector="haar")
+    request = TrainRequest(name, corpus[0], tmp_path, changes, detector="haar")
     with pytest.raises(error, match=message) as raised:
         train(request, report=lambda _: None)
     assert "\n" not in str(raised.value)

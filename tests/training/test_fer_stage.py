@@ -23,7 +23,7 @@ from emofuse.nets.vggface import VGGFace, VGGFaceSettings
 from emofuse.nets.wrappers import Resize
 from emofuse.runtime import Engine
 from emofuse.training import loop as fit
-from emofuse.training.train import Request, train
+from emofuse.training.train import TrainRequest, train
 from emofuse.training.training_run import WEIGHTS
 from support.fer2013_files import generate_faces, write_random_table, write_table
 
@@ -39,7 +39,7 @@ QUICK = {
 def trained(system: str, data: Path, out: Path, *, weights: Path | None = None, **changes: str) -> Bundle:
     """A system on its tiny net; names of settings with __ for the dot."""
     given = {"net.tiny": "true"} | {name.replace("__", "."): value for name, value in changes.items()}
-    train(Request(system, data, out, given, weights, detector="haar"), report=lambda _: None)
+    train(TrainRequest(system, data, out, given, weights, detector="haar"), report=lambda _: None)
     return load(out)
 
 

@@ -85,14 +85,14 @@ def fuse(
     """Fuse a face bundle and a voice bundle, and report accuracy on held-out subjects."""
     from emofuse.errors import SettingsError
     from emofuse.evaluation.evaluate import Settings, save_evaluation
-    from emofuse.experiments.fuse_bundles import Request
+    from emofuse.experiments.fuse_bundles import FuseRequest
     from emofuse.experiments.fuse_bundles import fuse as fuse_bundles
     from emofuse.report.evaluation import text
 
     if not 0 <= smooth <= 60:
         raise SettingsError(f"--smooth {smooth:g}: give seconds from 0 to 60.")
     settings = Settings(split=split_of(split), measure=measure, fuse=(method,), folds=folds, seed=seed, rows=True)
-    request = Request(tuple(bundles), data, out, settings, name, version, smooth, half, licence, detector)
+    request = FuseRequest(tuple(bundles), data, out, settings, name, version, smooth, half, licence, detector)
     with progress_bar("predicting", count=True) as bar:
         done = set[Path]()
 
@@ -132,11 +132,11 @@ def quantise(
 ) -> None:
     """Quantise a bundle's network to int8, unless its accuracy drops too much."""
     try:
-        from emofuse.experiments.quantise_bundle import Request, summary
+        from emofuse.experiments.quantise_bundle import QuantiseRequest, summary
         from emofuse.experiments.quantise_bundle import quantise as quantise_bundle
     except ImportError as error:
         raise training_missing(error) from None
-    request = Request(bundle, data, out, max_accuracy_drop, ranges, names(keep), detector)
+    request = QuantiseRequest(bundle, data, out, max_accuracy_drop, ranges, names(keep), detector)
     with progress_bar("quantising"):
         written, cost = quantise_bundle(request, say=print_error)
     show(lambda: summary(written, cost, out), cost.to_json, as_json=as_json)

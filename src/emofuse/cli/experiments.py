@@ -71,7 +71,7 @@ def table1(
 ) -> None:
     """Train, score and fuse all systems of the paper's Table 1, and write the table and the submissions."""
     try:
-        from emofuse.experiments.plan import Request
+        from emofuse.experiments.plan import Table1Request
         from emofuse.experiments.table1 import table1 as run
         from emofuse.experiments.trial import Trial
     except ImportError as error:
@@ -79,7 +79,7 @@ def table1(
     from emofuse.report.table1 import text, write
 
     trial = Trial(data, out, scale, _files(weights), from_scratch, detector, device, seed, threads)
-    request = Request(trial, tuple(rows or ()), pairs(set_))
+    request = Table1Request(trial, tuple(rows or ()), pairs(set_))
     chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
     with _watch("table 1", quiet=as_json) as monitor:
         result = run(request, monitor, executor=chosen)
@@ -114,7 +114,7 @@ def sweep(
 ) -> None:
     """Train one system with varied settings, and compare all variants in one table."""
     try:
-        from emofuse.experiments.sweep import Request
+        from emofuse.experiments.sweep import SweepRequest
         from emofuse.experiments.sweep import sweep as run
         from emofuse.experiments.trial import Trial
     except ImportError as error:
@@ -125,7 +125,7 @@ def sweep(
     values = {n: tuple(v.strip() for v in words.split(",")) for n, words in pairs(over, option="--over").items()}
     chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
     with _watch("sweep", quiet=as_json) as monitor:
-        result = run(Request(system, values, trial, pairs(set_)), monitor, executor=chosen)
+        result = run(SweepRequest(system, values, trial, pairs(set_)), monitor, executor=chosen)
     written = [out / "sweep.json", *write(result, out)]
     show(lambda: text(result), lambda: result, as_json=as_json, written=written)
 

@@ -35,10 +35,10 @@ def train(
 ) -> None:
     """Train a system and write it as a bundle for `predict --bundle`."""
     from emofuse.models.bundle import load
-    from emofuse.training.train import Request
+    from emofuse.training.train import TrainRequest
     from emofuse.training.train import train as run
 
-    request = Request(system, data, out, pairs(set_), weights, detector, device, epochs)
+    request = TrainRequest(system, data, out, pairs(set_), weights, detector, device, epochs)
     with progress_bar("training") as bar:
 
         def step(p: Any) -> None:

@@ -22,7 +22,7 @@ from emofuse.evaluation.evaluate import (
 from emofuse.evaluation.sources import Source
 from emofuse.fusion import FittedFusion
 from emofuse.metrics import MEASURES, to_json
-from emofuse.systems.paper import TableRow
+from emofuse.systems.paper import Table1Row
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Comparison:
     notes: Sequence[str]
 
 
-def compare(rows: Sequence[TableRow], data: DataSet, sources: Mapping[str, Source], settings: Settings) -> Comparison:
+def compare(rows: Sequence[Table1Row], data: DataSet, sources: Mapping[str, Source], settings: Settings) -> Comparison:
     """Metrics of all rows on a labelled split of a data set.
 
     Args:

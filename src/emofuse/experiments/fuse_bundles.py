@@ -37,7 +37,7 @@ Progress = Callable[[Path, float, int], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class FuseRequest:
     """The request of a fusion.
 
     bundles: names or folders; together they have at most one net on faces and one on voices.
@@ -59,7 +59,7 @@ class Request:
 
 
 def fuse(
-    request: Request, *, executor: Executor, note: Callable[[str], None], progress: Progress
+    request: FuseRequest, *, executor: Executor, note: Callable[[str], None], progress: Progress
 ) -> tuple[Bundle, Evaluation]:
     """Predict the clips with every modality, fit the weights, and write the fused bundle to `out`.
 
@@ -95,7 +95,7 @@ def fuse(
     return write_bundle(request.out, fused), result
 
 
-def _draft(bundles: list[Bundle], request: Request) -> Bundle:
+def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
     """A draft of the fused bundle, with equal weights for all modalities."""
     faces, voices = [b.face for b in bundles if b.face], [b.voice for b in bundles if b.voice]
     if len(faces) > 1 or len(voices) > 1:
@@ -139,7 +139,7 @@ def _equal_weights(parts: tuple[str, ...], labels: LabelSet) -> LogPoolFusion:
 
 
 def _predict(
-    request: Request,
+    request: FuseRequest,
     data: DataSet,
     *,
     executor: Executor,

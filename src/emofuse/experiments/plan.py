@@ -12,11 +12,11 @@ from emofuse.errors import SettingsError
 from emofuse.experiments.jobs import Definition, Job, Jobs, plan_jobs, without_pretrained
 from emofuse.experiments.trial import Trial, at_scale, check_scale, scale_notes
 from emofuse.systems import system
-from emofuse.systems.paper import TABLE1, TableRow, table_row
+from emofuse.systems.paper import TABLE1, Table1Row, table_row
 
 
 @dataclass(frozen=True)
-class Request:
+class Table1Request:
     """The request of a Table 1.
 
     rows: names of `systems.paper.TABLE1`; empty for all.
@@ -32,8 +32,8 @@ class Request:
 class Plan:
     """The rows and the jobs that they need."""
 
-    request: Request
-    rows: tuple[TableRow, ...]
+    request: Table1Request
+    rows: tuple[Table1Row, ...]
     systems: Jobs
     notes: tuple[str, ...] = ()
 
@@ -43,7 +43,7 @@ class Plan:
         return self.systems.by_name
 
 
-def plan(request: Request, data: DataSet) -> Plan:
+def plan(request: Table1Request, data: DataSet) -> Plan:
     """The systems that the rows need as jobs, each once.
 
     Raises:
@@ -59,7 +59,7 @@ def plan(request: Request, data: DataSet) -> Plan:
     return Plan(request, rows, systems, (*scale_notes(trial.scale), *_notes(definitions)))
 
 
-def _definition(name: str, request: Request) -> Definition:
+def _definition(name: str, request: Table1Request) -> Definition:
     definition = system(request.changes.get(name, name))
     if not (request.trial.scale == "tiny" and request.changes.get(name)):  # a replacement is taken as it is
         definition = at_scale(definition, request.trial.scale)

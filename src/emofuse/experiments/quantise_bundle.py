@@ -37,7 +37,7 @@ _SPECTRUM = "/spectrum"  # layers of a log-mel front end: in int8 quiet audio wo
 
 
 @dataclass(frozen=True)
-class Request:
+class QuantiseRequest:
     """The request of a quantisation.
 
     data: the data that the bundle was trained on, with a train and a validation split.
@@ -87,7 +87,7 @@ def summary(bundle: Bundle, cost: Cost, out: Path) -> str:
     )
 
 
-def quantise(request: Request, say: Callable[[str], None]) -> tuple[Bundle, Cost]:
+def quantise(request: QuantiseRequest, say: Callable[[str], None]) -> tuple[Bundle, Cost]:
     """Write the bundle with its network in int8 to `out`.
 
     Raises:
@@ -143,7 +143,7 @@ def _front_end(net: Path) -> tuple[str, ...]:
 
 
 def _examples(
-    request: Request, part: FaceModality | VoiceModality, split: str, say: Callable[[str], None]
+    request: QuantiseRequest, part: FaceModality | VoiceModality, split: str, say: Callable[[str], None]
 ) -> fit.Examples:
     data = open_data(request.data, still_images=True)
     if isinstance(part, VoiceModality):

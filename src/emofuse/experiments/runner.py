@@ -102,7 +102,7 @@ def open_once(path: Path) -> DataSet:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingStep:
     """Trains a job in `folder`, starting from `start`."""
 
     name: str
@@ -113,7 +113,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoringStep:
     """Scores a split of the data with a trained job and writes the table."""
 
     name: str
@@ -121,7 +121,7 @@ class Scoring:
     split: str
 
 
-Step = Training | Scoring
+Step = TrainingStep | ScoringStep
 
 
 def run_jobs(
@@ -186,11 +186,11 @@ def _tasks(jobs: Jobs, splits: Sequence[str]) -> list[Task[Step]]:
             start = jobs.folder(job.parent) if job.parent else job.weights
             waits = (f"{job.parent}: train",) if job.parent and jobs.bundle(job.parent) is None else ()
             after = f"{name}: train"
-            tasks.append(Task(after, Training(name, job, setup, jobs.folder(name), start), waits))
+            tasks.append(Task(after, TrainingStep(name, job, setup, jobs.folder(name), start), waits))
         for split in splits:
             if bundle is not None and jobs.table(name, bundle.identity, split).exists():
                 continue
-            given = Scoring(name, jobs, split)
+            given = ScoringStep(name, jobs, split)
             tasks.append(Task(f"{name}: {split}", given, (after,) if after else ()))
             after = f"{name}: {split}"
     return tasks
@@ -200,7 +200,7 @@ def _check_visible(jobs: Jobs, step: Step) -> None:
     """Raise an OutputError if the files of a step are not visible on this machine."""
     bundle = jobs.bundle(step.name)
     path = jobs.folder(step.name)
-    if bundle is not None and isinstance(step, Scoring):
+    if bundle is not None and isinstance(step, ScoringStep):
         path = jobs.table(step.name, bundle.identity, step.split)
     if bundle is None or not path.exists():
         raise OutputError(f"{path}: was written on another machine; choose --out on a disk that all machines share.")
@@ -212,16 +212,16 @@ def _check_visible(jobs: Jobs, step: Step) -> None:
 def run_step(step: Step, report: Callable[[str], None] | None = None) -> tuple[str, ...]:
     """Train or score; returns the messages, unless `report` gets them at once."""
     lines: list[str] = []
-    setup = step.setup if isinstance(step, Training) else step.jobs.setup
+    setup = step.setup if isinstance(step, TrainingStep) else step.jobs.setup
     with threadpool_limits(setup.threads):
-        if isinstance(step, Training):
+        if isinstance(step, TrainingStep):
             _train(step, report or lines.append)
         else:
             _score(step)
     return tuple(lines)
 
 
-def _train(step: Training, report: Callable[[str], None]) -> None:
+def _train(step: TrainingStep, report: Callable[[str], None]) -> None:
     definition, name = step.job.definition, step.name
     began, before = time.monotonic(), sum(e["seconds"] for e in history(step.folder))
     report(f"{name}: training")
@@ -236,7 +236,7 @@ def _train(step: Training, report: Callable[[str], None]) -> None:
     write_json(step.folder / RECORD, {"seconds": round(before + time.monotonic() - began, 1)})
 
 
-def _score(step: Scoring) -> None:
+def _score(step: ScoringStep) -> None:
     job, folder, data = step.jobs.by_name[step.name], step.jobs.folder(step.name), open_once(step.jobs.setup.data)
     bundle = bundles.load(folder)
     run = TrainingRun(folder, detector=step.jobs.setup.detector)

@@ -33,7 +33,7 @@ _SHORT = ("window", "kernel", "C", "gamma", "degree", "g", "segments", "lr", "ep
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """What a user asks for.
 
     over: values to try, as text, by the name of a setting or by one of the short names: `window` (seconds, with its
@@ -48,7 +48,7 @@ class Request:
     changes: Mapping[str, str] = field(default_factory=dict)
 
 
-def sweep(request: Request, monitor: Monitor = Monitor(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+def sweep(request: SweepRequest, monitor: Monitor = Monitor(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
     """Train and score all variants, and compare them on the validation split; writes the returned values to sweep.json.
 
     Raises:
@@ -86,7 +86,7 @@ def sweep(request: Request, monitor: Monitor = Monitor(), *, executor: Executor 
     return plain
 
 
-def variants(request: Request) -> dict[str, Definition]:
+def variants(request: SweepRequest) -> dict[str, Definition]:
     """The definitions of all combinations of the values, by a name such as "C=1, kernel=poly".
 
     Raises:

@@ -19,16 +19,16 @@ from emofuse.evaluation.evaluate import Settings
 from emofuse.evaluation.submission import submit
 from emofuse.evaluation.submission_formats import EDITIONS
 from emofuse.experiments.comparison import Comparison, compare
-from emofuse.experiments.plan import Plan, Request, plan
+from emofuse.experiments.plan import Plan, Table1Request, plan
 from emofuse.experiments.provenance import Bundles, describe_system, machine, score_sources
 from emofuse.experiments.runner import Monitor, claim_folder, open_once, run_jobs, scored_splits
 from emofuse.fusion import save as save_fusion
-from emofuse.systems.paper import BASELINE_VALIDATION, TableRow
+from emofuse.systems.paper import BASELINE_VALIDATION, Table1Row
 
 FORMAT = 3
 
 
-def table1(request: Request, monitor: Monitor = Monitor(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
+def table1(request: Table1Request, monitor: Monitor = Monitor(), *, executor: Executor = Here()) -> dict[str, Any]:  # noqa: B008 (frozen)
     """Train, score, fuse, compare and submit; writes the returned values to table1.json in the folder.
 
     Args:
@@ -97,6 +97,6 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Comparison
     }
 
 
-def _row(row: TableRow, figures: Mapping[str, Any]) -> dict[str, Any]:
+def _row(row: Table1Row, figures: Mapping[str, Any]) -> dict[str, Any]:
     about = {"name": row.name, "paper_row": row.row, "systems": list(row.systems), "method": row.method}
     return about | dict(figures) | {"quoted": {"validation": row.quoted_validation, "test": row.quoted_test}}

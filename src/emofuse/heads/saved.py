@@ -21,7 +21,7 @@ from emofuse.heads.svm import SVM
 FORMAT = ArrayFormat("head", 1, remedy="fit the head again")
 HEADS: Mapping[str, type[SVM] | type[KernelELM]] = MappingProxyType({"svm": SVM, "kelm": KernelELM})
 
-Head = SVM | KernelELM
+Estimator = SVM | KernelELM
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class LabelledHead:
         LabelError: a class of the head is not in the label set.
     """
 
-    head: Head
+    head: Estimator
     label_set: LabelSet
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class LabelledHead:
         return values
 
 
-def save(path: str | Path, head: Head, *, label_set: LabelSet) -> None:
+def save(path: str | Path, head: Estimator, *, label_set: LabelSet) -> None:
     """Write a fitted head, whole or not at all, without the training rows that it does not need.
 
     Raises:

@@ -22,9 +22,10 @@ from emofuse.core.version import __version__
 from emofuse.errors import BundleError, LabelError, OutputError, SettingsError, ShapeError
 from emofuse.fusion import save as save_fusion
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceModality, FaceOutputsScorer, FaceScorer
-from emofuse.models.fusion import FACE, VOICE, WEIGHTS, WINDOWS, ModalityFusion
+from emofuse.models.fusion import WEIGHTS, WINDOWS, ModalityFusion
 from emofuse.models.voice import VoiceModality, VoiceScorer
 from emofuse.runtime import Engine
+from emofuse.systems.spec import FACE, VOICE
 
 if TYPE_CHECKING:
     from emofuse.heads.saved import LabelledHead

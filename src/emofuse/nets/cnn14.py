@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from emofuse.errors import SettingsError
 from emofuse.nets.formats import state_dict
-from emofuse.nets.formats.matching import Source, take
+from emofuse.nets.formats.matching import TensorSource, take
 from emofuse.nets.logmel import LogMel, LogMelSettings, at_least
 
 # Of the checkpoints Cnn14_16k_mAP=0.438.pth and Cnn14_mAP=0.431.pth.
@@ -138,7 +138,7 @@ def load_torch(path: Path, settings: Cnn14Settings | None = None) -> dict[str, T
     arrays = state_dict.read(path)
     uncounted = {k for k in net.state_dict() if k.endswith(_COUNTER) and k not in arrays}
     wanted = {
-        k: Source(_PUBLISHED.get(k, k), tuple(v.shape)) for k, v in net.state_dict().items() if k not in uncounted
+        k: TensorSource(_PUBLISHED.get(k, k), tuple(v.shape)) for k, v in net.state_dict().items() if k not in uncounted
     }
     what = f"PANN Cnn14 at {net.settings.logmel.rate_hz} Hz"
     tensors = take(arrays, wanted, path=path, what=what)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from emofuse.nets.formats import onnx
-from emofuse.nets.formats.matching import Source, take
+from emofuse.nets.formats.matching import TensorSource, take
 from emofuse.nets.residual import Residual
 from emofuse.nets.wrappers import standardised
 
@@ -71,10 +71,10 @@ def load_onnx(path: Path, settings: CompactFaceSettings | None = None) -> dict[s
     wanted = {}
     for n, (conv, norm) in enumerate(_convolutions(net)):
         shape = tuple(net.get_parameter(f"{conv}.weight").shape)
-        wanted[f"{conv}.weight"] = Source(f"conv{n}/weight", shape)
-        wanted[f"{norm}.bias"] = Source(f"conv{n}/bias", shape[:1])
+        wanted[f"{conv}.weight"] = TensorSource(f"conv{n}/weight", shape)
+        wanted[f"{norm}.bias"] = TensorSource(f"conv{n}/bias", shape[:1])
     for name in ("weight", "bias"):
-        wanted[f"classify.{name}"] = Source(f"dense0/{name}", tuple(net.get_parameter(f"classify.{name}").shape))
+        wanted[f"classify.{name}"] = TensorSource(f"dense0/{name}", tuple(net.get_parameter(f"classify.{name}").shape))
     tensors = take(onnx.read(path), wanted, path=path, what="the compact face network", ignored=lambda _: True)
     for _, norm in _convolutions(net):
         layer = net.get_submodule(norm)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.nets.formats import state_dict
-from emofuse.nets.formats.matching import Source, take
+from emofuse.nets.formats.matching import TensorSource, take
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def load_torch(path: Path, settings: MobileFaceNetSettings | None = None) -> dic
     with torch.device("meta"):
         net = MobileFaceNet(settings)
     own = {k: v for k, v in net.state_dict().items() if not k.startswith(net.head)}
-    wanted = {k: Source(k, tuple(v.shape)) for k, v in own.items()}
+    wanted = {k: TensorSource(k, tuple(v.shape)) for k, v in own.items()}
     return take(state_dict.read(path), wanted, path=path, what="MobileFaceNet")
 
 

@@ -23,7 +23,7 @@ FORMAT = ArrayFormat("weights file", 1, remedy="import or train the weights agai
 _TRAINED = "emofuse-train"
 
 
-class Head(StrEnum):
+class HeadWeights(StrEnum):
     """How to treat the last layers of a network, whose classes may differ from the file's.
 
     STRICT: load them from the file, which must contain them. FRESH: keep them as they are.
@@ -69,7 +69,7 @@ def save_trained(net: nn.Module, path: Path, *, name: str, about: Mapping[str, s
     FORMAT.write(path, net.state_dict(), meaning, as_bytes=tensor_bytes)
 
 
-def load_pretrained(net: Any, path: Path, *, name: str, head: Head = Head.STRICT) -> tuple[str, ...]:
+def load_pretrained(net: Any, path: Path, *, name: str, head: HeadWeights = HeadWeights.STRICT) -> tuple[str, ...]:
     """Load the weights `name` into `net`, from the published file or the one that `import_weights` wrote.
 
     A file that `save_trained` wrote of the same kind of network is accepted for any name.
@@ -88,7 +88,7 @@ def load_pretrained(net: Any, path: Path, *, name: str, head: Head = Head.STRICT
     else:
         tensors = loaded(weights.reader)(path, replace(net.settings, classes=weights.classes))
     own: dict[str, Tensor] = net.state_dict()
-    fresh = tuple(k for k in own if k.startswith(net.head)) if Head(head) is Head.FRESH else ()
+    fresh = tuple(k for k in own if k.startswith(net.head)) if HeadWeights(head) is HeadWeights.FRESH else ()
     tensors = {k: v for k, v in tensors.items() if k not in fresh}
     _check_match(tensors, {k: v for k, v in own.items() if k not in fresh}, path, heads=net.head)
     net.load_state_dict(tensors, strict=False)

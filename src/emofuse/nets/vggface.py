@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from emofuse.errors import SettingsError, WeightsError
 from emofuse.nets.formats import matconvnet
-from emofuse.nets.formats.matching import Source, from_hwio, take
+from emofuse.nets.formats.matching import TensorSource, from_hwio, take
 
 # Mean red, green and blue of the published network; a file's own average image replaces it.
 AVERAGE_COLOUR = (129.1863, 104.7624, 93.5940)
@@ -119,8 +119,8 @@ def load_matconvnet(path: Path, settings: VGGFaceSettings | None = None) -> dict
             pad = shape[0] // 2 if isinstance(layer, nn.Conv2d) else 0
             _check_geometry(arrays, name, {"stride": 1, "pad": pad}, path=path)
             convert = _from_fc if isinstance(layer, nn.Linear) else from_hwio
-            wanted[f"layers.{name}.weight"] = Source(f"{name}/filters", shape, convert)
-            wanted[f"layers.{name}.bias"] = Source(f"{name}/biases", shape[3:])
+            wanted[f"layers.{name}.weight"] = TensorSource(f"{name}/filters", shape, convert)
+            wanted[f"layers.{name}.bias"] = TensorSource(f"{name}/biases", shape[3:])
         elif isinstance(layer, nn.MaxPool2d):
             _check_geometry(arrays, name, {"pool": 2, "stride": 2}, path=path)
     tensors = take(arrays, wanted, path=path, what="VGG-Face", ignored=_is_ignored)

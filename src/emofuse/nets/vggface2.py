@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emofuse.nets.formats import keras
-from emofuse.nets.formats.matching import Source, from_hwio, take
+from emofuse.nets.formats.matching import TensorSource, from_hwio, take
 
 _EXPANSION = 4
 _EPS = 1e-3
@@ -95,9 +95,9 @@ def load_keras(path: Path, settings: VGGFace2Settings | None = None) -> dict[str
     wanted = {}
     for prefix, layer in _keras_names(net):
         out, into, height, width = net.get_parameter(f"{prefix}.conv.weight").shape
-        wanted[f"{prefix}.conv.weight"] = Source(f"{layer}/kernel", (height, width, into, out), from_hwio)
+        wanted[f"{prefix}.conv.weight"] = TensorSource(f"{layer}/kernel", (height, width, into, out), from_hwio)
         for tensor, array in keras.BATCH_NORM.items():
-            wanted[f"{prefix}.bn.{tensor}"] = Source(f"{layer}/bn/{array}", (out,))
+            wanted[f"{prefix}.bn.{tensor}"] = TensorSource(f"{layer}/bn/{array}", (out,))
     arrays = keras.read(path)
     tensors = take(
         arrays, wanted, path=path, what="the VGGFace2 ResNet-50", ignored=lambda name: name.startswith("classifier/")

@@ -92,7 +92,7 @@ PAPER_SYSTEMS = (
 
 
 @dataclass(frozen=True)
-class TableRow:
+class Table1Row:
     """A row of Table 1: one system, or a fusion of several.
 
     row: its name in the paper. method: a name in `emofuse.fusion`, "" for a single system.
@@ -111,18 +111,18 @@ BASELINE_VALIDATION = 36.0  # CPM of the organisers' baseline, quoted by the pap
 
 # Two of the fusions are numbered "Visual 2 & 4" and "2 & 3 & 4", but model 4 is audio; the text says what was meant.
 _ROWS = (
-    TableRow("vggface2", "Visual 1", ("vggface2",), "", 50.23, 40.60),
-    TableRow("vggface2-svm", "Visual 2", ("vggface2-svm",), "", 55.66, 42.00),
-    TableRow("vggfer-kelm", "Visual 3", ("vggfer-kelm",), "", 41.10),
-    TableRow("cnn1d-lstm", "Raw audio 4", ("cnn1d-lstm",), "", 35.09),
-    TableRow("pann", "Raw audio 5", ("pann",), "", 33.68),
-    TableRow("mcwf-visual", "Visual 2 & 4", ("vggface2-svm", "vggfer-kelm"), "mcwf", 55.70, 41.70),
-    TableRow("swf-visual", "Visual 2 & 3 & 4", ("vggface2", "vggface2-svm", "vggfer-kelm"), "swf", 56.56, 41.90),
-    TableRow("mcwf-best", "Visual & Raw audio 2 & 4", ("vggface2-svm", "cnn1d-lstm"), "mcwf", 55.87, 42.10),
-    TableRow(
+    Table1Row("vggface2", "Visual 1", ("vggface2",), "", 50.23, 40.60),
+    Table1Row("vggface2-svm", "Visual 2", ("vggface2-svm",), "", 55.66, 42.00),
+    Table1Row("vggfer-kelm", "Visual 3", ("vggfer-kelm",), "", 41.10),
+    Table1Row("cnn1d-lstm", "Raw audio 4", ("cnn1d-lstm",), "", 35.09),
+    Table1Row("pann", "Raw audio 5", ("pann",), "", 33.68),
+    Table1Row("mcwf-visual", "Visual 2 & 4", ("vggface2-svm", "vggfer-kelm"), "mcwf", 55.70, 41.70),
+    Table1Row("swf-visual", "Visual 2 & 3 & 4", ("vggface2", "vggface2-svm", "vggfer-kelm"), "swf", 56.56, 41.90),
+    Table1Row("mcwf-best", "Visual & Raw audio 2 & 4", ("vggface2-svm", "cnn1d-lstm"), "mcwf", 55.87, 42.10),
+    Table1Row(
         "mcwf-three", "Visual & Raw audio 2 & 4 & 5", ("vggface2-svm", "cnn1d-lstm", "pann"), "mcwf", 54.78, 41.60
     ),
-    TableRow(
+    Table1Row(
         "swf-four",
         "Visual & Raw audio 2 & 3 & 4 & 5",
         ("vggface2-svm", "vggfer-kelm", "cnn1d-lstm", "pann"),
@@ -131,10 +131,10 @@ _ROWS = (
         41.80,
     ),
 )
-TABLE1: Mapping[str, TableRow] = MappingProxyType({row.name: row for row in _ROWS})
+TABLE1: Mapping[str, Table1Row] = MappingProxyType({row.name: row for row in _ROWS})
 
 
-def table_row(name: str) -> TableRow:
+def table_row(name: str) -> Table1Row:
     """The row of Table 1 with this name.
 
     Raises:

@@ -107,7 +107,7 @@ class DefaultSettings:
 
 
 @dataclass(frozen=True)
-class Training:
+class DefaultTraining:
     """Settings, the folder of checkpoints, and a callback for each epoch of a training by its name."""
 
     settings: DefaultSettings
@@ -135,7 +135,7 @@ class Metrics:
     ferplus: dict[str, dict[str, float]]
 
 
-def train(data: Path, weights: Path, training: Training) -> None:
+def train(data: Path, weights: Path, training: DefaultTraining) -> None:
     """Train all networks on FER-2013, resuming from checkpoints, and write the bundle.
 
     Epochs and calibration are selected on the public test set; the private test set is measured once, before export,
@@ -158,7 +158,7 @@ def train(data: Path, weights: Path, training: Training) -> None:
     write(training.out, faces, compact, distilled, training.settings)
 
 
-def train_compact(data: Fer2013, training: Training) -> Any:
+def train_compact(data: Fer2013, training: DefaultTraining) -> Any:
     """CompactFace from scratch."""
     learnt, validation, settings = data.images("train"), data.images("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
@@ -174,11 +174,11 @@ def train_compact(data: Fer2013, training: Training) -> Any:
     return net
 
 
-def train_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int) -> TwoLabelSets:
+def train_mobile(data: Fer2013, weights: Path, training: DefaultTraining, *, seed: int) -> TwoLabelSets:
     """MobileFaceNet from pretrained weights, on the clear faces."""
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
-    pretrained.load_pretrained(start, weights, name=START, head=pretrained.Head.FRESH)
+    pretrained.load_pretrained(start, weights, name=START, head=pretrained.HeadWeights.FRESH)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
     net = TwoLabelSets(mobilefacenet.at_size(start, MOBILE_SIZE))
     settings = replace(training.settings.mobile, seed=seed)
@@ -186,7 +186,9 @@ def train_mobile(data: Fer2013, weights: Path, training: Training, *, seed: int)
     return net
 
 
-def distil_mobile(data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSets, training: Training) -> TwoLabelSets:
+def distil_mobile(
+    data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSets, training: DefaultTraining
+) -> TwoLabelSets:
     """A trained MobileFaceNet that has learnt the same faces again, by `distillation_targets`."""
     net = copy.deepcopy(start)
     training.learn(DISTILLED, net, _clear_examples(data, targets), training.settings.distilled)
@@ -200,7 +202,7 @@ def clear_faces(data: Fer2013) -> FaceImages:
 
 
 def distillation_targets(
-    faces: FaceImages, compact: Any, mobiles: Sequence[TwoLabelSets], training: Training
+    faces: FaceImages, compact: Any, mobiles: Sequence[TwoLabelSets], training: DefaultTraining
 ) -> NDArray[np.float32]:
     """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
 

@@ -49,11 +49,11 @@ def face_examples(
         total = counts.sum(axis=1, keepdims=True)
         soft = np.where(total > 0, counts / np.maximum(total, 1), targets)
         targets = ((1 - votes_weight) * targets + votes_weight * soft).astype(np.float32)
-    return fit.Examples(_Rows(tracks, np.array(places)), targets)
+    return fit.Examples(_FaceRows(tracks, np.array(places)), targets)
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _FaceRows:
     """Faces of many clips as rows, read on access."""
 
     tracks: Sequence[Track]

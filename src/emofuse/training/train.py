@@ -25,7 +25,7 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainRequest:
     """What a user asks for: the system by name, data, folder, and changes of its definition.
 
     changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights, or the folder of a
@@ -43,7 +43,7 @@ class Request:
 
 
 def train(
-    request: Request, *, report: Callable[[str], None], progress: Callable[[Progress], None] = lambda _: None
+    request: TrainRequest, *, report: Callable[[str], None], progress: Callable[[Progress], None] = lambda _: None
 ) -> None:
     """Train a system by name and write its bundle.
 
@@ -63,7 +63,7 @@ def train(
     report(f"bundle written to {request.out}; use it with: emofuse predict FILE --bundle {request.out}")
 
 
-def _train_default(request: Request, report: Callable[[str], None]) -> None:
+def _train_default(request: TrainRequest, report: Callable[[str], None]) -> None:
     from emofuse.training import default
     from emofuse.training.training_run import without_weights
 
@@ -83,11 +83,11 @@ def _train_default(request: Request, report: Callable[[str], None]) -> None:
         own: FitSettings = getattr(settings, net.partition("-")[0])
         report(f"{net}: {_line(epoch, own.epochs + own.polish_epochs)}")
 
-    default.train(request.data, request.weights, default.Training(settings, request.out, on_epoch))
+    default.train(request.data, request.weights, default.DefaultTraining(settings, request.out, on_epoch))
 
 
 def _train_definition(
-    definition: System, request: Request, report: Callable[[str], None], progress: Callable[[Any], None]
+    definition: System, request: TrainRequest, report: Callable[[str], None], progress: Callable[[Any], None]
 ) -> bool:
     """Whether this process is the one that reports."""
     from emofuse.datasets import open_data

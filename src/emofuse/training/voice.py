@@ -23,7 +23,8 @@ from emofuse.errors import DataError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.inference.collector import audio_scores
 from emofuse.models.bundle import Bundle
-from emofuse.models.voice import NET, OUTPUT, VoiceModality, VoiceScorer
+from emofuse.models.face import OUTPUT
+from emofuse.models.voice import NET, VoiceModality, VoiceScorer
 from emofuse.nets.catalogue import Input, network
 from emofuse.runtime import Engine
 from emofuse.systems import System, VoiceNet

@@ -21,7 +21,7 @@ def from_hwio(kernel: NDArray[Any]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class Source:
+class TensorSource:
     """The origin of a tensor: name and shape in the file, and the conversion to the network's layout."""
 
     name: str
@@ -31,7 +31,7 @@ class Source:
 
 def take(
     arrays: Mapping[str, NDArray[Any]],
-    wanted: Mapping[str, Source],
+    wanted: Mapping[str, TensorSource],
     *,
     path: Path,
     what: str,

@@ -11,7 +11,7 @@ from emofuse.training.loop.face_augment import AUGMENTS, CompactAugment, Draws, 
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Progress
 from emofuse.training.loop.loop import CHECKPOINT, KEEP, fit
 from emofuse.training.loop.optimisers import OPTIMISERS, SCHEDULES, lr_at
-from emofuse.training.loop.outputs import Evaluation, Outputs, evaluate, predict, prepared
+from emofuse.training.loop.outputs import Outputs, ValidationResult, evaluate, predict, prepared
 from emofuse.training.loop.prepare import Faces, Prepare, Waveforms
 from emofuse.training.loop.quantise import Int8, Quantised, halve_onnx, quantise_onnx
 
@@ -29,7 +29,7 @@ __all__ = [
     "CompactAugment",
     "Draws",
     "Epoch",
-    "Evaluation",
+    "ValidationResult",
     "Examples",
     "Faces",
     "FitSettings",

@@ -33,7 +33,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ValidationResult:
     """Mean cross-entropy on examples, and each of `emofuse.metrics.MEASURES` by name.
 
     Labels are the largest targets; unlabelled rows do not count.
@@ -100,7 +100,7 @@ def evaluate(
     prepare: Prepare = _GREY,
     precision: Precision = Precision.FLOAT32,
     group: ProcessGroup | None = None,
-) -> Evaluation:
+) -> ValidationResult:
     """Evaluate a network; each process of a group predicts a part of the examples, and all return the same result.
 
     Raises:
@@ -110,7 +110,7 @@ def evaluate(
     logits = torch.zeros(examples.targets.shape, dtype=torch.float32)
     own = group.rows(len(examples))
     if own.stop > own.start:
-        inputs = _Rows(examples.inputs, np.arange(own.start, own.stop))
+        inputs = _RowsOfInputs(examples.inputs, np.arange(own.start, own.stop))
         found = torch.from_numpy(predict(net, inputs, prepare=prepare, precision=precision, embeddings=False).logits)
         logits[own] = checked_logits(found, logits[own])
     group.sum([logits])
@@ -119,7 +119,7 @@ def evaluate(
     loss = cross_entropy(logits, targets, float((truth >= 0).sum())).item()
     guess = logits.argmax(dim=-1).reshape(-1).numpy()
     counts = confusion(truth, guess, classes=examples.classes)
-    return Evaluation(loss, {name: float(measure(counts)) for name, measure in MEASURES.items()})
+    return ValidationResult(loss, {name: float(measure(counts)) for name, measure in MEASURES.items()})
 
 
 def checked_logits(logits: Tensor, targets: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def checked_logits(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _RowsOfInputs:
     """Some rows of inputs."""
 
     inputs: Inputs
