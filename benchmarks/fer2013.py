@@ -76,7 +76,7 @@ def of_training(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict
     The compact network is that of the bundle if the folder has none.
     """
     settings = default.DefaultSettings()
-    training = default.Training(settings, folder, lambda name, e: print(name, e))
+    training = default.DefaultTraining(settings, folder, lambda name, e: print(name, e))
     if (folder / default.COMPACT / loop.CHECKPOINT).exists():
         compact = default.train_compact(data, training)
     else:
@@ -94,7 +94,7 @@ def of_training(data: Fer2013, folder: Path, weights: Path, bundle: str) -> dict
             alone = Ensemble([resized], [[1.0]] * 2, (labels_weight, 1 - labels_weight))
             networks[f"{name}, output {output}"] = alone.eval()
         for name, members in (("ensemble of teachers", teachers), ("bundled ensemble", [distilled])):
-            ensemble = default.committee(compact, members, settings, labels_weight=labels_weight)
+            ensemble = default.ensemble(compact, members, settings, labels_weight=labels_weight)
             networks[f"{name}, output {output}"] = ensemble
     return {
         name: lambda faces, net=net: log_softmax(loop.predict(net, faces).logits, axis=1)

@@ -1,4 +1,4 @@
-"""Figures of the rows of Table 1 on made scores that know more or less."""
+"""Metrics of the rows of Table 1 on synthetic scores of varying accuracy."""
 
 from __future__ import annotations
 

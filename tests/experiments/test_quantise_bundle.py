@@ -1,4 +1,4 @@
-"""Bundles in int8: a small net on made faces, and what is refused."""
+"""Quantising a bundle of a small network on synthetic faces, and bundles that are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from support.fused_bundles import write_bundle as write_fused_bundle
 
 @pytest.fixture(scope="module")
 def face(tmp_path_factory) -> Path:
-    """A bundle of a small net with random weights."""
+    """A bundle of a small network with random weights."""
     folder = tmp_path_factory.mktemp("face")
     fit.export_onnx(
         fit.fresh(lambda: build(tiny=True), seed=0),
@@ -39,31 +39,31 @@ def face(tmp_path_factory) -> Path:
     return folder
 
 
-def made_of(bundle: object, data: Path, out: Path, **more: object):
-    return quantise(QuantiseRequest(str(bundle), data, out, **more), say=lambda _: None)
+def quantised(bundle: object, data: Path, out: Path, **more: object):
+    return quantise(QuantiseRequest(str(bundle), data, out, **more), report=lambda _: None)
 
 
 def operators(path: Path) -> set[str]:
     return {node.op_type for node in onnx.load(path).graph.node}
 
 
-def test_a_bundle_comes_out_whose_net_computes_in_int8_and_says_nearly_the_same(face, tmp_path):
-    bundle, cost = made_of(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", max_accuracy_drop=100.0)
+def test_the_network_of_the_written_bundle_computes_in_int8_and_is_smaller(face, tmp_path):
+    bundle, cost = quantised(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", max_accuracy_drop=100.0)
     assert bundle.face.calibration == load(face).face.calibration
     assert bundle.card["int8"]["examples"] == cost.examples == 28
     assert operators(bundle.face.net) & {"QLinearConv", "QuantizeLinear"}
     assert bundle.face.net.stat().st_size == cost.after < cost.before
 
 
-def test_a_net_that_loses_too_much_is_not_written(face, tmp_path):
+def test_a_network_whose_accuracy_drops_too_much_is_not_written(face, tmp_path):
     with pytest.raises(
         SettingsError, match=r"int8 costs .* of accuracy on 28 examples, more than -100\.00%; keep more"
     ):
-        made_of(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", max_accuracy_drop=-100.0)
+        quantised(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", max_accuracy_drop=-100.0)
     assert not [p for p in (tmp_path / "out").glob("*") if p.is_file()]
 
 
-def test_the_cost_is_the_paired_change_of_the_accuracy_where_there_is_a_label():
+def test_the_cost_is_the_paired_change_of_accuracy_on_labelled_examples():
     truth = np.array([0, 1, 1, 0, -1])
     before, after = np.array([0, 1, 1, 1, 0]), np.array([0, 1, 0, 1, 1])
     cost = cost_of(truth, [before, after], 2, (10, 5))
@@ -73,4 +73,4 @@ def test_the_cost_is_the_paired_change_of_the_accuracy_where_there_is_a_label():
 
 def test_a_fused_bundle_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="is fused; quantise its bundles before fusing them"):
-        made_of(write_fused_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")
+        quantised(write_fused_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")

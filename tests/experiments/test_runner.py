@@ -1,4 +1,4 @@
-"""What `make table1` shows: small nets know more than nothing of made people, and faces and voices more than either."""
+"""`make table1`: on synthetic subjects small networks are above chance, and fusing faces and voices is better."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAKEFILE = Path(__file__).parents[2] / "Makefile"
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory) -> dict[str, Any]:
-    """That of the commands in the Makefile."""
+    """The result of the commands in the Makefile."""
     folder = tmp_path_factory.mktemp("table1")
     lines = re.search(r"^table1:.*\n((?:\t.*\n)+)", MAKEFILE.read_text("utf-8"), re.MULTILINE)
     assert lines is not None
@@ -37,6 +37,6 @@ def test_every_system_alone_is_above_chance_with_its_whole_interval(result):
     assert min(low for _, low, _ in alone.values()) > result["chance"]["cpm"][0]
 
 
-def test_the_best_fusion_is_better_than_its_best_part_on_videos_that_it_was_not_fitted_on(result):
+def test_the_best_fusion_is_better_than_its_best_system_on_held_out_videos(result):
     best = max((row for row in result["rows"] if row["method"]), key=lambda row: row["cross_fitted"]["cpm"][0])
     assert best["gain"]["cpm"][0] > 0

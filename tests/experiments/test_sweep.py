@@ -1,4 +1,4 @@
-"""Sweeps: which variants there are, and what is lines of them."""
+"""Sweeps: their variants, results and reports."""
 
 from __future__ import annotations
 

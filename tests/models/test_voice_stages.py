@@ -61,7 +61,7 @@ def test_full_precision_comes_before_the_others(mine):
 def test_one_network_without_the_other_reports_which_is_missing(mine):
     vocals, accompaniment = gain_network_pair(mine)
     accompaniment.unlink()
-    with pytest.raises(WeightsError, match=rf"^{vocals}: accompaniment\.fp32\.onnx belongs beside it"):
+    with pytest.raises(WeightsError, match=rf"^{vocals}: needs accompaniment\.fp32\.onnx in the same folder"):
         choose_separation("spleeter", Engine(1))
 
 
@@ -71,7 +71,7 @@ def test_weights_that_a_user_must_provide_are_never_downloaded(monkeypatch):
 
     monkeypatch.setattr(weights, "_download", download)
     for name in ("spleeter", "silero"):
-        with pytest.raises(WeightsError, match="not on this machine"):
+        with pytest.raises(WeightsError, match="not found on this machine"):
             weights.fetch(weights.known(name))
 
 
@@ -94,7 +94,7 @@ def test_silero_is_found_in_its_package_without_importing_it(monkeypatch, tmp_pa
     (tmp_path / "other_package" / "__init__.py").write_text("raise ImportError('torch')")
     (tmp_path / "other_package" / "data" / "silero_vad.onnx").write_bytes(b"net")
     entry = weights.Weights(
-        "made", "silero_vad.onnx", "", None, "none", "a test", bring="", package=("other_package", "data")
+        "made", "silero_vad.onnx", "", None, "none", "a test", provide="", package=("other_package", "data")
     )
     assert weights.locate(entry) == tmp_path / "other_package" / "data" / "silero_vad.onnx"
 

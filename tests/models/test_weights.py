@@ -59,7 +59,7 @@ def test_weights_are_fetched_once_and_then_found(server, own_cache):
 
 
 def test_what_has_another_checksum_is_not_kept(server, own_cache):
-    with pytest.raises(WeightsError, match="nothing was kept"):
+    with pytest.raises(WeightsError, match="nothing was saved"):
         weights.fetch(entry(f"{server}/net.onnx", b"other"))
     assert list(own_cache.iterdir()) == []
 

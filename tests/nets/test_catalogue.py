@@ -52,11 +52,11 @@ def test_every_weights_entry_has_a_source_and_a_licence(name):
     ("name", "window", "message"),
     [
         ("compact-speech", {"rate_hz": 8_000}, "needs audio at 16000 Hz, found 8000 Hz; set windows.rate_hz"),
-        ("cnn14-16k", {"answers": 20}, "has one answer per window, found 20; set windows.segments to 1"),
+        ("cnn14-16k", {"segments": 20}, "has one segment per window, found 20; set windows.segments to 1"),
         (
             "cnn1d-lstm",
-            {"answers": 7, "samples": 48_000},
-            "48000 samples cannot be divided into 7 answers",
+            {"segments": 7, "samples": 48_000},
+            "48000 samples cannot be divided into 7 segments",
         ),
     ],
 )

@@ -130,12 +130,12 @@ def test_a_convolution_drops_at_the_rate_of_the_settings(rate, which):
 
 def test_dropout_is_determined_by_the_seed():
     net, given = fresh(lambda: Cnn1dLstm(TINY), seed=1).train(), waves(2, 640)
-    answers = []
+    outputs = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        answers.append(net(given)[1])
-    assert torch.equal(answers[0], answers[1])
-    assert not torch.equal(answers[0], answers[2])
+        outputs.append(net(given)[1])
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
 
 
 @pytest.mark.parametrize("samples", [0, 1, 63])

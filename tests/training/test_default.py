@@ -1,4 +1,4 @@
-"""The recipe of the default bundle's net on faces, on a few made faces for one epoch each."""
+"""Training of the default bundle's face networks, on a few synthetic faces for one epoch each."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
     folder = tmp_path_factory.mktemp("default")
     net = fit.fresh(MobileFaceNet, seed=0)
     torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, folder / "mobile.pt")
-    told: list[tuple[str, int]] = []
+    epochs: list[tuple[str, int]] = []
     table = write_random_table(folder / "fer.csv")
-    training = default.DefaultTraining(SHORT, folder / "out", lambda n, e: told.append((n, e.epoch)))
+    training = default.DefaultTraining(SHORT, folder / "out", lambda n, e: epochs.append((n, e.epoch)))
     default.train(table, folder / "mobile.pt", training)
     default.train(table, folder / "mobile.pt", training)
-    return folder / "out", told
+    return folder / "out", epochs
 
 
-def test_each_net_is_trained_once(trained):
+def test_each_network_is_trained_once(trained):
     assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0), ("distilled", 0)]
 
 
-def test_there_is_at_least_one_seed():
+def test_settings_without_a_seed_are_refused():
     with pytest.raises(SettingsError, match="mobile_seeds is empty"):
         default.DefaultSettings(mobile_seeds=())
 
 
 @pytest.mark.parametrize("name", ["votes_weight", "teacher_weight", "compact_weight", "labels_weight"])
-def test_a_share_that_is_none_is_refused_before_anything_is_trained(name):
+def test_a_weight_above_1_is_refused_before_anything_is_trained(name):
     with pytest.raises(SettingsError, match=rf"default: {name} is 1\.5; give 0 to 1"):
         default.DefaultSettings(**{name: 1.5})
 
 
-def test_they_are_one_bundle_that_judges_single_faces(trained):
+def test_the_bundle_scores_single_faces(trained):
     bundle = load(trained[0])
     assert (bundle.name, bundle.label_set, bundle.modalities) == ("default-face", AFFWILD2, ("face",))
     crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
     assert bundle.face_scorer(Engine(1, "cpu"))(crops).sum(axis=1) == pytest.approx(1)
 
 
-def test_its_card_has_metrics_of_both_test_parts(trained):
-    figures = load(trained[0]).card["metrics"]
-    assert set(figures) == {"public-test", "private-test"}
-    assert figures["private-test"]["images"] == 28
-    assert figures["private-test"]["ferplus"]["majority"]["images"] == 0  # the table has no votes
+def test_the_card_has_metrics_of_both_test_splits(trained):
+    metrics = load(trained[0]).card["metrics"]
+    assert set(metrics) == {"public-test", "private-test"}
+    assert metrics["private-test"]["images"] == 28
+    assert metrics["private-test"]["ferplus"]["majority"]["images"] == 0  # the table has no votes
 
 
 def test_the_targets_are_the_label_and_the_normalised_votes():
@@ -74,8 +74,8 @@ def test_the_targets_are_the_label_and_the_normalised_votes():
     assert targets[1, 1].sum() == 0
 
 
-class Sure(torch.nn.Module):
-    """A net that says one class, by either set of labels."""
+class Certain(torch.nn.Module):
+    """A network that is certain of one class, for each set of labels."""
 
     def __init__(self, *classes: int) -> None:
         super().__init__()
@@ -86,26 +86,26 @@ class Sure(torch.nn.Module):
 
 
 def two_faces() -> FaceImages:
-    votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)  # nobody voted on the second one
+    votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)  # the second one has no votes
     return FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros((2, 3), np.float32))
 
 
-def distilled(folder: Path, compact: Sure, mobile: Sure, **changes: float) -> np.ndarray:
+def distilled(folder: Path, compact: Certain, mobile: Certain, **changes: float) -> np.ndarray:
     training = default.DefaultTraining(default.DefaultSettings(**changes), folder, lambda *_: None)
     return default.distillation_targets(two_faces(), compact, [mobile], training)
 
 
-def test_what_all_nets_say_is_half_of_what_teaches(tmp_path):
-    targets = distilled(tmp_path, Sure(3), Sure(3, 5))
-    for row, answer, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):
-        assert targets[row, answer] == pytest.approx(np.eye(7)[wanted].mean(axis=0), abs=1e-6)
+def test_the_probabilities_of_the_ensemble_are_half_of_the_targets(tmp_path):
+    targets = distilled(tmp_path, Certain(3), Certain(3, 5))
+    for row, label_set, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):
+        assert targets[row, label_set] == pytest.approx(np.eye(7)[wanted].mean(axis=0), abs=1e-6)
 
 
-def test_what_teaches_is_computed_once_and_anew_where_it_is_damaged_or_the_nets_are_others(tmp_path):
-    first = distilled(tmp_path, Sure(3), Sure(3, 5))
-    assert (distilled(tmp_path, Sure(6), Sure(6, 6)) == first).all()  # not asked: the last bit would be another
-    other = distilled(tmp_path, Sure(6), Sure(6, 6), compact_weight=0.5)
+def test_the_probabilities_of_the_ensemble_are_cached_until_the_file_is_damaged_or_settings_change(tmp_path):
+    first = distilled(tmp_path, Certain(3), Certain(3, 5))
+    assert (distilled(tmp_path, Certain(6), Certain(6, 6)) == first).all()  # from the cache
+    other = distilled(tmp_path, Certain(6), Certain(6, 6), compact_weight=0.5)
     assert other[1, 1].argmax() == 6
-    for kept in tmp_path.glob("teacher-*"):
-        kept.write_bytes(kept.read_bytes()[:50])
-    assert (distilled(tmp_path, Sure(3), Sure(3, 5)) == first).all()
+    for path in tmp_path.glob("teacher-*"):
+        path.write_bytes(path.read_bytes()[:50])
+    assert (distilled(tmp_path, Certain(3), Certain(3, 5)) == first).all()

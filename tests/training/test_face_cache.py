@@ -61,8 +61,8 @@ def source_of(folder: Path, detector: Any = None) -> FaceSource:
     return FaceSource(ClipList(folder / "list.csv"), BoxCrop(16), chosen, folder / "faces", Fraction(10))
 
 
-class Kept:
-    """What a session gives to a net, as it is."""
+class Unscored:
+    """Takes the place of a scorer and returns the crops themselves."""
 
     batch = 16
 
@@ -70,29 +70,29 @@ class Kept:
         return crops
 
 
-def test_cut_faces_are_those_of_a_session(film, tmp_path):
+def test_cropped_faces_equal_those_of_a_session(film, tmp_path):
     from emofuse.media.video import VideoReader
 
     source = source_of(tmp_path)
     track = source(source.data.clips[0])
     sampling = Sampling(Fraction(10))
-    session = Session(sampling, faces=FaceStages(BoxCrop(16), Walking(), Kept()).stream(sampling))
+    session = Session(sampling, faces=FaceStages(BoxCrop(16), Walking(), Unscored()).stream(sampling))
     with VideoReader(film) as reader:
         rows = sampling.wanted(reader.timeline)
-        seen = [o for f in reader.frames(rows) for o in session.push_frames([f]).faces]
-        seen += session.close(reader.end).faces
+        faces = [o for f in reader.frames(rows) for o in session.push_frames([f]).faces]
+        faces += session.close(reader.end).faces
         starts = reader.timeline[rows].start
-    people = [o.person for o in seen]
-    main = max(set(people), key=people.count)
-    expected = {rows.tolist().index(o.frame): o.values for o in seen if o.person == main}
-    assert len(people) > len(expected)  # there is somebody else too
+    persons = [o.person for o in faces]
+    main = max(set(persons), key=persons.count)
+    expected = {rows.tolist().index(o.frame): o.values for o in faces if o.person == main}
+    assert len(persons) > len(expected)  # another person is found too
     assert track.timeline.start.tolist() == starts.tolist()
     assert np.flatnonzero(track.valid).tolist() == sorted(expected)
-    for picture, face in expected.items():
-        assert (track.values[picture] == face).all()
+    for row, face in expected.items():
+        assert (track.values[row] == face).all()
 
 
-def test_cut_faces_are_read_from_the_disk_and_cut_once(film, tmp_path):
+def test_faces_are_cropped_once_and_then_read_from_disk(film, tmp_path):
     detector = Walking()
     source = source_of(tmp_path, detector)
     first = source(source.data.clips[0])
@@ -105,7 +105,7 @@ def test_cut_faces_are_read_from_the_disk_and_cut_once(film, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".safetensors"])
-def test_faces_that_are_not_whole_are_cut_anew(film, tmp_path, suffix):
+def test_damaged_files_of_faces_are_written_again(film, tmp_path, suffix):
     source = source_of(tmp_path)
     whole = np.array(source(source.data.clips[0]).values)
     (kept,) = (tmp_path / "faces").glob(f"*{suffix}")
@@ -124,14 +124,14 @@ def test_memory_does_not_grow_with_the_number_of_faces(tmp_path):
     assert peak < 4e6
 
 
-def test_another_video_of_the_same_name_is_cut_anew(film, tmp_path):
+def test_a_changed_video_has_another_identity(film, tmp_path):
     source = source_of(tmp_path)
     before = source.find(source.data.clips[0]).identity()
     write_media(film, moving_bar(60, 80, 48))
     assert source.find(source.data.clips[0]).identity()["video"] != before["video"]
 
 
-def test_a_video_without_a_face_gives_rows_that_are_not_valid(film, tmp_path):
+def test_all_rows_of_a_video_without_a_face_are_invalid(film, tmp_path):
     source = source_of(tmp_path, Blind())
     track = source(source.data.clips[0])
     assert len(track.values) == len(track.timeline) == 20
@@ -139,7 +139,7 @@ def test_a_video_without_a_face_gives_rows_that_are_not_valid(film, tmp_path):
     assert not track.values.any()
 
 
-def test_a_full_disk_leaves_no_half_of_the_faces(film, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_file(film, tmp_path, monkeypatch):
     import errno
 
     def full(*_: object) -> None:
@@ -152,20 +152,20 @@ def test_a_full_disk_leaves_no_half_of_the_faces(film, tmp_path, monkeypatch):
     assert list((tmp_path / "faces").iterdir()) == []
 
 
-def test_a_clip_without_picture_is_told(tmp_path):
+def test_a_clip_without_video_is_refused(tmp_path):
     source = source_of(tmp_path)
-    with pytest.raises(DataError, match="voice: has no picture, so there are no faces"):
+    with pytest.raises(DataError, match="voice: has no video, so there are no faces"):
         source(Clip("voice", audio=tmp_path / "voice.wav"))
 
 
-def test_a_video_that_is_not_there_is_told(tmp_path):
+def test_a_missing_video_is_named(tmp_path):
     source = source_of(tmp_path)
     with pytest.raises(DataError, match=r"film\.mp4: cannot be read \(No such file or directory\)"):
         source(source.data.clips[0])
 
 
-def test_a_video_that_cannot_be_decoded_is_told_and_leaves_nothing(tmp_path):
-    (tmp_path / "film.mp4").write_bytes(b"dear diary\n" * 100)
+def test_a_video_that_cannot_be_decoded_is_named_and_leaves_no_file(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"not a video\n" * 100)
     source = source_of(tmp_path)
     with pytest.raises(MediaError, match=r"film\.mp4"):
         source(source.data.clips[0])
@@ -182,8 +182,8 @@ class Counting(AffWild2):
         return super().faces(clip, folder)
 
 
-class Bright:
-    """A net that gives the mean of each colour."""
+class MeanColour:
+    """A scorer that returns the mean of each colour."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -197,14 +197,14 @@ def test_embeddings_list_the_images_of_a_clip_once_and_read_no_video(corpus, tmp
     data = Counting(corpus[0])
     source = FaceSource(data, BoxCrop(16), ChosenDetector(Walking()), tmp_path / "faces")
     monkeypatch.setattr("emofuse.training.face_cache.file_digest", pytest.fail)
-    net = Bright()
-    embeddings = Embeddings(source, net, "bright", tmp_path / "embeddings")
+    scorer = MeanColour()
+    embeddings = Embeddings(source, scorer, "mean", tmp_path / "embeddings")
     clip = data.split("train")[0]
     track = embeddings(clip)
     assert data.listed == 1
     rows = np.flatnonzero(track.valid)
     np.testing.assert_allclose(track.values[rows], np.asarray(source(clip).values[rows]).mean(axis=(1, 2)), rtol=1e-5)
-    calls = net.calls
+    calls = scorer.calls
     assert (embeddings(clip).values == track.values).all()
-    assert net.calls == calls
+    assert scorer.calls == calls
     assert replace(source, rate_hz=None).find(clip).identity() != source.find(clip).identity()

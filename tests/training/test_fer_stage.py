@@ -1,4 +1,4 @@
-"""The stage before Visual 3: a net learns expressions on FER-2013, and its weights are the parent of other systems."""
+"""The stage before Visual 3: a network is trained on FER-2013, and other systems start from its weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ QUICK = {
 
 
 def trained(system: str, data: Path, out: Path, *, weights: Path | None = None, **changes: str) -> Bundle:
-    """A system on its tiny net; names of settings with __ for the dot."""
+    """A system in its tiny version; names of settings with __ for the dot."""
     given = {"net.tiny": "true"} | {name.replace("__", "."): value for name, value in changes.items()}
     train(TrainRequest(system, data, out, given, weights, detector="haar"), report=lambda _: None)
     return load(out)
@@ -48,8 +48,8 @@ def stage(system: str, data: Path, out: Path, **changes: str) -> Bundle:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread_for_all() -> Iterator[None]:
-    """Sums are taken in the same order everywhere, also where `runs` are trained."""
+def one_thread() -> Iterator[None]:
+    """Sums have the same order in all tests and fixtures."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -70,7 +70,7 @@ def runs(table, tmp_path_factory) -> dict[str, Path]:
     return {name: root / name for name in ("vggfer", "mobile-fer")}
 
 
-def test_the_bundle_of_the_stage_has_the_framing_of_fer2013_and_takes_grey_faces(runs):
+def test_the_bundle_of_the_stage_crops_like_fer2013_and_takes_grey_faces(runs):
     bundle = load(runs["vggfer"])
     assert bundle.face.crop == fer_crop(48)
     assert bundle.face.input.colour is Colour.GREY
@@ -81,7 +81,7 @@ def test_the_bundle_of_the_stage_has_the_framing_of_fer2013_and_takes_grey_faces
 @pytest.mark.parametrize(
     ("parent", "system", "name"), [("vggfer", "vggfer-kelm", "vggfer"), ("mobile-fer", "mobile-kelm", "mobilefacenet")]
 )
-def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus, tmp_path, parent, system, name):
+def test_a_kernel_elm_starts_from_the_weights_of_the_stage(runs, corpus, tmp_path, parent, system, name):
     bundle = trained(system, corpus[0], tmp_path, weights=runs[parent])
     assert bundle.card["start"]["name"] == parent
     assert bundle.face.crop == identity_crop(112)
@@ -97,33 +97,33 @@ def test_the_weights_of_the_stage_are_the_parent_of_its_kernel_elm(runs, corpus,
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_bundle_says_of_colour_crops_what_the_net_said_of_the_grey_images(table, tmp_path, monkeypatch):
-    # Faces of 48 pixels, so that nothing is resized on either way.
+def test_the_bundle_scores_colour_crops_like_the_grey_images_of_its_training(table, tmp_path, monkeypatch):
+    # Faces of 48 pixels are not resized in training or prediction.
     small = VGGFaceSettings(widths=(4, 6), convolutions=(1, 1), hidden=10, size=48)
     entry = replace(NETWORKS["vggface"], builder=lambda classes, tiny: VGGFace(small), tiny_size=48)
     monkeypatch.setitem(NETWORKS._own, "vggface", entry)
     bundle = stage("vggfer", table, tmp_path)
     images = Fer2013(table).images("public-test")
-    said = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)(np.repeat(images.faces[..., None], 3, axis=3))
-    assert (said.argmax(axis=1) == images.labels).mean() == pytest.approx(
+    scores = FaceScorer(bundle.face, Engine(), classes=7, output=OUTPUT)(np.repeat(images.faces[..., None], 3, axis=3))
+    assert (scores.argmax(axis=1) == images.labels).mean() == pytest.approx(
         bundle.card["metrics"]["validation"]["accuracy"], abs=1e-4
     )
 
 
-def test_the_private_test_part_changes_nothing(table, runs, tmp_path):
+def test_the_private_test_split_does_not_change_the_weights(table, runs, tmp_path):
     lines = table.read_text().splitlines()
     (tmp_path / "fer.csv").write_text("\n".join(line for line in lines if "PrivateTest" not in line) + "\n")
     stage("mobile-fer", tmp_path / "fer.csv", tmp_path / "out")
     assert (tmp_path / "out" / WEIGHTS).read_bytes() == (runs["mobile-fer"] / WEIGHTS).read_bytes()
 
 
-def test_the_stage_learns_what_its_faces_show(tmp_path):
+def test_the_stage_is_more_accurate_than_chance(tmp_path):
     table = write_random_table(tmp_path / "fer.csv", train=210)
     bundle = stage("mobile-fer", table, tmp_path / "out", fit__epochs="6")
     assert bundle.card["metrics"]["validation"]["accuracy"] > 0.7  # of seven classes
 
 
-def test_the_stage_may_learn_from_clips_like_every_net(corpus, tmp_path):
+def test_the_stage_can_be_trained_on_clips(corpus, tmp_path):
     bundle = trained("vggfer", corpus[0], tmp_path, fit__epochs="1")
     assert bundle.face.crop == identity_crop(112)
     assert bundle.face.input.colour is Colour.RGB
@@ -150,12 +150,12 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
     assert not (tmp_path / "out" / "bundle.json").exists()
 
 
-def test_a_system_on_windows_cannot_learn_from_single_faces(table, tmp_path):
+def test_a_system_on_windows_cannot_be_trained_on_single_images(table, tmp_path):
     with pytest.raises(SettingsError, match="mobile-svm: classifies windows of clips, but fer2013 has single images"):
         trained("mobile-svm", table, tmp_path)
 
 
-def test_a_table_without_a_public_test_part_is_told(tmp_path):
+def test_a_table_without_a_public_test_split_is_refused(tmp_path):
     table = write_table(tmp_path / "f.csv", [(0, face, "Training") for face in generate_faces([0] * 14)])
     with pytest.raises(DataError, match=r"f\.csv: no faces of public-test, found train \(14\)"):
         trained("mobile-fer", table, tmp_path / "out")

@@ -57,7 +57,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Iterator[TrainingRun]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same figures in the card
+    torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same metrics in the card
     yield TrainingRun(tmp_path_factory.mktemp("voice"), callbacks=fit.Callbacks(events=False))
     torch.set_num_threads(before)
 
@@ -67,26 +67,26 @@ def trained(data, run):
     return train_system(defined("cnn1d-lstm", QUICK), data, run)
 
 
-def said(bundle_folder: Path, paths: list[Path]) -> list[str | None]:
+def predicted(bundle_folder: Path, paths: list[Path]) -> list[str | None]:
     predictor = Predictor(Options(str(bundle_folder)))
     return [predictor.predict(path).at(1.0)[0].emotion for path in paths]
 
 
-def said_of(path: Path, part: VoiceModality, run: TrainingRun) -> list[str]:
-    """The status of each row by a bundle with another part."""
+def statuses(path: Path, voice: VoiceModality, run: TrainingRun) -> list[str]:
+    """The status of each row, by the bundle with another voice modality."""
     predictor = Predictor(Options(str(run.out)))
-    predictor.bundle = replace(predictor.bundle, voice=part)
-    predictor.audio_stages = choose_audio_stages(part.separation, part.activity, Engine())
+    predictor.bundle = replace(predictor.bundle, voice=voice)
+    predictor.audio_stages = choose_audio_stages(voice.separation, voice.activity, Engine())
     return predictor.predict(path).table().status.tolist()
 
 
-def test_the_net_learns_fifty_windows_by_heart(trained, data, run):
+def test_the_network_fits_fifty_windows_exactly(trained, data, run):
     train = data.split("train")
     truth = [AFFWILD2.names[int(data.annotation(clip).labels[0])] for clip in train]
-    assert said(run.out, [clip.audio for clip in train]) == truth
+    assert predicted(run.out, [clip.audio for clip in train]) == truth
 
 
-def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_says(trained, run, tmp_path):
+def test_a_live_session_of_random_chunks_equals_prediction_of_the_file(trained, run, tmp_path):
     path = write_wave(tmp_path / "long.wav", np.concatenate([tone(k, 3.7, k) for k in (0, 3, 5)]))
     predictor = Predictor(Options(str(run.out)))
     whole = predictor.predict(path)
@@ -98,20 +98,20 @@ def test_a_live_session_pushed_in_random_chunks_says_what_predicting_at_once_say
     assert pushed.scores[0].valid.all()
 
 
-def test_training_again_reads_no_sound_twice(trained, data, run):
-    made = {p: p.stat().st_mtime_ns for p in (run.out / "audio").iterdir()}
+def test_training_again_reuses_cached_audio(trained, data, run):
+    times = {p: p.stat().st_mtime_ns for p in (run.out / "audio").iterdir()}
     again = train_system(defined("cnn1d-lstm", QUICK), data, run)
-    assert {p: p.stat().st_mtime_ns for p in (run.out / "audio").iterdir()} == made
+    assert {p: p.stat().st_mtime_ns for p in (run.out / "audio").iterdir()} == times
     assert again.identity == trained.identity
 
 
-def test_the_card_tells_figures_with_intervals(trained):
-    figures = trained.card["metrics"]["validation"]
-    assert figures["clips"] == 14
-    assert figures["interval"]["uar"][0] <= figures["uar"] <= figures["interval"]["uar"][1]
+def test_the_card_has_metrics_with_intervals(trained):
+    metrics = trained.card["metrics"]["validation"]
+    assert metrics["clips"] == 14
+    assert metrics["interval"]["uar"][0] <= metrics["uar"] <= metrics["interval"]["uar"][1]
 
 
-def test_a_table_of_sound_alone_has_no_person_and_no_frame(trained, run, tmp_path):
+def test_a_table_of_an_audio_file_has_no_person_and_no_frame(trained, run, tmp_path):
     table = predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=run.out).table()
     assert len(table) == 5
     assert table.person.isna().all()
@@ -119,43 +119,42 @@ def test_a_table_of_sound_alone_has_no_person_and_no_frame(trained, run, tmp_pat
     assert table.status.tolist() == ["ok"] * 5
 
 
-def test_of_a_video_the_frames_on_screen_are_told(trained, run, talk):
+def test_a_table_of_a_video_has_the_frames_shown(trained, run, talk):
     table = predict(talk, bundle=run.out, every_frame=True).table()
     assert table.person.isna().all()
     assert table.frame.tolist() == list(range(len(table)))
     assert predict(talk, bundle=run.out).timeline == Timeline.steps(5, end=ticks(Fraction(str(table.end.iloc[-1]))))
 
 
-def test_every_frame_of_sound_alone_is_refused(trained, run, tmp_path):
+def test_every_frame_is_refused_for_an_audio_file(trained, run, tmp_path):
     with pytest.raises(SettingsError, match="is an audio file, so --every-frame does not apply; use --rate"):
         predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=run.out, every_frame=True)
 
 
-def test_a_video_without_sound_has_rows_without_voice_and_a_warning(trained, run, tmp_path):
+def test_a_video_without_audio_has_rows_without_voice_and_a_warning(trained, run, tmp_path):
     prediction = predict(write_media(tmp_path / "mute.mp4", moving_bar(30)), bundle=run.out)
     assert set(prediction.table().status) == {"no_voice"}
     assert prediction.metadata["warnings"] == ["has no audio, so the voice was not scored"]
 
 
-def test_where_the_sound_starts_late_and_ends_early_the_rows_say_so(data, trained, run, tmp_path):
-    sound = tone(2, 4.0, 0, rate=44_100)
-    path = write_media(tmp_path / "part.mp4", moving_bar(600), audio=sound, audio_start=8.0)
-    heard = replace(trained.voice, activity="energy")
-    status = said_of(path, heard, run)
+def test_audio_that_starts_late_and_ends_early_has_scores_in_its_windows_alone(data, trained, run, tmp_path):
+    audio = tone(2, 4.0, 0, rate=44_100)
+    path = write_media(tmp_path / "part.mp4", moving_bar(600), audio=audio, audio_start=8.0)
+    status = statuses(path, replace(trained.voice, activity="energy"), run)
     first = [n for n, word in enumerate(status) if word == "ok"]
     # Windows of 4 s every 1.6 s with 0.3 s of voice: those that begin at 4.8 s to 11.2 s, the last moved back.
     assert (min(first) * 0.2, (max(first) + 1) * 0.2) == (pytest.approx(4.8), pytest.approx(12.0, abs=0.21))
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.3, 4.0, 4.01])
-def test_sound_of_any_length_is_judged_to_its_end(trained, run, tmp_path, seconds):
+def test_audio_of_any_length_is_scored_to_its_end(trained, run, tmp_path, seconds):
     prediction = predict(write_wave(tmp_path / "a.wav", tone(2, seconds, 0)), bundle=run.out)
     assert prediction.timeline.end[-1] == ticks(Fraction(str(seconds)))
     assert prediction.scores[0].valid.all()
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (48_000, 6), (192_000, 1)])
-def test_the_rate_and_the_channels_of_a_recording_make_no_difference(trained, run, tmp_path, rate, channels):
+def test_sample_rate_and_channels_do_not_change_the_result(trained, run, tmp_path, rate, channels):
     plain = predict(write_wave(tmp_path / "a.wav", tone(2, 4.0, 0)), bundle=run.out)
     again = tone(2, 4.0, 0, rate=rate)
     other = write_wave(tmp_path / "b.wav", np.repeat(again, channels), rate=rate, channels=channels)
@@ -164,32 +163,32 @@ def test_the_rate_and_the_channels_of_a_recording_make_no_difference(trained, ru
     assert prediction.at(1.0)[0].emotion == plain.at(1.0)[0].emotion
 
 
-def test_clipped_sound_is_judged(trained, run, tmp_path):
+def test_clipped_audio_is_scored(trained, run, tmp_path):
     prediction = predict(write_wave(tmp_path / "a.wav", 50 * tone(2, 4.0, 0)), bundle=run.out)
     assert prediction.scores[0].valid.all()
 
 
 def test_digital_silence_has_rows_without_voice(trained, run, tmp_path):
     path = write_wave(tmp_path / "a.wav", np.zeros(9 * RATE, np.float32))
-    assert said_of(path, replace(trained.voice, activity="energy"), run) == ["no_voice"] * 45
+    assert statuses(path, replace(trained.voice, activity="energy"), run) == ["no_voice"] * 45
 
 
-def test_an_empty_sound_file_is_one_line(trained, run, tmp_path):
+def test_an_empty_audio_file_is_an_error_of_one_line(trained, run, tmp_path):
     with pytest.raises(MediaError, match=r"a\.wav"):
         predict(write_wave(tmp_path / "a.wav", np.zeros(0, np.float32)), bundle=run.out)
 
 
-def test_a_video_whose_sound_cannot_be_read_is_one_line(trained, run, talk, monkeypatch):
+def test_audio_of_a_video_that_cannot_be_read_is_an_error_of_one_line(trained, run, talk, monkeypatch):
     def blocks(*_: object) -> None:
-        raise MediaError("talk.mp4: its sound is broken")
+        raise MediaError("talk.mp4: its audio is broken")
 
     monkeypatch.setattr(AudioReader, "blocks", blocks)
-    with pytest.raises(MediaError, match=r"^talk\.mp4: its sound is broken$"):
+    with pytest.raises(MediaError, match=r"^talk\.mp4: its audio is broken$"):
         predict(talk, bundle=run.out)
 
 
-def test_sequences_get_a_label_for_each_answer(data, tmp_path):
-    """Two halves of a clip with other labels: the window's twenty answers are ten of each."""
+def test_sequences_get_a_label_for_each_segment(data, tmp_path):
+    """Two halves of a clip with different labels: the window's twenty segments are ten of each."""
     folder = tmp_path / "halves"
     write_wave(folder / "a.wav", tone(1, 4.0, 0))
     (folder / "clips.csv").write_text("path,label,start,end,split\na.wav,anger,0,2,train\na.wav,fear,2,4,train\n")
@@ -200,34 +199,34 @@ def test_sequences_get_a_label_for_each_answer(data, tmp_path):
     assert fit.labels(examples.targets).tolist() == [[1] * 10 + [3] * 10]
 
 
-def test_silent_windows_are_not_learned_from(tmp_path):
-    sound = np.concatenate([np.zeros(6 * RATE, np.float32), tone(1, 4.0, 0), np.zeros(6 * RATE, np.float32)])
-    write_wave(tmp_path / "a.wav", sound)
+def test_silent_windows_are_left_out_of_training(tmp_path):
+    audio = np.concatenate([np.zeros(6 * RATE, np.float32), tone(1, 4.0, 0), np.zeros(6 * RATE, np.float32)])
+    write_wave(tmp_path / "a.wav", audio)
     (tmp_path / "clips.csv").write_text("path,label,split\na.wav,anger,train\n")
-    made = open_data(tmp_path / "clips.csv")
+    data = open_data(tmp_path / "clips.csv")
     windows = defined("cnn1d-lstm", PLAIN).windows
     for activity, expected in (("none", 9), ("energy", 5)):
         cache = AudioCache(windows, choose_audio_stages("none", activity, Engine()), tmp_path / "audio")
-        assert len(window_examples(cache, made, made.split("train"), label_rate_hz=5)) == expected
+        assert len(window_examples(cache, data, data.split("train"), label_rate_hz=5)) == expected
 
 
-def test_clips_without_sound_are_passed_over_and_all_without_is_one_line(tmp_path):
+def test_a_split_without_any_audio_is_refused_in_one_line(tmp_path):
     write_media(tmp_path / "mute.mp4", moving_bar(30))
     (tmp_path / "clips.csv").write_text("path,label,split\nmute.mp4,anger,train\n")
-    made = open_data(tmp_path / "clips.csv")
+    data = open_data(tmp_path / "clips.csv")
     windows = defined("cnn1d-lstm", PLAIN).windows
     cache = AudioCache(windows, choose_audio_stages("none", "none", Engine()), tmp_path / "audio")
     with pytest.raises(DataError, match="none of 1 clips has a labelled window with voice"):
-        window_examples(cache, made, made.split("train"), label_rate_hz=5)
+        window_examples(cache, data, data.split("train"), label_rate_hz=5)
 
 
-def test_a_net_whose_weights_are_not_given_says_where_they_come_from(data, run, tmp_path):
+def test_missing_pretrained_weights_are_an_error_that_says_where_to_get_them(data, run, tmp_path):
     with pytest.raises(SettingsError, match=r"pann: starts from the weights 'pann-16k'.*--weights"):
         train_system(defined("pann", {}), data, replace(run, out=tmp_path))
 
 
 @pytest.mark.parametrize("name", ["cnn1d-lstm-sequence", "pann", "compact-speech"])
-def test_every_net_goes_from_definition_to_prediction(name, data, run, tmp_path):
+def test_every_network_goes_from_definition_to_prediction(name, data, run, tmp_path):
     quick = PLAIN | {"fit.epochs": "1", "fit.batch": "16", "fit.accumulate": "1"}
     train_system(defined(name, quick), data, replace(run, out=tmp_path / "out"))
     prediction = predict(write_wave(tmp_path / "a.wav", tone(2, 5.0, 0)), bundle=tmp_path / "out")
@@ -235,7 +234,7 @@ def test_every_net_goes_from_definition_to_prediction(name, data, run, tmp_path)
     assert prediction.scores[0].probabilities().sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, run, tmp_path):
+def test_a_bundle_whose_network_has_other_labels_is_refused(trained, run, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run.out, copy)
     manifest = copy / "bundle.json"
@@ -247,7 +246,7 @@ def test_a_bundle_whose_net_answers_for_other_labels_is_refused(trained, run, tm
         Predictor(Options(str(copy)))
 
 
-def test_a_batch_tells_how_much_voice_it_found(trained, run, tmp_path):
+def test_the_summary_of_a_batch_has_the_fraction_of_voice(trained, run, tmp_path):
     path = write_wave(tmp_path / "a.wav", tone(2, 4.0, 0))
     (job,) = plan([path], out=tmp_path / "out", options=Options(str(run.out)), format="csv", plot=False)
     entry = predict_file(Predictor(job.options), job, None, lambda _: None).entry

@@ -138,5 +138,5 @@ def quantise(
         raise training_missing(error) from None
     request = QuantiseRequest(bundle, data, out, max_accuracy_drop, ranges, names(keep), detector)
     with progress_bar("quantising"):
-        written, cost = quantise_bundle(request, say=print_error)
+        written, cost = quantise_bundle(request, report=print_error)
     show(lambda: summary(written, cost, out), cost.to_json, as_json=as_json)

@@ -30,7 +30,7 @@ from emofuse.metrics import card_metrics
 from emofuse.models.bundle import Bundle, load, modalities_of, write_bundle
 from emofuse.models.fusion import ModalityFusion
 
-DRAFT, TABLES, HALF = "unfused", "parts", "half"  # folders in the output
+DRAFT, TABLES, HALF = "unfused", "modalities", "half"  # folders in the output
 
 Progress = Callable[[Path, float, int], None]
 """Called with a file, the fraction of it that is done, and the number of files."""
@@ -38,10 +38,10 @@ Progress = Callable[[Path, float, int], None]
 
 @dataclass(frozen=True)
 class FuseRequest:
-    """The request of a fusion.
+    """A request to fuse bundles.
 
-    bundles: names or folders; together they have at most one net on faces and one on voices.
-    data: clips with labels; weights are fitted on the part `settings.split`. settings.fuse: the one method.
+    bundles: names or folders; together they have at most one network for faces and one for voices.
+    data: clips with labels; weights are fitted on the split `settings.split`. settings.fuse: the one method.
     smooth_seconds: seconds to either side over which scores of single faces are smoothed; 0 for none.
     half: store the networks' weights in half precision. licence: for the card; default: those of the bundles.
     """
@@ -64,7 +64,7 @@ def fuse(
     """Predict the clips with every modality, fit the weights, and write the fused bundle to `out`.
 
     Args:
-        note: gets remarks on the run.
+        note: called with notes for people.
     Raises:
         SettingsError: the bundles do not fit together, or the method has no weight per modality.
         DataError: the data set cannot be read, or a clip cannot be predicted.
@@ -104,10 +104,10 @@ def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
             f"{', '.join(request.bundles)}: more than one bundle has {what}; give one for faces and one for the voice."
         )
     face, voice = next(iter(faces), None), next(iter(voices), None)
-    parts = modalities_of(face, voice)
-    if len(parts) < 2:
+    modalities = modalities_of(face, voice)
+    if len(modalities) < 2:
         raise SettingsError(
-            f"{', '.join(request.bundles)}: {', '.join(parts)} alone cannot be fused; give a bundle for "
+            f"{', '.join(request.bundles)}: {', '.join(modalities)} alone cannot be fused; give a bundle for "
             "faces and one for the voice."
         )
     labels = bundles[0].label_set
@@ -120,7 +120,7 @@ def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
     if request.half:
         face = face and replace(face, net=_half_precision(face.net, request.out / HALF))
         voice = voice and replace(voice, net=_half_precision(voice.net, request.out / HALF))
-    return Bundle(request.name, DRAFT, labels, {}, face, voice, ModalityFusion(_equal_weights(parts, labels)))
+    return Bundle(request.name, DRAFT, labels, {}, face, voice, ModalityFusion(_equal_weights(modalities, labels)))
 
 
 def _half_precision(net: Path, folder: Path) -> Path:
@@ -134,8 +134,9 @@ def _half_precision(net: Path, folder: Path) -> Path:
     return folder / net.name
 
 
-def _equal_weights(parts: tuple[str, ...], labels: LabelSet) -> LogPoolFusion:
-    return LogPoolFusion("log-pool", parts, labels, np.full((len(parts), len(labels)), 1 / len(parts)))
+def _equal_weights(modalities: tuple[str, ...], labels: LabelSet) -> LogPoolFusion:
+    exponents = np.full((len(modalities), len(labels)), 1 / len(modalities))
+    return LogPoolFusion("log-pool", modalities, labels, exponents)
 
 
 def _predict(
@@ -165,13 +166,13 @@ def _predict(
 
 def _card(bundles: list[Bundle], data: DataSet, licence: str) -> dict[str, Any]:
     """The card of the fused bundle without metrics; it contains the cards of its bundles."""
-    parts = {b.name: dict(b.card) for b in bundles}
-    licences = dict.fromkeys(str(card.get("licence", "unknown")) for card in parts.values())
+    cards = {b.name: dict(b.card) for b in bundles}
+    licences = dict.fromkeys(str(card.get("licence", "unknown")) for card in cards.values())
     return {
-        "what": f"{' and '.join(parts)}, fused for each person and moment",
-        "data": f"{'; '.join(str(card['data']) for card in parts.values())}; weights of the modalities: {data.name}",
+        "what": f"{' and '.join(cards)}, fused for each person and moment",
+        "data": f"{'; '.join(str(card['data']) for card in cards.values())}; weights of the modalities: {data.name}",
         "licence": licence or "; ".join(licences),
-        "bundles": parts,
+        "bundles": cards,
     }
 
 

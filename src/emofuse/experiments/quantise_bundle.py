@@ -38,7 +38,7 @@ _SPECTRUM = "/spectrum"  # layers of a log-mel front end: in int8 quiet audio wo
 
 @dataclass(frozen=True)
 class QuantiseRequest:
-    """The request of a quantisation.
+    """A request to quantise a bundle.
 
     data: the data that the bundle was trained on, with a train and a validation split.
     max_accuracy_drop: largest acceptable drop in accuracy on the validation split, in percentage points.
@@ -87,7 +87,7 @@ def summary(bundle: Bundle, cost: Cost, out: Path) -> str:
     )
 
 
-def quantise(request: QuantiseRequest, say: Callable[[str], None]) -> tuple[Bundle, Cost]:
+def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[Bundle, Cost]:
     """Write the bundle with its network in int8 to `out`.
 
     Raises:
@@ -96,29 +96,30 @@ def quantise(request: QuantiseRequest, say: Callable[[str], None]) -> tuple[Bund
         DataError: the data set lacks a split or labels.
     """
     bundle = load(request.bundle)
-    part = _modality(bundle)
-    train, validation = (_examples(request, part, split, say) for split in ("train", "validation"))
-    prepare, rows = _prepare(part), np.linspace(0, len(train) - 1, min(request.ranges, len(train))).astype(np.int64)
-    with atomic(request.out / part.net.name) as partial:
+    modality = _modality(bundle)
+    train, validation = (_examples(request, modality, split, report) for split in ("train", "validation"))
+    prepare, rows = _prepare(modality), np.linspace(0, len(train) - 1, min(request.ranges, len(train))).astype(np.int64)
+    with atomic(request.out / modality.net.name) as partial:
         fit.quantise_onnx(
-            part.net,
+            modality.net,
             partial,
             calibration=fit.prepared(train.inputs, rows, prepare),
             held_back=fit.prepared(validation.inputs, np.arange(len(validation)), prepare),
-            settings=fit.Int8(keep=(*request.keep, *_front_end(part.net))),
+            settings=fit.Int8(keep=(*request.keep, *_front_end(modality.net))),
         )
         truth = fit.labels(validation.targets).reshape(-1)
         predictions = [
-            _predict(net, validation, prepare, part.calibration, len(bundle.label_set)) for net in (part.net, partial)
+            _predict(net, validation, prepare, modality.calibration, len(bundle.label_set))
+            for net in (modality.net, partial)
         ]
-        cost = cost_of(truth, predictions, len(bundle.label_set), (part.net.stat().st_size, partial.stat().st_size))
+        cost = cost_of(truth, predictions, len(bundle.label_set), (modality.net.stat().st_size, partial.stat().st_size))
         if -100 * cost.change.value > request.max_accuracy_drop:
             raise SettingsError(
                 f"{request.bundle}: int8 costs {-cost.change.value:.2%} of accuracy on {cost.examples} examples, "
                 f"more than {request.max_accuracy_drop:.2f}%; keep more layers in float32 with --keep, or allow more "
                 "with --max-accuracy-drop."
             )
-    small = replace(part, net=request.out / part.net.name)
+    small = replace(modality, net=request.out / modality.net.name)
     changed = {"face" if bundle.face else "voice": small, "card": dict(bundle.card) | {"int8": cost.to_json()}}
     return write_bundle(request.out, replace(bundle, **changed)), cost
 
@@ -126,13 +127,17 @@ def quantise(request: QuantiseRequest, say: Callable[[str], None]) -> tuple[Bund
 def _modality(bundle: Bundle) -> FaceModality | VoiceModality:
     if bundle.fusion is not None:
         raise SettingsError(f"bundle {bundle.name}: is fused; quantise its bundles before fusing them.")
-    part = bundle.face or bundle.voice
-    if part is None or part.calibration is None or (bundle.face is not None and bundle.face.windows is not None):
+    modality = bundle.face or bundle.voice
+    if (
+        modality is None
+        or modality.calibration is None
+        or (bundle.face is not None and bundle.face.windows is not None)
+    ):
         raise SettingsError(
             f"bundle {bundle.name}: classifies windows of faces, which cannot be quantised; give a bundle for single "
             "faces or for the voice."
         )
-    return part
+    return modality
 
 
 def _front_end(net: Path) -> tuple[str, ...]:
@@ -143,26 +148,26 @@ def _front_end(net: Path) -> tuple[str, ...]:
 
 
 def _examples(
-    request: QuantiseRequest, part: FaceModality | VoiceModality, split: str, say: Callable[[str], None]
+    request: QuantiseRequest, modality: FaceModality | VoiceModality, split: str, report: Callable[[str], None]
 ) -> fit.Examples:
     data = open_data(request.data, still_images=True)
-    if isinstance(part, VoiceModality):
+    if isinstance(modality, VoiceModality):
         if data.still_images:
             raise SettingsError(
                 f"{request.bundle}: needs audio, but {data.name} has single images; give clips with audio."
             )
-        stages = choose_audio_stages(part.separation, part.activity, Engine())
-        cache = AudioCache(part.windows, stages, request.out / "audio")
+        stages = choose_audio_stages(modality.separation, modality.activity, Engine())
+        cache = AudioCache(modality.windows, stages, request.out / "audio")
         return window_examples(cache, data, data.split(split), label_rate_hz=request.rate_hz)
     rate = Fraction(request.rate_hz).limit_denominator(1001)
     detector = choose_detector(request.detector, Engine())
-    return face_examples(FaceSource(data, part.crop, detector, request.out / "faces", rate), split, report=say)
+    return face_examples(FaceSource(data, modality.crop, detector, request.out / "faces", rate), split, report=report)
 
 
-def _prepare(part: FaceModality | VoiceModality) -> fit.Prepare:
-    if isinstance(part, VoiceModality):
+def _prepare(modality: FaceModality | VoiceModality) -> fit.Prepare:
+    if isinstance(modality, VoiceModality):
         return fit.Waveforms()
-    return fit.Faces(part.input.colour, part.input.mean, part.input.scale, part.crop.size, None)
+    return fit.Faces(modality.input.colour, modality.input.mean, modality.input.scale, modality.crop.size, None)
 
 
 def _predict(

@@ -1,6 +1,6 @@
 """One system with varied settings: every variant is trained and scored once, all in one table.
 
-The paper's side experiments are such tables: lengths of windows, kernels of the SVM, one answer a window or many.
+The paper's side experiments are such tables: lengths of windows, kernels of the SVM, one segment per window or several.
 """
 
 from __future__ import annotations

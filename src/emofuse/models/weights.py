@@ -1,12 +1,11 @@
-"""Weights that are not in the package: where they come from, and fetching them once, checked by SHA-256.
+"""Weights that are not part of the package: their sources, and downloads checked by SHA-256.
 
-Looked for in the folders of EMOFUSE_WEIGHTS (several are divided as in PATH), then in the user's cache. Those whose
-checksum is not known here are never downloaded: a user brings them, and who loads them checks that they fit.
+They are searched for in the folders of EMOFUSE_WEIGHTS (separated as in PATH), then in the user's cache. Weights whose
+checksum is not listed are never downloaded: the user provides them, and the code that loads them checks them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -26,11 +25,11 @@ VARIABLE = "EMOFUSE_WEIGHTS"
 
 @dataclass(frozen=True)
 class Weights:
-    """One file of weights, or some that belong together: what they are and how to know them.
+    """One file of weights, or several that belong together.
 
-    sha256: None where a user has to bring them; `bring` then says how.
+    sha256: None if the user has to provide them, as described by `provide`.
     sets: names of files that belong together, the best set first; empty for `file` alone.
-    packed: folders that their archives unpack to. package: an installed one that may have them, and the folder in it.
+    packed: folders that their archives unpack to. package: name of a package that may contain them, and its folder.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Weights:
     sha256: str | None
     licence: str
     what: str
-    bring: str = ""
+    provide: str = ""
     sets: tuple[tuple[str, ...], ...] = ()
     packed: tuple[str, ...] = ()
     package: tuple[str, str] | None = None
@@ -68,7 +67,7 @@ KNOWN = {
             sha256=None,
             licence="MIT",
             what="Spleeter, 2 stems: voice and accompaniment",
-            bring=f"download and unpack {_SEPARATION}/{_STEMS}.tar.bz2",
+            provide=f"download and unpack {_SEPARATION}/{_STEMS}.tar.bz2",
             sets=tuple((f"vocals{form}.onnx", f"accompaniment{form}.onnx") for form in (".fp32", "", ".int8", ".fp16")),
             packed=(_STEMS, f"{_STEMS}-int8", f"{_STEMS}-fp16"),
         ),
@@ -79,7 +78,7 @@ KNOWN = {
             sha256=None,
             licence="MIT",
             what="Silero voice activity detector",
-            bring="pip install --no-deps silero-vad",
+            provide="pip install --no-deps silero-vad",
             package=("silero_vad", "data"),
         ),
     )
@@ -96,7 +95,7 @@ def known(name: str) -> Weights:
 
 
 def cache() -> Path:
-    """Folder that fetched weights are kept in."""
+    """The folder of downloaded weights."""
     return Path(platformdirs.user_cache_dir("emofuse")) / "weights"
 
 
@@ -110,38 +109,40 @@ def locate(weights: Weights) -> Path | None:
     """The file, or the first of a set, if one of the folders has it.
 
     Raises:
-        WeightsError: a file of this name is there, but its content is another, or others of its set are missing.
+        WeightsError: the file has other content, or other files of its set are missing.
     """
     found = locate_set(weights)
     return found[0] if found else None
 
 
 def locate_set(weights: Weights) -> tuple[Path, ...]:
-    """The files that belong together, in the order of `sets`, from the first folder that has them; none if none has.
+    """The files that belong together, in the order of `sets`, from the first folder that has them; else empty.
 
     Raises:
-        WeightsError: as `locate`.
+        WeightsError: as in `locate`.
     """
-    lone = None
-    for folder in _places(weights):
+    incomplete: tuple[Path, str] | None = None
+    for folder in _search_folders(weights):
         for names in weights.sets or ((weights.file,),):
             paths = tuple(folder / name for name in names)
-            there = [path.is_file() for path in paths]
-            if all(there):
+            present = [path.is_file() for path in paths]
+            if all(present):
                 _check(weights, paths)
                 return paths
-            if any(there):
-                lone = lone or (paths[there.index(True)], names[there.index(False)])
-    if lone:
-        raise WeightsError(f"{lone[0]}: {lone[1]} belongs beside it, but is not there; {weights.bring}.")
+            if any(present):
+                incomplete = incomplete or (paths[present.index(True)], names[present.index(False)])
+    if incomplete:
+        raise WeightsError(
+            f"{incomplete[0]}: needs {incomplete[1]} in the same folder, which is missing; {weights.provide}."
+        )
     return ()
 
 
 def fetch(weights: Weights, *, timeout_seconds: float = 20) -> Path:
-    """The file, or the first of a set, from one of the folders, or else downloaded into the cache.
+    """The file, or the first of a set, from one of the folders; else downloaded into the cache.
 
     Raises:
-        WeightsError: it cannot be downloaded, or what came is something else; or it is for the user to bring.
+        WeightsError: it cannot be downloaded, the download has another checksum, or the user has to provide it.
     """
     if weights.sha256 is None:
         return fetch_set(weights)[0]
@@ -154,44 +155,46 @@ def fetch(weights: Weights, *, timeout_seconds: float = 20) -> Path:
 
 
 def fetch_set(weights: Weights) -> tuple[Path, ...]:
-    """The files that belong together, which a user has to bring.
+    """The files that belong together, which the user has to provide.
 
     Raises:
-        WeightsError: they are not here; the message says how to get them and where to put them.
+        WeightsError: they are not found; the message says how to get them and where to put them.
     """
     found = locate_set(weights)
     if not found:
         names = " and ".join((weights.sets or ((weights.file,),))[0])
-        where = f"put {names} into a folder of `emofuse weights path`, or set {VARIABLE} to a folder that has them"
-        how = f"{weights.bring}, or {where}" if weights.package else f"{weights.bring}, then {where}"
-        raise WeightsError(f"weights {weights.name}: not on this machine; {how}.")
+        where = f"put {names} into a folder of `emofuse weights path`, or set {VARIABLE} to a folder that contains them"
+        how = f"{weights.provide}, or {where}" if weights.package else f"{weights.provide}, then {where}"
+        raise WeightsError(f"weights {weights.name}: not found on this machine; {how}.")
     return found
 
 
 def convert(path: Path, name: str, *, out: Path | None = None) -> Path:
-    """Published weights of a net for training as safetensors, in the cache unless `out` says where.
+    """Convert published weights to safetensors for training; returns the file.
+
+    out: the file to write; default: in the cache.
 
     Raises:
         WeightsError: the file is missing or not that of `name`, or torch is not installed.
         OutputError: the file cannot be written.
     """
     if not path.is_file():
-        raise WeightsError(f"{path}: there is no such file; give the weights as they were published.")
+        raise WeightsError(f"{path}: there is no such file; give the published file.")
     try:
         from emofuse.nets.pretrained import import_weights
     except ImportError as error:
-        raise WeightsError(f"reading them needs {error.name}; pip install 'emofuse[train]'.") from None
+        raise WeightsError(f"{path}: reading it needs {error.name}; pip install 'emofuse[train]'.") from None
     return import_weights(path, name, out=out or cache() / f"{name}.safetensors")
 
 
-def _places(weights: Weights) -> list[Path]:
-    """Folders in which these weights may be."""
-    places = [place for folder in folders() for place in (folder, *(folder / name for name in weights.packed))]
+def _search_folders(weights: Weights) -> list[Path]:
+    """The folders to search for these weights."""
+    found = [path for folder in folders() for path in (folder, *(folder / name for name in weights.packed))]
     if weights.package is not None:
         name, inside = weights.package
-        found = importlib.util.find_spec(name)  # finds a package without importing it
-        places += [Path(path) / inside for path in (found and found.submodule_search_locations) or ()]
-    return places
+        spec = importlib.util.find_spec(name)  # does not import the package
+        found += [Path(path) / inside for path in (spec and spec.submodule_search_locations) or ()]
+    return found
 
 
 def _check(weights: Weights, paths: tuple[Path, ...]) -> None:
@@ -207,10 +210,8 @@ def _check(weights: Weights, paths: tuple[Path, ...]) -> None:
 
 def _download(weights: Weights, partial: Path, timeout_seconds: float) -> None:
     try:
-        with urllib.request.urlopen(weights.url, timeout=timeout_seconds) as answer:
-            content = _Hashed(partial)
-            with content:
-                shutil.copyfileobj(answer, content, 1 << 20)
+        with urllib.request.urlopen(weights.url, timeout=timeout_seconds) as response, partial.open("wb") as out:
+            shutil.copyfileobj(response, out, 1 << 20)
     except OSError as error:
         if error.filename == str(partial):
             raise
@@ -221,29 +222,8 @@ def _download(weights: Weights, partial: Path, timeout_seconds: float) -> None:
             f"weights {weights.name}: cannot be fetched from {weights.url} ({reason}). Are you offline? "
             f"Put {weights.file} into a folder and set {VARIABLE} to that folder."
         ) from None
-    if content.hexdigest() != weights.sha256:
+    if (found := file_digest(partial)) != weights.sha256:
         raise WeightsError(
-            f"weights {weights.name}: what {weights.url} sent has SHA-256 {content.hexdigest()[:12]}..., "
-            f"expected {str(weights.sha256)[:12]}...; nothing was kept. Try again, or get the file elsewhere."
+            f"weights {weights.name}: the download from {weights.url} has SHA-256 {found[:12]}..., "
+            f"expected {str(weights.sha256)[:12]}...; nothing was saved. Try again, or get the file elsewhere."
         )
-
-
-class _Hashed:
-    """A file being written whose hash is known at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self._sha = hashlib.sha256()
-
-    def write(self, block: bytes) -> int:
-        self._sha.update(block)
-        return self._file.write(block)
-
-    def hexdigest(self) -> str:
-        return self._sha.hexdigest()
-
-    def __enter__(self) -> _Hashed:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()

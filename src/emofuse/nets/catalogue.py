@@ -63,12 +63,12 @@ class Network:
     """A network that can be trained: its module returns (embedding [n, features], logits [n, classes]).
 
     builder: "module:function", or the function; called with the number of classes and `tiny`, and with `samples` and
-        `answers` if `sequence` is true. The module has `settings` with `classes`, and `head`: how the names of its
+        `segments` if `sequence` is true. The module has `settings` with `classes`, and `head`: how the names of its
         last layers begin.
     preprocessing: of a network that takes faces; None if it takes waveforms float32 [n, samples] in -1 to 1.
     tiny_size: size of the faces that the tiny version takes.
     rate_hz: the only sampling rate that the network is made for; 0 for any.
-    sequence: whether the network can return logits [n, answers, classes], for equal parts of each window.
+    sequence: whether the network can return logits [n, segments, classes], for equal parts of each window.
     """
 
     name: str
@@ -85,24 +85,26 @@ class Network:
         return Input.FACES if self.preprocessing else Input.WAVEFORMS
 
     def build(
-        self, classes: int = 7, *, tiny: bool = False, rate_hz: int = 16_000, samples: int = 48_000, answers: int = 1
+        self, classes: int = 7, *, tiny: bool = False, rate_hz: int = 16_000, samples: int = 48_000, segments: int = 1
     ) -> Any:
         """The network with random weights.
 
         Args:
             tiny: a small version, for trying the whole path.
-            rate_hz, samples, answers: of windows of audio; a network that takes faces ignores them.
+            rate_hz, samples, segments: of windows of audio; a network that takes faces ignores them.
         Raises:
-            SettingsError: the network is not made for this rate or number of answers, or torch is not installed.
+            SettingsError: the network is not made for this rate or number of segments, or torch is not installed.
         """
         if self.rate_hz and rate_hz != self.rate_hz:
             raise SettingsError(
                 f"{self.name}: needs audio at {self.rate_hz} Hz, found {rate_hz} Hz; set windows.rate_hz to "
                 f"{self.rate_hz}."
             )
-        if answers != 1 and not self.sequence:
-            raise SettingsError(f"{self.name}: has one answer per window, found {answers}; set windows.segments to 1.")
-        window = {"samples": samples, "answers": answers} if self.sequence else {}
+        if segments != 1 and not self.sequence:
+            raise SettingsError(
+                f"{self.name}: has one segment per window, found {segments}; set windows.segments to 1."
+            )
+        window = {"samples": samples, "segments": segments} if self.sequence else {}
         return loaded(self.builder)(classes, tiny=tiny, **window)
 
 

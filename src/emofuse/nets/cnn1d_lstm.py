@@ -92,28 +92,28 @@ class Cnn1dLstm(nn.Module):
 
 
 def build(
-    classes: int = 7, *, tiny: bool = False, samples: int = 48_000, answers: int = 1, gain: float = 1.0
+    classes: int = 7, *, tiny: bool = False, samples: int = 48_000, segments: int = 1, gain: float = 1.0
 ) -> Cnn1dLstm:
-    """The paper's network, or a small one, for windows of `samples` and a number of answers for each.
+    """The paper's network, or a small one, for windows of `samples` and a number of segments in each.
 
     Raises:
-        SettingsError: the window cannot be divided into this number of answers.
+        SettingsError: the window cannot be divided into this number of segments.
     """
     settings = Cnn1dLstmSettings(gain=gain)
     if tiny:
         # 600 samples per LSTM step. Speech is far below 1, and a small network cannot make up for that in time.
         settings = Cnn1dLstmSettings((16, 32, 32), (20, 10, 8), (10, 10, 6), hidden=32, dropout=0.0, gain=10 * gain)
-    settings = replace(settings, classes=classes, sequence=answers > 1)
-    if answers > 1:
-        # The last pool determines the number of LSTM steps, one per answer.
+    settings = replace(settings, classes=classes, sequence=segments > 1)
+    if segments > 1:
+        # The last pool determines the number of LSTM steps, one per segment.
         *first, _ = settings.pools
         settings = replace(settings, pools=(*first, 1))
-        per_answer, remainder = divmod(samples, answers)
-        last, rest = divmod(per_answer, settings.step_samples)
+        per_segment, remainder = divmod(samples, segments)
+        last, rest = divmod(per_segment, settings.step_samples)
         if remainder or rest or not last:
             raise SettingsError(
-                f"cnn1d-lstm: {samples} samples cannot be divided into {answers} answers, because the other pools "
-                f"cover {settings.step_samples} samples together; choose another window or number of answers."
+                f"cnn1d-lstm: {samples} samples cannot be divided into {segments} segments, because the other pools "
+                f"cover {settings.step_samples} samples together; choose another window or number of segments."
             )
         settings = replace(settings, pools=(*first, last))
     return Cnn1dLstm(settings)

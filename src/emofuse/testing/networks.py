@@ -17,14 +17,14 @@ from emofuse.training.loop.devices import fresh
 from emofuse.training.loop.export import export_onnx
 
 SAMPLES = 48_000
-ANSWERS = 4
+SEGMENTS = 4
 
 
 def check_network(network: Network, *, no_gradient: Container[str] = (), tolerance: float = 1e-4) -> None:
     """Check a network against the contract of `emofuse.nets.catalogue.Network`, on its tiny version.
 
     The module returns finite float32 (embedding [n, features], logits [n, classes]) for any batch size and number of
-    classes, and logits [n, answers, classes] for several answers per window; the same seed builds the same weights; in
+    classes, and logits [n, segments, classes] for several segments; the same seed builds the same weights; in
     evaluation mode the output is deterministic and independent of the rest of the batch; in training every parameter
     receives a gradient; state dicts restore it; its ONNX export is equal to it at any batch size; no convolution
     is one that oneDNN computes wrongly.
@@ -61,15 +61,15 @@ def _inputs(network: Network, n: int) -> Tensor:
 
 
 def _check_shapes(network: Network, inputs: Tensor) -> None:
-    for classes, answers in ((2, 1), (7, 1), (8, ANSWERS if network.sequence else 1)):
-        net = network.build(classes, tiny=True, samples=SAMPLES, answers=answers).eval()
+    for classes, segments in ((2, 1), (7, 1), (8, SEGMENTS if network.sequence else 1)):
+        net = network.build(classes, tiny=True, samples=SAMPLES, segments=segments).eval()
         assert net.settings.classes == classes, f"built for {classes} classes, but settings has {net.settings.classes}."
         own = [name for name, _ in net.named_parameters()]
         for prefix in net.head if network.weights else ():
             assert any(name.startswith(prefix) for name in own), f"no parameter begins with {prefix!r} of head."
         with torch.inference_mode():
             embedding, logits = net(inputs)
-        rows = (len(inputs), *[answers] * (answers > 1))
+        rows = (len(inputs), *[segments] * (segments > 1))
         assert logits.shape == (*rows, classes), f"logits are {tuple(logits.shape)}, expected {(*rows, classes)}."
         assert embedding.ndim == len(rows) + 1, (
             f"embedding is {tuple(embedding.shape)}, expected {(*rows, 'features')}."

@@ -42,7 +42,7 @@ START = "mobilefacenet"  # pretrained weights of MobileFaceNet
 _TEACHER = ArrayFormat("teacher", 1, remedy="delete it")
 COMPACT, MOBILE, DISTILLED = "compact", "mobile", "distilled"  # names of the trainings, their folders and settings
 MOBILE_SIZE = 64
-OPINIONS = ("labels", "votes")
+LABEL_SETS = ("labels", "votes")
 PREPARE_MOBILE = fit.Faces(
     size=MOBILE_SIZE,
     augment=fit.VideoAugment(
@@ -81,7 +81,7 @@ class DefaultSettings:
     mobile_seeds: MobileFaceNet is trained once with each; the first one is distilled.
     votes_weight: of the FER+ votes in the soft targets of the compact network, whose polish epochs use the original
         labels alone. teacher_weight: of the ensemble's probabilities in the targets of the distilled network.
-    compact_weight: of the compact network in the output for the labels, 0 to 1; MobileFaceNets share the rest.
+    compact_weight: of the compact network in the output for the labels, 0 to 1; the MobileFaceNets have the rest.
     labels_weight: of the output for the labels against that for FER+, 0 to 1; selected, like `compact_weight`, on the
         public test set.
 
@@ -114,10 +114,10 @@ class DefaultTraining:
     out: Path
     report: Callable[[str, fit.Epoch], None]
 
-    def learn(self, name: str, net: Any, examples: fit.TrainingData, settings: FitSettings) -> None:
+    def fit(self, name: str, net: Any, examples: fit.TrainingData, settings: FitSettings) -> None:
         """Train a network, resuming from the checkpoint in the folder of its name."""
-        watch = fit.Callbacks(epoch=partial(self.report, name))
-        fit.fit(net, examples, settings=settings, folder=self.out / name, callbacks=watch)
+        callbacks = fit.Callbacks(epoch=partial(self.report, name))
+        fit.fit(net, examples, settings=settings, folder=self.out / name, callbacks=callbacks)
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,8 @@ def train(data: Path, weights: Path, training: DefaultTraining) -> None:
         OutputError: the folder cannot be written.
     """
     faces, seeds = Fer2013(data), training.settings.mobile_seeds
-    mobiles = [
-        train_mobile(faces, weights, training, seed=seed) for seed in seeds
-    ]  # first, since the weights may be wrong
+    # Before the compact network, since the weights may be wrong.
+    mobiles = [train_mobile(faces, weights, training, seed=seed) for seed in seeds]
     compact = train_compact(faces, training)
     targets = distillation_targets(clear_faces(faces), compact, mobiles, training)
     distilled = distil_mobile(faces, targets, mobiles[0], training)
@@ -160,88 +159,89 @@ def train(data: Path, weights: Path, training: DefaultTraining) -> None:
 
 def train_compact(data: Fer2013, training: DefaultTraining) -> Any:
     """CompactFace from scratch."""
-    learnt, validation, settings = data.images("train"), data.images("public-test"), training.settings
+    train, validation, settings = data.images("train"), data.images("public-test"), training.settings
     net = fit.fresh(CompactFace, seed=settings.compact.seed)
     examples = fit.TrainingData(
         fit.Examples(
-            learnt.faces,
-            learnt.targets(votes_weight=settings.votes_weight),
-            polish_targets=learnt.targets(votes_weight=0),
+            train.faces,
+            train.targets(votes_weight=settings.votes_weight),
+            polish_targets=train.targets(votes_weight=0),
         ),
         fit.Examples(validation.faces, validation.targets(votes_weight=0)),
     )
-    training.learn(COMPACT, net, examples, settings.compact)
+    training.fit(COMPACT, net, examples, settings.compact)
     return net
 
 
 def train_mobile(data: Fer2013, weights: Path, training: DefaultTraining, *, seed: int) -> TwoLabelSets:
     """MobileFaceNet from pretrained weights, on the clear faces."""
-    identity = mobilefacenet.MobileFaceNetSettings(classes=len(OPINIONS) * len(AFFWILD2), dropout=0.2)
+    identity = mobilefacenet.MobileFaceNetSettings(classes=len(LABEL_SETS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
     pretrained.load_pretrained(start, weights, name=START, head=pretrained.HeadWeights.FRESH)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
     net = TwoLabelSets(mobilefacenet.at_size(start, MOBILE_SIZE))
     settings = replace(training.settings.mobile, seed=seed)
-    training.learn(f"{MOBILE}-{seed}", net, _clear_examples(data, two_targets(clear_faces(data))), settings)
+    training.fit(f"{MOBILE}-{seed}", net, _clear_examples(data, two_targets(clear_faces(data))), settings)
     return net
 
 
 def distil_mobile(
     data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSets, training: DefaultTraining
 ) -> TwoLabelSets:
-    """A trained MobileFaceNet that has learnt the same faces again, by `distillation_targets`."""
+    """A trained MobileFaceNet, trained again on the same faces with `distillation_targets`."""
     net = copy.deepcopy(start)
-    training.learn(DISTILLED, net, _clear_examples(data, targets), training.settings.distilled)
+    training.fit(DISTILLED, net, _clear_examples(data, targets), training.settings.distilled)
     return net
 
 
 def clear_faces(data: Fer2013) -> FaceImages:
     """The training faces for which most annotators chose one of the seven emotions."""
-    learnt = data.images("train")
-    return learnt[learnt.is_clear]
+    train = data.images("train")
+    return train[train.is_clear]
 
 
 def distillation_targets(
     faces: FaceImages, compact: Any, mobiles: Sequence[TwoLabelSets], training: DefaultTraining
 ) -> NDArray[np.float32]:
-    """`two_targets`, mixed with what all nets together say of the same faces; float32 [n, 2, 7].
+    """`two_targets` mixed with the probabilities of the ensemble of all networks for the same faces; float32 [n, 2, 7].
 
-    Labels of the faces are noisy, and nets that saw them once know which are unlikely. What they say is kept in the
-    training's folder: a checkpoint belongs to its targets, which may differ in the last bit on another machine.
+    Labels of the faces are noisy, and trained networks give unlikely ones a low probability. The probabilities are
+    cached in the training's folder: a checkpoint belongs to its targets, which may differ in the last bit on another
+    machine.
     Source: Furlanello et al. 2018, Born-Again Neural Networks.
     """
     given, settings = two_targets(faces), training.settings
-    decides = {k: v for k, v in asdict(settings).items() if k not in ("distilled", "teacher_weight", "labels_weight")}
-    of = digest(decides | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
-    path = training.out / f"teacher-{of[:16]}.safetensors"
+    relevant = {k: v for k, v in asdict(settings).items() if k not in ("distilled", "teacher_weight", "labels_weight")}
+    key = digest(relevant | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
+    path = training.out / f"teacher-{key[:16]}.safetensors"
     try:
         teacher = _TEACHER.read(path)[0]["logits"]
-    except (BundleError, KeyError):  # not there, or not whole: it is made anew
+    except (BundleError, KeyError):  # missing or incomplete: computed again
         nets = [compact, *(nn.Sequential(Resize(MOBILE_SIZE), net).eval() for net in mobiles)]
-        said = [fit.predict(net, faces.faces).logits for net in nets]
-        teacher = ensemble_probabilities(said, shares_of(len(mobiles), settings))
+        outputs = [fit.predict(net, faces.faces).logits for net in nets]
+        teacher = ensemble_probabilities(outputs, member_weights(len(mobiles), settings))
         _TEACHER.write(path, {"logits": teacher})
     known = given.any(axis=2, keepdims=True)
     return np.where(known, (1 - settings.teacher_weight) * given + settings.teacher_weight * teacher, teacher)
 
 
-def shares_of(mobiles: int, settings: DefaultSettings) -> tuple[list[float], list[float]]:
-    """How much the compact net and each MobileFaceNet count, by each of OPINIONS; the compact net has but one."""
-    share = settings.compact_weight
-    return [share, *[(1 - share) / mobiles] * mobiles], [0.0, *[1 / mobiles] * mobiles]
+def member_weights(mobiles: int, settings: DefaultSettings) -> tuple[list[float], list[float]]:
+    """Weights of the compact network and of each MobileFaceNet for each of LABEL_SETS; the former has labels only."""
+    compact = settings.compact_weight
+    return [compact, *[(1 - compact) / mobiles] * mobiles], [0.0, *[1 / mobiles] * mobiles]
 
 
-def committee(
+def ensemble(
     compact: Any, mobiles: Sequence[TwoLabelSets], settings: DefaultSettings, *, labels_weight: float | None = None
 ) -> Ensemble:
-    """All nets as one; the compact net comes first.
+    """The ensemble of all networks; the compact network is the first member.
 
     Args:
-        labels_weight: that of the settings unless said; 1 and 0 are pure answers.
+        labels_weight: of the output for the labels; 1 and 0 select one output; default: that of the settings.
     """
-    part = settings.labels_weight if labels_weight is None else labels_weight
+    weight = settings.labels_weight if labels_weight is None else labels_weight
     members = [compact, *(nn.Sequential(Resize(MOBILE_SIZE), net) for net in mobiles)]
-    return Ensemble(members, shares_of(len(mobiles), settings), (part, 1 - part)).eval()
+    return Ensemble(members, member_weights(len(mobiles), settings), (weight, 1 - weight)).eval()
 
 
 def two_targets(faces: FaceImages) -> NDArray[np.float32]:
@@ -253,15 +253,15 @@ def two_targets(faces: FaceImages) -> NDArray[np.float32]:
 
 def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings: DefaultSettings) -> None:
     """Calibrate and measure the ensemble, and write the bundle."""
-    net = committee(compact, [mobile], settings)
-    parts = {name: data.images(name) for name in ("public-test", "private-test")}
-    logits = {name: fit.predict(net, part.faces).logits for name, part in parts.items()}
-    calibration = LogitCalibration.fit(logits["public-test"], parts["public-test"].labels, biased=False)
-    measured = {name: asdict(metrics_of(part, calibration(logits[name]))) for name, part in parts.items()}
+    net = ensemble(compact, [mobile], settings)
+    splits = {name: data.images(name) for name in ("public-test", "private-test")}
+    logits = {name: fit.predict(net, faces.faces).logits for name, faces in splits.items()}
+    calibration = LogitCalibration.fit(logits["public-test"], splits["public-test"].labels, biased=False)
+    measured = {name: asdict(metrics_of(faces, calibration(logits[name]))) for name, faces in splits.items()}
     face = FaceModality(out / NET, fer_crop(SIZE), FaceInput(Colour.GREY, (0.0,), (255.0,)), calibration)
     card = {
         "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
-        "data": "FER-2013 training split, FER+ votes beside its labels",
+        "data": "FER-2013 training split with its labels and the votes of FER+",
         "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
         "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
         "start": published_weights(START).source,
@@ -275,26 +275,26 @@ def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings
 def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.TrainingData:
     """The clear faces with targets [n, 2, 7], and the public test set, which selects the epoch."""
     validation = data.images("public-test")
-    judged = fit.Examples(validation.faces, two_targets(validation))
-    return fit.TrainingData(fit.Examples(clear_faces(data).faces, targets), judged, PREPARE_MOBILE)
+    selection = fit.Examples(validation.faces, two_targets(validation))
+    return fit.TrainingData(fit.Examples(clear_faces(data).faces, targets), selection, PREPARE_MOBILE)
 
 
-def metrics_of(part: FaceImages, probabilities: NDArray[np.float32]) -> Metrics:
+def metrics_of(faces: FaceImages, probabilities: NDArray[np.float32]) -> Metrics:
     """Metrics of probabilities [n, 7]."""
     guess = probabilities.argmax(axis=1)
-    counts = metrics.confusion(part.labels, guess, classes=len(AFFWILD2))
+    counts = metrics.confusion(faces.labels, guess, classes=len(AFFWILD2))
     return Metrics(
-        **_right(counts),
-        calibration_error=round(metrics.calibration_error(part.labels, probabilities), 4),
+        **_accuracies(counts),
+        calibration_error=round(metrics.calibration_error(faces.labels, probabilities), 4),
         recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
         ferplus={
-            name: _right(metrics.confusion(rule(part), guess, classes=len(AFFWILD2)))
+            name: _accuracies(metrics.confusion(rule(faces), guess, classes=len(AFFWILD2)))
             for name, rule in FERPLUS_RULES.items()
         },
     )
 
 
-def _right(counts: NDArray[np.int64]) -> dict[str, Any]:
+def _accuracies(counts: NDArray[np.int64]) -> dict[str, Any]:
     """The number of labelled images and, if there are any, the accuracy and UAR."""
     images = int(counts.sum())
     measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if images else {}

@@ -52,9 +52,8 @@ class FaceTraining:
         self.prepare = self._prepare(augment()), self._prepare(None)
 
     def _prepare(self, augment: Any) -> fit.Faces:
-        if self._net.standardise:
-            return fit.Faces(Colour.GREY, (0.0,), (1.0,), self._size, augment)
-        return fit.Faces(self._net.colour, self._net.mean, self._net.scale, self._size, augment)
+        net = self._net
+        return fit.Faces(net.colour, net.mean, net.scale, self._size, augment, net.standardise)
 
     @cached_property
     def _source(self) -> FaceSource:
@@ -65,15 +64,6 @@ class FaceTraining:
     def build(self, classes: int) -> Any:
         """The network with random weights."""
         return network_for(self._net.weights).build(classes, tiny=self._net.tiny)
-
-    def trainable(self, net: Any) -> Any:
-        """The network, behind the standardisation of its input if there is one."""
-        if not self._net.standardise:
-            return net
-        return nn.Sequential(Standardise(mean=128, deviation=64), self._normalise(), net)
-
-    def _normalise(self) -> Normalise:
-        return Normalise(self._net.mean, self._net.scale)
 
     def examples(self, split: str) -> fit.Examples:
         """Labelled faces of a split."""
@@ -100,11 +90,13 @@ class FaceTraining:
     def _export(self, net: Any, face: FaceModality) -> float:
         side, size = face.crop.size, self._size
         example = fit.face_example(side, n=2, channels=face.input.colour.channels)
-        whole = self.trainable(net)
-        whole = whole if size == side else nn.Sequential(Resize(size), whole)
+        front: list[nn.Module] = [] if size == side else [Resize(size)]
+        if self._net.standardise:
+            front.append(Standardise())
         if face.input.colour is Colour.GREY:
             example = 255 * example
-            whole = whole if self._net.standardise else nn.Sequential(self._normalise(), whole)
+            front.append(Normalise(self._net.mean, self._net.scale))
+        whole = nn.Sequential(*front, net) if front else net
         return fit.export_onnx(whole, example, face.net, outputs=(EMBEDDING, OUTPUT))
 
     def _embeddings(self, face: FaceModality) -> Embeddings:

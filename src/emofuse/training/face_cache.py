@@ -1,4 +1,4 @@
-"""Faces of a clip, and embeddings of them, as tracks; both are made once and kept by digest."""
+"""Faces of a clip and their embeddings as tracks; both are computed once and cached by digest."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from emofuse.media.video import VideoReader
 from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceScorer
 
-_KEPT_TOGETHER = 64
+_BATCH = 64
 _FORMAT = ArrayFormat("cache of faces", 1, remedy="delete it", error=DataError)
-_NOT_WHOLE = (OSError, ValueError, EOFError, KeyError, DataError)
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, DataError)
 
 
 @dataclass(frozen=True)
-class Found:
-    """Faces of a clip that are not read yet. identity: all that decides them, as JSON values; track: reads them."""
+class LazyFaces:
+    """Faces of a clip that are not read yet. identity: all that determines them, as JSON values; track: reads them."""
 
     identity: Callable[[], dict[str, Any]]
     track: Callable[[], Track]
@@ -44,10 +44,10 @@ class Found:
 
 @dataclass(frozen=True)
 class FaceSource:
-    """Where the faces of a data set's clips come from: its own images if it has any, else cut from its videos.
+    """The faces of a data set's clips: its own images if it has any, else cropped from its videos.
 
-    folder: where faces that were cut are kept, to be read from there as they are needed.
-    rate_hz: faces a second; None for every frame.
+    folder: cache of cropped faces, which are read from it on access.
+    rate_hz: faces per second; None for every frame.
     """
 
     data: DataSet
@@ -57,97 +57,97 @@ class FaceSource:
     rate_hz: Fraction | None = Fraction(5)
 
     def __call__(self, clip: Clip) -> Track:
-        """Faces uint8 [n, side, side, 3] of a clip's person; a moment without a face is not valid.
+        """Faces uint8 [n, side, side, 3] of a clip's person; rows without a face are not valid.
 
         Raises:
-            DataError: the clip has no picture.
+            DataError: the clip has no video.
             MediaError: its video cannot be read.
         """
         return self.find(clip).track()
 
-    def find(self, clip: Clip) -> Found:
-        """The same, not yet read or cut."""
+    def find(self, clip: Clip) -> LazyFaces:
+        """The same, not yet read or cropped."""
         rate = "every frame" if self.rate_hz is None else str(self.rate_hz)
         if (track := self.data.faces(clip)) is not None:
             rows = Sampling(self.rate_hz).wanted(track.timeline)
             chosen = track if rows is None or len(rows) == len(track.timeline) else _rows_of(track, rows)
-            return Found(lambda: _of_images(chosen) | {"rate_hz": rate}, lambda: chosen)
+            return LazyFaces(lambda: _images_identity(chosen) | {"rate_hz": rate}, lambda: chosen)
         if clip.video is None:
-            raise DataError(f"{clip.id}: has no picture, so there are no faces; leave it out of the list.")
+            raise DataError(f"{clip.id}: has no video, so there are no faces; leave it out of the list.")
         video = clip.video
 
         def identity() -> dict[str, Any]:
             by = {"crop": self.crop.to_json(), "detector": self.detector.identity}
-            return by | {"video": _content(video), "rate_hz": rate}
+            return by | {"video": _digest_of(video), "rate_hz": rate}
 
-        return Found(identity, lambda: self._cut(clip, video, self.folder / digest(identity())))
+        return LazyFaces(identity, lambda: self._cropped(clip, video, self.folder / digest(identity())))
 
-    def _cut(self, clip: Clip, video: Path, path: Path) -> Track:
+    def _cropped(self, clip: Clip, video: Path, path: Path) -> Track:
         faces, record = path.with_suffix(".npy"), path.with_suffix(".safetensors")
-        kept = _kept_faces(faces, record, clip)
-        if kept is None:
+        cached = _cached_faces(faces, record, clip)
+        if cached is None:
             sampling = Sampling(self.rate_hz)
-            timeline, valid = cut_faces(video, self.crop, self.detector, sampling=sampling, path=faces)
-            # Last, since it says that the faces are whole.
+            timeline, valid = crop_faces(video, self.crop, self.detector, sampling=sampling, path=faces)
+            # Written last: it marks the faces as complete.
             _FORMAT.write(record, _clock_arrays(timeline, valid))
-            kept = _kept_faces(faces, record, clip)
-            assert kept is not None
-        return kept
+            cached = _cached_faces(faces, record, clip)
+            assert cached is not None
+        return cached
 
 
-def cut_faces(
+def crop_faces(
     video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, path: Path
 ) -> tuple[Timeline, NDArray[np.bool_]]:
-    """Write the faces of the person that a video shows most often to an npy file, uint8 [pictures, side, side, 3].
+    """Write the faces of the person who is in most frames of a video to an npy file, uint8 [frames, side, side, 3].
 
-    Crops wait in a file until it is known whose they are, so that memory does not grow with the length of the video.
+    The crops of all persons go to a temporary file first, so that memory does not grow with the length of the video.
 
     Returns:
-        The time of each picture that was looked at, and whether the person is in it; rows without are black.
+        The timeline of the sampled frames, and whether the person is in each; rows without the person are black.
     Raises:
         MediaError: the video cannot be read.
         OutputError: the file cannot be written.
     """
     with atomic(path) as partial, TemporaryFile(dir=path.parent) as crops, partial.open("wb") as out:
-        timeline, found = _seen(video, crop, detector, sampling=sampling, crops=crops)
-        place = max(found.values(), key=len, default={})
+        timeline, persons = _crop_all(video, crop, detector, sampling=sampling, crops=crops)
+        numbers = max(persons.values(), key=len, default={})
         shape = (len(timeline), crop.size, crop.size, 3)
         np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        one = int(np.prod(shape[1:]))
-        for picture in range(len(timeline)):
-            if picture in place:
-                crops.seek(place[picture] * one)
-            out.write(crops.read(one) if picture in place else bytes(one))
-    return timeline, np.isin(np.arange(len(timeline)), list(place))
+        size = int(np.prod(shape[1:]))
+        for row in range(len(timeline)):
+            if row in numbers:
+                crops.seek(numbers[row] * size)
+            out.write(crops.read(size) if row in numbers else bytes(size))
+    return timeline, np.isin(np.arange(len(timeline)), list(numbers))
 
 
-def _seen(
+def _crop_all(
     video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
-    """All crops of a video, one after the other into `crops`; their numbers by person and picture."""
-    stages = FaceStages(crop, detector.detector, _Crops(), detector.parallel_map)
+    """Append all crops of a video to `crops`; returns the number of each crop by person and row."""
+    stages = FaceStages(crop, detector.detector, _Unscored(), detector.parallel_map)
     session = Session(sampling, faces=stages.stream(sampling))
-    found: dict[int, dict[int, int]] = {}
+    persons: dict[int, dict[int, int]] = {}
     numbers = count()
 
     with VideoReader(video) as reader:
         wanted = sampling.wanted(reader.timeline)
 
         def keep(output: SessionOutput) -> None:
-            for seen in output.faces:
-                crops.write(seen.values.tobytes())
-                row = seen.frame if wanted is None else int(np.searchsorted(wanted, seen.frame))
-                found.setdefault(seen.person, {})[row] = next(numbers)
+            for face in output.faces:
+                crops.write(face.values.tobytes())
+                row = face.frame if wanted is None else int(np.searchsorted(wanted, face.frame))
+                persons.setdefault(face.person, {})[row] = next(numbers)
 
         timeline = reader.timeline if wanted is None else reader.timeline[wanted]
         for chunk in prefetch(chunks(reader.frames(wanted), FRAMES_AT_ONCE)):
             keep(session.push_frames(chunk))
         keep(session.close(reader.end))
-    return timeline, found
+    return timeline, persons
 
 
-class _Crops:
-    """Faces as they are, where a session wants a net."""
+class _Unscored:
+    """Takes the place of the scorer in a session, and returns the crops themselves."""
 
     batch = 16
 
@@ -157,9 +157,9 @@ class _Crops:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of the faces of clips, each computed once and kept in `folder` under its digest.
+    """Embeddings of the faces of clips, computed once and cached in `folder` under their digest.
 
-    net: what tells this net from every other, such as the SHA-256 of its file.
+    net: identifies the network, such as the SHA-256 of its file.
     """
 
     faces: FaceSource
@@ -169,25 +169,24 @@ class Embeddings:
 
     def __call__(self, clip: Clip) -> Track:
         """Embeddings float32 [n, features] of a clip; zeros where there is no face."""
-        found = self.faces.find(clip)
-        path = self.folder / f"{digest({'net': self.net, 'faces': found.identity()})}.safetensors"
+        faces = self.faces.find(clip)
+        path = self.folder / f"{digest({'net': self.net, 'faces': faces.identity()})}.safetensors"
         try:
-            kept, _ = _FORMAT.read(path)
-            return Track(kept["values"], *_clock(kept), clip.id)
-        except _NOT_WHOLE:
-            pass  # not there, or not whole: it is made anew
-        track = self._embedded(found.track())
+            arrays, _ = _FORMAT.read(path)
+            return Track(arrays["values"], *_clock(arrays), clip.id)
+        except _UNREADABLE:
+            pass  # missing or incomplete: computed again
+        track = self._embedded(faces.track())
         _FORMAT.write(path, {"values": track.values, **_clock_arrays(track.timeline, track.valid)})
         return track
 
     def _embedded(self, faces: Track) -> Track:
         rows = np.flatnonzero(faces.valid)
-        parts = [
-            self.scorer(np.asarray(faces.values[rows[n : n + _KEPT_TOGETHER]]))
-            for n in range(0, max(len(rows), 1), _KEPT_TOGETHER)
+        batches = [
+            self.scorer(np.asarray(faces.values[rows[n : n + _BATCH]])) for n in range(0, max(len(rows), 1), _BATCH)
         ]
-        values = np.zeros((len(faces.valid), parts[0].shape[1]), np.float32)
-        values[rows] = np.concatenate(parts)
+        values = np.zeros((len(faces.valid), batches[0].shape[1]), np.float32)
+        values[rows] = np.concatenate(batches)
         return replace(faces, values=values)
 
 
@@ -196,14 +195,14 @@ def _rows_of(track: Track, rows: NDArray[np.int64]) -> Track:
     return replace(track, values=values, timeline=track.timeline[rows], valid=track.valid[rows])
 
 
-def _of_images(track: Track) -> dict[str, Any]:
+def _images_identity(track: Track) -> dict[str, Any]:
     paths = track.values.paths  # type: ignore[attr-defined]
     files = [None if p is None else (p.name, p.stat().st_size) for p in paths]
     times = {"start": track.timeline.start.tolist(), "end": track.timeline.end.tolist()}
     return {"images": digest({"files": files}), "times": digest(times)}
 
 
-def _content(video: Path) -> str:
+def _digest_of(video: Path) -> str:
     try:
         state = video.stat()
         return _file_digest(video, state.st_size, state.st_mtime_ns)
@@ -213,21 +212,21 @@ def _content(video: Path) -> str:
 
 @cache
 def _file_digest(path: Path, size: int, changed_ns: int) -> str:
-    del size, changed_ns  # they tell the cache that the file is another now
+    del size, changed_ns  # part of the key of the cache, so that a changed file is read again
     return file_digest(path)
 
 
-def _kept_faces(faces: Path, record: Path, clip: Clip) -> Track | None:
+def _cached_faces(faces: Path, record: Path, clip: Clip) -> Track | None:
     try:
         timeline, valid = _clock(_FORMAT.read(record)[0])
         values = np.load(faces, mmap_mode="r")
         return Track(values, timeline, valid, clip.id) if len(values) == len(timeline) else None
-    except _NOT_WHOLE:
-        return None  # not there, or not whole
+    except _UNREADABLE:
+        return None  # missing or incomplete
 
 
-def _clock(kept: Mapping[str, NDArray[Any]]) -> tuple[Timeline, NDArray[np.bool_]]:
-    return Timeline(kept["start"], kept["end"]), kept["valid"]
+def _clock(arrays: Mapping[str, NDArray[Any]]) -> tuple[Timeline, NDArray[np.bool_]]:
+    return Timeline(arrays["start"], arrays["end"]), arrays["valid"]
 
 
 def _clock_arrays(timeline: Timeline, valid: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:

@@ -134,7 +134,7 @@ def train_system(system: System, data: DataSet, run: TrainingRun) -> Bundle | No
             run = replace(run, report=lambda _: None)
         training, trained = _training_of(system, data, run), None
         if system.fit.epochs:
-            trained = fit_network(training, training.trainable(net), system.fit, run=run, members=members)
+            trained = fit_network(training, net, system.fit, run=run, members=members)
         if not members.first:
             return None
     card: dict[str, Any] = {"what": _what(system), "definition": system.to_json(), "data": data.name, **origin}

@@ -60,10 +60,6 @@ class ModalityTraining(Protocol):
         """The network with random weights."""
         ...
 
-    def trainable(self, net: Any) -> Any:
-        """The network behind the layers that belong to its input, with the same parameters."""
-        ...
-
     def examples(self, split: str) -> fit.Examples:
         """The examples of "train" or "validation".
 

@@ -52,12 +52,8 @@ class VoiceTraining:
     def build(self, classes: int) -> Any:
         """The network with random weights."""
         windows, entry = self._windows, network(self._net.network, Input.WAVEFORMS)
-        shape = {"rate_hz": windows.rate_hz, "samples": windows.samples[0], "answers": windows.segments}
+        shape = {"rate_hz": windows.rate_hz, "samples": windows.samples[0], "segments": windows.segments}
         return entry.build(classes, tiny=self._net.tiny, **shape)
-
-    def trainable(self, net: Any) -> Any:
-        """The network itself."""
-        return net
 
     def examples(self, split: str) -> fit.Examples:
         """Labelled windows with speech of a split."""

@@ -29,7 +29,7 @@ class Recurrent(torch.nn.Module):
 
 
 class Both(torch.nn.Module):
-    """A face and a voice to one answer."""
+    """A face and a voice to one row of logits."""
 
     def __init__(self) -> None:
         super().__init__()

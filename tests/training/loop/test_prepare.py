@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from emofuse.core.colour import Colour  # noqa: E402
 from emofuse.errors import SettingsError, ShapeError  # noqa: E402 (torch may be missing)
 from emofuse.models import bundle  # noqa: E402
+from emofuse.nets.wrappers import Normalise, Standardise  # noqa: E402
 from emofuse.training.loop import AUGMENTS, Faces, PaperAugment  # noqa: E402
 from emofuse.training.loop.prepare import draws_of  # noqa: E402
 
@@ -59,6 +60,14 @@ def test_grey_faces_are_only_divided():
 
 def test_grey_faces_are_repeated_for_a_network_on_colour_faces():
     assert torch.equal(PAPER(grey(2)), COMPACT(grey(2)).expand(2, 3, 48, 48))
+
+
+@pytest.mark.parametrize("faces", [grey(2), coloured(2, side=48)], ids=["grey", "colour"])
+def test_standardised_faces_are_prepared_as_in_the_exported_network(faces):
+    prepare = Faces(Colour.RGB, (10.0, 20.0, 30.0), (64.0, 32.0, 16.0), standardise=True)
+    plain = 255 * COMPACT(faces)
+    expected = Normalise(prepare.mean, prepare.scale)(Standardise()(plain))
+    torch.testing.assert_close(prepare(faces), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_enlarging_agrees_with_opencv():

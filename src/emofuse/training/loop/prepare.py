@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from emofuse.core.colour import LUMA, Colour
 from emofuse.errors import SettingsError, ShapeError
+from emofuse.nets.wrappers import Standardise
 from emofuse.systems.training_settings import WaveAugment
 from emofuse.training.loop.face_augment import CompactAugment, Draws, FaceAugment, uniform
 from emofuse.training.loop.speech_augment import SpeechChanges
@@ -45,6 +46,7 @@ class Faces:
     colour: channels of the network's input; grey faces are repeated, colour faces made grey as needed.
     mean, scale: one per channel; the network's input is (pixel - mean) / scale, pixels from 0 to 255.
     size: side of the network's input; None to keep the size.
+    standardise: make faces grey with equal mean and deviation, as `Standardise`, before `mean` and `scale`.
     augment: the augmentation, applied at that size; None for none.
     """
 
@@ -53,6 +55,7 @@ class Faces:
     scale: tuple[float, ...] = (255.0,)
     size: int | None = None
     augment: FaceAugment | None = CompactAugment()  # noqa: RUF009 (frozen)
+    standardise: bool = False
 
     def __post_init__(self) -> None:
         channels = self.colour.channels
@@ -70,6 +73,8 @@ class Faces:
         if draws is not None and self.augment is not None:
             draws = {name: values.to(faces.device) for name, values in draws.items()}
             faces = self.augment(faces, draws, strength)
+        if self.standardise:
+            faces = Standardise()(255 * faces) / 255
         factor, offset = (
             torch.tensor(values, device=faces.device).view(1, -1, 1, 1)
             for values in ([255 / s for s in self.scale], [m / s for m, s in zip(self.mean, self.scale, strict=True)])
@@ -83,8 +88,8 @@ class Faces:
                 "give uint8 [n, height, width] (grey) or [n, height, width, 3] (RGB)."
             )
         if batch.ndim == 3:
-            return batch.unsqueeze(1).expand(-1, len(self.mean), -1, -1)
-        if self.colour is Colour.GREY:
+            return batch.unsqueeze(1).expand(-1, 1 if self.standardise else len(self.mean), -1, -1)
+        if self.standardise or self.colour is Colour.GREY:
             return (batch.float() @ torch.tensor(LUMA, device=batch.device)).unsqueeze(1)
         channels = batch.permute(0, 3, 1, 2)
         return channels.flip(1) if self.colour is Colour.BGR else channels

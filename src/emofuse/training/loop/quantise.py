@@ -270,15 +270,15 @@ class _Input:
 def _compare(before: OnnxNetwork, after: OnnxNetwork, batches: Iterator[Feed]) -> tuple[dict[str, float], float, int]:
     names = list(before.outputs)
     off, size = np.zeros(len(names)), np.zeros(len(names))
-    same = answers = inputs = 0
+    same = rows = inputs = 0
     for feed in batches:
         expected, found = before.run(names, feed), after.run(names, feed)
         off += [np.square(a - b, dtype=np.float64).sum() for a, b in zip(expected, found, strict=True)]
         size += [np.square(a, dtype=np.float64).sum() for a in expected]
         agree = expected[-1].argmax(axis=-1) == found[-1].argmax(axis=-1)
-        same, answers, inputs = same + int(agree.sum()), answers + agree.size, inputs + len(expected[-1])
+        same, rows, inputs = same + int(agree.sum()), rows + agree.size, inputs + len(expected[-1])
     errors = np.sqrt(off / np.maximum(size, np.finfo(np.float64).tiny))
-    return dict(zip(names, errors.tolist(), strict=True)), same / answers, inputs
+    return dict(zip(names, errors.tolist(), strict=True)), same / rows, inputs
 
 
 # -- half precision -------------------------------------------------------------------------------------------
