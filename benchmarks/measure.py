@@ -79,9 +79,7 @@ def matrix_products(folder: Path, engine: Engine) -> dict[str, Contender]:
     layer = torch.nn.Linear(PRODUCT_SIDE, PRODUCT_SIDE, bias=False)
     paths = {"float32": folder / "product.onnx", "int8": folder / "product-int8.onnx"}
     loop.export_onnx(layer, values, paths["float32"], outputs=("y",))
-    loop.quantise_onnx(
-        *paths.values(), calibration=[values.numpy()], held_back=[values.numpy()], settings=loop.Int8(keep=())
-    )
+    loop.quantise_onnx(*paths.values(), calibration=[values.numpy()], keep=())
     networks = {name: OnnxNetwork(path, engine) for name, path in paths.items()}
     return {name: Contender(lambda net=net: net(values.numpy(), "y")) for name, net in networks.items()}
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from emofuse.errors import OutputError, SettingsError
-from emofuse.experiments.plan import Table1Request
 from emofuse.experiments.runner import Monitor
 from emofuse.experiments.sweep import SweepRequest, sweep, variants
-from emofuse.experiments.table1 import table1
+from emofuse.experiments.table1 import Table1Request, table1
 from emofuse.experiments.trial import Trial
 from emofuse.report.sweep import markdown
 

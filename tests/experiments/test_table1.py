@@ -10,8 +10,7 @@ import pytest
 
 from emofuse.datasets import open_data
 from emofuse.errors import DataError, OutputError
-from emofuse.experiments.plan import Table1Request
-from emofuse.experiments.table1 import Monitor, table1
+from emofuse.experiments.table1 import Monitor, Table1Request, table1
 from emofuse.experiments.trial import Trial
 
 QUICK = {f"{name}.fit.epochs": "1" for name in ("vggface2", "vggface2-svm", "cnn1d-lstm")} | {

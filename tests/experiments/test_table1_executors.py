@@ -18,8 +18,7 @@ import pytest
 
 from emofuse.core.parallel import Processes, Ray
 from emofuse.experiments import sweep as sweeps
-from emofuse.experiments.plan import Table1Request
-from emofuse.experiments.table1 import table1
+from emofuse.experiments.table1 import Table1Request, table1
 from emofuse.experiments.trial import Trial
 
 pytestmark = pytest.mark.slow

@@ -71,7 +71,7 @@ def table1(
 ) -> None:
     """Train, score and fuse all systems of the paper's Table 1, and write the table and the submissions."""
     try:
-        from emofuse.experiments.plan import Table1Request
+        from emofuse.experiments.table1 import Table1Request
         from emofuse.experiments.table1 import table1 as run
         from emofuse.experiments.trial import Trial
     except ImportError as error:

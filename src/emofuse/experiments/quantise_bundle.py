@@ -28,8 +28,8 @@ from emofuse.models.voice import VoiceModality
 from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import AudioCache
+from emofuse.training.face import face_examples
 from emofuse.training.face_cache import FaceSource
-from emofuse.training.face_examples import face_examples
 from emofuse.training.loop.quantise import FIRST, LAST
 from emofuse.training.voice import window_examples
 
@@ -43,7 +43,7 @@ class QuantiseRequest:
     data: the data that the bundle was trained on, with a train and a validation split.
     max_accuracy_drop: largest acceptable drop in accuracy on the validation split, in percentage points.
     ranges: number of examples to measure activation ranges on.
-    keep: layers that stay in float32, as in `Int8`; those of a log-mel front end always do.
+    keep: layers that stay in float32, as in `quantise_onnx`; those of a log-mel front end always do.
     """
 
     bundle: str
@@ -104,8 +104,7 @@ def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[B
             modality.net,
             partial,
             calibration=fit.prepared(train.inputs, rows, prepare),
-            held_back=fit.prepared(validation.inputs, np.arange(len(validation)), prepare),
-            settings=fit.Int8(keep=(*request.keep, *_front_end(modality.net))),
+            keep=(*request.keep, *_front_end(modality.net)),
         )
         truth = fit.labels(validation.targets).reshape(-1)
         predictions = [

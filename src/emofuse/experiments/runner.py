@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import platform
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +25,7 @@ from emofuse.core.parallel import Executor, Here, Task, run
 from emofuse.datasets import DataSet, open_data
 from emofuse.errors import OutputError
 from emofuse.evaluation.score_tables import write_scores
+from emofuse.evaluation.sources import Source, open_source
 from emofuse.experiments.jobs import Job, Jobs, Setup
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector, choose_detector
@@ -32,6 +36,9 @@ from emofuse.training.train import system_scores, train_system
 from emofuse.training.training_run import TrainingRun
 
 RECORD = "training.json"
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "onnxruntime", "av", "opencv-python-headless")
+
+Bundles = Mapping[str, bundles.Bundle]
 
 
 @dataclass(frozen=True)
@@ -264,3 +271,37 @@ def training_seconds(folder: Path) -> float | None:
         return float(json.loads((folder / RECORD).read_text("utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+# -- provenance ----------------------------------------------------------------------------------------------
+
+
+def score_sources(jobs: Jobs, bundles: Bundles, split: str) -> dict[str, Source]:
+    """The scores of a split by each system, by its name in the table."""
+    tables = {name: jobs.table(name, bundle.identity, split) for name, bundle in bundles.items()}
+    return {name: replace(open_source(path), system=name) for name, path in tables.items()}  # type: ignore[type-var]
+
+
+def describe_system(jobs: Jobs, name: str, bundle: bundles.Bundle) -> dict[str, Any]:
+    """A trained system as JSON values. Epochs are counted from 0."""
+    definition, folder = jobs.by_name[name].definition, jobs.folder(name)
+    wanted = ("train_loss", "validation_loss", "cpm")
+    return {
+        "replaced_by": definition.name if definition.name != name else None,
+        "digest": bundle.identity,
+        "definition": definition.to_json(),
+        "bundle": str(folder.relative_to(jobs.setup.out)),
+        "examples": bundle.card["examples"],
+        "history": [{"epoch": int(e["epoch"]), **{k: e[k] for k in wanted}} for e in history(folder)],
+        "seconds": training_seconds(folder),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The software and machine, as JSON values."""
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }

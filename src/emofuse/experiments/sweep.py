@@ -21,8 +21,16 @@ from emofuse.errors import SettingsError
 from emofuse.evaluation.evaluate import Settings, scored_clips, video_confusions
 from emofuse.experiments.comparison import about, estimates, gain_over
 from emofuse.experiments.jobs import Definition, Jobs, plan_jobs, without_pretrained
-from emofuse.experiments.provenance import Bundles, describe_system, machine, score_sources
-from emofuse.experiments.runner import Monitor, claim_folder, open_once, run_jobs
+from emofuse.experiments.runner import (
+    Bundles,
+    Monitor,
+    claim_folder,
+    describe_system,
+    machine,
+    open_once,
+    run_jobs,
+    score_sources,
+)
 from emofuse.experiments.trial import Trial, at_scale, check_scale, scale_notes
 from emofuse.systems import VOICE, system
 

@@ -120,21 +120,6 @@ class DefaultTraining:
         fit.fit(net, examples, settings=settings, folder=self.out / name, callbacks=callbacks)
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """Metrics on one set of FER-2013 as fractions, by the original labels.
-
-    ferplus: "images", "accuracy" and "uar" by the labels that each of FERPLUS_RULES derives from FER+'s votes.
-    """
-
-    images: int
-    accuracy: float
-    uar: float
-    calibration_error: float
-    recall: dict[str, float]
-    ferplus: dict[str, dict[str, float]]
-
-
 def train(data: Path, weights: Path, training: DefaultTraining) -> None:
     """Train all networks on FER-2013, resuming from checkpoints, and write the bundle.
 
@@ -257,7 +242,7 @@ def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings
     splits = {name: data.images(name) for name in ("public-test", "private-test")}
     logits = {name: fit.predict(net, faces.faces).logits for name, faces in splits.items()}
     calibration = LogitCalibration.fit(logits["public-test"], splits["public-test"].labels, biased=False)
-    measured = {name: asdict(metrics_of(faces, calibration(logits[name]))) for name, faces in splits.items()}
+    measured = {name: metrics_of(faces, calibration(logits[name])) for name, faces in splits.items()}
     face = FaceModality(out / NET, fer_crop(SIZE), FaceInput(Colour.GREY, (0.0,), (255.0,)), calibration)
     card = {
         "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
@@ -279,19 +264,19 @@ def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.Training
     return fit.TrainingData(fit.Examples(clear_faces(data).faces, targets), selection, PREPARE_MOBILE)
 
 
-def metrics_of(faces: FaceImages, probabilities: NDArray[np.float32]) -> Metrics:
-    """Metrics of probabilities [n, 7]."""
+def metrics_of(faces: FaceImages, probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    """Metrics of probabilities [n, 7] as fractions, by the original labels; "ferplus": by each of FERPLUS_RULES."""
     guess = probabilities.argmax(axis=1)
     counts = metrics.confusion(faces.labels, guess, classes=len(AFFWILD2))
-    return Metrics(
-        **_accuracies(counts),
-        calibration_error=round(metrics.calibration_error(faces.labels, probabilities), 4),
-        recall={n: round(float(r), 4) for n, r in zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)},
-        ferplus={
+    recalls = zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)
+    return _accuracies(counts) | {
+        "calibration_error": round(metrics.calibration_error(faces.labels, probabilities), 4),
+        "recall": {name: round(float(recall), 4) for name, recall in recalls},
+        "ferplus": {
             name: _accuracies(metrics.confusion(rule(faces), guess, classes=len(AFFWILD2)))
             for name, rule in FERPLUS_RULES.items()
         },
-    )
+    }
 
 
 def _accuracies(counts: NDArray[np.int64]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from emofuse.errors import OutputError, SettingsError, ShapeError, WeightsError  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
-from emofuse.training.loop import Int8, Quantised, export_onnx, face_example, fresh, quantise_onnx  # noqa: E402
+from emofuse.training.loop import export_onnx, face_example, fresh, halve_onnx, quantise_onnx  # noqa: E402
 from support.small_trainings import compact  # noqa: E402 (torch may be missing)
 from support.tiny_networks import VGGFACE2  # noqa: E402
 
@@ -20,7 +20,7 @@ def faces(n: int, *, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((n, 1, 48, 48), dtype=np.float32)
 
 
-CALIBRATION, HELD_BACK = faces(12, seed=0), faces(6, seed=1)
+CALIBRATION, HELD_OUT = faces(12, seed=0), faces(6, seed=1)
 
 
 class Scaling(torch.nn.Module):
@@ -37,7 +37,7 @@ class Scaling(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
-    """A small face net whose batch norms are not the identity."""
+    """A small face network whose batch norms are not the identity."""
     path = tmp_path_factory.mktemp("float") / "net.onnx"
     module = fresh(compact, seed=9).train()
     module(torch.from_numpy(faces(16, seed=2)))
@@ -47,9 +47,8 @@ def net(tmp_path_factory):
     return path
 
 
-def quantised(net, path, settings: Int8 | None = None, **more) -> Quantised:
-    batches = {"calibration": [CALIBRATION], "held_back": [HELD_BACK]} | more
-    return quantise_onnx(net, path, settings=settings or Int8(), **batches)
+def quantised(net, path, **more) -> None:
+    quantise_onnx(net, path, **{"calibration": [CALIBRATION]} | more)
 
 
 def run(path, x: np.ndarray) -> list[np.ndarray]:
@@ -70,23 +69,18 @@ def of_numbers(tmp_path, weight: tuple[float, float] = (1.0, 0.1)):
     return exported(tmp_path / "scaling.onnx", Scaling(*weight), torch.rand(2, 1, 3))
 
 
-# -- what the int8 net says -----------------------------------------------------------------------------------
+# -- outputs and weights --------------------------------------------------------------------------------------
 
 
-def test_errors_and_agreement_are_those_of_the_two_files(tmp_path, net):
-    said = quantised(net, tmp_path / "int8.onnx", held_back=[HELD_BACK[:4], HELD_BACK[4:]])
-    before, after = run(net, HELD_BACK), run(tmp_path / "int8.onnx", HELD_BACK)
-    for name, a, b in zip(("embedding", "logits"), before, after, strict=True):
-        assert said.errors[name] == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a), rel=1e-3)
-    assert said.agreement == np.mean(before[1].argmax(1) == after[1].argmax(1))
-    assert said.inputs == 6
-    assert 0 < said.errors["embedding"] < 0.1
+def test_the_int8_network_is_close_to_the_float32_network_and_not_equal(tmp_path, net):
+    quantised(net, tmp_path / "int8.onnx")
+    before, after = run(net, HELD_OUT), run(tmp_path / "int8.onnx", HELD_OUT)
+    assert 0 < np.linalg.norm(before[0] - after[0]) / np.linalg.norm(before[0]) < 0.1
 
 
 def test_weights_are_int8_with_a_scale_for_each_output_channel(tmp_path):
     path = of_numbers(tmp_path, (1.0, 0.01))
-    quantised(path, tmp_path / "int8.onnx", Int8(keep=()), calibration=[np.ones((1, 1, 3), np.float32)],
-              held_back=[np.ones((1, 1, 3), np.float32)])  # fmt: skip
+    quantised(path, tmp_path / "int8.onnx", keep=(), calibration=[np.ones((1, 1, 3), np.float32)])
     found = weights(tmp_path / "int8.onnx")
     (integers,) = (w for w in found.values() if w.dtype == np.int8 and w.size == 2 and w.ndim == 3)
     assert integers.ravel().tolist() == [64, 64]  # each is the largest of its channel, and 7 bits reach to 64
@@ -96,21 +90,12 @@ def test_weights_are_int8_with_a_scale_for_each_output_channel(tmp_path):
 
 def test_the_range_of_an_activation_is_that_of_the_calibration(tmp_path):
     x = np.array([[[0.0, 0.5, 2.0]], [[-1.0, 0.1, 0.2]]], np.float32)
-    quantised(of_numbers(tmp_path), tmp_path / "int8.onnx", Int8(keep=()), calibration=[x[:1], x[1:]], held_back=[x])
+    quantised(of_numbers(tmp_path), tmp_path / "int8.onnx", keep=(), calibration=[x[:1], x[1:]])
     found = weights(tmp_path / "int8.onnx")
     assert found["input_scale"] == pytest.approx(3 / 255)
     assert found["input_zero_point"] == 85
     beyond = run(tmp_path / "int8.onnx", np.full((1, 1, 3), 50, np.float32))[0]
     assert beyond[0, 0] == pytest.approx([2.0] * 3, rel=0.02)
-
-
-def test_eight_bits_are_used_on_request(tmp_path, net):
-    largest = {}
-    for bits in (7, 8):
-        quantised(net, tmp_path / f"{bits}.onnx", Int8(weight_bits=bits))
-        largest[bits] = max(np.abs(w.astype(int)).max() for w in weights(tmp_path / f"{bits}.onnx").values()
-                            if w.dtype == np.int8)  # fmt: skip
-    assert largest == {7: 64, 8: 127}
 
 
 def test_the_batch_size_of_the_calibration_changes_no_byte(tmp_path, net):
@@ -135,16 +120,15 @@ def test_the_batch_size_of_the_calibration_changes_no_byte(tmp_path, net):
     ],
 )
 def test_kept_layers_have_float_weights_and_all_others_int8(tmp_path, net, keep, kept):
-    said = quantised(net, tmp_path / "int8.onnx", Int8(keep=keep))
+    quantised(net, tmp_path / "int8.onnx", keep=keep)
     graph = onnx.load(tmp_path / "int8.onnx").graph
     layers = {n.name: n.input[1] for n in graph.node if n.op_type in ("Conv", "Gemm")}
     floats = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
     assert [name for name, weight in layers.items() if weight in floats] == kept
-    assert (said.layers, said.kept) == (len(layers) - len(kept), len(kept))
 
 
 def test_arithmetic_before_the_first_layer_is_not_quantised(tmp_path, net):
-    quantised(net, tmp_path / "int8.onnx", Int8(keep=()))
+    quantised(net, tmp_path / "int8.onnx", keep=())
     nodes = list(onnx.load(net).graph.node)
     first = next(n for n, node in enumerate(nodes) if node.op_type == "Conv")
     before = {"input", *(name for node in nodes[:first] for name in node.output)}
@@ -159,7 +143,7 @@ def test_weights_shared_by_the_exporter_are_quantised_without_warnings(tmp_path,
     )  # all its biases are zero
     export_onnx(net, x, tmp_path / "net.onnx", outputs=("embedding", "logits"))
     assert any(n.op_type == "Identity" for n in onnx.load(tmp_path / "net.onnx").graph.node)
-    quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx", calibration=[x.numpy()], held_back=[x.numpy()])
+    quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx", calibration=[x.numpy()])
     assert caplog.records == []
     graph = onnx.load(tmp_path / "int8.onnx").graph
     integers = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.INT32}
@@ -177,11 +161,10 @@ def test_only_the_new_file_is_left(tmp_path, net):
     assert sorted(net.parent.iterdir()) == before
 
 
-@pytest.mark.parametrize("wrong", ["calibration", "held_back"])
-def test_a_failure_leaves_no_partial_file_and_the_old_file_unchanged(tmp_path, net, wrong):
+def test_a_failure_leaves_no_partial_file_and_the_old_file_unchanged(tmp_path, net):
     (tmp_path / "int8.onnx").write_text("old")
     with pytest.raises(ShapeError):
-        quantised(net, tmp_path / "int8.onnx", **{wrong: [HELD_BACK, faces(1, seed=3)[..., :40]]})
+        quantised(net, tmp_path / "int8.onnx", calibration=[CALIBRATION, faces(1, seed=3)[..., :40]])
     assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
     assert (tmp_path / "int8.onnx").read_text() == "old"
 
@@ -204,7 +187,7 @@ def test_a_folder_that_cannot_be_created_raises_an_output_error(tmp_path, net):
 
 
 @pytest.mark.parametrize(
-    ("batches", "said"),
+    ("batches", "message"),
     [
         (
             [np.zeros((2, 1, 47, 48), np.float32)],
@@ -220,8 +203,8 @@ def test_a_folder_that_cannot_be_created_raises_an_output_error(tmp_path, net):
         ([CALIBRATION[:0]], "calibration is empty; give at least one batch"),
     ],
 )
-def test_inputs_of_the_wrong_form_are_refused(tmp_path, net, batches, said):
-    with pytest.raises(ShapeError, match=said):
+def test_inputs_of_the_wrong_form_are_refused(tmp_path, net, batches, message):
+    with pytest.raises(ShapeError, match=message):
         quantised(net, tmp_path / "int8.onnx", calibration=batches)
     assert list(tmp_path.iterdir()) == []
 
@@ -239,12 +222,12 @@ def test_the_float32_network_is_never_replaced(net):
 
 def test_an_unknown_layer_to_keep_suggests_the_nearest(tmp_path, net):
     with pytest.raises(SettingsError, match=r"no layer begins with '/clasify' \(did you mean '/classify/Gemm'\?\)"):
-        quantised(net, tmp_path / "int8.onnx", Int8(keep=("/clasify",)))
+        quantised(net, tmp_path / "int8.onnx", keep=("/clasify",))
 
 
 def test_a_network_with_nothing_to_quantise_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="no convolution or matrix product is left to quantise"):
-        quantised(of_numbers(tmp_path), tmp_path / "int8.onnx", Int8(keep=("first",)))
+        quantised(of_numbers(tmp_path), tmp_path / "int8.onnx", keep=("first",))
 
 
 def test_a_network_with_two_inputs_is_refused(tmp_path):
@@ -257,7 +240,7 @@ def test_a_network_with_two_inputs_is_refused(tmp_path):
         quantised(net, tmp_path / "int8.onnx")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\x08\xff no net", b"text"])
+@pytest.mark.parametrize("content", [None, b"", b"\x08\xff not a network", b"text"])
 def test_a_file_that_is_not_a_network_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "net.onnx").write_bytes(content)
@@ -267,6 +250,41 @@ def test_a_file_that_is_not_a_network_is_refused(tmp_path, content):
         quantised(tmp_path / "net.onnx", tmp_path / "int8.onnx")
 
 
-def test_other_numbers_of_bits_are_refused():
-    with pytest.raises(SettingsError, match="weight_bits is 4; give 7 or 8"):
-        Int8(weight_bits=4)
+# -- half precision -------------------------------------------------------------------------------------------
+
+
+def test_a_network_in_half_precision_is_half_as_large_and_equal_to_three_digits(net, tmp_path):
+    assert halve_onnx(net, tmp_path / "h.onnx") > 0
+    weights = sum(np.prod(t.dims) * 4 for t in onnx.load(net).graph.initializer)
+    assert net.stat().st_size - (tmp_path / "h.onnx").stat().st_size > 0.4 * weights
+    faces = np.random.default_rng(0).random((5, 1, 48, 48), np.float32)
+    for plain, half in zip(run(net, faces), run(tmp_path / "h.onnx", faces), strict=True):
+        assert half == pytest.approx(plain, abs=2e-3 * float(np.abs(plain).max()))
+
+
+def test_a_network_in_half_precision_computes_with_the_rounded_weights(net, tmp_path):
+    halve_onnx(net, tmp_path / "h.onnx")
+    model = onnx.load(net)
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and array.size >= 256:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float16).astype(np.float32), tensor.name))
+    onnx.save(model, tmp_path / "r.onnx")
+    faces = np.random.default_rng(0).random((5, 1, 48, 48), np.float32)
+    for rounded, half in zip(run(tmp_path / "r.onnx", faces), run(tmp_path / "h.onnx", faces), strict=True):
+        assert np.array_equal(rounded, half)
+
+
+def test_weights_beyond_half_precision_are_unchanged(tmp_path):
+    class Large(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = torch.nn.Linear(20, 20)
+            self.dense.weight.data.fill_(1e6)
+
+        def forward(self, x):
+            return self.dense(x)
+
+    export_onnx(Large(), torch.rand(3, 20), tmp_path / "n.onnx", outputs=("y",))
+    assert halve_onnx(tmp_path / "n.onnx", tmp_path / "h.onnx") == 0
+    assert (tmp_path / "h.onnx").read_bytes() == (tmp_path / "n.onnx").read_bytes()

@@ -13,7 +13,7 @@ from emofuse.training.loop.loop import CHECKPOINT, KEEP, fit
 from emofuse.training.loop.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.training.loop.outputs import Outputs, ValidationResult, evaluate, predict, prepared
 from emofuse.training.loop.prepare import Faces, Prepare, Waveforms
-from emofuse.training.loop.quantise import Int8, Quantised, halve_onnx, quantise_onnx
+from emofuse.training.loop.quantise import halve_onnx, quantise_onnx
 
 __all__ = [
     "AUGMENTS",
@@ -34,14 +34,12 @@ __all__ = [
     "Faces",
     "FitSettings",
     "Inputs",
-    "Int8",
     "Machine",
     "Outputs",
     "PaperAugment",
     "Precision",
     "Prepare",
     "Progress",
-    "Quantised",
     "SpeechAugment",
     "TrainingData",
     "VideoAugment",

@@ -6,7 +6,7 @@ In int8, activations become uint8, one range for each tensor; weights become int
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,56 +33,18 @@ _PASSING = frozenset({"Add", "AveragePool", "Clip", "GlobalAveragePool", "MaxPoo
 _INT8 = ("Quantize", "Dequantize", "DynamicQuantize", "QLinear", "ConvInteger", "MatMulInteger", "QGemm")
 
 
-@dataclass(frozen=True)
-class Int8:
-    """Settings of the quantisation.
+def quantise_onnx(net: Path, path: Path, *, calibration: Iterable[Array], keep: Sequence[str] = (LAST,)) -> None:
+    """Write the int8 form of an ONNX network with one input.
 
-    keep: layers that stay in float32: `first`, `last` (convolution or matrix product), or prefixes of names.
-    weight_bits: 8, or 7 for a network that is correct on every machine. x86 without VNNI adds two products of u8 and s8
-        in 16 bits and saturates: with 8 bits the network is silently wrong there.
-    """
-
-    keep: tuple[str, ...] = (LAST,)
-    weight_bits: int = 7
-
-    def __post_init__(self) -> None:
-        if self.weight_bits not in (7, 8):
-            raise SettingsError(f"quantise: weight_bits is {self.weight_bits}; give 7 or 8.")
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """Effect of int8 on inputs that were held out of the calibration.
-
-    errors: by output, the RMS difference relative to the RMS of the float32 output.
-    agreement: fraction of the inputs with the same largest class in the last output.
-    layers: number of convolutions and matrix products in int8; kept: of those that stayed in float32.
-    """
-
-    errors: Mapping[str, float]
-    agreement: float
-    inputs: int
-    layers: int
-    kept: int
-
-
-def quantise_onnx(
-    net: Path,
-    path: Path,
-    *,
-    calibration: Iterable[Array],
-    held_back: Iterable[Array],
-    settings: Int8 = Int8(),
-) -> Quantised:
-    """Write the int8 form of an ONNX network with one input, and compare the two.
-
-    Equal networks, calibration and settings are written as equal bytes. Batches are read one at a time.
+    Weights have 7 bits: x86 without VNNI adds two products of u8 and s8 in 16 bits and saturates, so a network with
+    weights of 8 bits would be silently wrong there. Equal networks, calibration and layers to keep are written as equal
+    bytes. Batches are read one at a time.
 
     Args:
         net: a float32 network written by `export_onnx`.
         path: the new file.
         calibration: batches float32 [n, ...] that determine the ranges of the activations.
-        held_back: other batches, to compare the networks on.
+        keep: layers that stay in float32: `first`, `last` (convolution or matrix product), or prefixes of names.
     Raises:
         WeightsError: `net` is not an ONNX file.
         SettingsError: it is already quantised, has several inputs, or has no layer to quantise.
@@ -91,16 +53,12 @@ def quantise_onnx(
     """
     if path.resolve() == net.resolve():
         raise SettingsError(f"{path}: the int8 network would replace the float32 network; give another path.")
-    model, before = _read(net), _opened(net)
-    given = _Input.of(before, net)
-    chosen = _chosen(model.graph, settings, net)
-    with atomic(path) as partial:
-        with _beside(partial) as folder:
-            _write(model, folder / "net.onnx")
-            _quantise(folder / "net.onnx", partial, chosen, settings, given.checked(calibration, "calibration"))
-        errors, agreement, inputs = _compare(before, _opened(partial), given.checked(held_back, "held_back"))
-    weighted = [node.name in chosen for node in model.graph.node if node.op_type in _WEIGHTED]
-    return Quantised(errors, agreement, inputs, layers=sum(weighted), kept=len(weighted) - sum(weighted))
+    model = _read(net)
+    given = _Input.of(OnnxNetwork(net, Engine(device="cpu"), error=WeightsError, remedy=_REMEDY), net)
+    chosen = _chosen(model.graph, keep, net)
+    with atomic(path) as partial, _beside(partial) as folder:
+        _write(model, folder / "net.onnx")
+        _quantise(folder / "net.onnx", partial, chosen, given.checked(calibration))
 
 
 # -- the network ----------------------------------------------------------------------------------------------
@@ -146,16 +104,12 @@ def _write(model: Any, path: Path) -> None:
     onnx.save(model, path)
 
 
-def _opened(net: Path) -> OnnxNetwork:
-    return OnnxNetwork(net, Engine(device="cpu"), error=WeightsError, remedy=_REMEDY)
-
-
-def _chosen(graph: Any, settings: Int8, net: Path) -> set[str]:
+def _chosen(graph: Any, keep: Sequence[str], net: Path) -> set[str]:
     """Names of the nodes to compute in int8: layers with weights, and operations between them."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     weighted = [n.name for n in graph.node if n.op_type in _WEIGHTED and n.input[1] in constants]
-    kept = _kept([node.name for node in graph.node], weighted, settings.keep, net)
+    kept = _kept([node.name for node in graph.node], weighted, keep, net)
     chosen: set[str] = set()
     held: set[str] = set()
     for node in graph.node:
@@ -199,7 +153,7 @@ def _beside(partial: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _quantise(net: Path, path: Path, chosen: set[str], settings: Int8, batches: Iterator[Feed]) -> None:
+def _quantise(net: Path, path: Path, chosen: set[str], batches: Iterator[Feed]) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     quantize_static(
@@ -210,7 +164,7 @@ def _quantise(net: Path, path: Path, chosen: set[str], settings: Int8, batches: 
         op_types_to_quantize=sorted(_WEIGHTED | _PASSING),
         nodes_to_quantize=sorted(chosen),
         per_channel=True,
-        reduce_range=settings.weight_bits == 7,
+        reduce_range=True,  # 7 bits
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
@@ -226,7 +180,7 @@ class _Reader:
         return next(self._batches, None)
 
 
-# -- inputs and outputs ---------------------------------------------------------------------------------------
+# -- inputs ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -244,41 +198,27 @@ class _Input:
         ((name, shape),) = session.inputs.items()
         return cls(name, tuple(shape))
 
-    def checked(self, batches: Iterable[Array], what: str) -> Iterator[Feed]:
+    def checked(self, batches: Iterable[Array]) -> Iterator[Feed]:
         batch, empty = None, True
         for number, batch in enumerate(batches):
             if batch.dtype != np.float32 or not self._takes(batch.shape):
                 wanted = ", ".join(str(size) for size in self.shape)
                 raise ShapeError(
-                    f"quantise: batch {number} of {what} is {batch.dtype} {batch.shape}; the network takes "
+                    f"quantise: batch {number} of calibration is {batch.dtype} {batch.shape}; the network takes "
                     f"float32 [{wanted}]."
                 )
             if not np.isfinite(batch).all():
-                raise ShapeError(f"quantise: batch {number} of {what} has values that are not finite.")
+                raise ShapeError(f"quantise: batch {number} of calibration has values that are not finite.")
             empty &= len(batch) == 0
             if len(batch):
                 yield {self.name: batch}
         if empty:
-            raise ShapeError(f"quantise: {what} is empty; give at least one batch.")
+            raise ShapeError("quantise: calibration is empty; give at least one batch.")
 
     def _takes(self, shape: tuple[int, ...]) -> bool:
         return len(shape) == len(self.shape) and all(
             not isinstance(wanted, int) or size == wanted for size, wanted in zip(shape, self.shape, strict=True)
         )
-
-
-def _compare(before: OnnxNetwork, after: OnnxNetwork, batches: Iterator[Feed]) -> tuple[dict[str, float], float, int]:
-    names = list(before.outputs)
-    off, size = np.zeros(len(names)), np.zeros(len(names))
-    same = rows = inputs = 0
-    for feed in batches:
-        expected, found = before.run(names, feed), after.run(names, feed)
-        off += [np.square(a - b, dtype=np.float64).sum() for a, b in zip(expected, found, strict=True)]
-        size += [np.square(a, dtype=np.float64).sum() for a in expected]
-        agree = expected[-1].argmax(axis=-1) == found[-1].argmax(axis=-1)
-        same, rows, inputs = same + int(agree.sum()), rows + agree.size, inputs + len(expected[-1])
-    errors = np.sqrt(off / np.maximum(size, np.finfo(np.float64).tiny))
-    return dict(zip(names, errors.tolist(), strict=True)), same / rows, inputs
 
 
 # -- half precision -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emofuse.errors import SettingsError
-from emofuse.experiments.plan import Plan, Table1Request, plan
+from emofuse.experiments.table1 import Plan, Table1Request, plan
 from emofuse.experiments.trial import Trial
 from emofuse.systems.paper import TABLE1
 from support.small_datasets import InMemoryData
