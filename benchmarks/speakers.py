@@ -77,7 +77,7 @@ def compute_embeddings(data: ClipList, options: argparse.Namespace) -> Embedding
     face = system("mobile-svm").net
     net = NETWORKS["mobilefacenet"].build()
     weights = options.weights / WEIGHTS if options.weights.is_dir() else options.weights
-    pretrained.load_pretrained(net, weights, name="mobilefacenet", head="fresh")
+    pretrained.load_pretrained(net, weights, name="mobilefacenet", fresh_head=True)
     path = options.out / "identity.onnx"
     loop.export_onnx(net, loop.face_example(face.size, n=2, channels=3), path, outputs=(EMBEDDING, OUTPUT))
     crop = CROPS[options.crop](face.size)

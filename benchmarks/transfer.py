@@ -58,7 +58,7 @@ def main() -> None:
             began = time.monotonic()
             net = loop.fresh(lambda: NETWORK.build(len(AFFWILD2)), seed=0)
             if start == "fine-tuned":
-                pretrained.load_pretrained(net, options.weights, name="mobilefacenet", head="fresh")
+                pretrained.load_pretrained(net, options.weights, name="mobilefacenet", fresh_head=True)
             folder = options.out / f"{start.replace(' ', '-')}-{lr:g}-{options.images}x{options.epochs}"
             history = loop.fit(net, training_data, settings=replace(settings, lr=lr), folder=folder)
             uar, seconds = max(epoch.measures["uar"] for epoch in history), time.monotonic() - began

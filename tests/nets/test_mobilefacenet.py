@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from emofuse.errors import WeightsError  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet, at_size, load_torch  # noqa: E402
-from emofuse.nets.pretrained import HeadWeights, load_pretrained  # noqa: E402
+from emofuse.nets.pretrained import load_pretrained  # noqa: E402
 from emofuse.training.loop import fresh  # noqa: E402
 from support.numpy_networks import relative_error  # noqa: E402 (torch may be missing)
 from support.tiny_networks import MOBILEFACENET as TINY  # noqa: E402
@@ -36,7 +36,7 @@ def test_below_its_head_the_network_has_the_names_and_shapes_of_the_published_st
 
 def test_the_published_weights_equal_the_published_onnx_file():
     net = MobileFaceNet().eval()
-    load_pretrained(net, shared_weights("mobilefacenet.pt"), name="mobilefacenet", head=HeadWeights.FRESH)
+    load_pretrained(net, shared_weights("mobilefacenet.pt"), name="mobilefacenet", fresh_head=True)
     published = onnxruntime.InferenceSession(str(shared_weights("mobilefacenet.onnx")))
     for face in faces(3, 112).split(1):
         with torch.inference_mode():

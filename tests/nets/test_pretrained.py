@@ -18,7 +18,7 @@ from emofuse.nets.catalogue import NETWORKS, all_published_weights, network_for,
 from emofuse.nets.cnn14 import Cnn14  # noqa: E402
 from emofuse.nets.compact import CompactFace  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
-from emofuse.nets.pretrained import FORMAT, HeadWeights, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
+from emofuse.nets.pretrained import FORMAT, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
 from emofuse.nets.vggface import VGGFace  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
 from emofuse.training.loop import export_onnx, face_example, fresh  # noqa: E402
@@ -101,7 +101,7 @@ def test_an_imported_file_loads_the_same_weights_as_the_published_one(tmp_path, 
     imported = import_weights(path, name, out=tmp_path / "out" / "w.safetensors")
     nets = [fresh(network_for(name).build, seed=3) for _ in range(2)]
     fresh_names = [
-        load_pretrained(n, p, name=name, head=HeadWeights.FRESH) for n, p in zip(nets, (path, imported), strict=True)
+        load_pretrained(n, p, name=name, fresh_head=True) for n, p in zip(nets, (path, imported), strict=True)
     ]
     one, two = (net.state_dict() for net in nets)
     assert fresh_names[0] == fresh_names[1] != ()
@@ -123,18 +123,17 @@ def test_an_imported_file_records_its_origin_and_equal_files_are_imported_as_equ
     assert first.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize("head", [HeadWeights.FRESH, "fresh"])
-def test_a_fresh_head_is_unchanged_and_named(tmp_path, head):
+def test_a_fresh_head_is_unchanged_and_named(tmp_path):
     net = fresh(lambda: VGGFace2(tiny_networks.VGGFACE2), seed=3)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    names = load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=head)
+    names = load_pretrained(net, original("vggface2", tmp_path), name="vggface2", fresh_head=True)
     same = {k for k, v in net.state_dict().items() if torch.equal(v, before[k])}
     assert names == ("dense.weight", "dense.bias", "classify.weight", "classify.bias")
     assert {k for k in same if not k.endswith("num_batches_tracked")} == set(names)
 
 
 def test_a_head_that_is_not_in_the_file_must_be_fresh(tmp_path):
-    with pytest.raises(WeightsError, match=r"'dense.weight' is missing in the file .* head='fresh' keeps"):
+    with pytest.raises(WeightsError, match=r"'dense.weight' is missing in the file .* fresh_head=True keeps"):
         load_pretrained(VGGFace2(tiny_networks.VGGFACE2), original("vggface2", tmp_path), name="vggface2")
 
 
@@ -145,7 +144,7 @@ def test_a_classifier_of_other_classes_must_be_fresh(tmp_path, imported):
     net = VGGFace(replace(tiny_networks.VGGFACE, classes=8))
     with pytest.raises(WeightsError, match=r"'layers.fc8.weight' is \[2622, 10\] in the file and \[8, 10\] in the net"):
         load_pretrained(net, path, name="vggface")
-    assert load_pretrained(net, path, name="vggface", head=HeadWeights.FRESH) == (
+    assert load_pretrained(net, path, name="vggface", fresh_head=True) == (
         "layers.fc8.weight",
         "layers.fc8.bias",
     )
@@ -162,7 +161,7 @@ def test_a_network_is_unchanged_if_the_file_does_not_match(tmp_path):
     net = fresh(lambda: VGGFace2(tiny_networks.VGGFACE2), seed=3)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     with pytest.raises(WeightsError):
-        load_pretrained(net, original("vggface2", tmp_path), name="vggface2", head=HeadWeights.STRICT)
+        load_pretrained(net, original("vggface2", tmp_path), name="vggface2", fresh_head=False)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
@@ -263,9 +262,7 @@ def test_a_trained_network_of_another_size_is_refused(tmp_path):
     other = VGGFace(replace(tiny_networks.VGGFACE, hidden=12))
     save_trained(other, tmp_path / "w.safetensors", name="vggfer", about={})
     with pytest.raises(WeightsError, match=r"'layers.fc6.weight' is \[12, 96\] in the file and \[10, 96\] in the net"):
-        load_pretrained(
-            VGGFace(tiny_networks.VGGFACE), tmp_path / "w.safetensors", name="vggfer", head=HeadWeights.FRESH
-        )
+        load_pretrained(VGGFace(tiny_networks.VGGFACE), tmp_path / "w.safetensors", name="vggfer", fresh_head=True)
 
 
 def test_a_published_file_has_no_recorded_origin(tmp_path):
@@ -298,7 +295,7 @@ def test_the_published_mobilefacenet_is_imported_whole(tmp_path, monkeypatch):
     monkeypatch.undo()
     path = import_weights(shared_weights("mobilefacenet.pt"), "mobilefacenet", out=tmp_path / "w.safetensors")
     net = MobileFaceNet()
-    assert load_pretrained(net, path, name="mobilefacenet", head=HeadWeights.FRESH) == (
+    assert load_pretrained(net, path, name="mobilefacenet", fresh_head=True) == (
         "classify.weight",
         "classify.bias",
     )

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.errors import WeightsError  # noqa: E402
-from emofuse.nets.pretrained import HeadWeights, load_pretrained  # noqa: E402
+from emofuse.nets.pretrained import load_pretrained  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2, VGGFace2Settings, load_keras  # noqa: E402
 from emofuse.training.loop import export_onnx, fresh  # noqa: E402
 from support.module_calls import module_calls  # noqa: E402
@@ -67,7 +67,7 @@ def test_the_full_network_below_its_head_has_as_many_values_as_keras_vggface(ful
 
 def test_the_tiny_network_from_a_keras_file_equals_numpy(tmp_path, net):
     content = layers()
-    load_pretrained(net, write_keras(tmp_path / "w.h5", content), name="vggface2", head=HeadWeights.FRESH)
+    load_pretrained(net, write_keras(tmp_path / "w.h5", content), name="vggface2", fresh_head=True)
     batch = faces(3, 64)
     expected = resnet(content, batch.numpy().transpose(0, 2, 3, 1).astype(np.float64), blocks=TINY.blocks)
     with torch.inference_mode():
@@ -77,7 +77,7 @@ def test_the_tiny_network_from_a_keras_file_equals_numpy(tmp_path, net):
 @pytest.mark.slow
 def test_the_full_network_from_a_keras_file_equals_numpy_in_torch_and_onnx(tmp_path):
     net, content = VGGFace2().eval(), layers(VGGFace2Settings())
-    load_pretrained(net, write_keras(tmp_path / "w.h5", content), name="vggface2", head=HeadWeights.FRESH)
+    load_pretrained(net, write_keras(tmp_path / "w.h5", content), name="vggface2", fresh_head=True)
     batch = faces(2, 224)
     expected = resnet(content, batch.numpy().transpose(0, 2, 3, 1).astype(np.float64), blocks=(3, 4, 6, 3))
     with torch.inference_mode():

@@ -32,7 +32,7 @@ from emofuse.models.fusion import ModalityFusion
 
 DRAFT, TABLES, HALF = "unfused", "modalities", "half"  # folders in the output
 
-Progress = Callable[[Path, float, int], None]
+FileProgress = Callable[[Path, float, int], None]
 """Called with a file, the fraction of it that is done, and the number of files."""
 
 
@@ -59,7 +59,7 @@ class FuseRequest:
 
 
 def fuse(
-    request: FuseRequest, *, executor: Executor, note: Callable[[str], None], progress: Progress
+    request: FuseRequest, *, executor: Executor, note: Callable[[str], None], progress: FileProgress
 ) -> tuple[Bundle, Evaluation]:
     """Predict the clips with every modality, fit the weights, and write the fused bundle to `out`.
 
@@ -145,7 +145,7 @@ def _predict(
     *,
     executor: Executor,
     note: Callable[[str], None],
-    progress: Progress,
+    progress: FileProgress,
 ) -> None:
     """Write tables of the scores of each modality for the clips to fit on; each file is predicted once."""
     split = request.settings.split

@@ -13,12 +13,10 @@ from emofuse.core.files import digest, file_digest
 from emofuse.core.settings import with_settings
 from emofuse.errors import BundleError, SettingsError
 from emofuse.models import bundle as bundles
-from emofuse.models import weights as kept
+from emofuse.models import weights
 from emofuse.nets.catalogue import published_weights
 from emofuse.systems import FACE, System
 from emofuse.training.training_run import bundled_weights
-
-Definition = System
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Job:
     folder: prefix of its folder's name; default: its name.
     """
 
-    definition: Definition
+    definition: System
     parent: str | None = None
     weights: Path | None = None
     folder: str = ""
@@ -78,7 +76,7 @@ class Jobs:
 
 
 def plan_jobs(
-    setup: Setup, definitions: Mapping[str, Definition], files: Mapping[str, Path], *, scale: str, folder: str = ""
+    setup: Setup, definitions: Mapping[str, System], files: Mapping[str, Path], *, scale: str, folder: str = ""
 ) -> Jobs:
     """Jobs for some systems; a network that several share is trained by the first of them.
 
@@ -109,7 +107,7 @@ def plan_jobs(
     return Jobs(setup, jobs, _digests(jobs))
 
 
-def without_pretrained(definition: Definition) -> Definition:
+def without_pretrained(definition: System) -> System:
     """The definition, from random weights if it would need pretrained ones."""
     if not _needs(definition):
         return definition
@@ -117,24 +115,24 @@ def without_pretrained(definition: Definition) -> Definition:
     return with_settings(definition, {"net.scratch": "true", **epochs})
 
 
-def _needs(definition: Definition) -> str | None:
+def _needs(definition: System) -> str | None:
     """Name of the pretrained weights that a definition requires; None if it requires none."""
     net = definition.net
     return None if net.tiny or net.scratch or not net.weights else net.weights
 
 
-def _shares_network(definition: Definition, other: Definition) -> bool:
+def _shares_network(definition: System, other: System) -> bool:
     """Whether two definitions have the same network, fine-tuned with the same settings."""
     same = definition.net == other.net and definition.fit == other.fit
     return definition.modality == FACE and bool(definition.fit.epochs) and same
 
 
-def _reusing_network(definition: Definition) -> Definition:
+def _reusing_network(definition: System) -> System:
     net = replace(definition.net, scratch=False)
     return replace(definition, net=net, fit=replace(definition.fit, epochs=0))
 
 
-def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | None, str]:
+def _weights(definition: System, files: Mapping[str, Path]) -> tuple[Path | None, str]:
     """The file of the weights that a definition requires, and what is missing."""
     name = _needs(definition)
     if name is None:
@@ -142,7 +140,7 @@ def _weights(definition: Definition, files: Mapping[str, Path]) -> tuple[Path | 
     if name in files:
         return files[name], ""
     path = next(
-        (p for folder in kept.folders() if (p := folder / f"{name}.safetensors").is_file()), bundled_weights(name)
+        (p for folder in weights.folders() if (p := folder / f"{name}.safetensors").is_file()), bundled_weights(name)
     )
     entry = published_weights(name)
     return path, "" if path else f"{name}: {entry.file} from {entry.source}"

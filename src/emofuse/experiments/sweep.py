@@ -20,7 +20,7 @@ from emofuse.core.version import __version__
 from emofuse.errors import SettingsError
 from emofuse.evaluation.evaluate import Settings, scored_clips, video_confusions
 from emofuse.experiments.comparison import about, estimates, gain_over
-from emofuse.experiments.jobs import Definition, Jobs, plan_jobs, without_pretrained
+from emofuse.experiments.jobs import Jobs, plan_jobs, without_pretrained
 from emofuse.experiments.runner import (
     Bundles,
     Monitor,
@@ -32,7 +32,7 @@ from emofuse.experiments.runner import (
     score_sources,
 )
 from emofuse.experiments.trial import Trial, at_scale, check_scale, scale_notes
-from emofuse.systems import VOICE, system
+from emofuse.systems import VOICE, System, system
 
 FORMAT = 1
 LARGEST = 64
@@ -94,7 +94,7 @@ def sweep(request: SweepRequest, monitor: Monitor = Monitor(), *, executor: Exec
     return plain
 
 
-def variants(request: SweepRequest) -> dict[str, Definition]:
+def variants(request: SweepRequest) -> dict[str, System]:
     """The definitions of all combinations of the values, by a name such as "C=1, kernel=poly".
 
     Raises:
@@ -120,7 +120,7 @@ def variants(request: SweepRequest) -> dict[str, Definition]:
     return found
 
 
-def _settings(chosen: Mapping[str, str], base: Definition) -> dict[str, str]:
+def _settings(chosen: Mapping[str, str], base: System) -> dict[str, str]:
     """Settings by their full names."""
     changes: dict[str, str] = {}
     for name, value in chosen.items():
@@ -128,7 +128,7 @@ def _settings(chosen: Mapping[str, str], base: Definition) -> dict[str, str]:
     return changes
 
 
-def _long(name: str, value: str, base: Definition) -> dict[str, str]:
+def _long(name: str, value: str, base: System) -> dict[str, str]:
     if name in ("lr", "epochs", "seed"):
         return {f"fit.{name}": value}
     if name == "window" and base.windows is not None:
@@ -148,7 +148,7 @@ def _seconds(value: str) -> float:
         raise SettingsError(f"--over window={value}: give seconds, such as 2,4,6.") from None
 
 
-def _known(name: str, base: Definition) -> str:
+def _known(name: str, base: System) -> str:
     names = settings_names(base)
     if name not in names:
         raise SettingsError(

@@ -22,7 +22,7 @@ from emofuse.evaluation.evaluate import Settings
 from emofuse.evaluation.submission import submit
 from emofuse.evaluation.submission_formats import EDITIONS
 from emofuse.experiments.comparison import Comparison, compare
-from emofuse.experiments.jobs import Definition, Job, Jobs, plan_jobs, without_pretrained
+from emofuse.experiments.jobs import Job, Jobs, plan_jobs, without_pretrained
 from emofuse.experiments.runner import (
     Bundles,
     Monitor,
@@ -36,7 +36,7 @@ from emofuse.experiments.runner import (
 )
 from emofuse.experiments.trial import Trial, at_scale, check_scale, scale_notes
 from emofuse.fusion import save as save_fusion
-from emofuse.systems import system
+from emofuse.systems import System, system
 from emofuse.systems.paper import BASELINE_VALIDATION, TABLE1, Table1Row, table_row
 
 FORMAT = 3
@@ -163,7 +163,7 @@ def plan(request: Table1Request, data: DataSet) -> Plan:
     return Plan(request, rows, systems, (*scale_notes(trial.scale), *_notes(definitions)))
 
 
-def _definition(name: str, request: Table1Request) -> Definition:
+def _definition(name: str, request: Table1Request) -> System:
     definition = system(request.changes.get(name, name))
     if not (request.trial.scale == "tiny" and request.changes.get(name)):  # a replacement is taken as it is
         definition = at_scale(definition, request.trial.scale)
@@ -183,7 +183,7 @@ def _check_changes(changes: Mapping[str, str], needed: list[str]) -> None:
             )
 
 
-def _notes(definitions: Mapping[str, Definition]) -> Iterator[str]:
+def _notes(definitions: Mapping[str, System]) -> Iterator[str]:
     for name, definition in definitions.items():
         if definition.name != name:
             yield f"{name}: replaced by {definition.name}."

@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from emofuse.core.registry import find
 from emofuse.core.settings import with_settings
-from emofuse.experiments.jobs import Definition, Setup
-from emofuse.systems import VOICE
+from emofuse.experiments.jobs import Setup
+from emofuse.systems import VOICE, System
 
 # Small networks from scratch, few epochs, short windows: minutes, with results above chance and no more.
 _TINY_FIT = {
@@ -46,16 +46,14 @@ _TINY_VOICE = _TINY_FIT | {
 _TINY_WINDOW = {"windows.seconds": "1", "windows.step_seconds": "0.5"}
 
 
-def _tiny(definition: Definition) -> Mapping[str, str]:
+def _tiny(definition: System) -> Mapping[str, str]:
     if definition.modality == VOICE:
         return _TINY_VOICE
     own = _TINY_VGG if definition.net.weights in ("vggface", "vggfer") else {}
     return _TINY_FACE | own | (_TINY_WINDOW if definition.windows else {})
 
 
-SCALES: Mapping[str, Callable[[Definition], Mapping[str, str]]] = MappingProxyType(
-    {"tiny": _tiny, "paper": lambda _: {}}
-)
+SCALES: Mapping[str, Callable[[System], Mapping[str, str]]] = MappingProxyType({"tiny": _tiny, "paper": lambda _: {}})
 # Independent of the machine, so that equal runs have equal bits on every machine.
 THREADS: Mapping[str, int] = MappingProxyType({"tiny": 1, "paper": 4})
 
@@ -91,7 +89,7 @@ def check_scale(scale: str) -> None:
     find(scale, SCALES, "--scale")
 
 
-def at_scale(definition: Definition, scale: str) -> Definition:
+def at_scale(definition: System, scale: str) -> System:
     """The definition at a scale."""
     return with_settings(definition, dict(SCALES[scale](definition)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,6 @@ from emofuse.nets.formats import kinds
 
 FORMAT = ArrayFormat("weights file", 1, remedy="import or train the weights again", error=WeightsError)
 _TRAINED = "emofuse-train"
-
-
-class HeadWeights(StrEnum):
-    """How to treat the last layers of a network, whose classes may differ from the file's.
-
-    STRICT: load them from the file, which must contain them. FRESH: keep them as they are.
-    """
-
-    STRICT = "strict"
-    FRESH = "fresh"
 
 
 def convert(path: Path, name: str) -> dict[str, Tensor]:
@@ -69,11 +58,13 @@ def save_trained(net: nn.Module, path: Path, *, name: str, about: Mapping[str, s
     FORMAT.write(path, net.state_dict(), meaning, as_bytes=tensor_bytes)
 
 
-def load_pretrained(net: Any, path: Path, *, name: str, head: HeadWeights = HeadWeights.STRICT) -> tuple[str, ...]:
+def load_pretrained(net: Any, path: Path, *, name: str, fresh_head: bool = False) -> tuple[str, ...]:
     """Load the weights `name` into `net`, from the published file or the one that `import_weights` wrote.
 
     A file that `save_trained` wrote of the same kind of network is accepted for any name.
 
+    Args:
+        fresh_head: keep the last layers as they are, since their classes may differ from those of the file.
     Returns:
         Names of the tensors of the network that were not loaded: none, or those of the head.
     Raises:
@@ -88,7 +79,7 @@ def load_pretrained(net: Any, path: Path, *, name: str, head: HeadWeights = Head
     else:
         tensors = loaded(weights.reader)(path, replace(net.settings, classes=weights.classes))
     own: dict[str, Tensor] = net.state_dict()
-    fresh = tuple(k for k in own if k.startswith(net.head)) if HeadWeights(head) is HeadWeights.FRESH else ()
+    fresh = tuple(k for k in own if k.startswith(net.head)) if fresh_head else ()
     tensors = {k: v for k, v in tensors.items() if k not in fresh}
     _check_match(tensors, {k: v for k, v in own.items() if k not in fresh}, path, heads=net.head)
     net.load_state_dict(tensors, strict=False)
@@ -129,7 +120,7 @@ def _check_match(tensors: dict[str, Tensor], own: dict[str, Tensor], path: Path,
     for name in (*own, *tensors):
         file, net = (list(t[name].shape) if name in t else None for t in (tensors, own))
         if file != net:
-            hint = "; head='fresh' keeps the last layers as they are" if name.startswith(heads) else ""
+            hint = "; fresh_head=True keeps the last layers as they are" if name.startswith(heads) else ""
             raise WeightsError(
                 f"{path}: {name!r} is {file or 'missing'} in the file and {net or 'missing'} in the network{hint}."
             )

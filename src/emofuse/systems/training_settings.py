@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from emofuse.errors import SettingsError
 
@@ -141,14 +140,6 @@ class WaveAugment:
     speech: SpeechAugment | None = None
 
 
-class Precision(StrEnum):
-    """Number format of the forward pass; `auto` takes bfloat16 where the machine computes in it natively."""
-
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-
-
 @dataclass(frozen=True)
 class Machine:
     """Where to train. Any machine can resume a checkpoint, but weights are bit-equal only on the same machine.
@@ -159,7 +150,6 @@ class Machine:
     """
 
     device: str = "auto"
-    precision: Precision = Precision.FLOAT32
     checkpoint_minutes: float = 10.0
     prefetch: int = 2
 

@@ -162,7 +162,7 @@ def train_mobile(data: Fer2013, weights: Path, training: DefaultTraining, *, see
     """MobileFaceNet from pretrained weights, on the clear faces."""
     identity = mobilefacenet.MobileFaceNetSettings(classes=len(LABEL_SETS) * len(AFFWILD2), dropout=0.2)
     start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
-    pretrained.load_pretrained(start, weights, name=START, head=pretrained.HeadWeights.FRESH)
+    pretrained.load_pretrained(start, weights, name=START, fresh_head=True)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
     net = TwoLabelSets(mobilefacenet.at_size(start, MOBILE_SIZE))
     settings = replace(training.settings.mobile, seed=seed)

@@ -98,7 +98,7 @@ def network(training: ModalityTraining, system: System, classes: int, run: Train
             f"{system.name}: {why} starts from random weights, but --weights gives {weights}; leave one out."
         )
     path = _file_of(weights)
-    pretrained.load_pretrained(net, path, name=name, head=pretrained.HeadWeights.FRESH)
+    pretrained.load_pretrained(net, path, name=name, fresh_head=True)
     origin = pretrained.origin(path)
     start = {"name": origin.get("name", name), "file": path.name, "sha256": file_digest(path)}
     return net, {"licence": origin.get("licence", published_weights(name).licence), "start": start}

@@ -25,7 +25,6 @@ from emofuse.training.loop import (  # noqa: E402
     Examples,
     Faces,
     Machine,
-    Precision,
     Progress,
     TrainingData,
     evaluate,
@@ -148,7 +147,7 @@ def test_a_checkpoint_of_another_network_or_of_other_targets_is_refused(tmp_path
 
 def test_a_checkpoint_is_valid_on_another_machine(tmp_path):
     trained(tmp_path)
-    trained(tmp_path, machine=Machine(device="cpu", precision=Precision.AUTO, prefetch=0))
+    trained(tmp_path, machine=Machine(device="cpu", prefetch=0))
 
 
 KILLED = """
@@ -328,12 +327,6 @@ def test_a_sequence_network_is_trained_on_every_labelled_step(tmp_path):
     settings = replace(SETTINGS, epochs=12, batch=10, optimiser="adam")
     net = trained(tmp_path, build=lambda: torch.nn.Linear(4, 2), data=data, settings=replace(settings, lr=0.3))
     assert evaluate(net, data.validation, prepare=AsIs()).measures["accuracy"] > 0.9
-
-
-def test_bfloat16_training_keeps_float32_weights_and_learns(tmp_path):
-    net = trained(tmp_path, settings=replace(SETTINGS, epochs=8), machine=Machine(precision=Precision.BFLOAT16))
-    assert {p.dtype for p in net.parameters()} == {torch.float32}
-    assert evaluate(net, SMALL.validation).measures["accuracy"] == 1.0
 
 
 def test_progress_reports_steps_and_the_time_left(tmp_path):

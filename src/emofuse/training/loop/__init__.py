@@ -3,7 +3,7 @@
 `fit` trains a network on `TrainingData` (two `Examples` and a `Prepare`) with `FitSettings`.
 """
 
-from emofuse.systems.training_settings import Balance, FitSettings, Machine, Precision, SpeechAugment, WaveAugment
+from emofuse.systems.training_settings import Balance, FitSettings, Machine, SpeechAugment, WaveAugment
 from emofuse.training.loop.devices import DEVICES, device, fresh
 from emofuse.training.loop.examples import Examples, Inputs, TrainingData, labels
 from emofuse.training.loop.export import export_onnx, face_example, wave_example
@@ -37,7 +37,6 @@ __all__ = [
     "Machine",
     "Outputs",
     "PaperAugment",
-    "Precision",
     "Prepare",
     "Progress",
     "SpeechAugment",

@@ -1,13 +1,10 @@
-"""Devices, precision, memory layout and initial weights."""
+"""Devices, memory layout and initial weights."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -15,7 +12,6 @@ from torch import nn
 
 from emofuse.core.registry import find
 from emofuse.errors import SettingsError
-from emofuse.systems.training_settings import Precision
 
 _AVAILABLE: Mapping[str, Callable[[], bool]] = MappingProxyType(
     {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
@@ -39,28 +35,6 @@ def device(name: str = "auto") -> torch.device:
         found = ", ".join(n for n, available in _AVAILABLE.items() if available())
         raise SettingsError(f"fit: torch finds no {name} on this machine; use auto, or one of: {found}.")
     return torch.device(name)
-
-
-def has_native_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 natively instead of through float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
-
-
-@cache
-def _cpu_flags() -> frozenset[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("ascii", errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.split(":")[1] for line in lines if line.startswith("flags")), "").split())
-
-
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """The context for the forward pass of a network. Weights and loss stay in float32."""
-    lower = precision is Precision.BFLOAT16 or (precision is Precision.AUTO and has_native_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16) if lower else nullcontext()
 
 
 def laid_out(net: nn.Module, layout: torch.memory_format) -> nn.Module:

@@ -21,7 +21,7 @@ from emofuse.core.registry import find
 from emofuse.errors import SettingsError
 from emofuse.metrics import MEASURES
 from emofuse.systems.training_settings import FitSettings, Machine
-from emofuse.training.loop.devices import autocast, device, keep_freed_memory
+from emofuse.training.loop.devices import device, keep_freed_memory
 from emofuse.training.loop.distributed import ProcessGroup, process_group
 from emofuse.training.loop.examples import TrainingData
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Events, Progress, write_history
@@ -140,13 +140,7 @@ class _Run:
         self._check_weights(epoch)
         if self.settings.swa_start_epoch is not None and state.validated is not state.net:
             self._measure_norms(epoch, order[:_NORM_EXAMPLES])
-        result = evaluate(
-            state.validated,
-            self.data.validation,
-            prepare=self.data.prepare,
-            precision=self.machine.precision,
-            group=self.group,
-        )
+        result = evaluate(state.validated, self.data.validation, prepare=self.data.prepare, group=self.group)
         if not math.isfinite(result.loss):
             raise self._diverged(epoch, self.steps, "validation loss", result.loss)
         seconds, lr = self.callbacks.clock() - start, self._lr(epoch, self.steps - 1)
@@ -247,8 +241,7 @@ class _Run:
             inputs = prepare(batch, draws_of(draws, own), strength=self._strength(epoch))
             if weight is not None:
                 inputs = mixed(inputs, weight[own])
-            with autocast(self.group.device, self.machine.precision):
-                logits = embedding_and_logits(state.net(inputs))[1]
+            logits = embedding_and_logits(state.net(inputs))[1]
             values = targets.values[own].to(self.group.device)
             batch_loss = cross_entropy(checked_logits(logits, values), values, total)
             batch_loss.backward()  # type: ignore[no-untyped-call]

@@ -89,7 +89,7 @@ def cross_entropy(logits: Tensor, values: Tensor, total: float) -> Tensor:
     True
     """
     # In this order of operations, the result without weights is bit-equal to torch's own cross_entropy.
-    return -(logits.float().log_softmax(dim=-1) * values).sum() / total
+    return -(logits.log_softmax(dim=-1) * values).sum() / total
 
 
 def mixed(values: Tensor, weight: Tensor) -> Tensor:

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from emofuse.core.prefetch import prefetch
 from emofuse.errors import ShapeError
 from emofuse.metrics import MEASURES, confusion
-from emofuse.systems.training_settings import Precision
-from emofuse.training.loop.devices import autocast
 from emofuse.training.loop.distributed import ProcessGroup
 from emofuse.training.loop.examples import Examples, Inputs, labels, read
 from emofuse.training.loop.loss import cross_entropy, tensor
@@ -58,7 +56,6 @@ def predict(
     *,
     prepare: Prepare = _GREY,
     batch: int = 256,
-    precision: Precision = Precision.FLOAT32,
     embeddings: bool = True,
 ) -> Outputs:
     """Outputs of a network on its own device, in evaluation mode and without augmentation.
@@ -79,12 +76,10 @@ def predict(
     embedded: list[Tensor] = []
     with torch.inference_mode():
         for values in prefetch((torch.from_numpy(read(inputs, r)) for r in rows), 2):
-            given = prepare(values.to(device))
-            with autocast(device, precision):
-                embedding, found = embedding_and_logits(net(given))
-            logits.append(found.float().cpu())
+            embedding, found = embedding_and_logits(net(prepare(values.to(device))))
+            logits.append(found.cpu())
             if embeddings and embedding is not None:
-                embedded.append(embedding.float().cpu())
+                embedded.append(embedding.cpu())
     return Outputs(torch.cat(logits).numpy(), torch.cat(embedded).numpy() if embedded else None)
 
 
@@ -98,7 +93,6 @@ def evaluate(
     examples: Examples,
     *,
     prepare: Prepare = _GREY,
-    precision: Precision = Precision.FLOAT32,
     group: ProcessGroup | None = None,
 ) -> ValidationResult:
     """Evaluate a network; each process of a group predicts a part of the examples, and all return the same result.
@@ -111,7 +105,7 @@ def evaluate(
     own = group.rows(len(examples))
     if own.stop > own.start:
         inputs = _RowsOfInputs(examples.inputs, np.arange(own.start, own.stop))
-        found = torch.from_numpy(predict(net, inputs, prepare=prepare, precision=precision, embeddings=False).logits)
+        found = torch.from_numpy(predict(net, inputs, prepare=prepare, embeddings=False).logits)
         logits[own] = checked_logits(found, logits[own])
     group.sum([logits])
     targets = tensor(examples.targets)
