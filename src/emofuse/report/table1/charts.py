@@ -29,7 +29,7 @@ DARK = {
     "first": COLOURS[7], "second": COLOURS[4],
 }  # fmt: skip
 _NAME_LENGTH = 22  # longer names are cut in the chart; the tables show them whole
-_SVG = {"svg.fonttype": "none", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9}
+_SVG: Any = {"svg.fonttype": "none", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9}
 
 
 def cpm_chart(result: Result) -> str:
@@ -79,14 +79,15 @@ def learning_curves(name: str, history: Sequence[Mapping[str, Any]]) -> str:
     stated = []
     for axes, (title, curves) in zip(both, panels, strict=True):
         for label, key, factor, colour in curves:
-            found = [epoch.get(key) for epoch in history]
-            values = np.array([factor * v if known(v) else np.nan for v in found], float)
-            style = {"linestyle": "--" if colour == "second" else "-", "color": LIGHT[colour]}
-            axes.plot(epochs, values, **style, marker="o", markersize=2.5, linewidth=1.6, clip_on=False, gid=f"{key}_0")
+            found: list[Any] = [epoch.get(key) for epoch in history]
+            values = np.array([factor * v if known(v) else np.nan for v in found], np.float64)
+            axes.plot(epochs, values, linestyle="--" if colour == "second" else "-", color=LIGHT[colour], marker="o",
+                      markersize=2.5, linewidth=1.6, clip_on=False, gid=f"{key}_0")  # fmt: skip
             finite = values[np.isfinite(values)]
             stated += [f"{label} from {finite[0]:.2f} to {finite[-1]:.2f}"] if len(finite) else []
         axes.set_title(title, loc="left", fontsize=9, color=LIGHT["muted"])
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        locator: Any = axes.xaxis.get_major_locator()
+        locator.set_params(integer=True)
         axes.grid(axis="y", color=LIGHT["line"], linewidth=0.8)
         axes.set_xlabel("epoch", fontsize=9)
     return _svg(figure, f"{plain(name)}, {len(epochs)} epochs: {'; '.join(stated)}") if stated else ""
