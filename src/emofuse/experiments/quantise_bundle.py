@@ -119,7 +119,10 @@ def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[B
                 "with --max-accuracy-drop."
             )
     small = replace(modality, net=request.out / modality.net.name)
-    changed = {"face" if bundle.face else "voice": small, "card": dict(bundle.card) | {"int8": cost.to_json()}}
+    changed: dict[str, Any] = {
+        "face" if bundle.face else "voice": small,
+        "card": dict(bundle.card) | {"int8": cost.to_json()},
+    }
     return write_bundle(request.out, replace(bundle, **changed)), cost
 
 

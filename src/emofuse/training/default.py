@@ -207,7 +207,8 @@ def distillation_targets(
         teacher = ensemble_probabilities(outputs, member_weights(len(mobiles), settings))
         _TEACHER.write(path, {"logits": teacher})
     known = given.any(axis=2, keepdims=True)
-    return np.where(known, (1 - settings.teacher_weight) * given + settings.teacher_weight * teacher, teacher)
+    mixed = (1 - settings.teacher_weight) * given + settings.teacher_weight * teacher
+    return np.asarray(np.where(known, mixed, teacher))
 
 
 def member_weights(mobiles: int, settings: DefaultSettings) -> tuple[list[float], list[float]]:

@@ -162,7 +162,8 @@ def _training_of(system: System, data: DataSet, run: TrainingRun) -> ModalityTra
     from emofuse.training.face import FaceTraining
     from emofuse.training.voice import VoiceTraining
 
-    return {FACE: FaceTraining, VOICE: VoiceTraining}[system.modality](system, data, run)
+    kinds: dict[str, Callable[..., ModalityTraining]] = {FACE: FaceTraining, VOICE: VoiceTraining}
+    return kinds[system.modality](system, data, run)
 
 
 def _check(system: System, data: DataSet) -> None:

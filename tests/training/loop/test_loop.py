@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import resource
@@ -329,14 +328,11 @@ def test_a_sequence_network_is_trained_on_every_labelled_step(tmp_path):
     assert evaluate(net, data.validation, prepare=AsIs()).measures["accuracy"] > 0.9
 
 
-def test_progress_reports_steps_and_the_time_left(tmp_path):
-    seconds = iter(range(10_000))
-    told: list[Progress] = []
-    watch = Callbacks(step=told.append, clock=lambda: float(next(seconds)), events=False)
-    trained(tmp_path, settings=replace(SETTINGS, epochs=2), callbacks=watch)
-    assert [(p.epoch, p.step, p.epochs, p.steps) for p in told[2:4]] == [(0, 3, 2, 3), (1, 1, 2, 3)]
-    assert told[-1].seconds_left == 0
-    assert all(a.seconds_left > b.seconds_left for a, b in itertools.pairwise(told[1:]))
+def test_progress_reports_each_step(tmp_path):
+    steps: list[Progress] = []
+    trained(tmp_path, settings=replace(SETTINGS, epochs=2), callbacks=Callbacks(step=steps.append, events=False))
+    assert [(p.epoch, p.step, p.epochs, p.steps) for p in steps[2:4]] == [(0, 3, 2, 3), (1, 1, 2, 3)]
+    assert len(steps) == 6
 
 
 # What can go wrong

@@ -42,7 +42,6 @@ class Progress:
     step: int
     steps: int
     loss: float
-    seconds_left: float
 
 
 def _ignore(_: Any) -> None:

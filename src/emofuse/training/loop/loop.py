@@ -104,8 +104,7 @@ class _Run:
         began = len(state.done) * self.steps + state.step
         wanted = self.callbacks.events and self.group.first
         with closing(Events(folder / EVENTS, wanted=wanted, note=self.callbacks.note, step=began + 1)) as self.events:
-            self.started, self.began = self.callbacks.clock(), began
-            self.saved = self.started
+            self.saved = self.callbacks.clock()
             while self._more():
                 self._epoch(path)
                 state.save(path)
@@ -276,10 +275,8 @@ class _Run:
 
     def _report_step(self, epoch: int, loss: float, lr: float) -> None:
         at = epoch * self.steps + self.state.step
-        each = (self.callbacks.clock() - self.started) / (at - self.began)
         self.events.add({"loss/step": loss, "lr": lr}, at)
-        left = each * (self.epochs * self.steps - at)
-        self.callbacks.step(Progress(epoch, self.epochs, self.state.step, self.steps, loss, left))
+        self.callbacks.step(Progress(epoch, self.epochs, self.state.step, self.steps, loss))
 
     def _write_history(self, folder: Path) -> None:
         with self.group.fail_together():
