@@ -96,7 +96,7 @@ def test_a_resumed_run_ends_with_the_checkpoint_of_an_uninterrupted_one(tmp_path
 
 
 def test_a_checkpoint_within_an_epoch_is_written_when_it_is_due(tmp_path):
-    clock = iter(range(0, 10_000, 20))  # 20 s pass whenever somebody looks
+    clock = iter(range(0, 10_000, 30))  # 30 s pass at every call
     written: list[int] = []
 
     def step(progress: Progress) -> None:
