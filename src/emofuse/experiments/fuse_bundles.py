@@ -64,7 +64,7 @@ def fuse(
     """Predict the clips with every modality, fit the weights, and write the fused bundle to `out`.
 
     Args:
-        note: called with notes for people.
+        note: called with messages for the user.
     Raises:
         SettingsError: the bundles do not fit together, or the method has no weight per modality.
         DataError: the data set cannot be read, or a clip cannot be predicted.

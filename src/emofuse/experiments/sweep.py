@@ -42,10 +42,10 @@ _SHORT = ("window", "kernel", "C", "gamma", "degree", "g", "segments", "lr", "ep
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What a user asks for.
+    """A request for a sweep.
 
     over: values to try, as text, by the name of a setting or by one of the short names: `window` (seconds, with its
-        step), `kernel`, `C`, `gamma`, `degree`, `g` of the head, `segments` of a window of sound, `lr`, `epochs`,
+        step), `kernel`, `C`, `gamma`, `degree`, `g` of the head, `segments` of a window of audio, `lr`, `epochs`,
         `seed`. Of several settings all combinations are tried.
     changes: other settings, for all variants.
     """

@@ -139,9 +139,9 @@ def _result(planned: Plan, bundles: Bundles, data: DataSet, compared: Comparison
     }
 
 
-def _row(row: Table1Row, figures: Mapping[str, Any]) -> dict[str, Any]:
+def _row(row: Table1Row, measured: Mapping[str, Any]) -> dict[str, Any]:
     about = {"name": row.name, "paper_row": row.row, "systems": list(row.systems), "method": row.method}
-    return about | dict(figures) | {"quoted": {"validation": row.quoted_validation, "test": row.quoted_test}}
+    return about | dict(measured) | {"quoted": {"validation": row.quoted_validation, "test": row.quoted_test}}
 
 
 # -- the plan --------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ MANIFEST = "bundle.json"
 class Bundle:
     """A trained system: one modality, or a fusion of several.
 
-    card: information for people: at least `what`, `data`, `licence` and `figures`.
+    card: information for users: at least `what`, `data`, `licence` and `metrics`.
     identity: changes with anything that could change a result; "" for a bundle that is not written yet.
 
     Raises:
@@ -197,7 +197,7 @@ def _read(manifest: Path) -> dict[str, Any]:
 def write_bundle(folder: str | Path, bundle: Bundle) -> Bundle:
     """Write a bundle to a folder, copy the files of its modalities there, and load the result.
 
-    The files may lie anywhere, also in `folder` itself.
+    The files may be anywhere, also in `folder` itself.
 
     Raises:
         OutputError: the folder cannot be written, or a file of a modality cannot be read.

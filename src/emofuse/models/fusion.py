@@ -1,6 +1,7 @@
 """The fusion of the modalities of a bundle: per-class weights, and calibration of the fused probabilities.
 
-A face belongs to one person; a voice is heard by all, and nothing tells whose it is. See docs/decisions.md.
+A face belongs to one person; a voice belongs to one of the persons present, and it is not known to which.
+See docs/decisions.md.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class ModalityFusion:
         return np.asarray(stack.covered & ~stack.valid[~voice].any(axis=0))
 
     def _shared(self, persons: int) -> WeightedFusion | LogPoolFusion:
-        """The weights for rows where this number of persons share one voice."""
+        """The weights for rows with this number of visible persons and one voice."""
         return self.weights if persons == 1 else self.weights.weakened(VOICE, 1 / persons)
 
     def _calibrated(self, values: Floats, stack: SystemScores, valid: Bools) -> Floats:

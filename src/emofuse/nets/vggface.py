@@ -78,7 +78,7 @@ class VGGFace(nn.Module):
 
 
 def build(classes: int = 7, *, tiny: bool = False) -> VGGFace:
-    """The published architecture, or one of 230,000 parameters that learns from a few thousand faces in a minute."""
+    """The published architecture, or one of 230,000 parameters that trains on a few thousand faces in a minute."""
     small = VGGFaceSettings((16, 32, 64), (1, 1, 1), hidden=64, dropout=0.2, classes=classes, size=56)
     return VGGFace(small if tiny else VGGFaceSettings(classes=classes))
 

@@ -72,7 +72,7 @@ class VGGFace2(nn.Module):
 
 
 def build(classes: int = 7, *, tiny: bool = False) -> VGGFace2:
-    """The published architecture, or one of 150,000 parameters that learns from a few thousand faces in a minute."""
+    """The published architecture, or one of 150,000 parameters that trains on a few thousand faces in a minute."""
     if not tiny:
         return VGGFace2(VGGFace2Settings(classes=classes))
     net = VGGFace2(VGGFace2Settings((1, 1, 1), (16, 32, 64), stem=32, hidden=64, dropout=0.2, classes=classes, size=96))

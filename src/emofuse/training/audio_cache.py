@@ -43,7 +43,7 @@ class AudioCache:
             if not media.has_audio:
                 return None
         rate = self.windows.rate_hz
-        name = {"sound": file_digest(file), "rate_hz": rate, "separation": self.stages.separation.identity}
+        name = {"audio": file_digest(file), "rate_hz": rate, "separation": self.stages.separation.identity}
         path = self.folder / f"{digest(name)}.f32"
         if not path.exists():
             with atomic(path) as partial, partial.open("wb") as out, AudioReader(file, rate_hz=rate) as reader:

@@ -26,7 +26,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What a user asks for: the system by name, data, folder, and changes of its definition.
+    """A request for a training: the system by name, data, folder, and changes of its definition.
 
     changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights, or the folder of a
         training whose network to start from.
@@ -48,7 +48,7 @@ def train(
     """Train a system by name and write its bundle.
 
     Args:
-        report: called with lines for people. progress: called after each step of a network's training.
+        report: called with messages for the user. progress: called after each step of a network's training.
     Raises:
         SettingsError: an unknown system or setting, or torch is not installed.
         DataError: the data set cannot be read, or lacks a split.

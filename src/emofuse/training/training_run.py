@@ -37,7 +37,7 @@ class TrainingRun:
     out: folder of checkpoints, caches and the bundle.
     weights: a file of the system's pretrained weights, as published or imported, or the folder of an earlier training
         of the same network; None if none are needed.
-    detector: name of the face detector for videos. report: called with lines for people.
+    detector: name of the face detector for videos. report: called with messages for the user.
     """
 
     out: Path
