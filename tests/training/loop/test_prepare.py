@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from emofuse.core.colour import Colour  # noqa: E402
 from emofuse.errors import SettingsError, ShapeError  # noqa: E402 (torch may be missing)
-from emofuse.models import bundle  # noqa: E402
+from emofuse.models.face import FaceInput  # noqa: E402
 from emofuse.nets.wrappers import Normalise, Standardise  # noqa: E402
 from emofuse.training.loop import AUGMENTS, Faces, PaperAugment  # noqa: E402
 from emofuse.training.loop.prepare import draws_of  # noqa: E402
@@ -50,7 +50,7 @@ def augmented(prepare: Faces, batch: torch.Tensor, *, seed: int = 0, strength: f
 )
 def test_faces_are_prepared_as_at_prediction(colour, mean, scale):
     faces = coloured(3)
-    expected = bundle.FaceInput(bundle.Colour(colour.value), mean, scale)(faces.numpy())
+    expected = FaceInput(colour, mean, scale)(faces.numpy())
     np.testing.assert_allclose(Faces(colour, mean, scale)(faces).numpy(), expected, atol=3e-5)
 
 
