@@ -100,6 +100,13 @@ def test_a_first_or_last_frame_hours_ahead_ends_with_the_audio(tmp_path, number)
     assert "1 of 90 timestamps" in check_every_frame_is_at_its_time(path, right)[0]
 
 
+def test_an_edit_list_that_leaves_no_frame_is_ignored(tmp_path):
+    right = recording(tmp_path, options=NO_B_FRAMES)
+    path = retimed(right, tmp_path / "a.mp4", moved(range(1), 10_800.0))  # the muxer lets the edit begin there
+    warnings = check_every_frame_is_at_its_time(path, right)
+    assert warnings[0] == "its edit list leaves no frame to show, so edit lists are ignored"
+
+
 def test_wanted_frames_of_a_file_with_a_wrong_timestamp_equal_those_of_a_full_decode(tmp_path):
     right = recording(tmp_path)
     path = retimed(right, tmp_path / "a.mp4", moved(range(40, 41), 2.0))

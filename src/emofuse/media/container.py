@@ -63,6 +63,8 @@ class MediaFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         container = open_container(self.path)
+        self._options: dict[str, str] = {}
+        self._has_edit_lists = "mov" in container.format.name
         self.has_video = video_stream(container) is not None
         self.audio_tracks = audio_tracks(container)
         self.has_audio = bool(self.audio_tracks)
@@ -75,8 +77,17 @@ class MediaFile:
 
     def take_container(self) -> InputContainer:
         """A container positioned at its start, which the caller closes; the file is opened again from the second on."""
-        container, self._container = self._container or open_container(self.path), None
+        container, self._container = self._container or open_container(self.path, self._options), None
         return container
+
+    def ignore_edit_lists(self) -> bool:
+        """Open the file without its edit lists from now on; returns whether that can change anything."""
+        if not self._has_edit_lists or self._options:
+            return False
+        self._options = {"ignore_editlist": "1"}
+        self.close()
+        self._container = None
+        return True
 
     def close(self) -> None:
         """Close the file, unless a reader has taken it over."""
@@ -90,8 +101,8 @@ class MediaFile:
         self.close()
 
 
-def open_container(path: Path) -> InputContainer:
-    """The opened file; close it after use.
+def open_container(path: Path, options: dict[str, str] | None = None) -> InputContainer:
+    """The opened file; close it after use. options: of libav's demuxer.
 
     Raises:
         MediaError: the file is missing, a folder, empty, not readable, or not a media file.
@@ -99,7 +110,7 @@ def open_container(path: Path) -> InputContainer:
     check_readable(path)
     try:
         # Absolute, so that libav never takes the start of a name such as "talk:2.mp4" for a protocol.
-        container: InputContainer = av.open(str(path.absolute()), **_LENIENT_TAGS)
+        container: InputContainer = av.open(str(path.absolute()), options=options or {}, **_LENIENT_TAGS)
         if _STREAMS_APPEAR_LATE.fullmatch(container.format.name) and not _has_both(container):
             container.close()
             container = av.open(str(path.absolute()), options=_LONG_PROBE, **_LENIENT_TAGS)

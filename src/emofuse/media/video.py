@@ -115,6 +115,18 @@ class VideoReader:
         self._threads = threads
         self._readings: WeakSet[Generator[Frame, None, None]] = WeakSet()
         self._rewound: tuple[InputContainer, VideoStream] | None = None  # ready for one pass with frame threads
+        info = self._prepare()
+        if info is None and self._file.ignore_edit_lists():
+            self.warnings[:] = ["its edit list leaves no frame to show, so edit lists are ignored"]
+            info = self._prepare()
+        if info is None:
+            raise MediaError(
+                f"{printable(self.path)}: no frame of its video can be decoded. It is damaged: copy or record it again."
+            )
+        self.info = info
+
+    def _prepare(self) -> VideoInfo | None:
+        """Index the file and decode one frame; None if no frame can be decoded."""
         container, stream = self._open(frame_threads=True)
         try:
             first_packet, frames = list[tuple[int | None, ...]](), list[av.VideoFrame]()
@@ -131,11 +143,11 @@ class VideoReader:
             with closing(self._decoded(None)) as decoded:
                 looks = [found.looks.of(found.frame) for found in islice(decoded, 1)]
         if not looks:
-            raise MediaError(
-                f"{printable(self.path)}: no frame of its video can be decoded. It is damaged: copy or record it again."
-            )
+            self.close()
+            self._rewound = None
+            return None
         codec = stream.codec_context.codec.canonical_name
-        self.info = VideoInfo(*looks[0].size, looks[0].rotation, self._index.rate_hz, codec, has_audio)
+        return VideoInfo(*looks[0].size, looks[0].rotation, self._index.rate_hz, codec, has_audio)
 
     @property
     def timeline(self) -> Timeline:
