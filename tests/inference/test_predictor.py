@@ -11,9 +11,10 @@ import pytest
 
 import emofuse
 from emofuse.core.time import Timeline
-from emofuse.errors import SettingsError
+from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.video import VideoReader
+from support.media_files import moving_bar, tone_burst, write_media
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,16 @@ def test_another_rate_has_other_steps(talk):
 def test_an_invalid_rate_is_refused(rate, talk):
     with pytest.raises(SettingsError, match="up to 1000 rows per second"):
         emofuse.predict(talk, rate_hz=rate)
+
+
+def test_a_video_that_cannot_be_decoded_leaves_its_voice_and_says_so(tmp_path, predictor):
+    path = write_media(tmp_path / "a.mp4", moving_bar(10), audio=tone_burst(44100))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"avcx"))
+    prediction = predictor.predict(path)
+    assert len(prediction.timeline) > 0
+    reason = "only the voice was scored, its video is in a format that cannot be decoded here"
+    assert prediction.metadata["warnings"] == [reason]
+    silent = write_media(tmp_path / "b.mp4", moving_bar(10))
+    silent.write_bytes(silent.read_bytes().replace(b"avc1", b"avcx"))
+    with pytest.raises(MediaError, match="a format that cannot be decoded here"):
+        predictor.predict(silent)

@@ -272,3 +272,24 @@ def test_a_palette_has_the_right_colours(tmp_path):
     frame = av.VideoFrame.from_ndarray((numbers, palette), format="pal8")
     (found,), _ = images(encode(tmp_path / "a.mov", [[frame]], codec="png", pix_fmt="pal8"))
     assert found[0, [3, 40]].tolist() == [[200, 40, 10], [20, 90, 160]]
+
+
+@pytest.mark.parametrize("still_first", [True, False])
+def test_of_several_video_streams_the_one_that_is_processed_is_named(tmp_path, still_first):
+    path, image = tmp_path / "a.mkv", disc(96, 64)
+    kinds = [("mjpeg", "yuvj420p", 1), ("libx264", "yuv420p", 12)]
+    with av.open(str(path), "w") as container:
+        streams = []
+        for codec, pix_fmt, n in kinds if still_first else kinds[::-1]:
+            stream = container.add_stream(codec, rate=30)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, pix_fmt
+            streams.append((stream, n))
+        for stream, n in streams:
+            frames = [av.VideoFrame.from_ndarray(image, format="rgb24") for _ in range(n)]
+            for packets in [*map(stream.encode, frames), stream.encode(None)]:
+                container.mux(packets)
+    with VideoReader(path) as video:
+        assert video.info.codec == "h264"
+        assert len(video.timeline) == 12
+        index = 1 if still_first else 0
+        assert video.warnings == [f"has 2 video streams: only stream {index} (h264, 96x64) was processed"]

@@ -22,6 +22,7 @@ from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
 from emofuse.faces.detector import Detector, Face
+from emofuse.faces.orientation import OrientationCheck
 from emofuse.faces.placement import Placement
 from emofuse.faces.tracker import Thumbnail, TrackedFace, Tracker
 from emofuse.inference.sampling import Sampling
@@ -154,6 +155,7 @@ class FaceStream:
 
     canvas: width and height of the first frame, None before it. Boxes and landmarks of all faces are in its pixels,
         also where the size changes on the way.
+    orientation: whether the faces are upright.
     """
 
     def __init__(
@@ -166,6 +168,7 @@ class FaceStream:
         self._stages, self._tracker = stages, tracker
         self._smoother, self._window_stage = smoother, window_stage
         self.canvas: tuple[int, int] | None = None
+        self.orientation = OrientationCheck(stages.detector)
         self._unscored: list[TrackedFace[DetectedFace]] = []
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
 
@@ -184,7 +187,9 @@ class FaceStream:
         """Process the next frames; faces are scored as soon as a batch is full, and at the end of the push."""
         faces, windows = list[ScoredFace](), list[FaceWindowScore]()
         for chunk in chunks(iter(frames), FRAMES_AT_ONCE):
-            for found in self._stages.parallel_map(self._stages.detect, chunk):
+            for frame, found in zip(chunk, self._stages.parallel_map(self._stages.detect, chunk), strict=True):
+                if isinstance(frame, Frame):
+                    self.orientation.push(frame.rgb, [detected.face for detected in found.faces])
                 found = self._placed(found)
                 self._starts.append(found.start)
                 self._unscored += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)

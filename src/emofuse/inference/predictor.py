@@ -159,8 +159,9 @@ class Predictor:
         """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
         voice, size, frames_end = self.bundle.voice, None, 0
         has_audio = voice is not None and file.has_audio
-        if voice is None or file.has_video:  # without video, the reader explains what is missing
-            with VideoReader(file, threads=self.options.engine.decoder_threads) as video:
+        video = self._opened_video(run, file, optional=has_audio)
+        if video is not None:
+            with video:
                 if self.bundle.face is not None:
                     size = self._push_video(run, video, fraction=_VIDEO_FRACTION if has_audio else 1.0)
                 else:  # only the times of the frames are needed
@@ -169,9 +170,8 @@ class Predictor:
                 frames_end = video.end
                 run.warnings.extend(video.warnings)
         elif self.sampling.rate_hz is None:
-            raise SettingsError(
-                f"{printable(file.path)}: is an audio file, so --every-frame does not apply; use --rate."
-            )
+            found = "has no video that can be decoded" if run.warnings else "is an audio file"
+            raise SettingsError(f"{printable(file.path)}: {found}, so --every-frame does not apply; use --rate.")
         end = frames_end
         if has_audio:
             end = self._push_audio(run, file, end, done=_VIDEO_FRACTION if size else 0.0)
@@ -182,13 +182,31 @@ class Predictor:
             run.progress(1.0)
         return size
 
+    def _opened_video(self, run: _FileRun, file: MediaFile, *, optional: bool) -> VideoReader | None:
+        """The video of a file; without one, the reader explains what is missing. None where there is audio to score."""
+        if optional and file.undecodable_video:
+            run.warnings.append("only the voice was scored, its video is in a format that cannot be decoded here")
+            return None
+        if self.bundle.voice is not None and not file.has_video and not file.undecodable_video:
+            return None
+        try:
+            return VideoReader(file, threads=self.options.engine.decoder_threads)
+        except MediaError as error:
+            if not optional:
+                raise
+            reason = str(error).removeprefix(f"{printable(file.path)}: ")
+            run.warnings.append(f"only the voice was scored, its video was not: {reason}")
+            return None
+
     def _push_video(self, run: _FileRun, video: VideoReader, *, fraction: float) -> tuple[int, int]:
         frames = video.frames(self.sampling.wanted(video.timeline))
         for chunk in prefetch(chunks(frames, FRAMES_AT_ONCE)):  # decoded while the previous frames are scored
             run.collector.add(run.session.push_frames(chunk))
             run.progress(fraction * chunk[-1].end / max(video.end, 1))
-        canvas = run.session.faces.canvas if run.session.faces is not None else None
-        return canvas or (video.info.width, video.info.height)
+        faces = run.session.faces
+        if faces is not None and faces.orientation.warning:
+            run.warnings.append(faces.orientation.warning)
+        return (faces and faces.canvas) or (video.info.width, video.info.height)
 
     def _push_audio(self, run: _FileRun, file: MediaFile, end: int, *, done: float) -> int:
         """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the clip."""

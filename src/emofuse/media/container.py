@@ -35,6 +35,7 @@ AUDIO_SUFFIXES = frozenset(  # of audio-only files
 # Tags in another encoding than they claim do not make a file unreadable; from PyAV 19 on this is the default.
 _LENIENT_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
+_STILL_IMAGES = frozenset({"mjpeg", "png", "bmp", "webp", "tiff", "gif"})
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"pnot", b"moof", b"sidx", b"styp"}
 # Formats with an index of their packets, which decode after a seek to the start exactly as they do when just opened.
 _REWINDABLE = re.compile("mov|matroska")
@@ -55,6 +56,7 @@ class MediaFile:
 
     has_video, has_audio: whether there is a decodable stream of the kind. Cover art is not video.
     audio_tracks: indices of the audio streams that can be decoded; the one that players would play comes first.
+    undecodable_video: whether there is video, but none that can be decoded.
 
     Raises:
         MediaError: the file is missing, a folder, empty, not readable, or not a media file.
@@ -68,6 +70,7 @@ class MediaFile:
         self.has_video = video_stream(container) is not None
         self.audio_tracks = audio_tracks(container)
         self.has_audio = bool(self.audio_tracks)
+        self.undecodable_video = has_undecodable_video(container)
         self._container: InputContainer | None = container
 
     @classmethod
@@ -123,9 +126,30 @@ def open_container(path: Path, options: dict[str, str] | None = None) -> InputCo
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """The video stream that players would show, or None. Cover art and thumbnails do not count."""
-    streams = [s for s in container.streams.video if not s.disposition & _COVER_ART]
-    return _preferred(streams, container.streams.best("video"))
+    """The video stream that players would show, or None. Cover art and thumbnails do not count, nor do still images
+    beside a video that are not marked as such."""
+    streams = _shown_streams(container)
+    videos = [s for s in streams if s.codec_context is not None and s.codec_context.name not in _STILL_IMAGES]
+    return _preferred(videos or streams, container.streams.best("video"))
+
+
+def other_videos(container: InputContainer, chosen: VideoStream) -> str | None:
+    """What to report of a file with several video streams, of which one was chosen."""
+    n, context = len(_shown_streams(container)), chosen.codec_context
+    if n < 2:
+        return None
+    name = f"stream {chosen.index} ({context.name}, {context.width}x{context.height})"
+    return f"has {n} video streams: only {name} was processed"
+
+
+def has_undecodable_video(container: InputContainer) -> bool:
+    """Whether there is a video stream, but none that this build of libav can decode."""
+    streams = _shown_streams(container)
+    return bool(streams) and all(s.codec_context is None for s in streams)
+
+
+def _shown_streams(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & _COVER_ART]
 
 
 def audio_stream(container: InputContainer, track: int | None = None) -> AudioStream | None:

@@ -28,7 +28,9 @@ from emofuse.errors import MediaError, ShapeError
 from emofuse.media.container import (
     MediaFile,
     audio_stream,
+    has_undecodable_video,
     open_container,
+    other_videos,
     packets,
     position_of,
     rewind,
@@ -134,6 +136,8 @@ class VideoReader:
             self._index = FrameIndex.of(container, stream, read, self.warnings, self._audio_end)
             has_audio = audio_stream(container) is not None
             looks = [first_look(stream, frame) for frame in frames]
+            if others := other_videos(container, stream):
+                warn(self.warnings, others)
             if first_packet and not self._index.damaged and rewind(container, stream, first_packet[0]):
                 self._rewound = container, stream
         finally:
@@ -286,8 +290,8 @@ class VideoReader:
 
 
 def _reason_without_video(container: InputContainer) -> str:
-    if any(s.codec_context is None for s in container.streams.video):
-        return "its video is in an unknown format. Convert it to MP4 (H.264)."
+    if has_undecodable_video(container):
+        return "its video is in a format that cannot be decoded here. Convert it to MP4 (H.264)."
     if audio_stream(container) is not None:
         return "holds only audio, no video. Give a video, or use its audio alone."
     return "holds neither video nor audio. Give a video."
