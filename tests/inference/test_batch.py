@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from emofuse.core.parallel import Executor, Here, Processes, Result, Task
-from emofuse.errors import LostTaskError, MediaError, OutputError, SettingsError
+from emofuse.errors import LostTaskError, OutputError, SettingsError
 from emofuse.inference import batch
-from emofuse.inference.batch import FileTask, find_files, plan, predict_files, write_summary
-from emofuse.inference.predictor import Options
+from emofuse.inference.batch import FileTask, plan, predict_files, write_summary
+from emofuse.inference.prediction import Prediction
+from emofuse.inference.predictor import Options, Predictor
+from emofuse.report.timeline import draw_timeline
 from emofuse.synthetic.sample import make_sample
 
 HERE = Here()
@@ -28,9 +30,11 @@ def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[FileT
     return plan(files, out=out, options=options, format="csv", plot=False)
 
 
-def run(files: list[Path], out: Path, *, executor: Executor = HERE, options: Options = HAAR) -> list[batch.FileResult]:
+def run(
+    files: list[Path], out: Path, *, executor: Executor = HERE, options: Options = HAAR, isolate: bool = False
+) -> list[batch.FileResult]:
     tasks = planned(files, out, options)
-    ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None}
+    ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None, "isolate": isolate}
     results = {r.task.path: r for r in predict_files(tasks, executor=executor, **ignore)}
     ordered = [results[f] for f in files]
     write_summary(ordered)
@@ -92,18 +96,89 @@ def test_several_processes_write_the_same_bytes(videos, tmp_path):
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
-@pytest.mark.slow
-def test_a_run_whose_processes_are_killed_resumes_to_equal_bytes(videos, tmp_path):
+def test_isolated_files_have_the_same_bytes(videos, tmp_path):
+    run(videos[:2], tmp_path / "here")
+    run(videos[:2], tmp_path / "isolated", isolate=True)
+    assert content(tmp_path / "here") == content(tmp_path / "isolated")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_file_whose_process_dies_fails_alone_and_the_next_run_resumes(videos, tmp_path, jobs):
     run(videos, tmp_path / "whole")
     tasks = planned(videos, tmp_path / "killed")
-    results = predict_files(tasks, executor=Processes(2), draw=None, progress=lambda *_: None, note=print)
-    next(results)  # one process is predicting the second file, the other has yet to start the third
-    for process in multiprocessing.active_children():
-        os.kill(process.pid, signal.SIGKILL)
-    with pytest.raises(LostTaskError, match="start again to resume"):
-        list(results)
-    assert any(r.skipped for r in run(videos, tmp_path / "killed", executor=Processes(2)))
+    killed = []
+
+    def kill(task: FileTask, fraction: float) -> None:
+        if task is tasks[1] and 0 < fraction < 1 and not killed:
+            killed.extend(multiprocessing.active_children()[:jobs])
+            for process in killed:
+                os.kill(process.pid, signal.SIGKILL)
+
+    executor = HERE if jobs == 1 else Processes(jobs)
+    results = list(predict_files(tasks, executor=executor, draw=None, progress=kill, note=print, isolate=True))
+    errors = [r.error for r in results if r.error]
+    assert 1 <= len(errors) <= jobs
+    assert all("its process was killed, perhaps for lack of memory" in e for e in errors)
+    assert not list((tmp_path / "killed").rglob(".partial*"))
+    assert any(r.skipped for r in run(videos, tmp_path / "killed"))
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_an_unexpected_exception_is_a_failed_file_with_a_traceback(videos, tmp_path, monkeypatch):
+    predict = Predictor.predict
+
+    def buggy(self: Predictor, path: Path, **more: object) -> object:
+        return predict(self, path, **more) if path != videos[0] else {}["a\nbug"]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "predict", buggy)
+    first, second = run(videos[:2], tmp_path / "out")
+    assert second.error is None
+    assert first.error is not None
+    assert "v0.mp4: unexpected error (KeyError: 'a\\nbug'), a bug of emofuse. Report it with" in first.error
+    assert "\n" not in first.error
+    assert first.entry["traceback"] == "v0.traceback.txt"
+    assert "KeyError" in (tmp_path / "out" / "v0.traceback.txt").read_text()
+    monkeypatch.undo()
+    run(videos[:2], tmp_path / "out")
+    assert not (tmp_path / "out" / "v0.traceback.txt").exists()
+
+
+def test_a_file_without_a_row_is_never_done(videos, tmp_path, monkeypatch):
+    nothing = Prediction.empty("v0.mp4")
+    monkeypatch.setattr("emofuse.inference.collector.Collector.prediction", lambda *_, **__: nothing)
+    (result,) = run(videos[:1], tmp_path / "out")
+    assert result.error is not None
+    assert "v0.mp4: has no frame and no audio with a duration" in result.error
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_a_name_that_is_not_utf8_is_escaped_in_all_results(videos, tmp_path, form):
+    odd = videos[0].with_name(os.fsdecode(b"mod\xe0.mp4"))
+    videos[0].rename(odd)
+    tasks = plan([odd], out=tmp_path / "out", options=HAAR, format=form, plot=True)
+    results = list(predict_files(tasks, executor=HERE, draw=draw_timeline, progress=lambda *_: None, note=print))
+    write_summary(results)
+    assert results[0].entry["outputs"] == [f"mod_xe0.{form}", "mod_xe0.png"]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["files"][0]["file"].endswith("/mod\\xe0.mp4")
+    assert b"mod\\" in (tmp_path / "out" / f"mod_xe0.{form}").read_bytes()
+
+
+def test_results_of_names_of_any_length_are_written(videos, tmp_path):
+    names = ["ओ" * 83, "x" * 250, "x" * 249 + "y"]
+    files = [video.rename(video.with_name(f"{name}.mp4")) for video, name in zip(videos, names, strict=True)]
+    results = run(files, tmp_path / "out")
+    assert [r.error for r in results] == [None] * 3
+    assert len(list((tmp_path / "out").glob("*.csv"))) == 3
+    assert all(r.skipped for r in run(files, tmp_path / "out"))
+
+
+def test_runs_on_different_files_share_an_output_folder(videos, tmp_path):
+    first, second = (_predict([video], tmp_path / "out") for video in videos[:2])
+    assert (first.wait(), second.wait()) == (0, 0)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert sorted(Path(entry["file"]).name for entry in summary["files"]) == ["v0.mp4", "v1.mp4"]
+    assert summary["done"] == 2
 
 
 def test_a_file_that_was_lost_on_ray_is_a_failed_file(videos, tmp_path, monkeypatch):
@@ -128,33 +203,6 @@ def test_a_bad_file_never_stops_the_others(videos, tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["done"], summary["failed"]) == (2, 1)
     assert summary["files"][1]["status"] == "failed"
-
-
-def test_folders_are_searched_recursively_without_hidden_files(tmp_path):
-    for name in ("a/b/x.mp4", "a/y.MKV", "a/.hidden.mp4", "a/.git/z.mp4", "a/notes.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert [p.name for p in find_files([tmp_path / "a"])] == ["x.mp4", "y.MKV"]
-
-
-def test_files_that_are_named_twice_are_listed_once(tmp_path):
-    for name in ("x1.mp4", "x2.mp4", "y.mp4"):
-        (tmp_path / name).touch()
-    found = find_files([str(tmp_path / "x*.mp4"), tmp_path / "x1.mp4"])
-    assert [p.name for p in found] == ["x1.mp4", "x2.mp4"]
-
-
-def test_a_folder_without_videos_is_an_error(tmp_path):
-    with pytest.raises(MediaError, match="no video found; looked for"):
-        find_files([tmp_path])
-
-
-def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.mp4").touch()
-    with pytest.raises(MediaError, match=r"^an empty path was given; give a file, a folder or a glob\.$"):
-        find_files([""])
 
 
 def test_files_with_equal_stems_get_different_names(tmp_path):

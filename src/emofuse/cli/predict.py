@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,13 @@ if TYPE_CHECKING:
     from emofuse.inference.batch import FileResult, FileTask
 
 app = typer.Typer()
+
+# Whether to isolate that many files. For one file, starting a process takes longer than is worth while.
+ISOLATE: Mapping[str, Callable[[int], bool]] = {
+    "auto": lambda files: files > 1,
+    "always": lambda files: True,
+    "never": lambda files: False,
+}
 
 
 @app.command(
@@ -47,13 +53,19 @@ def predict(
         int, typer.Option(help="Threads in all, on ray per file; 0: one per core, on ray one.", min=0)
     ] = 0,
     device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu or cuda.")] = "auto",
+    isolate: Annotated[
+        str,
+        typer.Option(help="Use processes that may crash with one file: auto (for several files), always or never."),
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Predict the emotions of every person in videos.
 
     Writes one table per video and summary.json to the output folder. Files that are already done are skipped.
     """
+    from emofuse.core.registry import find
     from emofuse.inference import batch
+    from emofuse.inference.file_search import find_files
     from emofuse.inference.predictor import Options, checked_rate
     from emofuse.models.bundle import load
     from emofuse.runtime import Engine
@@ -61,20 +73,22 @@ def predict(
     chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
     hz = None if every_frame else checked_rate(rate)
     options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_modality)
-    files = batch.find_files(paths, audio=load(bundle).voice is not None)
-    results, notes = _run(batch.plan(files, out=out, options=options, format=form, plot=plot), chosen)
-    summary = batch.write_summary(results)
+    found = find_files(paths, audio=load(bundle).voice is not None)
+    tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
+    isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))
+    results, notes = _run(tasks, chosen, isolate=isolated)
+    summary = batch.write_summary(results, found.counts)
     if as_json:
-        print_json(json.loads(summary.read_text("utf-8")))
+        print_json(summary)
     else:
-        for note in notes:
+        for note in filter(None, (*notes, found.note)):
             print_error(f"note: {note}")
         (_show_one if len(results) == 1 else _show_batch)(results)
     if any(o.error for o in results):
         raise typer.Exit(2)
 
 
-def _run(tasks: Sequence[FileTask], chosen: parallel.Executor) -> tuple[list[FileResult], list[str]]:
+def _run(tasks: Sequence[FileTask], chosen: parallel.Executor, *, isolate: bool) -> tuple[list[FileResult], list[str]]:
     """The results in the order of the tasks, and notes. Of a batch predictions are dropped, or memory would grow."""
     from dataclasses import replace
 
@@ -88,7 +102,10 @@ def _run(tasks: Sequence[FileTask], chosen: parallel.Executor) -> tuple[list[Fil
         def progress(task: FileTask, part: float) -> None:
             bar.update(task.path.name, len(results) + part, len(tasks))
 
-        for result in predict_files(tasks, executor=chosen, draw=draw_timeline, progress=progress, note=notes.append):
+        finished = predict_files(
+            tasks, executor=chosen, draw=draw_timeline, progress=progress, note=notes.append, isolate=isolate
+        )
+        for result in finished:
             results[result.task.path] = result if len(tasks) == 1 else replace(result, prediction=None)
             progress(result.task, 0)
             if result.error and len(tasks) > 1:

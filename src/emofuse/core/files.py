@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ except ImportError:  # not POSIX
 
 NAME_BYTES = 255  # of a file name on common file systems
 _CHUNK = 1 << 20
+_CHUNKS_PER_CALL = 64
 _PARTIAL = ".partial-"
 _LONGEST_SUFFIX = 16
 _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
@@ -183,7 +184,7 @@ def shortened(name: str, limit: int = NAME_BYTES) -> str:
     """A file name of at most `limit` bytes: one that is longer ends with a digest of the whole, before its extension.
 
     >>> shortened("talk.csv"), len(os.fsencode(shortened("ओ" * 100 + ".csv")))
-    ('talk.csv', 255)
+    ('talk.csv', 254)
     """
     raw = os.fsencode(name)
     if len(raw) <= limit:
@@ -250,12 +251,16 @@ def digest(definition: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def file_digest(path: str | Path) -> str:
-    """SHA-256 (hex) of a file's bytes, read in blocks."""
+def file_digest(path: str | Path, *, progress: Callable[[], None] = lambda: None) -> str:
+    """SHA-256 (hex) of a file's bytes, read in blocks; `progress` is called now and then."""
     sha = hashlib.sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(_CHUNK):
+        for n in itertools.count(1):
+            if not (block := file.read(_CHUNK)):
+                break
             sha.update(block)
+            if n % _CHUNKS_PER_CALL == 0:
+                progress()
     return sha.hexdigest()
 
 

@@ -166,12 +166,8 @@ def _processes(function: Callable[[Any], Any], executor: Processes) -> Iterator[
     workers = ProcessPoolExecutor(executor.jobs, context, _start_worker, (executor.threads, initialised))
 
     def submit(task: Task[Any]) -> Future[Any]:
-        # A process that starts here inherits the mask: Ctrl-C reaches this process only, which then stops the others.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with interrupts_blocked():
             future = workers.submit(_work, function, task.argument)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         tasks[future] = task.name
         return future
 
@@ -185,25 +181,49 @@ def _processes(function: Callable[[Any], Any], executor: Processes) -> Iterator[
         raise LostTaskError(line) from None
     finally:
         if any(not future.done() for future in tasks):
-            processes = list((workers._processes or {}).values())  # terminate_workers() from Python 3.14 on
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join(_STOP_SECONDS)
-                process.kill()
+            stop_processes(list((workers._processes or {}).values()))  # terminate_workers() from Python 3.14 on
         workers.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Start processes in such a block: they inherit it, so Ctrl-C reaches this process only, which stops them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(threads: int, initialised: Any) -> None:
+    prepare_worker(threads)
+    initialised.set()
+
+
+def prepare_worker(threads: int) -> None:
+    """Prepare a process that was started for tasks: it ends with its parent, and its libraries use so many threads.
+
+    threads: 0 leaves the libraries as they are.
+    """
     signal.signal(signal.SIGTERM, _stop)
     parent: Any = parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # it must not outlive its parent
+    if not threads:
+        return
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(threads)  # for libraries that are loaded already
-    initialised.set()
+
+
+def stop_processes(processes: Sequence[Any]) -> None:
+    """End processes; each has a moment to remove what it has half written."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(_STOP_SECONDS)
+        process.kill()
 
 
 def _stop(number: int, frame: Any) -> None:
@@ -217,11 +237,16 @@ def _work(function: Callable[[Any], Any], argument: Any) -> Any:
     except SystemExit:  # of _stop
         os._exit(1)
     except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            raise RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__) from None
-        raise
+        raise picklable(error).with_traceback(error.__traceback__) from None
+
+
+def picklable(error: Exception) -> Exception:
+    """An exception as it can be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 @contextmanager

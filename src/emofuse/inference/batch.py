@@ -7,30 +7,41 @@ result (content of the file, bundle, detector, rate, version) and the SHA-256 of
 from __future__ import annotations
 
 import json
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emofuse.core.files import digest, file_digest, write_json
+from emofuse.core.files import (
+    NAME_BYTES,
+    decoded,
+    digest,
+    file_digest,
+    printable,
+    remove_abandoned,
+    shortened,
+    write_bytes,
+    write_json,
+)
+from emofuse.core.isolation import Limits, machine_bytes, run_isolated
 from emofuse.core.parallel import Executor, Here, Processes, Result, Task, run
 from emofuse.core.registry import find
-from emofuse.core.time import seconds
-from emofuse.core.types import Bools, Scores
-from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError, LostTaskError, MediaError, OutputError
 from emofuse.export import WRITERS
-from emofuse.inference.prediction import VOICE_ONLY, Prediction
+from emofuse.inference import summary
+from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor
-from emofuse.media.container import AUDIO_SUFFIXES, check_readable
+from emofuse.media.container import check_readable
 
-SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts"}
-    | {".ts", ".wmv", ".flv", ".3gp", ".ogv", ".mxf", ".vob", ".gif"}
-)
 RECORDS = ".emofuse"
+_STEM_BYTES = NAME_BYTES - len(".traceback.txt")
+_STALL_SECONDS = 120.0  # without progress, and what reading the file at this rate takes
+_SLOWEST_READ = 5e6
+_MEMORY_FRACTION = 0.8  # of the machine's memory, for all processes together
+_MEMORY_BYTES = (2 << 30, 8 << 30)  # the least and the most for a process
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,16 @@ class FileTask:
         return self.out / f"{self.stem}.png"
 
     @property
+    def traceback_path(self) -> Path:
+        return self.out / f"{self.stem}.traceback.txt"
+
+    @property
     def record(self) -> Path:
         return self.out / RECORDS / f"{self.stem}.json"
+
+    def failed(self, error: str, **more: str) -> FileResult:
+        """The result if the file cannot be predicted."""
+        return FileResult(self, {"file": decoded(self.path), "status": "failed", "error": error, **more})
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,8 @@ class FileResult:
     task: FileTask
     entry: dict[str, Any]
     skipped: bool = False
-    prediction: Prediction | None = None  # only if this process predicted the file in this run
+    prediction: Prediction | None = None  # only of a single file that was predicted in this run
+    notes: tuple[str, ...] = ()  # about the whole run
 
     @property
     def error(self) -> str | None:
@@ -79,34 +99,57 @@ def predict_file(
 ) -> FileResult:
     """Predict one file, unless a finished result exists. An error of the file becomes part of the result.
 
+    An unexpected exception is an error of the file too; its traceback is written beside the results.
+
     Raises:
         OutputError: the results cannot be written, which concerns every file.
     """
-    definition = {**predictor.identity, "file": task.path.name, "format": task.format, "plot": task.plot}
     try:
-        name = digest(definition | {"content": _content_digest(task.path)})
-        if (entry := _done(task, name)) is not None:
-            return FileResult(task, entry, skipped=True)
-        prediction = predictor.predict(task.path, progress=progress)
+        return _predict_file(predictor, task, draw, progress)
     except OutputError:
         raise
     except EmofuseError as error:
-        return FileResult(task, {"file": str(task.path), "status": "failed", "error": str(error)})
+        return task.failed(str(error))
+    except MemoryError:
+        return task.failed(f"{printable(task.path)}: there is not enough memory for it; use a lower --jobs.")
+    except Exception as error:
+        write_bytes(task.traceback_path, traceback.format_exc().encode("utf-8", "backslashreplace"))
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return task.failed(
+            f"{printable(task.path)}: unexpected error ({reason}), a bug of emofuse. "
+            f"Report it with {printable(task.traceback_path)} and, if you may, the file.",
+            traceback=task.traceback_path.name,
+        )
+
+
+def _predict_file(
+    predictor: Predictor, task: FileTask, draw: Draw | None, progress: Callable[[float], None]
+) -> FileResult:
+    name = decoded(task.path.name)
+    definition = {**predictor.identity, "file": name, "format": task.format, "plot": task.plot}
+    key = digest(definition | {"content": _content_digest(task.path, lambda: progress(0.0))})
+    if (entry := _done(task, key)) is not None:
+        return FileResult(task, entry, skipped=True)
+    prediction = predictor.predict(task.path, progress=progress)
     outputs = [prediction.save(task.table)]
     if task.plot and draw is not None:
         draw(prediction, task.plot_path)
         outputs.append(task.plot_path)
-    entry = {"file": str(task.path), "status": "done", **_summary(prediction), "outputs": [p.name for p in outputs]}
-    write_json(task.record, {"digest": name, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
+    names = [p.name for p in outputs]
+    entry = {"file": decoded(task.path), "status": "done", **summary.describe(prediction), "outputs": names}
+    write_json(task.record, {"digest": key, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
+    task.traceback_path.unlink(missing_ok=True)
     return FileResult(task, entry, prediction=prediction)
 
 
-def _content_digest(path: Path) -> str:
+def _content_digest(path: Path, progress: Callable[[], None]) -> str:
     check_readable(path)
     try:
-        return file_digest(path)
+        return file_digest(path, progress=progress)
     except OSError as error:
-        raise MediaError(f"{path}: cannot be read to its end ({error.strerror}); copy it to another disk.") from None
+        raise MediaError(
+            f"{printable(path)}: cannot be read to its end ({error.strerror}); copy it to another disk."
+        ) from None
 
 
 def _done(task: FileTask, name: str) -> dict[str, Any] | None:
@@ -116,82 +159,15 @@ def _done(task: FileTask, name: str) -> dict[str, Any] | None:
         same = record["digest"] == name and all(
             file_digest(task.out / file) == expected for file, expected in record["sha256"].items()
         )
-        return {**record["entry"], "file": str(task.path)} if same else None
+        return {**record["entry"], "file": decoded(task.path)} if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _summary(prediction: Prediction) -> dict[str, Any]:
-    steps, voice = len(prediction.timeline), prediction.voice
-    persons = []
-    for p in prediction.persons:
-        entry: dict[str, Any] = {"person": p, "face_fraction": _fraction(prediction.face_found(p))}
-        if voice is not None:
-            entry["voice_only_fraction"] = _fraction(prediction.statuses(p) == VOICE_ONLY)
-        entry["face_centre"] = [round(c, 4) for c in prediction.centres[p]]
-        persons.append(entry | {"mean_probabilities": _mean_probabilities(prediction.scores[p])})
-    entries: dict[str, Any] = {
-        "duration_seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
-        "steps": steps,
-        "rows": prediction.rows,
-        "persons": persons,
-    }
-    if voice is not None:
-        entries["voice"] = {"fraction": _fraction(voice.valid), "mean_probabilities": _mean_probabilities(voice)}
-    return {**entries, **prediction.metadata}
-
-
-def _fraction(rows: Bools) -> float:
-    """The fraction of rows that are true."""
-    return round(float(rows.mean()), 4) if len(rows) else 0.0
-
-
-def _mean_probabilities(scores: Scores) -> dict[str, float] | None:
-    """Mean probabilities over the valid rows."""
-    if not scores.valid.any():
-        return None
-    mean = scores.probabilities()[scores.valid].mean(axis=0)
-    return {n: round(float(v), 4) for n, v in zip(scores.label_set.names, mean, strict=True)}
-
-
-def find_files(paths: Iterable[str | Path], *, audio: bool = False) -> list[Path]:
-    """The named files, the video files in and below named folders, and the matches of globs; each once, in order.
-
-    Args:
-        audio: include audio files in folders.
-
-    A named file is kept even if it is missing or has another extension, so that its error is reported.
-
-    Raises:
-        MediaError: a folder or glob holds no video, or a path is empty.
-    """
-    found: dict[Path, None] = {}
-    suffixes = SUFFIXES | AUDIO_SUFFIXES if audio else SUFFIXES
-    for given in paths:
-        if not str(given):  # from an unset variable; Path("") would be the current folder
-            raise MediaError("an empty path was given; give a file, a folder or a glob.")
-        path = Path(given)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if _has(p.relative_to(path), suffixes) and p.is_file())
-        elif not path.exists() and any(c in str(given) for c in "*?["):
-            base = Path(path.anchor) if path.is_absolute() else Path()
-            inside = sorted(p for p in base.glob(str(path.relative_to(path.anchor))) if p.is_file())
-        else:
-            inside = [path]
-        if not inside:
-            raise MediaError(
-                f"{given}: no {'recording' if audio else 'video'} found; looked for {' '.join(sorted(suffixes))}."
-            )
-        found |= dict.fromkeys(inside)
-    return list(found)
-
-
-def _has(path: Path, suffixes: frozenset[str]) -> bool:
-    return path.suffix.lower() in suffixes and not any(part.startswith(".") for part in path.parts)
-
-
 def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plot: bool) -> list[FileTask]:
     """One task per file with a unique name: the stem, or more of the path where stems repeat.
+
+    What killed runs left half written is removed.
 
     Raises:
         SettingsError: the format is unknown.
@@ -199,14 +175,23 @@ def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plo
     """
     find(format, WRITERS, "--format")
     write_json(out / RECORDS / "format.json", {"format": 1})  # fails here if the folder cannot be written
+    for folder in (out, out / RECORDS):
+        remove_abandoned(folder)
     stems = _stems(files)
     return [FileTask(f, s, out, options, format, plot) for f, s in zip(files, stems, strict=True)]
 
 
 def _stems(files: Sequence[Path]) -> list[str]:
-    """The stem of each file; files with equal stems get longer names, in the end a number."""
+    """The stem of each file; files with equal stems get longer names, in the end a number.
+
+    Names that are too long are cut, and bytes that are not UTF-8 are escaped: every program can open the results.
+    """
     names = [
-        (f.stem, f.name, "__".join((*f.parts[-2:-1], f.name)), f"{n:04d}-{f.name}") for n, f in enumerate(files, 1)
+        [
+            shortened(decoded(name).replace("\\", "_"), _STEM_BYTES)
+            for name in (f.stem, f.name, "__".join((*f.parts[-2:-1], f.name)), f"{n:04d}-{f.name}")
+        ]
+        for n, f in enumerate(files, 1)
     ]
     level = [0] * len(files)
     while True:
@@ -226,41 +211,89 @@ def predict_files(
     draw: Draw | None,
     progress: Callable[[FileTask, float], None],
     note: Callable[[str], None],
+    isolate: bool = False,
 ) -> Iterator[FileResult]:
     """Yield results in the order in which files are finished; the files are the same wherever they are predicted.
 
-    A file whose machine of a Ray cluster is lost again and again is a failed file; here, a killed process ends the run.
+    A file whose process or machine is lost is a failed file.
 
     Args:
         draw: draws the plot of a prediction; a function of a module, so that it can be sent to processes.
         progress: called with a file and the fraction of it that is done.
         note: called with what a user should know about the whole run.
+        isolate: predict in processes of their own, with limits on memory and on time without progress.
     Raises:
         EmofuseError: an option is wrong, or the results cannot be written.
     """
-    predictor = Predictor(tasks[0].options)
-    for chosen in (predictor.detector, predictor.audio_stages):
-        if chosen is not None and chosen.note:
-            note(chosen.note)
+    queue, notes = [Task(printable(t.path), t) for t in tasks], set[str]()
+    results: Iterator[Result[FileTask, FileResult]]
+    if isolate or (isinstance(executor, Processes) and len(tasks) > 1):
+        threads = executor.threads if isinstance(executor, Processes) else tasks[0].options.engine.threads
+        jobs = min(executor.jobs or 1, len(tasks))
+        function = partial(_predict_in_worker, draw=draw, threads=threads, keep=len(tasks) == 1)
+        limits = _limits(jobs) if isolate else None
+        results = map(
+            _with_remedy,
+            run_isolated(
+                queue,
+                function,
+                jobs=jobs,
+                threads=threads,
+                limits=limits,
+                progress=lambda task, fraction: progress(task.argument, fraction),
+            ),
+        )
+    elif isinstance(executor, Here | Processes):
+        predictor = Predictor(tasks[0].options)
 
-    def predict_here(task: FileTask) -> FileResult:
-        return predict_file(predictor, task, draw, partial(progress, task))
+        def predict_here(task: FileTask) -> FileResult:
+            result = predict_file(predictor, task, draw, partial(progress, task))
+            return replace(result, notes=_notes(predictor))
 
-    function: Callable[[FileTask], FileResult] = predict_here
-    if isinstance(executor, Processes) and len(tasks) == 1:
-        executor = Here()
-    if not isinstance(executor, Here):
-        function = partial(_predict_in_worker, draw=draw, threads=executor.threads)
-    queue = [Task(str(t.path), t) for t in tasks]
-    for result in run(queue, function, executor=executor, started=lambda task: progress(task.argument, 0.0)):
+        results = run(queue, predict_here, started=lambda task: progress(task.argument, 0.0))
+    else:
+        on_ray = partial(_predict_in_worker, progress=lambda _: None, draw=draw, threads=executor.threads)
+        results = run(queue, on_ray, executor=executor, started=lambda task: progress(task.argument, 0.0))
+    for result in results:
         progress(result.task.argument, 1.0)
-        yield _checked(result)
+        checked = _checked(result)
+        for line in checked.notes:
+            if line not in notes:
+                notes.add(line)
+                note(line)
+        yield checked
+
+
+def _limits(jobs: int) -> Limits:
+    least, most = _MEMORY_BYTES
+    memory = min(max(int(_MEMORY_FRACTION * machine_bytes() / jobs), least), most)
+    return Limits(_stall_seconds, memory)
+
+
+def _stall_seconds(task: FileTask) -> float:
+    try:
+        return _STALL_SECONDS + task.path.stat().st_size / _SLOWEST_READ
+    except OSError:
+        return _STALL_SECONDS
+
+
+def _notes(predictor: Predictor) -> tuple[str, ...]:
+    return tuple(stage.note for stage in (predictor.detector, predictor.audio_stages) if stage and stage.note)
+
+
+def _with_remedy(result: Result[FileTask, FileResult]) -> Result[FileTask, FileResult]:
+    if not isinstance(result.error, LostTaskError):
+        return result
+    remedy = "convert it, e.g. with ffmpeg, and try again; if players can play it, report it as a bug of emofuse."
+    return replace(result, error=LostTaskError(f"{result.error}. It is probably damaged: {remedy}"))
 
 
 def _checked(result: Result[FileTask, FileResult]) -> FileResult:
     task, value = result.task.argument, result.value
     if isinstance(result.error, LostTaskError):
-        return FileResult(task, {"file": str(task.path), "status": "failed", "error": str(result.error)})
+        for folder in (task.out, task.record.parent):
+            remove_abandoned(folder)
+        return task.failed(str(result.error))
     if value is None:
         assert result.error is not None
         raise result.error
@@ -272,15 +305,16 @@ def _checked(result: Result[FileTask, FileResult]) -> FileResult:
 _predictors: dict[Options, Predictor] = {}  # of a worker process, which predicts many files
 
 
-def _predict_in_worker(task: FileTask, draw: Draw | None, threads: int) -> FileResult:
+def _predict_in_worker(
+    task: FileTask, progress: Callable[[float], None], draw: Draw | None, threads: int, keep: bool = False
+) -> FileResult:
     options = replace(task.options, engine=replace(task.options.engine, threads=threads))
     predictor = _predictors.get(options) or _predictors.setdefault(options, Predictor(options))
-    return replace(predict_file(predictor, task, draw, lambda _: None), prediction=None)
+    result = replace(predict_file(predictor, task, draw, progress), notes=_notes(predictor))
+    return result if keep else replace(result, prediction=None)
 
 
-def write_summary(results: Sequence[FileResult]) -> Path:
-    """Write `summary.json`: the entry of each file in order, without times, so that runs can be compared."""
-    path = results[0].task.out / "summary.json"
-    failed, entries = sum(r.error is not None for r in results), [r.entry for r in results]
-    write_json(path, {"emofuse": __version__, "done": len(results) - failed, "failed": failed, "files": entries})
-    return path
+def write_summary(results: Sequence[FileResult], left_out: Mapping[str, int] | None = None) -> Mapping[str, Any]:
+    """Write the results of a run into `summary.json`, and return its content without the results of other runs."""
+    out = results[0].task.out
+    return summary.write_summary(out, out / RECORDS, [r.entry for r in results], left_out)

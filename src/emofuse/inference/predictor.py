@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from emofuse.core.files import printable
+from emofuse.core.files import decoded, printable
 from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
@@ -29,6 +32,7 @@ from emofuse.models.fusion import WINDOWS
 from emofuse.runtime import Engine
 from emofuse.systems import FACE
 
+_LIBRARIES = ("av", "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
 _BLOCK_SECONDS = 10.0
 _OUTLASTS = ticks(1)  # audio that ends less than this after the video, such as the padding of a codec, adds no rows
 _VIDEO_FRACTION = 0.8  # of the work on a file with video and audio, for the progress
@@ -69,6 +73,16 @@ class _FileRun:
     warnings: list[str] = field(default_factory=list)
 
 
+@cache
+def _libraries() -> dict[str, str]:
+    """The versions of the libraries that decode and compute, of which results depend in their last digits."""
+    found = {}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 class Predictor:
     """Bundle, detector and engine, loaded once for any number of files.
 
@@ -96,6 +110,8 @@ class Predictor:
         rate = self.options.rate_hz
         return {
             "emofuse": __version__,
+            "libraries": _libraries(),
+            "providers": self.options.engine.providers,
             "bundle": self.bundle.identity,
             **self._stages,
             "rate_hz": "every frame" if rate is None else str(rate),
@@ -148,7 +164,9 @@ class Predictor:
         if self.bundle.fusion is not None:
             metadata["modalities"] = list(self.bundle.modalities)
         metadata |= self._table_options | {"warnings": run.warnings}
-        prediction = run.collector.prediction(file.path.name, self.bundle.name, metadata, size=size)
+        prediction = run.collector.prediction(decoded(file.path.name), self.bundle.name, metadata, size=size)
+        if not prediction.rows:
+            raise MediaError(f"{printable(file.path)}: has no frame and no audio with a duration, so there is no row.")
         if prediction.frozen is not None and prediction.frozen.any():
             rows = f"{int(prediction.frozen.sum())} of {len(prediction.frozen)} time steps"
             run.warnings.append(f"a frame stands still for long: {rows} are frozen and have no face scores")

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, from_pts, period, seconds, tick_of, ticks
@@ -52,7 +50,6 @@ class FrameIndex:
     damaged: whether the file is cut off or cannot be read to its end.
     corrections: by number of the packet, from 0, the pts that takes the place of a wrong one.
     paired: whether two packets, one for each field, decode to one frame.
-    irregular: whether timestamps were corrected, or may be wrong unnoticed because the frames have unequal lengths.
     """
 
     pts: Ints | None
@@ -61,7 +58,6 @@ class FrameIndex:
     damaged: bool
     corrections: Mapping[int, int] = field(default_factory=dict)
     paired: bool = False
-    irregular: bool = False
 
     @classmethod
     def of(
@@ -88,18 +84,16 @@ class FrameIndex:
         if ordered:
             times = within_clock(pts, unit)
             wrong = misplaced(times, reordered=reordered)
-            ordered = len(wrong) <= len(times) // 3
-        if ordered:
             times = placed(times, wrong, reordered=reordered)
         elif not restarts and _NO_TIME not in dts:
             known = pts[(pts != _NO_TIME) & (not invented)]
             dts = within_clock(dts, unit)
-            dts = np.maximum.accumulate(dts)
+            dts = placed(dts, misplaced(dts, reordered=False), reordered=False)
             times = dts + (known.min() - dts.min() if known.size else 0)
         else:
             rate = stream.guessed_rate or rate or Fraction(25)
             times, unit, zero = np.arange(len(pts), dtype=np.int64), 1 / rate, 0
-        corrections = {int(listed.numbers[k]): int(times[k]) for k in wrong if ordered}
+        corrections = {int(listed.numbers[k]): int(times[k]) for k in wrong}
         times = np.sort(times)
         start = from_pts(times, unit) - zero
         if len(wrong) and audio_stream(container) is None:
@@ -115,27 +109,12 @@ class FrameIndex:
         if len(wrong) or closed:
             count = f"{len(wrong) + closed} of {len(pts)} timestamps of its video are wrong"
             warn(warnings, f"{count}: the times of these frames follow the frames beside them")
-        return cls(
-            times if ordered else None, timeline, rate, damaged, corrections, paired, ordered and _is_irregular(times)
-        )
+        return cls(times if ordered else None, timeline, rate, damaged, corrections, paired)
 
-    def numbered(self, frames: Iterable[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
-        """Decoded frames with their index. If the video is irregular, each waits for the frame after it."""
-        after, waiting = -1, None
-        for frame in chain(frames, (None,) if self.irregular else ()):
-            current, waiting = (waiting, frame) if self.irregular else (frame, None)
-            if current is None:
-                continue
-            number = self._position(current.pts, after, following=None if waiting is None else waiting.pts)
-            after = number if number < len(self.timeline) else after
-            yield number, current
-
-    def _position(self, pts: int | None, after: int, *, following: int | None) -> int:
-        """Index of the frame that the decoder returned with `pts`, between frame number `after` and `following`."""
+    def position(self, pts: int | None, after: int) -> int:
+        """Index of the frame that the decoder returned with `pts`; it comes after frame number `after`."""
         if self.pts is None or pts is None:
             return after + 1
-        if following is not None and following < pts:  # frames come in the order of presentation: `pts` is wrong
-            return max(after + 1, int(np.searchsorted(self.pts, following)) - 1)
         return max(after + 1, int(np.searchsorted(self.pts, pts)))
 
 
@@ -213,11 +192,6 @@ def _timeline(start: Ints, last_length: int, rate_hz: Fraction | None) -> Timeli
     elif last_length <= 0:
         last_length = round(period(rate_hz)) if rate_hz else ticks(Fraction(40, 1000))
     return Timeline(start, np.append(start[1:], start[-1] + last_length))
-
-
-def _is_irregular(times: Ints) -> bool:
-    gaps = np.diff(times)
-    return bool(len(gaps) and np.any(np.abs(gaps - np.median(gaps)) > np.median(gaps) / 2))
 
 
 def _restarts(dts: Ints, unit: Fraction) -> bool:

@@ -91,8 +91,7 @@ def placed(times: Ints, wrong: Ints, *, reordered: bool) -> Ints:
         if not len(group):
             continue
         first, last = np.searchsorted(good, [group[0], group[-1]])
-        around = 2 * reach if reordered else 1
-        low, high = max(first - around, 0), min(last + around, len(good))
+        low, high = max(first - 2 * reach, 0), min(last + 2 * reach, len(good))
         near = np.sort(times[good[low:high]])
         slots = _free_places(near, len(group), spacing, at_start=first < reach, at_end=last > len(good) - reach)
         expected = (first + last) / 2 - low
@@ -169,18 +168,15 @@ def _free_places(
     Holes cost nothing, places beyond the ends a little; a place between two frames that follow each other is the last
     resort.
     """
-    places, each = list[tuple[int, float, float]](), -(-count // max(len(near) - 1, 1))
+    places = list[tuple[int, float, float]]()
     for position, (left, right) in enumerate(zip(near[:-1].tolist(), near[1:].tolist(), strict=True), 1):
         free = round((right - left) / spacing) - 1
         step = (right - left) / (free + 1) if 0 < free <= count else spacing
         places += [(left + round(step * k), 0.0, position) for k in range(1, min(free, count) + 1)]
         if free < 1:
-            places += [(left + (right - left) * k // (each + 1), 1000.0, position) for k in range(1, each + 1)]
+            places += [(left + (right - left) * k // (count + 1), 1000.0, position) for k in range(1, count + 1)]
     if at_start:
         places += [(int(near[0]) - spacing * k, MAX_REORDER + k, 0) for k in range(1, count + 1)]
     if at_end or len(near) < 2:
         places += [(int(near[-1]) + spacing * k, MAX_REORDER + k, len(near)) for k in range(1, count + 1)]
-    if len(places) < count:
-        left, width = int(near[0]), int(near[-1] - near[0])
-        places = [(left + width * k // (count + 1), 0.0, k) for k in range(1, count + 1)]
     return places

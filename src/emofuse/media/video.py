@@ -233,7 +233,7 @@ class VideoReader:
                     yield found
 
     def _decoded_once(self, wanted: Ints | None, *, frame_threads: bool) -> Generator[_Decoded, None, None]:
-        index = self._index
+        index, last = self._index, -1
         rewound, self._rewound = (self._rewound, None) if frame_threads else (None, self._rewound)
         container, stream = rewound or self._open(frame_threads=frame_threads)
         with closing(container):
@@ -241,20 +241,19 @@ class VideoReader:
             # Pts of the packets that must be decoded; the decoder may skip others if no frame refers to them.
             skips = context.name in H26X and not index.paired
             needed = None if wanted is None or index.pts is None or not skips else index.pts[wanted]
-            for number, frame in index.numbered(self._frames(container, stream, needed)):
-                looks.follow(frame)
-                if number < len(index.timeline):
-                    yield _Decoded(number, frame, looks)
-                else:
-                    warn(self.warnings, "the video has more frames than timestamps; those beyond are left out")
-
-    def _frames(self, container: InputContainer, stream: VideoStream, needed: Ints | None) -> Iterator[av.VideoFrame]:
-        for n, packet in enumerate(chain(packets(container, stream, self.warnings), (None,))):
-            if packet is not None and n in self._index.corrections:
-                packet.pts = self._index.corrections[n]
-            if packet is not None and needed is not None:
-                stream.codec_context.skip_frame = "DEFAULT" if _contains(needed, packet.pts) else "NONREF"
-            yield from _decode(stream, packet)
+            for n, packet in enumerate(chain(packets(container, stream, self.warnings), (None,))):
+                if packet is not None and n in index.corrections:
+                    packet.pts = index.corrections[n]
+                if needed is not None and packet is not None:
+                    context.skip_frame = "DEFAULT" if _contains(needed, packet.pts) else "NONREF"
+                for frame in _decode(stream, packet):
+                    looks.follow(frame)
+                    number = index.position(frame.pts, last)
+                    if number < len(index.timeline):
+                        last = number
+                        yield _Decoded(number, frame, looks)
+                    else:
+                        warn(self.warnings, "the video has more frames than timestamps; those beyond are left out")
 
     def _packets_until_first_frame(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from emofuse.core.files import atomic
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.inference.prediction import NO_PERSON, VOICE_ONLY
+from emofuse.report.plot_text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +42,9 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
         bands[0].text(0.5, 0.5, missing, ha="center", va="center", transform=bands[0].transAxes)
         bands[0].set_yticks([])
     more = len(prediction.persons) - len([p for p in shown if p])
-    title = prediction.file + (f"  ({more} more persons in the table)" if more else "")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    title = plain(prediction.file)
+    title["s"] += f"  ({more} more persons in the table)" if more else ""
+    figure.suptitle(title.pop("s"), x=0.01, ha="left", fontsize=12, **title)
     used = ", ".join(f"{modality}: {stage}" for modality, stage in used_for(prediction).items())
     bands[0].set_title(used, loc="right", fontsize=8, color="#707070", pad=16)
     if shown:

@@ -1,0 +1,86 @@
+"""`summary.json`: what is known of each file whose results are in a folder, over all runs that write there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emofuse.core.files import locked, write_json
+from emofuse.core.time import seconds
+from emofuse.core.types import Bools, Scores
+from emofuse.core.version import __version__
+from emofuse.inference.prediction import VOICE_ONLY, Prediction
+
+
+def describe(prediction: Prediction) -> dict[str, Any]:
+    """The entry of a prediction in the summary, without file, status and outputs."""
+    steps, voice = len(prediction.timeline), prediction.voice
+    persons = []
+    for p in prediction.persons:
+        entry: dict[str, Any] = {"person": p, "face_fraction": _fraction(prediction.face_found(p))}
+        if voice is not None:
+            entry["voice_only_fraction"] = _fraction(prediction.statuses(p) == VOICE_ONLY)
+        entry["face_centre"] = [round(c, 4) for c in prediction.centres[p]]
+        persons.append(entry | {"mean_probabilities": _mean_probabilities(prediction.scores[p])})
+    entries: dict[str, Any] = {
+        "duration_seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
+        "steps": steps,
+        "rows": prediction.rows,
+        "persons": persons,
+    }
+    if voice is not None:
+        entries["voice"] = {"fraction": _fraction(voice.valid), "mean_probabilities": _mean_probabilities(voice)}
+    return {**entries, **prediction.metadata}
+
+
+def _fraction(rows: Bools) -> float:
+    """The fraction of rows that are true."""
+    return round(float(rows.mean()), 4) if len(rows) else 0.0
+
+
+def _mean_probabilities(scores: Scores) -> dict[str, float] | None:
+    """Mean probabilities over the valid rows."""
+    if not scores.valid.any():
+        return None
+    mean = scores.probabilities()[scores.valid].mean(axis=0)
+    return {n: round(float(v), 4) for n, v in zip(scores.label_set.names, mean, strict=True)}
+
+
+def write_summary(
+    out: Path, records: Path, entries: Sequence[Mapping[str, Any]], left_out: Mapping[str, int] | None = None
+) -> Mapping[str, Any]:
+    """Write the entries of a run, in order, and those of other runs whose results are still there; returns the former.
+
+    There are no times in it, so that runs can be compared. Of several runs that end at once, each waits for the other.
+
+    Args:
+        records: folder for the lock.
+        left_out: how many paths below folders were left out, by reason.
+    """
+    path = out / "summary.json"
+    with locked(records / "summary.lock"):
+        try:
+            earlier = json.loads(path.read_text("utf-8"))["files"]
+            others = [entry for entry in earlier if _still_holds(entry, entries, out)]
+        except (OSError, ValueError, KeyError, TypeError):
+            others = []
+        write_json(path, _summary([*entries, *sorted(others, key=lambda entry: str(entry["file"]))], left_out))
+    return _summary(entries, left_out)
+
+
+def _summary(entries: Sequence[Mapping[str, Any]], left_out: Mapping[str, int] | None) -> dict[str, Any]:
+    failed = sum(entry["status"] == "failed" for entry in entries)
+    more = {"left_out": dict(left_out)} if left_out else {}
+    return {"emofuse": __version__, "done": len(entries) - failed, "failed": failed, **more, "files": list(entries)}
+
+
+def _still_holds(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], out: Path) -> bool:
+    """Whether an earlier entry is about another file than those of this run, with results that are still there."""
+    if entry["file"] in {e["file"] for e in entries}:
+        return False
+    outputs = set(entry.get("outputs", ()))
+    if outputs & {name for e in entries for name in e.get("outputs", ())}:
+        return False
+    return all((out / name).is_file() for name in outputs) if outputs else Path(entry["file"]).exists()
