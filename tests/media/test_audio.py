@@ -215,6 +215,18 @@ def test_a_wrong_first_timestamp_of_the_audio_does_not_move_the_video(tmp_path, 
     assert len(warnings) == 1
 
 
+def test_a_wrong_first_timestamp_of_the_video_does_not_move_the_audio(tmp_path):
+    noise, pieces = noise_pieces(40)
+    times = [0, *range(30 * 3600 + 1, 30 * 3600 + 60)]
+    late = [(start + 3600, piece) for start, piece in pieces]
+    path = write_pcm(tmp_path / "a.mkv", late, frames=moving_bar(60), times=times)
+    samples = waveform(path)
+    assert len(samples) == pytest.approx(len(noise), abs=0.002 * RATE)  # times in Matroska are whole milliseconds
+    assert np.allclose(samples[-len(noise) :], noise, atol=1e-4)
+    with VideoReader(path) as video:
+        assert video.end == pytest.approx(ticks(2), abs=ticks(0.1))
+
+
 @pytest.mark.parametrize(("name", "searched"), [("a.mpg", [5_000_000, 50_000_000]), ("a.mkv", [5_000_000])])
 def test_a_format_without_a_list_of_streams_is_searched_further_for_audio(tmp_path, monkeypatch, name, searched):
     path = write_media(tmp_path / name, moving_bar(3), codec="mpeg2video")

@@ -238,7 +238,7 @@ class Predictor:
                 for block in audio.blocks(_BLOCK_SECONDS):
                     run.collector.add(run.session.push_audio(block))
                     run.progress(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
-                run.warnings.extend(audio.warnings)
+                run.warnings.extend(line for line in audio.warnings if line not in run.warnings)
                 audio_end = audio.end or 0
                 if end and audio_end > end + _OUTLASTS and self.sampling.rate_hz is not None:
                     times = f"the video ends at {seconds(end):.1f} s, the audio at {seconds(audio_end):.1f} s"

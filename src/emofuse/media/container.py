@@ -43,7 +43,7 @@ _REWINDABLE = re.compile("mov|matroska")
 # is searched this far, in bytes and microseconds.
 _STREAMS_APPEAR_LATE = re.compile("mpeg|mpegts|flv")
 _LONG_PROBE = {"probesize": "50000000", "analyzeduration": "3600000000"}
-_LEAD = ticks(Fraction(1, 2))  # audio that begins this much before the video is checked
+_LEAD = {"audio": ticks(Fraction(1, 2)), "video": ticks(10)}  # a stream that begins this much before others is checked
 
 _Stream = TypeVar("_Stream", VideoStream, AudioStream)
 
@@ -182,11 +182,14 @@ def _preferred(streams: list[_Stream], best: Stream | None) -> _Stream | None:
 
 def clock_zero(container: InputContainer) -> int:
     """Clip time 0 on the container's clock, in ticks: the earliest start of a video or audio stream."""
-    video = [start for s in container.streams.video if not s.disposition & _COVER_ART for start in _starts(s)]
-    audio = [start for s in container.streams.audio for start in _starts(s)]
-    if video and audio and min(video) - min(audio) > _LEAD:
-        audio = [_confirmed_start(container, s.index, start) for s in container.streams.audio for start in _starts(s)]
-    return min(video + audio, default=0)
+    streams: list[Stream] = [s for s in container.streams.video if not s.disposition & _COVER_ART]
+    starts = sorted((start, s.index, s.type) for s in [*streams, *container.streams.audio] for start in _starts(s))
+    if not starts:
+        return 0
+    start, index, kind = starts[0]
+    if len(starts) > 1 and starts[1][0] - start > _LEAD[kind]:
+        return min(_confirmed_start(container, index, start), starts[1][0])
+    return start
 
 
 def _starts(stream: Stream) -> list[int]:
@@ -196,13 +199,14 @@ def _starts(stream: Stream) -> list[int]:
 
 
 def _confirmed_start(container: InputContainer, index: int, start: int) -> int:
-    """Start of an audio stream, which is that of its second packet if the first one has a timestamp far before it."""
+    """Start of a stream, which is that of its second packet if the first one has a timestamp far before it."""
     with closing(open_container(Path(container.name))) as file:
         stream = file.streams[index]
+        lead = _LEAD[stream.type]  # a stream must not be used once its file is closed
         times = (time_of(packet.pts, packet.time_base) for packet in packets(file, stream, []))
-        first = list(islice((time for time in times if time is not None), 6))
+        first = sorted(islice((time for time in times if time is not None), 6))
     steps = [after - before for before, after in pairwise(first)]
-    if len(steps) > 1 and steps[0] > _LEAD and max(steps[1:]) < steps[0] / 8:
+    if len(steps) > 1 and steps[0] > lead and max(steps[1:]) < steps[0] / 8:
         return max(start, first[1] - max(steps[1:]))
     return start
 
