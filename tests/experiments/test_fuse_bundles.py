@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emofuse.core.parallel import Here
+from emofuse.core.types import Clip
+from emofuse.datasets.clip_digests import clip_digests
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Settings
 from emofuse.experiments.fuse_bundles import FuseRequest, fuse
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.inference.predictor import predict
+from emofuse.models.bundle import load
+from emofuse.models.bundle import write_bundle as write_bundle_file
 from support.fused_bundles import anger_and_happiness, use_square_detector, write_bundle
 
 SETTINGS = Settings(split=None, fuse=("log-pool",), folds=3, resamples=50, rows=True)
@@ -107,6 +113,42 @@ def test_a_method_without_weights_of_modalities_is_refused(both, subjects, tmp_p
     with pytest.raises(SettingsError, match="--method stacking: has no weight per modality; choose log-pool"):
         fuse_all(both, data=subjects, out=tmp_path, settings=Settings(None, fuse=("stacking",), folds=3, rows=True))
     assert not (tmp_path / "bundle.json").exists()
+
+
+def trained_on(folder: Path, bundle: Path, **card: object) -> Path:
+    loaded = load(bundle)
+    write_bundle_file(folder, replace(loaded, card=dict(loaded.card) | card))
+    return folder
+
+
+def test_clips_that_a_bundle_was_trained_on_are_refused_under_any_name(both, subjects, tmp_path):
+    copy = tmp_path / "renamed.mkv"
+    shutil.copy(subjects.parent / "eve-happiness.mkv", copy)
+    files = " ".join(clip_digests([Clip("x", copy)]).values())
+    seen = trained_on(tmp_path / "seen", both, train_files=files)
+    with pytest.raises(
+        SettingsError, match=r"both was trained on 1 of the 6 clips \(eve-happiness, \.\.\.\).*--allow-seen"
+    ):
+        fuse_all(seen, data=subjects, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    bundle, result = fuse_all(seen, data=subjects, out=tmp_path / "out", allow_seen=True)
+    (remark,) = bundle.card["notes"]
+    assert remark in result.notes
+    assert bundle.train_files == {files}
+
+
+def test_a_bundle_without_digests_is_compared_by_the_name_of_its_data_set(both, subjects, tmp_path):
+    text = subjects.read_text().splitlines()
+    lines = [f"{text[0]},split", *(f"{line},train" for line in text[1:])]
+    subjects.with_name("split.csv").write_text("\n".join(lines))
+    seen = trained_on(tmp_path / "seen", both, data=f"{subjects.parent.name}/split")
+    with pytest.raises(SettingsError, match="both was trained on 6 of the 6 clips"):
+        fuse_all(seen, data=subjects.with_name("split.csv"), out=tmp_path / "out")
+
+
+def test_a_bundle_is_not_written_over_one_that_it_is_fuse_all(both, subjects):
+    with pytest.raises(SettingsError, match=r"is the folder of the bundle .*, which would be lost; give another"):
+        fuse_all(both, data=subjects, out=both)
 
 
 def test_a_clip_that_cannot_be_predicted_is_named(both, subjects, tmp_path):

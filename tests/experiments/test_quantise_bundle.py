@@ -71,6 +71,13 @@ def test_the_cost_is_the_paired_change_of_accuracy_on_labelled_examples():
     assert cost.to_json()["change"] == -0.25
 
 
+def test_a_bundle_is_never_quantised_over_itself(face, tmp_path):
+    before = (face / "face.onnx").read_bytes()
+    with pytest.raises(SettingsError, match=r"--out .*: is the folder of the bundle .*, which would be lost"):
+        made_of(face, write_random_table(tmp_path / "fer.csv"), face / ".." / face.name)
+    assert (face / "face.onnx").read_bytes() == before
+
+
 def test_a_fused_bundle_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="is fused; quantise its bundles before fusing them"):
         quantised(write_fused_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")

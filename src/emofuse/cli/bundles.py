@@ -77,6 +77,9 @@ def fuse(
     folds: Folds = 5,
     seed: Seed = 0,
     detector: Detector = "auto",
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Also fit on clips that a bundle was trained on.")
+    ] = False,
     jobs: Jobs = None,
     executor: Executor = None,
     address: Address = None,
@@ -92,7 +95,9 @@ def fuse(
     if not 0 <= smooth <= 60:
         raise SettingsError(f"--smooth {smooth:g}: give seconds from 0 to 60.")
     settings = Settings(split=split_of(split), measure=measure, fuse=(method,), folds=folds, seed=seed, rows=True)
-    request = FuseRequest(tuple(bundles), data, out, settings, name, version, smooth, half, licence, detector)
+    request = FuseRequest(
+        tuple(bundles), data, out, settings, name, version, smooth, half, licence, detector, allow_seen
+    )
     with progress_bar("predicting", count=True) as bar:
         done = set[Path]()
 

@@ -6,19 +6,21 @@ A draft bundle with equal weights predicts the clips; the scores of its modaliti
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emofuse.core.files import digest
+from emofuse.core.files import digest, printable
 from emofuse.core.labels import LabelSet
 from emofuse.core.parallel import Executor
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import ticks
+from emofuse.core.types import Clip
 from emofuse.datasets import DataSet, open_data
+from emofuse.datasets.clip_digests import clip_digests
 from emofuse.errors import DataError, SettingsError
 from emofuse.evaluation.evaluate import Evaluation, Settings, evaluate
 from emofuse.evaluation.sources import TableFolder
@@ -27,7 +29,7 @@ from emofuse.fusion.weighted import WeightedFusion
 from emofuse.inference import batch
 from emofuse.inference.predictor import Options
 from emofuse.metrics import card_metrics
-from emofuse.models.bundle import Bundle, load, modalities_of, write_bundle
+from emofuse.models.bundle import Bundle, load, modalities_of, refuse_own_folder, write_bundle
 from emofuse.models.fusion import ModalityFusion
 
 DRAFT, TABLES, HALF = "unfused", "modalities", "half"  # folders in the output
@@ -43,6 +45,7 @@ class FuseRequest:
     bundles: names or folders; together they have at most one network for faces and one for voices.
     data: clips with labels; weights are fitted on the split `settings.split`. settings.fuse: the one method.
     smooth_seconds: seconds to either side over which scores of single faces are smoothed; 0 for none.
+    allow_seen: fit weights on clips that a bundle was trained on, too, whose scores are better there than elsewhere.
     half: store the networks' weights in half precision. licence: for the card; default: those of the bundles.
     """
 
@@ -56,6 +59,7 @@ class FuseRequest:
     half: bool = False
     licence: str = ""
     detector: str = "auto"
+    allow_seen: bool = False
 
 
 def fuse(
@@ -66,7 +70,8 @@ def fuse(
     Args:
         note: called with messages for the user.
     Raises:
-        SettingsError: the bundles do not fit together, or the method has no weight per modality.
+        SettingsError: the bundles do not fit together, one of them was trained on the clips or lies in `out`, or the
+            method has no weight per modality.
         DataError: the data set cannot be read, or a clip cannot be predicted.
     """
     data = open_data(request.data)
@@ -78,6 +83,11 @@ def fuse(
             f"{', '.join(data.label_set.names)}."
         )
     (method,) = request.settings.fuse
+    for name in request.bundles:
+        refuse_own_folder(name, request.out)
+    remarks = list(_check_unseen(bundles, data, request))
+    for remark in remarks:
+        note(remark)
     about = _card(bundles, data, request.licence)
     draft = write_bundle(request.out / DRAFT, replace(draft, card=about | {"metrics": {}}))
     _predict(request, data, executor=executor, note=note, progress=progress)
@@ -85,14 +95,47 @@ def fuse(
     tables = sorted(folder.glob("*.parquet"))
     sources = [TableFolder(m, folder, tables, modality=m) for m in draft.modalities]
     result = evaluate(data, sources, request.settings)
+    result = replace(result, notes=result.notes + remarks)
     weights = result.fitted[method]
     if not isinstance(weights, WeightedFusion | LogPoolFusion):
         raise SettingsError(f"--method {method}: has no weight per modality; choose log-pool, mcwf, swf or mean.")
     definition = {"draft": draft.identity, "data": data.name, "settings": asdict(request.settings)}
     about |= {"settings": definition["settings"], "metrics": _metrics(result)}
+    if remarks:
+        about["notes"] = remarks
     version = request.version or digest(definition)[:12]
     fused = replace(draft, version=version, fusion=ModalityFusion(weights), card=about)
     return write_bundle(request.out, fused), result
+
+
+def _check_unseen(bundles: list[Bundle], data: DataSet, request: FuseRequest) -> Iterator[str]:
+    """A remark on each bundle that was trained on some of the clips, which `allow_seen` permits.
+
+    Files are compared by `clip_digests`; where a card has none, the name of the data set is.
+
+    Raises:
+        SettingsError: a bundle was trained on some of the clips.
+    """
+    clips = _clips(data, request.settings.split)
+    digests = clip_digests(clips)
+    for bundle in bundles:
+        known = bundle.train_files
+        seen = [clip for clip in clips if digests.get(clip.id) in known]
+        if not known and bundle.card.get("data") == data.name:
+            seen = [clip for clip in clips if clip.split == "train"]
+        if not seen:
+            continue
+        found = f"{bundle.name} was trained on {len(seen)} of the {len(clips)} clips ({seen[0].id}, ...)"
+        if not request.allow_seen:
+            raise SettingsError(
+                f"{printable(request.data)}: {found}, where its scores are better than elsewhere; give other clips "
+                "(such as --split validation), or fuse all the same with --allow-seen."
+            )
+        yield f"{found}: weights and metrics are too favourable for it."
+
+
+def _clips(data: DataSet, split: str | None) -> list[Clip]:
+    return list(data.clips) if split is None else data.split(split)
 
 
 def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
@@ -148,8 +191,7 @@ def _predict(
     progress: FileProgress,
 ) -> None:
     """Write tables of the scores of each modality for the clips to fit on; each file is predicted once."""
-    split = request.settings.split
-    clips = list(data.clips) if split is None else data.split(split)
+    clips = _clips(data, request.settings.split)
     files = list(dict.fromkeys(f for c in clips if (f := c.video or c.audio)))
     if not files:
         raise DataError(f"{data.path}: the clips have neither video nor audio; give the files that they were cut from.")

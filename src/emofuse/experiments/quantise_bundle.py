@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,11 @@ from numpy.typing import NDArray
 
 from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
-from emofuse.core.files import atomic
 from emofuse.datasets import open_data
 from emofuse.errors import SettingsError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.metrics import Estimate
-from emofuse.models.bundle import Bundle, load, write_bundle
+from emofuse.models.bundle import Bundle, load, refuse_own_folder, write_bundle
 from emofuse.models.detectors import choose_detector
 from emofuse.models.face import OUTPUT, FaceModality
 from emofuse.models.voice import VoiceModality
@@ -91,39 +91,41 @@ def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[B
     """Write the bundle with its network in int8 to `out`.
 
     Raises:
-        SettingsError: the bundle is fused or classifies windows of faces, or accuracy drops too much; nothing is
-            written.
+        SettingsError: the bundle is fused or classifies windows of faces, lies in `out`, or accuracy drops too much;
+            nothing is written.
         DataError: the data set lacks a split or labels.
     """
     bundle = load(request.bundle)
+    refuse_own_folder(request.bundle, request.out)
     modality = _modality(bundle)
     train, validation = (_examples(request, modality, split, report) for split in ("train", "validation"))
     prepare, rows = _prepare(modality), np.linspace(0, len(train) - 1, min(request.ranges, len(train))).astype(np.int64)
-    with atomic(request.out / modality.net.name) as partial:
+    with TemporaryDirectory() as folder:
+        network = Path(folder) / modality.net.name
         fit.quantise_onnx(
             modality.net,
-            partial,
+            network,
             calibration=fit.prepared(train.inputs, rows, prepare),
             keep=(*request.keep, *_front_end(modality.net)),
         )
         truth = fit.labels(validation.targets).reshape(-1)
         predictions = [
             _predict(net, validation, prepare, modality.calibration, len(bundle.label_set))
-            for net in (modality.net, partial)
+            for net in (modality.net, network)
         ]
-        cost = cost_of(truth, predictions, len(bundle.label_set), (modality.net.stat().st_size, partial.stat().st_size))
+        cost = cost_of(truth, predictions, len(bundle.label_set), (modality.net.stat().st_size, network.stat().st_size))
         if -100 * cost.change.value > request.max_accuracy_drop:
             raise SettingsError(
                 f"{request.bundle}: int8 costs {-cost.change.value:.2%} of accuracy on {cost.examples} examples, "
                 f"more than {request.max_accuracy_drop:.2f}%; keep more layers in float32 with --keep, or allow more "
                 "with --max-accuracy-drop."
             )
-    small = replace(modality, net=request.out / modality.net.name)
-    changed: dict[str, Any] = {
-        "face" if bundle.face else "voice": small,
-        "card": dict(bundle.card) | {"int8": cost.to_json()},
-    }
-    return write_bundle(request.out, replace(bundle, **changed)), cost
+        small = replace(modality, net=network)
+        changed: dict[str, Any] = {
+            "face" if bundle.face else "voice": small,
+            "card": dict(bundle.card) | {"int8": cost.to_json()},
+        }
+        return write_bundle(request.out, replace(bundle, **changed)), cost
 
 
 def _modality(bundle: Bundle) -> FaceModality | VoiceModality:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 MANIFEST = "bundle.json"
+TRAIN_FILES = "train_files"  # entry of a card: digests of the files it was trained on, separated by spaces
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ class Bundle:
             raise SettingsError(f"{', '.join(idle)} has no weight in the fusion")
         if self.fusion.label_set != self.label_set:
             raise SettingsError(f"the fusion was fitted on the labels {', '.join(self.fusion.label_set.names)}")
+
+    @property
+    def train_files(self) -> frozenset[str]:
+        """`clip_digests` of the files that it, or the bundles in it, were trained on, as far as they are known."""
+        cards = [self.card, *self.card.get("bundles", {}).values()]
+        return frozenset(digest for card in cards for digest in card.get(TRAIN_FILES, "").split())
 
     def _present(self) -> tuple[str, ...]:
         return modalities_of(self.face, self.voice)
@@ -176,6 +183,17 @@ def load(name_or_folder: str | Path) -> Bundle:
     except (KeyError, TypeError, ValueError, LabelError, SettingsError, ShapeError) as error:
         reason = str(error).rstrip(".")
         raise BundleError(f"{manifest}: incomplete or wrong ({reason}); get the bundle again.") from None
+
+
+def refuse_own_folder(bundle: str, out: Path) -> None:
+    """Refuse to write a bundle over one that it is made from.
+
+    Raises:
+        SettingsError: `out` is the folder of the bundle.
+    """
+    folder = bundled().get(bundle, Path(bundle))
+    if out.exists() and out.samefile(folder):
+        raise SettingsError(f"--out {out}: is the folder of the bundle {bundle}, which would be lost; give another.")
 
 
 def _read(manifest: Path) -> dict[str, Any]:

@@ -121,7 +121,8 @@ def train_system(system: System, data: DataSet, run: TrainingRun) -> Bundle | No
         SettingsError: a setting does not fit the data.
     """
     from emofuse.core.calibration import LogitCalibration
-    from emofuse.models.bundle import Bundle, write_bundle
+    from emofuse.datasets.clip_digests import clip_digests
+    from emofuse.models.bundle import TRAIN_FILES, Bundle, write_bundle
     from emofuse.nets import pretrained
     from emofuse.training import loop as fit
     from emofuse.training.loop.distributed import process_group
@@ -138,6 +139,8 @@ def train_system(system: System, data: DataSet, run: TrainingRun) -> Bundle | No
         if not members.first:
             return None
     card: dict[str, Any] = {"what": _what(system), "definition": system.to_json(), "data": data.name, **origin}
+    if files := sorted(set(clip_digests(data.split("train")).values())):
+        card[TRAIN_FILES] = " ".join(files)
     if data.terms:
         card["licence"] = f"{card['licence']}; {data.terms}"
     calibration = LogitCalibration.identity(len(data.label_set))
