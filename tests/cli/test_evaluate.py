@@ -49,6 +49,14 @@ def test_check_prints_statistics_and_the_meaning_of_problems(run, corpus):
     assert "the last label is dropped" in out
 
 
+def test_a_path_may_begin_with_the_home_folder_also_after_an_equals_sign(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.csv").write_text("path,label\n")
+    for words in (("data", "check", "~/mine.csv"), ("evaluate", "x", "--data=~/mine.csv", "--split=all")):
+        _, out, err = run(*words)
+        assert f"{tmp_path}/mine.csv" in out or "x: no such file or folder" in err
+
+
 def test_check_lists_every_error_and_fails(run, corpus, tmp_path):
     folder = tmp_path / "aw"
     shutil.copytree(corpus[0], folder, ignore=shutil.ignore_patterns("cropped_aligned"))
@@ -121,6 +129,24 @@ def test_check_of_an_invalid_submission_lists_its_faults_and_fails(run, corpus, 
         (("data", "check", "nowhere"), ("nowhere: there is no such file or folder",)),
         (("data", "make", "aw", "--videos", "2"), ("give at least 3",)),
         (("data", "make", "DATA"), ("holds a corpus with",)),
+        (
+            ("submit", "--check", "nope", "--data", "DATA", "--edition", "2020"),
+            ("nope: there is no such file or folder",),
+        ),
+        (
+            ("submit", "--check", "nope", "--data", "DATA", "--edition", "2024"),
+            ("nope: there is no such file or folder",),
+        ),
+        (("evaluate", "FACE", "--data", "DATA", "--seed", "-1"), ("Invalid value for '--seed'",)),
+        (("evaluate", "FACE", "--data", "DATA", "--seed", str(10**20)), ("Invalid value for '--seed'",)),
+        (("data", "make", "aw", "--seed", "-1"), ("Invalid value for '--seed'",)),
+        (("data", "sample", "a.mp4", "--seed", "-1"), ("Invalid value for '--seed'",)),
+        (("fuse", "default", "--data", "DATA", "--out", "o", "--seed", "-1"), ("Invalid value for '--seed'",)),
+        (("table1", "--data", "DATA", "--out", "o", "--seed", "-1"), ("Invalid value for '--seed'",)),
+        (
+            ("sweep", "mobile", "--over", "C=1", "--data", "DATA", "--out", "o", "--seed", "-1"),
+            ("Invalid value for '--seed'",),
+        ),
     ],
 )
 def test_an_invalid_request_is_reported_in_one_line_and_writes_nothing(run, corpus, scores, words, parts):

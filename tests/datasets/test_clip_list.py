@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import datetime
 import shutil
+import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from emofuse.core.labels import AFFWILD2, AFFWILD2_8, LabelSet
 from emofuse.core.time import ticks
 from emofuse.core.types import Clip
-from emofuse.datasets import check_data
+from emofuse.datasets import check_data, open_data
 from emofuse.datasets.clip_list import ClipList
 from emofuse.datasets.problems import PROBLEM_CODES, Level, Problem
 from emofuse.datasets.tables import label_indices
@@ -69,7 +72,15 @@ def test_a_row_is_a_clip_with_its_split_and_subject(table):
 
 @pytest.mark.parametrize(
     "header",
-    ["file,emotion,speaker,set", "video,label,person,part", "PATH,Label,Subject,SPLIT", "path,emotion,person,set"],
+    [
+        "file,emotion,speaker,set",
+        "video,label,person,part",
+        "PATH,Label,Subject,SPLIT",
+        "path,emotion,person,set",
+        "filename,emotion,speaker,set",
+        "File Name,label,actor,part",
+        "Clip,Label,participant,split",
+    ],
 )
 def test_columns_have_alternative_names(table, header):
     clip = ClipList(table(header, "a.mp4,anger,ann,train")).clips[0]
@@ -90,6 +101,74 @@ def test_tables_of_spreadsheet_programs_are_read(table, separator, end, mark):
     path = table(*(separator.join(line) for line in lines), end=end, mark=mark)
     (clip,) = ClipList(path)._listed.values()
     assert [(s.label, s.start, s.end) for s in clip.segments] == [(1, 0, ticks(1.5))]
+
+
+def test_the_separator_line_of_excel_is_not_the_header_and_counts_as_a_line(table):
+    path = table("sep=;", "path;label", "a.mp4;anger", "b.mp4;angri")
+    assert labels(path) == ["anger", None]
+    assert problems_of(path)[0][:2] == ("unknown-label", 4)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8", "cp1252"])
+def test_letters_are_right_in_every_encoding_of_spreadsheet_programs(tmp_path, encoding):
+    path = tmp_path / "labels.csv"
+    path.write_bytes("path;label;subject\nMüller/a.mp4;anger;Jürgen ß\n".encode(encoding))
+    (clip,) = ClipList(path).clips
+    assert (clip.id, clip.subject) == ("Müller/a", "Jürgen ß")
+    codes = [p.code for p in row_problems(path)]
+    assert codes == (["not-utf8"] if encoding == "cp1252" else [])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [("0:02", "1:02.5", (2, 62.5)), ("00:00:01", "01:00:00", (1, 3600)), ("1e-05", "1e+05", (1e-5, 1e5))],
+)
+def test_times_may_be_minutes_and_hours_or_have_exponents(table, start, end, expected):
+    (clip,) = ClipList(table("path,label,onset,offset", f"a.mp4,fear,{start},{end}"))._listed.values()
+    assert (clip.segments[0].start, clip.segments[0].end) == tuple(map(ticks, expected))
+
+
+def test_missing_values_of_r_are_empty_cells(table):
+    path = table("path,label,start,end,subject,split", "a.mp4,NA,NA,NA,NA,NA")
+    clip = ClipList(path).clips[0]
+    assert (clip.split, clip.subject, labels(path)) == (None, None, [None])
+    assert [code for code, _, _ in problems_of(path)] == ["no-labels"]
+
+
+def test_a_path_may_begin_with_the_home_folder(table, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert ClipList(table("path,label", "~/a.mp4,fear")).clips[0].video == Path("/home/ann/a.mp4")
+
+
+def test_a_list_without_rows_is_an_error(table):
+    assert problems_of(table("path,label")) == [("no-clips", None, "holds no clips")]
+
+
+def test_an_excel_file_is_read_as_it_is_shown(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (
+        ["Filename", "Emotion", "start", "end", "subject"],
+        ["Ä.mp4", "Joy", 1, 4.2, 7],
+        [None] * 5,
+        ["b.mp4", "scared", datetime.time(0, 2), datetime.time(0, 1, 2), "x"],
+    ):
+        book.active.append(row)
+    book.active["C4"].number_format = "h:mm"
+    book.save(tmp_path / "clips.xlsx")
+    first, second = ClipList(tmp_path)._listed.values()
+    assert (first.id, first.subject, first.segments[0].label) == ("Ä", "7", 4)
+    assert (first.segments[0].start, first.segments[0].end) == (ticks(1), ticks(Fraction("4.2")))
+    assert (second.line, second.segments[0].start, second.segments[0].end) == (4, ticks(2), ticks(62))
+
+
+def test_an_excel_file_without_openpyxl_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (tmp_path / "clips.xlsx").write_bytes(b"PK\x03\x04rest")
+    with pytest.raises(
+        DataError, match=r"clips\.xlsx: is an Excel file, which needs openpyxl; pip install openpyxl, or"
+    ):
+        open_data(tmp_path / "clips.xlsx")
 
 
 def test_a_decimal_comma_is_read_if_the_separator_is_not_a_comma(table):
@@ -142,6 +221,21 @@ def test_every_known_label_has_one_meaning_in_any_case(name, case):
         ("other", None),
         ("", None),
         ("-1", None),
+        ("joy", "happiness"),
+        ("Disgusted", "disgust"),
+        ("scared", "fear"),
+        ("ps", "surprise"),
+        ("pleasant_surprise", "surprise"),
+        ("HAP", "happiness"),
+        ("ANG", "anger"),
+        ("DIS", "disgust"),
+        ("FEA", "fear"),
+        ("NEU", "neutral"),
+        ("SAD", "sadness"),
+        ("excited", None),
+        ("NA", None),
+        ("NaN", None),
+        ("#N/A", None),
     ],
 )
 def test_labels_of_other_data_sets_are_read_by_name(table, label, meaning):
@@ -181,9 +275,11 @@ def test_clips_without_a_split_are_selected_by_none(table):
     ("content", "message"),
     [
         (b"", r":1: no column 'path', found nothing; begin the file with path,label\."),
-        (b"name,label\n", r":1: no column 'path', found name, label; begin the file with path,label\."),
+        (b"title,label\n", r":1: no column 'path', found title, label; begin the file with path,label\."),
         (b"path,mood\n", r":1: no column 'label', found path, mood; begin"),
-        (b"path,label\na.mp4,anger\n\xe4.mp4,fear\n", r":3: is not UTF-8; save the table as CSV UTF-8\."),
+        (b"path,label\na.mp4,anger\n\x81.mp4,fear\n", r":3: is not text in UTF-8 or Latin-1; save the table as CSV"),
+        (b"\xff\xfep\0a\0t\0h\0,\0l\0a\0b\0e\0l\0\n\0a", r":2: is cut off or damaged; save the table as CSV"),
+        (b"\xd0\xcf\x11\xe0rest", r"labels\.csv: is an Excel file of the old format; save it as \.xlsx"),
         (b'path,label\na.mp4,"' + b"x" * 200_000 + b'"\n', r":2: is not CSV \(field larger than field limit"),
     ],
 )
@@ -211,9 +307,10 @@ def test_a_missing_table_is_an_error(tmp_path):
         ("a.mp4,fear,,1,,", "wrong-time", "no start"),
         ("a.mp4,fear,2,1,,", "wrong-time", "end 1 is not after start 2"),
         ("a.mp4,fear,1,1.0,,", "wrong-time", "end 1.0 is not after start 1"),
-        ("a.mp4,fear,0:30,40,,", "not-a-number", "start '0:30' is not a time in seconds"),
-        ("a.mp4,fear,-1,40,,", "not-a-number", "start '-1' is not a time in seconds"),
-        ("a.mp4,fear,0,nan,,", "not-a-number", "end 'nan' is not a time in seconds"),
+        ("a.mp4,fear,0:75,90,,", "not-a-number", "start '0:75' is not a time"),
+        ("a.mp4,fear,-1,40,,", "not-a-number", "start '-1' is not a time"),
+        ("a.mp4,fear,0,1e40,,", "not-a-number", "end '1e40' is not a time"),
+        ("a.mp4,fear,0,nan,,", "wrong-time", "no end"),
         ("a.mp4,fear,,,,tset", "unknown-split", "unknown split 'tset' (did you mean 'test'?)"),
         ("a,b.mp4,fear,,,ann,train", "wrong-columns", "more fields than the header names"),
         (",fear,,,,", "wrong-columns", "no path"),

@@ -82,6 +82,117 @@ def test_frames_can_be_given_by_number(tmp_path):
     assert found.values[0] == pytest.approx(random_scores(3)[1], abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["Clip", "filename", "File Name", "path", "video"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_column_of_clips_has_alternative_names_and_separators(tmp_path, name, separator):
+    given = table(**{name: "C:\\data\\batch1\\v1.mp4"})
+    given.to_csv(tmp_path / "net.csv", index=False, sep=separator)
+    found = read(tmp_path / "net.csv")
+    assert found.values == pytest.approx(random_scores(3), abs=1e-6)
+
+
+@pytest.mark.parametrize(("encoding", "first"), [("cp1252", "sep=;\n"), ("utf-16", "sep=;\n"), ("utf-8-sig", "")])
+def test_tables_of_spreadsheet_programs_are_read(tmp_path, encoding, first):
+    given = table(clip="Müller")
+    text = given.to_csv(index=False, sep=";", decimal=",")
+    (tmp_path / "net.csv").write_bytes((first + text).encode(encoding))
+    assert read(tmp_path / "net.csv", Clip("Müller")).values == pytest.approx(random_scores(3), abs=1e-6)
+
+
+def test_names_of_clips_keep_their_zeros(tmp_path):
+    table(clip="007").to_csv(tmp_path / "net.csv", index=False)
+    assert read(tmp_path / "net.csv", Clip("007")) is not None
+    assert read(tmp_path / "net.csv", Clip("7")) is None
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("neutral", "angry", "disgusted", "scared", "happy", "sad", "surprised"),
+        ("NEU", "ANG", "DIS", "FEA", "HAP", "SAD", "Pleasant Surprise"),
+        ("calm", "Anger", "disgust", "fearful", "joy", "Sadness", "ps"),
+    ],
+)
+def test_headers_may_be_synonyms_of_the_classes(tmp_path, names):
+    given = table().rename(columns=dict(zip(AFFWILD2.names, names, strict=True)))
+    given.to_csv(tmp_path / "v1.csv", index=False)
+    assert read(tmp_path / "v1.csv").values == pytest.approx(random_scores(3), abs=1e-6)
+
+
+def test_two_columns_of_one_class_are_refused(tmp_path):
+    table(joy=0.1).to_csv(tmp_path / "v1.csv", index=False)
+    with pytest.raises(DataError, match="columns happiness and joy are both of the class happiness; keep one"):
+        read(tmp_path / "v1.csv")
+
+
+def test_times_may_be_minutes_and_seconds(tmp_path):
+    table(start=["0:00", "0:00.5", "00:00:01"], end=["0:00.5", "0:01", "0:02"]).to_csv(tmp_path / "v1.csv", index=False)
+    found = read(tmp_path / "v1.csv")
+    assert [int(t) for t in found.timeline.start] == [0, ticks(0.5), ticks(1)]
+    assert int(found.timeline.end[-1]) == ticks(2)
+
+
+def test_missing_values_of_other_programs_are_no_scores(tmp_path):
+    given = table().astype(object)
+    given.loc[0, "fear"], given.loc[2, "anger"] = "n/a", "FIT_FAILED"
+    given.to_csv(tmp_path / "v1.csv", index=False)
+    assert read(tmp_path / "v1.csv").valid.tolist() == [False, True, False]
+
+
+def test_an_excel_table_is_read(tmp_path):
+    pytest.importorskip("openpyxl")
+    table(clip="v1").to_excel(tmp_path / "net.xlsx", index=False)
+    assert read(tmp_path / "net.xlsx").values == pytest.approx(random_scores(3), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"frame": [0, 1, 10**20]}, r"frames 0 to 1e\+20, but the video has 90; count them from 0"),
+        ({"frame": [0, 1, 10**40]}, r"frames 0 to 1e\+40, but the video has 90"),
+        ({"frame": [0, 1.5, 2]}, r"frame 1\.5 is not a whole number"),
+        ({"start": [0, 0.1, 1e300], "end": [0.1, 0.2, 2e300]}, r"invalid times \(1e\+300 s\)"),
+        ({"start": [0, 0.1, None], "end": [0.1, 0.2, 0.3]}, "a time is missing"),
+        ({"start": [0, 0.1, "later"], "end": [0.1, 0.2, 0.3]}, "'later' is not a time: write seconds, mm:ss"),
+        ({"start": [0, 1, 2], "end": [1, 2, 3], "fear": [0.1, 1e40, 0.1]}, r"a score is 1e\+40; give probabilities"),
+        ({"start": [0, 1, 2], "end": [1, 2, 3], "fear": [0.1, np.inf, 0.1]}, "a score is inf; give probabilities"),
+        ({"start": [0, 1, 2], "end": [1, 2, 3], "fear": [0.1, "x", 0.1]}, "a score is not a number"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_impossible_numbers_are_one_line(tmp_path, columns, message):
+    given = table().drop(columns=["start", "end"]).assign(**columns)
+    given.to_csv(tmp_path / "v1.csv", index=False)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "v1.csv")
+
+
+def test_a_table_with_a_header_only_is_refused(tmp_path):
+    table(clip="v1")[:0].to_csv(tmp_path / "net.csv", index=False)
+    with pytest.raises(DataError, match=r"net\.csv: a table without rows"):
+        read(tmp_path / "net.csv")
+
+
+def test_a_table_says_which_clips_and_columns_it_has(tmp_path):
+    table(clip="v2").to_csv(tmp_path / "net.csv", index=False)
+    assert open_source(tmp_path / "net.csv").content() == f"{tmp_path}/net.csv has the clips v2"
+    table(3, title="v2").to_csv(tmp_path / "net.csv", index=False)
+    assert "net.csv has no column clip, and so only the clip net; its columns are start" in (
+        open_source(tmp_path / "net.csv").content()
+    )
+
+
+def test_rows_without_a_clip_are_refused(tmp_path):
+    table(clip=["v1", None, "v1"]).to_csv(tmp_path / "net.csv", index=False)
+    with pytest.raises(DataError, match="1 of 3 rows name no clip"):
+        read(tmp_path / "net.csv")
+
+
+def test_valid_may_be_a_word(tmp_path):
+    table(valid=["yes", "no", None]).to_csv(tmp_path / "v1.csv", index=False)
+    assert read(tmp_path / "v1.csv").valid.tolist() == [True, False, False]
+
+
 def test_a_row_with_an_empty_score_is_not_valid(tmp_path):
     given = table()
     given.loc[1, "fear"] = np.nan

@@ -47,6 +47,9 @@ class InMemoryScores:
     def scores(self, clip: Clip, frames: Timeline, label_set: LabelSet) -> Scores | None:
         return self.by_clip.get(clip.id)
 
+    def content(self) -> str:
+        return f"{self.system} has {len(self.by_clip)} clips"
+
 
 def random_labels(rng: np.random.Generator, frames: int) -> list[int]:
     """Labels in runs of 10 frames, half of them neutral, with 5 % of the frames unlabelled."""

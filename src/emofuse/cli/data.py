@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import AsJson
+from emofuse.cli.options import MAX_SEED, AsJson
 from emofuse.cli.output import print_error, progress_bar, show
 
 app = typer.Typer(help="Check data, or generate synthetic data to try with.", no_args_is_help=True)
@@ -16,7 +16,8 @@ app = typer.Typer(help="Check data, or generate synthetic data to try with.", no
 @app.command(epilog="Example: emofuse data check affwild2   |   emofuse data check clips.csv --json")
 def check(
     path: Annotated[
-        Path, typer.Argument(help="Folder in the layout of Aff-Wild2, or a clip list (.csv).", metavar="DIR|CSV")
+        Path,
+        typer.Argument(help="Folder in the layout of Aff-Wild2, a clip list, or a folder of clips.", metavar="DIR|CSV"),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +48,8 @@ def make(
     ] = 12,
     seconds: Annotated[float, typer.Option(help="Length of each video in seconds.")] = 20.0,
     seed: Annotated[
-        int, typer.Option(help="Seed of subjects, voices and emotions; equal seeds write equal bytes.")
+        int,
+        typer.Option(help="Seed of subjects, voices and emotions; equal seeds write equal bytes.", min=0, max=MAX_SEED),
     ] = 0,
     easy: Annotated[
         bool,
@@ -78,7 +80,7 @@ def make(
 def sample(
     path: Annotated[Path, typer.Argument(help="The video to write (.mp4).")],
     seconds: Annotated[float, typer.Option(help="Length in seconds.", min=6.0, max=600.0)] = 12.0,
-    seed: Annotated[int, typer.Option(help="Seed of movements and voice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of movements and voice.", min=0, max=MAX_SEED)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Generate a short video of a synthetic talking face that shows several emotions in turn."""

@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     open_streams()
     _prepare_environment()
     try:
-        code = app(arguments, prog_name="emofuse", standalone_mode=False)
+        words = [_home_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+        code = app(words, prog_name="emofuse", standalone_mode=False)
         if code == _INTERRUPTED:  # typer does not raise the interrupt
             raise KeyboardInterrupt
         sys.exit(code)
@@ -73,6 +74,12 @@ def _prepare_environment() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(cores))
 
 
+def _home_expanded(word: str) -> str:
+    """An argument with `~` replaced where shells leave it: quoted, and after `=` as in `--data=~/x` and `NAME=~/x`."""
+    before, equals, path = word.rpartition("=") if not word.startswith("~") else ("", "", word)
+    return before + equals + os.path.expanduser(path) if path.startswith("~") else word
+
+
 def _usage(error: Exception) -> str | None:
     """The message for wrong usage: one line, or the help if there was no command. None for unexpected exceptions.
 
@@ -85,7 +92,7 @@ def _usage(error: Exception) -> str | None:
         return message
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "emofuse"
-    return f"emofuse: {' '.join(message.split())} See `{path} --help`."
+    return f"emofuse: {' '.join(message.split()).removesuffix('.')}. See `{path} --help`."
 
 
 def _full(error: Exception) -> str | None:

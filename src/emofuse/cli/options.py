@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from emofuse.core import parallel
 
 Data = Annotated[
-    Path, typer.Option(help="Folder in the layout of Aff-Wild2, or a clip list (.csv).", metavar="DIR|CSV")
+    Path,
+    typer.Option(help="Folder in the layout of Aff-Wild2, a clip list, or a folder of clips.", metavar="DIR|CSV"),
 ]
 Split = Annotated[str, typer.Option(help="Split of the data: train, validation, test, or all.")]
 Measure = Annotated[str, typer.Option(help="Measure that fusion weights maximise.")]
 Folds = Annotated[int, typer.Option(help="Number of cross-validation folds; subjects are kept together.")]
-Seed = Annotated[int, typer.Option(help="Seed of trainings, fusion searches and resampling.")]
+MAX_SEED = 2**32 - 1  # of scikit-learn
+Seed = Annotated[int, typer.Option(help="Seed of trainings, fusion searches and resampling.", min=0, max=MAX_SEED)]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting, such as fit.lr=3e-5; repeatable.", metavar="NAME=VALUE"),

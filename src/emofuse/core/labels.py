@@ -139,6 +139,22 @@ TO_AFFWILD2: Mapping[LabelSet, Mapping[str, str | None]] = MappingProxyType(
     }
 )
 
+# Further spellings of AFFWILD2's classes in data sets (CREMA-D, IEMOCAP, TESS) and tools (FaceReader); None where
+# there is no counterpart. Spaces, hyphens and underscores between words are equal.
+SYNONYMS: Mapping[str, str | None] = MappingProxyType(
+    {
+        **dict.fromkeys(("neu", "neutrality"), "neutral"),
+        **dict.fromkeys(("ang", "mad"), "anger"),
+        **dict.fromkeys(("dis", "disgusted"), "disgust"),
+        **dict.fromkeys(("fea", "scared", "afraid", "frightened"), "fear"),
+        **dict.fromkeys(("hap", "joy", "joyful"), "happiness"),
+        **dict.fromkeys(("sorrow",), "sadness"),
+        **dict.fromkeys(("sur", "ps", "pleasant surprise", "pleasant surprised"), "surprise"),
+        **dict.fromkeys(("boredom", "bored", "exc", "excited", "excitement", "fru", "frustrated", "frustration")),
+        **dict.fromkeys(("con", "contemptuous", "oth", "xxx")),
+    }
+)
+
 
 def to_affwild2(source: LabelSet) -> NDArray[np.int64]:
     """Index table [len(source)] from a known label set into `AFFWILD2`.

@@ -1,18 +1,15 @@
-"""Lists of one's own clips: a CSV file with the header `path,label[,start,end,subject,split]`.
+"""Lists of one's own clips: a table with the header `path,label[,start,end,subject,split]`, or a folder of recordings.
 
-Paths are relative to the file's folder. A row with start and end (seconds) labels a segment of its clip; without them
-it labels the whole clip. Labels are the names of Aff-Wild2's classes, or their synonyms in other known data sets.
+Paths are relative to the table's folder. A row with start and end labels a segment of its clip; without them it labels
+the whole clip. Labels are the names of Aff-Wild2's classes, or their synonyms in other known data sets.
 """
 
 from __future__ import annotations
 
 import os
-import posixpath
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,83 +20,44 @@ from emofuse.core.labels import AFFWILD2, UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints, Timeline, seconds, ticks
 from emofuse.core.types import Annotation, Clip
+from emofuse.datasets.clip_folder import clips_in_folder, is_clip_folder
+from emofuse.datasets.clip_rows import LEFT_OUT, TABLE, ListedClip, read_clips
 from emofuse.datasets.dataset import DATASETS, DataFormat, DataSet
 from emofuse.datasets.problems import Level, Problem, error_for
 from emofuse.datasets.recordings import Recording, Recordings, check_recording, without_path
+from emofuse.datasets.records import EXCEL_SUFFIXES, LATIN_1, TABLE_SUFFIXES, encoding_of, header_of
 from emofuse.datasets.statistics import ClipStatistics, absent_classes
-from emofuse.datasets.tables import UNLABELLED_NAMES, Table, TableRow, header_of, label_indices
 from emofuse.errors import DataError
 from emofuse.media.container import AUDIO_SUFFIXES
 
-TABLE = Table(
-    {
-        "path": ("path", "file", "video"),
-        "label": ("label", "emotion"),
-        "start": ("start",),
-        "end": ("end",),
-        "subject": ("subject", "speaker", "person"),
-        "split": ("split", "set", "part"),
-    },
-    required=("path", "label"),
-    remedy="begin the file with path,label",
-)
-SPLIT_NAMES: Mapping[str, str | None] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "val", "valid", "dev", "development"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    "": None,
-}
-DECIMAL = re.compile(r"\d{1,9}([.,]\d{0,9})?|[.,]\d{1,9}", re.ASCII)
 TOLERANCE = ticks(0.1)  # a segment may end this long after its clip, since tables are written with rounded times
-LEFT_OUT = "the clip is left out until it is corrected"
-
-
-@dataclass(frozen=True)
-class LabelSegment:
-    """A label of [start, end) in ticks, or of the whole clip if both are None."""
-
-    line: int
-    label: int
-    start: int | None = None
-    end: int | None = None
-
-
-@dataclass(frozen=True)
-class ListedClip:
-    """A clip of the list: its rows in order of time, and their problems. Rows without a path have the path ""."""
-
-    id: str
-    path: str
-    line: int
-    split: str | None
-    subject: str | None
-    segments: tuple[LabelSegment, ...]
-    problems: tuple[Problem, ...] = field(default=(), repr=False)
-
-    @property
-    def labels(self) -> Ints:
-        """int64 [segments]."""
-        return np.array([s.label for s in self.segments], np.int64)
 
 
 class ClipList(DataSet):
-    """The clips that a CSV file lists. Opening it reads only the table, not the recordings.
+    """The clips that a table lists, or the recordings of a folder whose names give their labels. Opening
+    it reads only the table, not the recordings.
 
     The id of a clip is its path without the suffix. A clip with faulty rows stays in the list, but its annotation
     raises an error.
 
     Args:
-        path: the CSV file in UTF-8, separated by comma, semicolon or tab; or a folder with a single such file.
+        path: a CSV or Excel file; or a folder with a single such file, or with recordings named after their classes.
     Raises:
         DataError: the file cannot be read, or lacks the column path or label; the folder has several lists.
     """
 
     def __init__(self, path: str | Path, *, label_set: LabelSet = AFFWILD2) -> None:
-        self.path = _only_list(Path(path)) if Path(path).is_dir() else Path(path)
-        self.folder = self.path.parent
-        self.name = f"{self.folder.resolve().name}/{self.path.stem}"
+        path = Path(path)
         self.label_set = label_set
-        listed = read_clips(self.path, label_set)
+        if path.is_dir() and not _lists_in(path):
+            self.path = self.folder = path
+            self.name = path.resolve().name
+            listed, self._problems = clips_in_folder(path, label_set)
+        else:
+            self.path = _only_list(path) if path.is_dir() else path
+            self.folder = self.path.parent
+            self.name = f"{self.folder.resolve().name}/{self.path.stem}"
+            listed, self._problems = read_clips(self.path, label_set), list(_check_encoding(self.path))
         self._listed = {clip.id: clip for clip in listed if clip.path}
         self._without_path = [problem for clip in listed if not clip.path for problem in clip.problems]
         self.clips = tuple(self._clip(listed) for listed in self._listed.values())
@@ -126,7 +84,7 @@ class ClipList(DataSet):
         if errors := _errors(listed.problems):
             raise error_for(errors, self.path)
         if clip.split == "test" and (listed.labels == UNLABELLED).all():
-            found = f"{printable(self.path)}:{listed.line}: test clip {clip.id} has no label"
+            found = f"{_place(self.path, listed.line)}: test clip {clip.id} has no label"
             raise DataError(f"{found}; choose another split.")
         end = self.recordings.of(clip).end
         if errors := _errors(self._check_ends(listed, end)):
@@ -137,7 +95,11 @@ class ClipList(DataSet):
 
     def survey(self) -> Iterator[Problem | ClipStatistics]:
         """All problems, and the statistics of each readable clip, in one pass over the files."""
+        yield from self._problems
         yield from self._without_path
+        if not self.clips:
+            found, consequence = "holds no clips", "write a line with path and label for each clip"
+            yield Problem(Level.ERROR, "no-clips", self.name, self.path, None, found, consequence)
         counts: defaultdict[str | None, Ints] = defaultdict(lambda: np.zeros(len(self.label_set), np.int64))
         for clip in self.clips:
             for result in self._survey_clip(clip, self._listed[clip.id]):
@@ -151,10 +113,13 @@ class ClipList(DataSet):
                 yield from absent_classes(split or self.name, self.path, count, self.label_set)
 
     def _clip(self, listed: ListedClip) -> Clip:
-        path = self.folder / listed.path
+        path = self._file(listed)
         # Decided by the suffix, so that a list of many thousand clips opens at once.
         video, audio = (None, path) if path.suffix.lower() in AUDIO_SUFFIXES else (path, None)
         return Clip(listed.id, video, audio, listed.split, listed.subject)
+
+    def _file(self, listed: ListedClip) -> Path:
+        return self.folder / os.path.expanduser(listed.path)
 
     def _survey_clip(self, clip: Clip, listed: ListedClip) -> Iterator[Problem | ClipStatistics]:
         yield from listed.problems
@@ -162,7 +127,7 @@ class ClipList(DataSet):
         if isinstance(recording, Problem):
             yield recording
             return
-        yield from (replace(p, item=clip.id) for p in check_recording(self.folder / listed.path, recording))
+        yield from (replace(p, item=clip.id) for p in check_recording(self._file(listed), recording))
         beyond_end = list(self._check_ends(listed, recording.end))
         yield from beyond_end
         if not _errors((*listed.problems, *beyond_end)):
@@ -172,7 +137,7 @@ class ClipList(DataSet):
             yield ClipStatistics(clip, recording.frames, seconds(recording.end), counts, unlabelled)
 
     def _recording(self, clip: Clip, listed: ListedClip) -> Recording | Problem:
-        path = self.folder / listed.path
+        path = self._file(listed)
         if not path.exists():
             found = f"there is no file {listed.path}"
             consequence = "the clip is left out; paths are relative to the folder of the table"
@@ -180,7 +145,7 @@ class ClipList(DataSet):
         try:
             return self.recordings.of(clip)
         except DataError as error:
-            consequence = f"the clip of {self.path.name}:{listed.line} is left out"
+            consequence = f"the clip of {_place(Path(self.path.name), listed.line)} is left out"
             found = without_path(error, path)
             return Problem(Level.ERROR, "unreadable-file", clip.id, path, None, found, consequence)
 
@@ -206,7 +171,8 @@ class ClipList(DataSet):
             other = first.setdefault(subject, listed)
             if other.split != listed.split:
                 reported.add(subject)
-                found = f"subject {subject} is in {listed.split}, and in {other.split} (line {other.line})"
+                where = other.path if other.line is None else f"line {other.line}"
+                found = f"subject {subject} is in {listed.split}, and in {other.split} ({where})"
                 consequence = "results on subjects seen in training come out too high; keep each subject in one split"
                 yield Problem(Level.ERROR, "split-leak", subject, self.path, listed.line, found, consequence)
 
@@ -215,139 +181,42 @@ class ClipList(DataSet):
         valid = [clip for clip in self._listed.values() if not _errors(clip.problems)]
         for split in dict.fromkeys(clip.split for clip in self.clips):
             rows = [s for clip in valid if clip.split == split for s in clip.segments]
-            missing = [s.line for s in rows if s.label == UNLABELLED]
+            missing = [s.line or 0 for s in rows if s.label == UNLABELLED]
             report = partial(Problem, item=split or self.name, path=self.path)
             if missing and len(missing) == len(rows) and split != "test":
                 found, consequence = f"none of the {len(rows)} rows has a label", "nothing can be trained or evaluated"
-                yield report(Level.WARNING, "no-labels", line=missing[0], found=found, consequence=consequence)
+                yield report(Level.WARNING, "no-labels", line=missing[0] or None, found=found, consequence=consequence)
             elif missing:
                 found, consequence = f"{len(missing)} of {len(rows)} rows have no label", "they are ignored"
-                yield report(Level.NOTE, "unlabelled", line=min(missing), found=found, consequence=consequence)
-
-
-def read_clips(path: Path, label_set: LabelSet) -> list[ListedClip]:
-    """The clips of a list in the order of their first rows.
-
-    Raises:
-        DataError: the file cannot be read as CSV in UTF-8, or lacks the column path or label.
-    """
-    groups: defaultdict[str, list[TableRow]] = defaultdict(list)
-    for row in TABLE.rows(path):
-        name = row.cells["path"].replace("\\", "/")
-        groups[posixpath.normpath(name) if name else ""].append(row)
-    ids, indices = _ids(groups), label_indices(label_set)
-    return [_RowParser(path, ids[p] or path.name, indices).clip(p, rows) for p, rows in groups.items()]
-
-
-def _ids(paths: Iterable[str]) -> dict[str, str]:
-    """The path without its suffix, or with it if files differ only in the suffix."""
-    stems = {path: os.path.splitext(path)[0] for path in paths}
-    count = Counter(stems.values())
-    ids = {path: stem if count[stem] == 1 else path for path, stem in stems.items()}
-    return ids if len(set(ids.values())) == len(ids) else {path: path for path in stems}
-
-
-@dataclass(frozen=True)
-class _RowParser:
-    """Parses the rows of one clip, collecting their problems."""
-
-    path: Path
-    id: str
-    label_indices: Mapping[str, int]
-    problems: list[Problem] = field(default_factory=list)
-
-    def clip(self, path: str, rows: Sequence[TableRow]) -> ListedClip:
-        segments, known = list[LabelSegment](), dict[tuple[str, ...], int]()
-        for row in rows:
-            if row.has_surplus or not path:
-                found = "more fields than the header names" if row.has_surplus else "no path"
-                self._error("wrong-columns", row, found, "quote a path that holds the separator; " + LEFT_OUT)
-            first = known.setdefault(tuple(row.cells.values()), row.line)
-            if first != row.line and path:
-                found = f"the same as line {first}"
-                self._add(Level.WARNING, "duplicate-row", row.line, found, "it is used once")
-                continue
-            times, label = self._times(row), self._label(row)
-            if times is not None:
-                segments.append(LabelSegment(row.line, label, *times))
-        splits = [self._split(row) for row in rows]
-        subjects = [row.cells.get("subject") or None for row in rows]
-        if path:
-            valid = [n for n, row in enumerate(rows) if row.cells.get("split", "").casefold() in SPLIT_NAMES]
-            self._check_equal("split", [splits[n] for n in valid], [rows[n] for n in valid])
-            self._check_equal("subject", subjects, rows)
-            segments.sort(key=lambda s: (s.start or 0, s.line))
-            self._check_overlaps(segments)
-        return ListedClip(self.id, path, rows[0].line, splits[0], subjects[0], tuple(segments), tuple(self.problems))
-
-    def _add(self, level: Level, code: str, line: int, found: str, consequence: str) -> None:
-        self.problems.append(Problem(level, code, self.id, self.path, line, found, consequence))
-
-    def _error(self, code: str, row: TableRow | LabelSegment, found: str, consequence: str = LEFT_OUT) -> None:
-        self._add(Level.ERROR, code, row.line, found, consequence)
-
-    def _check_equal(self, column: str, values: Sequence[str | None], rows: Sequence[TableRow]) -> None:
-        for row, value in zip(rows, values, strict=True):
-            if value != values[0]:
-                found = f"{column} {value or 'none'}, but {values[0] or 'none'} in line {rows[0].line}"
-                self._error("conflicting-rows", row, found, f"a clip has one {column}; " + LEFT_OUT)
-                return
-
-    def _check_overlaps(self, segments: Sequence[LabelSegment]) -> None:
-        """Report segments that overlap an earlier one; one without times covers the whole clip."""
-        longest = segments[0] if segments else None
-        for segment in segments[1:]:
-            assert longest is not None
-            if longest.end is None or segment.end is None or (segment.start or 0) < longest.end:
-                first, second = sorted((segment, longest), key=lambda s: s.line)
-                found = f"overlaps line {first.line}"
-                self._error("overlapping-segments", second, found, "a moment has one label; " + LEFT_OUT)
-            if longest.end is not None and (segment.end is None or segment.end > longest.end):
-                longest = segment
-
-    def _label(self, row: TableRow) -> int:
-        text = row.cells["label"]
-        if text.casefold() in self.label_indices:
-            return self.label_indices[text.casefold()]
-        is_number = text.lstrip("+-").isdecimal()
-        names = [n for n in self.label_indices if n not in UNLABELLED_NAMES]
-        hint = ", a number" if is_number else nearest(text, names)
-        self._error("unknown-label", row, f"unknown label {text!r}{hint}", "write the name of a class; " + LEFT_OUT)
-        return UNLABELLED
-
-    def _split(self, row: TableRow) -> str | None:
-        text = row.cells.get("split", "").casefold()
-        if text not in SPLIT_NAMES:
-            found = f"unknown split {text!r}{nearest(text, [n for n in SPLIT_NAMES if n])}"
-            self._error("unknown-split", row, found, "write train, validation or test; " + LEFT_OUT)
-        return SPLIT_NAMES.get(text)
-
-    def _times(self, row: TableRow) -> tuple[int, int] | tuple[None, None] | None:
-        """Start and end in ticks, both None if the row has neither; None if they are invalid."""
-        texts = {column: row.cells.get(column, "") for column in ("start", "end")}
-        if not any(texts.values()):
-            return None, None
-        for column, text in texts.items():
-            if not text:
-                self._error("wrong-time", row, f"no {column}", "give both start and end, or neither; " + LEFT_OUT)
-                return None
-            if not DECIMAL.fullmatch(text):
-                found = f"{column} {text!r} is not a time in seconds"
-                self._error("not-a-number", row, found, "write it as 12.5; " + LEFT_OUT)
-                return None
-        start, end = (ticks(Fraction(f"0{text}".replace(",", "."))) for text in texts.values())
-        if end <= start:
-            self._error("wrong-time", row, f"end {texts['end']} is not after start {texts['start']}")
-            return None
-        return start, end
+                yield report(
+                    Level.NOTE,
+                    "unlabelled",
+                    line=min(missing) or None,
+                    found=found,
+                    consequence=consequence,
+                )
 
 
 def _errors(problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.level is Level.ERROR]
 
 
+def _place(path: Path, line: int | None) -> str:
+    return printable(path) if line is None else f"{printable(path)}:{line}"
+
+
+def _check_encoding(path: Path) -> Iterator[Problem]:
+    if path.suffix.lower() not in EXCEL_SUFFIXES and encoding_of(path) == LATIN_1:
+        found, consequence = "is not UTF-8, and was read as Latin-1", "save it as CSV UTF-8 if letters are wrong"
+        yield Problem(Level.WARNING, "not-utf8", path.stem, path, None, found, consequence)
+
+
 def _lists_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if set(TABLE.required) <= TABLE.positions(header_of(p)).keys())
+    return sorted(p for p in folder.iterdir() if _is_list(p))
+
+
+def _is_list(path: Path) -> bool:
+    return set(TABLE.required) <= TABLE.positions(header_of(path)).keys()
 
 
 def _only_list(folder: Path) -> Path:
@@ -359,7 +228,17 @@ def _only_list(folder: Path) -> Path:
 
 
 def _recognises(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" if path.is_file() else bool(_lists_in(path))
+    if path.is_dir():
+        return bool(_lists_in(path))
+    return path.suffix.lower() in TABLE_SUFFIXES - {".txt"} or _is_list(path)
 
 
 DATASETS.add("clip-list", DataFormat(_recognises, ClipList, "a clip list (.csv with the columns path and label)"))
+DATASETS.add(
+    "clip-folder",
+    DataFormat(
+        lambda path: path.is_dir() and is_clip_folder(path, AFFWILD2),
+        ClipList,
+        "recordings in a folder per class or named as in RAVDESS, CREMA-D, TESS, SAVEE or EMO-DB",
+    ),
+)

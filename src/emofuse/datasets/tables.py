@@ -1,18 +1,20 @@
-"""CSV tables of data sets: rows by column with their line numbers, and class indices by label name."""
+"""Tables of data sets: rows by column with their line numbers, and class indices by label name."""
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from emofuse.core.files import printable
-from emofuse.core.labels import AFFWILD2, TO_AFFWILD2, UNLABELLED, LabelSet
+from emofuse.core.labels import AFFWILD2, SYNONYMS, TO_AFFWILD2, UNLABELLED, LabelSet
+from emofuse.datasets.records import MISSING, column_name, read_records
 from emofuse.errors import DataError
 
-UNLABELLED_NAMES = ("", "-1")
-_MAX_HEADER = 10_000
+UNLABELLED_NAMES = ("", "-1", *MISSING, "unlabelled", "unlabeled")
+PATH_COLUMNS = ("path", "file", "video", "filename", "file_name", "filepath", "file_path", "clip", "name")
+START_COLUMNS, END_COLUMNS = ("start", "onset", "start_time", "begin"), ("end", "offset", "end_time", "stop")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class TableRow:
 class Table:
     """The expected columns of a table.
 
-    columns: accepted names of each column, lower case; if a file has several of them, the first one counts.
+    columns: accepted names of each column, as `column_name` spells them; if a file has several of them, the
+        first one counts.
     required: columns that must be there. remedy: the end of the message if the file or a column is missing.
     """
 
@@ -43,7 +46,7 @@ class Table:
 
     def positions(self, header: Sequence[str]) -> dict[str, int]:
         """The position of each known column in a header."""
-        names = [name.casefold() for name in header]
+        names = [column_name(name) for name in header]
         found = {column: next((n for n in accepted if n in names), None) for column, accepted in self.columns.items()}
         return {column: names.index(name) for column, name in found.items() if name is not None}
 
@@ -51,15 +54,15 @@ class Table:
         """The rows of a file with their line numbers, one after another; empty rows are skipped.
 
         Raises:
-            DataError: the file cannot be read as CSV in UTF-8, or lacks a required column.
+            DataError: the file cannot be read as CSV or Excel, or lacks a required column.
         """
         records = ((line, cells) for line, cells in read_records(path, remedy=self.remedy) if any(cells))
-        _, header = next(records, (1, []))
+        first, header = next(records, (1, []))
         positions = self.positions(header)
         for column in self.required:
             if column not in positions:
                 found = ", ".join(c for c in header if c) or "nothing"
-                raise DataError(f"{printable(path)}:1: no column {column!r}, found {found}; {self.remedy}.")
+                raise DataError(f"{printable(path)}:{first}: no column {column!r}, found {found}; {self.remedy}.")
         for line, cells in records:
             by_column = {c: cells[n] if n < len(cells) else "" for c, n in positions.items()}
             yield TableRow(
@@ -67,49 +70,11 @@ class Table:
             )
 
 
-def read_records(path: Path, *, remedy: str) -> Iterator[tuple[int, list[str]]]:
-    """The first line number and the stripped cells of each record; the separator is comma, semicolon or tab.
-
-    Raises:
-        DataError: the file cannot be read as CSV in UTF-8.
-    """
-    line = 1
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            separator = _separator(file.readline(_MAX_HEADER))
-            file.seek(0)
-            reader = csv.reader(file, delimiter=separator)
-            try:
-                for cells in reader:
-                    yield line, [cell.strip() for cell in cells]
-                    line = reader.line_num + 1
-            except csv.Error as error:
-                found = f"{printable(path)}:{reader.line_num}: is not CSV ({error})"
-                raise DataError(f"{found}; save the table again.") from None
-    except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read ({error.strerror}); {remedy}.") from None
-    except UnicodeDecodeError:
-        line = _first_undecodable_line(path)
-        raise DataError(f"{printable(path)}:{line}: is not UTF-8; save the table as CSV UTF-8.") from None
-
-
-def header_of(path: Path) -> list[str]:
-    """The lower-case column names in the first line of a CSV file, none if it is not one."""
-    if path.suffix.lower() != ".csv" or not path.is_file():
-        return []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            line = file.readline(_MAX_HEADER)
-        cells = next(csv.reader([line], delimiter=_separator(line)), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
-    return [cell.strip().casefold() for cell in cells]
-
-
 def label_indices(label_set: LabelSet) -> dict[str, int]:
     """The class index of every accepted label name: the set's own, and their synonyms in other known sets.
 
-    Names without a counterpart in the set, and those that mean unlabelled, have the index -1.
+    Names without a counterpart in the set, and those that mean unlabelled, have the index -1. Look names up with
+    `label_index`.
 
     >>> label_indices(AFFWILD2)["calm"], label_indices(AFFWILD2)["contempt"]
     (0, -1)
@@ -117,20 +82,16 @@ def label_indices(label_set: LabelSet) -> dict[str, int]:
     own = {name.casefold(): n for n, name in enumerate(label_set.names)}
     known = dict.fromkeys(UNLABELLED_NAMES, UNLABELLED)
     if set(AFFWILD2.names) <= set(label_set.names):
-        for names in TO_AFFWILD2.values():
+        for names in (*TO_AFFWILD2.values(), SYNONYMS):
             known |= {n: UNLABELLED if target is None else own[target] for n, target in names.items()}
     return known | own
 
 
-def _separator(first_line: str) -> str:
-    return max(",;\t", key=first_line.count)
+def label_index(name: str, indices: Mapping[str, int]) -> int | None:
+    """The class index of a label name in any case and spelling; None if it is unknown.
 
-
-def _first_undecodable_line(path: Path) -> int:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return number
-    return 1
+    >>> label_index("Pleasant_Surprise", label_indices(AFFWILD2))
+    6
+    """
+    text = name.strip().casefold()
+    return indices.get(text, indices.get(re.sub(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])", " ", text)))

@@ -50,6 +50,8 @@ class Settings:
         find(self.measure, MEASURES, "--measure")
         if self.folds < 2 or self.resamples < 1:
             raise SettingsError(f"--folds {self.folds}, --resamples {self.resamples}: give at least 2 and 1.")
+        if self.seed < 0:
+            raise SettingsError(f"--seed {self.seed}: give a whole number from 0.")
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def scored_clips(data: DataSet, sources: Sequence[Source], settings: Settings) -
         found.append(ScoredClip(clip, truth, scores))
     lacking = list(_lacking(missing, len(clips)))
     if lacking and not (settings.allow_missing and found):
-        raise DataError(f"{'; '.join(lacking)}. Predict them too, or leave them out with --allow-missing.")
+        content = "; ".join(source.content() for source in sources if source.system in missing)
+        raise DataError(f"{'; '.join(lacking)}. {content}. Predict them too, or leave them out with --allow-missing.")
     notes += [f"{line}: left out." for line in lacking]
     if not any((c.truth.labels >= 0).any() for c in found):
         split = f"the {settings.split} split" if settings.split else "any split"

@@ -1,6 +1,7 @@
 """Tables of scores: read as `Scores` on the clip's timeline, and written with exact times.
 
-Classes are bound by the names of columns; times are in ticks, seconds or frame numbers. Seconds in tables are rounded,
+Classes are bound by the names of columns, in any spelling that labels may have; times are in ticks, seconds (or
+mm:ss) or frame numbers. Seconds in tables are rounded,
 so a time within two microseconds of a frame's start is that start.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +19,25 @@ from emofuse.core.files import atomic
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline
 from emofuse.core.types import Clip, Scores
+from emofuse.datasets.records import EXCEL_SUFFIXES, MISSING, column_name, csv_dialect, read_records, seconds_of
+from emofuse.datasets.tables import END_COLUMNS, PATH_COLUMNS, START_COLUMNS, label_index, label_indices
 from emofuse.errors import DataError, EmofuseError
 from emofuse.inference.prediction import OK, SCORED
 
 if TYPE_CHECKING:
     import pandas as pd
 
+CLIP_COLUMNS = ("clip", "file", *(name for name in PATH_COLUMNS if name not in ("clip", "file")))
+
 _SNAP = TICKS_PER_SECOND // 500_000
+_LARGEST = float(np.finfo(np.float32).max)
+_LATEST = 10**9  # seconds
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The table in a .csv, .parquet or .json file.
+    """The table in a .csv, .tsv, .txt, .xlsx, .parquet or .json file, with columns as `column_name` spells them.
+
+    Columns of names (`CLIP_COLUMNS`) are text. Rows without any cell are left out.
 
     Raises:
         DataError: it cannot be read in the format of its suffix.
@@ -37,13 +46,32 @@ def read_table(path: Path) -> pd.DataFrame:
 
     try:
         if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix.lower() == ".json":
+            table = pd.read_parquet(path)
+        elif path.suffix.lower() == ".json":
             content = json.loads(path.read_text("utf-8"))
-            return pd.DataFrame(content["rows"] if isinstance(content, dict) else content)
-        return pd.read_csv(path)
+            table = pd.DataFrame(content["rows"] if isinstance(content, dict) else content)
+        elif path.suffix.lower() in EXCEL_SUFFIXES:
+            records = [cells for _, cells in read_records(path, remedy="give a table of scores") if any(cells)]
+            table = pd.DataFrame(records[1:], columns=pd.Index(records[0] if records else []))
+        else:
+            table = _read_csv(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as a table ({' '.join(str(error).split())}).") from None
+    table = table.rename(columns=column_name).dropna(how="all")
+    if doubled := table.columns[table.columns.duplicated()].tolist():
+        raise DataError(f"{path}: two columns are called {doubled[0]!r}; keep one of them.")
+    return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    encoding, skipped, separator = csv_dialect(path)
+    options: dict[str, Any] = {"encoding": encoding, "sep": separator, "skiprows": skipped}
+    header = pd.read_csv(path, nrows=0, **options).columns
+    texts = {column: "str" for column in header if column_name(column) in CLIP_COLUMNS}  # or "007" would be 7
+    table: pd.DataFrame = pd.read_csv(path, dtype=texts, low_memory=False, **options)
+    return table
 
 
 def clip_scores(
@@ -64,29 +92,99 @@ def clip_scores(
         DataError: a column is missing, or a value is invalid.
     """
     table = _person(table, path, clip, face_x or {})
-    found = ", ".join(map(str, table.columns))
-    table = table.rename(columns=lambda name: str(name).strip().lower())
-    missing = [n for n in label_set.names if n not in table.columns and n != "other"]
+    columns = class_columns(table, path, label_set)
+    missing = [n for n in label_set.names if n not in columns and n != "other"]
     if missing:
+        found = ", ".join(map(str, table.columns))
         raise DataError(
             f"{path}: no column {', '.join(missing)}; it has {found}. Name one column after each class of the data set."
         )
     timeline, order = _times(table, path, frames)
-    values = np.zeros((len(table), len(label_set)), np.float32)
+    values = np.zeros((len(table), len(label_set)))
     try:
         for k, name in enumerate(label_set.names):
-            if name in table.columns:
-                values[:, k] = table[name].to_numpy(np.float64, na_value=np.nan)
-        valid = np.asarray(np.isfinite(values).all(axis=1))
+            if name in columns:
+                values[:, k] = _numbers(table[columns[name]])
+        valid = np.asarray(~np.isnan(values).any(axis=1))
         if "status" in table.columns:
             valid &= np.asarray(table["status"].isin(SCORED), np.bool_)
         elif "valid" in table.columns:
-            valid &= np.asarray(table["valid"], np.bool_)
-        return Scores(values[order], timeline, label_set, valid[order], system)
+            valid &= _flags(table["valid"])
+        values[~valid] = 0
+        if values.size and np.abs(values).max() > _LARGEST:
+            raise DataError(f"a score is {np.abs(values).max():g}; give probabilities.")
+        return Scores(values[order].astype(np.float32), timeline, label_set, valid[order], system)
     except EmofuseError as error:
         raise DataError(f"{path}: {clip.id}: {error}") from None
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: {clip.id}: a score is not a number ({error}).") from None
+
+
+def class_columns(table: pd.DataFrame, path: Path, label_set: LabelSet) -> dict[str, str]:
+    """The column of each class, by its name or a synonym of it.
+
+    Raises:
+        DataError: two columns are of one class.
+    """
+    indices, found = label_indices(label_set), dict[str, str]()
+    for column in table.columns:
+        index = label_index(str(column), indices)
+        if index is None or index < 0:
+            continue
+        other = found.setdefault(label_set.names[index], column)
+        if other != column:
+            raise DataError(
+                f"{path}: columns {other} and {column} are both of the class {label_set.names[index]}; keep one of "
+                "them, or their sum."
+            )
+    return found
+
+
+def _numbers(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """A column as numbers, with decimal points or commas; NaN where a value is missing."""
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(column):
+        text = column.astype("string").str.strip().str.replace(",", ".", regex=False)
+        column = pd.to_numeric(text.mask(text.str.casefold().isin(("", *MISSING))))
+    return column.to_numpy(np.float64, na_value=np.nan)
+
+
+def _flags(column: pd.Series[Any]) -> NDArray[np.bool_]:
+    text = column.astype("string").str.strip().str.casefold()
+    return np.asarray(text.isin(("true", "1", "1.0", "yes")), np.bool_)
+
+
+def _seconds(column: pd.Series[Any]) -> NDArray[np.float64]:
+    """A column of times in seconds, or as text that `seconds_of` reads.
+
+    Raises:
+        ValueError: one is missing, is not a time, or is too large.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column):
+        times = column.to_numpy(np.float64, na_value=np.nan)
+    else:
+        given = [str(text) for text in column]
+        known = [seconds_of(text) for text in given]
+        if None in known:
+            raise ValueError(f"{given[known.index(None)]!r} is not a time: write seconds, mm:ss or hh:mm:ss")
+        times = np.array(known, np.float64)
+    if not (np.abs(times) <= _LATEST).all():
+        raise ValueError("a time is missing" if np.isnan(times).any() else f"{np.abs(times).max():g} s")
+    return times
+
+
+def _frame_numbers(column: pd.Series[Any], path: Path, count: int) -> NDArray[np.int64]:
+    numbers = _numbers(column)
+    if numbers.size and not (numbers == np.rint(numbers)).all():
+        wrong = numbers[numbers != np.rint(numbers)][0]
+        raise ValueError("a frame is missing" if np.isnan(wrong) else f"frame {wrong:g} is not a whole number")
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= count):
+        low, high = (f"{n:.0f}" if abs(n) < 1e15 else f"{n:g}" for n in (numbers.min(), numbers.max()))
+        raise DataError(f"{path}: frames {low} to {high}, but the video has {count}; count them from 0.")
+    return numbers.astype(np.int64)
 
 
 def _person(table: pd.DataFrame, path: Path, clip: Clip, face_x: Mapping[int, float]) -> pd.DataFrame:
@@ -116,17 +214,14 @@ def _person(table: pd.DataFrame, path: Path, clip: Clip, face_x: Mapping[int, fl
 
 def _times(table: pd.DataFrame, path: Path, frames: Timeline) -> tuple[Timeline, NDArray[np.intp]]:
     """The timeline of the rows, and their order by time."""
+    bounds = [next((c for c in names if c in table.columns), None) for names in (START_COLUMNS, END_COLUMNS)]
     try:
         if {"start_ticks", "end_ticks"} <= set(table.columns):
             start, end = (table[c].to_numpy(np.int64) for c in ("start_ticks", "end_ticks"))
-        elif {"start", "end"} <= set(table.columns):
-            start, end = (_snapped(table[c].to_numpy(np.float64), frames) for c in ("start", "end"))
+        elif all(bounds):
+            start, end = (_snapped(_seconds(table[column]), frames) for column in bounds)
         elif "frame" in table.columns:
-            row = table["frame"].to_numpy(np.int64)
-            if row.size and (row.min() < 0 or row.max() >= len(frames)):
-                raise DataError(
-                    f"{path}: frames {row.min()} to {row.max()}, but the video has {len(frames)}; count them from 0."
-                )
+            row = _frame_numbers(table["frame"], path, len(frames))
             start, end = frames.start[row], frames.end[row]
         else:
             raise DataError(f"{path}: no times; give columns start and end (seconds), or frame (from 0).")
@@ -134,8 +229,8 @@ def _times(table: pd.DataFrame, path: Path, frames: Timeline) -> tuple[Timeline,
         return Timeline(start[order], end[order]), order
     except DataError:
         raise
-    except (ValueError, TypeError) as error:  # of Timeline, and of pandas
-        raise DataError(f"{path}: invalid times ({error})") from None
+    except (ValueError, TypeError, OverflowError) as error:  # of Timeline, and of pandas
+        raise DataError(f"{path}: invalid times ({error}).") from None
 
 
 def _snapped(seconds: NDArray[np.float64], frames: Timeline) -> Ints:

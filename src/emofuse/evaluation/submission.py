@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emofuse.core.files import printable
 from emofuse.core.time import Ints
 from emofuse.core.types import Clip, Scores
 from emofuse.datasets import DataSet
@@ -81,6 +82,12 @@ def _scores(data: DataSet, sources: Sequence[Source], clip: Clip, fitted: Fitted
 def check(
     data: DataSet, path: str | Path, *, edition: Edition, split: str = "test", sample: Sequence[Image] | None = None
 ) -> CheckResult:
-    """Check a submission on disk against a split of a data set."""
+    """Check a submission on disk against a split of a data set.
+
+    Raises:
+        DataError: there is nothing at the path, or the split cannot be read.
+    """
+    if not Path(path).exists():
+        raise DataError(f"{printable(path)}: there is no such file or folder; give the submission to check.")
     frames = {clip.id: len(data.timeline(clip)) for clip in data.split(split)}
     return check_submission(path, edition, frames, sample=sample)

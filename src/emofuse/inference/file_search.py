@@ -10,14 +10,8 @@ from pathlib import Path
 
 from emofuse.core.files import printable
 from emofuse.errors import MediaError
-from emofuse.media.container import AUDIO_SUFFIXES
+from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v"}
-    | {".mts", ".m2ts", ".m2t", ".ts", ".tp", ".trp", ".mod", ".tod", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2"}
-    | {".3gpp", ".ogv", ".ogm", ".mxf", ".vob", ".dv", ".dif", ".rm", ".rmvb", ".mjpg", ".mjpeg", ".h264", ".264"}
-    | {".h265", ".265", ".hevc", ".ivf", ".y4m", ".nut", ".amv", ".wtv", ".insv", ".lrv", ".gif"}
-)
 _EXTENSIONS_NAMED = 6
 
 OTHER_EXTENSION = "other extension"

@@ -29,6 +29,12 @@ from emofuse.core.files import printable
 from emofuse.core.time import tick_of, ticks
 from emofuse.errors import MediaError, ShapeError
 
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v"}
+    | {".mts", ".m2ts", ".m2t", ".ts", ".tp", ".trp", ".mod", ".tod", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2"}
+    | {".3gpp", ".ogv", ".ogm", ".mxf", ".vob", ".dv", ".dif", ".rm", ".rmvb", ".mjpg", ".mjpeg", ".h264", ".264"}
+    | {".h265", ".265", ".hevc", ".ivf", ".y4m", ".nut", ".amv", ".wtv", ".insv", ".lrv", ".gif"}
+)
 AUDIO_SUFFIXES = frozenset(  # of audio-only files
     {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".wma", ".amr", ".mka", ".weba"}
 )

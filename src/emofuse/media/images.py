@@ -44,6 +44,16 @@ def read_image(path: str | Path) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Height and width of an image file that was decoded whole; None if it cannot be read or is damaged."""
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError:
+        return None
+    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    return None if image is None else (image.shape[0], image.shape[1])
+
+
 def encode_jpeg(image: Image, *, quality: int = 95) -> bytes:
     """The content of a JPEG file.
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 from emofuse.core.labels import AFFWILD2
@@ -9,6 +10,7 @@ from emofuse.core.types import Clip
 from emofuse.datasets import check_data
 from emofuse.datasets.affwild2.dataset import AffWild2
 from emofuse.datasets.problems import PROBLEM_CODES, Level, Problem
+from emofuse.media.images import encode_jpeg
 from support.affwild2_folders import ALL, HEADER, TRAIN, VALIDATION, Tree
 from support.media_files import moving_bar, write_media
 
@@ -224,6 +226,20 @@ def test_the_same_gaps_in_both_image_folders_are_reported_once(tree: Tree):
         tree.images(CLEAN, folder=folder)
         tree.images("v1", [1, 2], folder=folder)
     assert only(tree).code == "no-face"
+
+
+def test_damaged_images_and_those_of_another_size_are_errors_with_their_names(tree: Tree):
+    tree.entry("v1")
+    folder = tree.images("v1")
+    whole = (folder / "00001.jpg").read_bytes()
+    for name, content in {"00002.jpg": b"xx", "00005.jpg": b"", "00009.jpg": whole[: len(whole) // 2]}.items():
+        (folder / name).write_bytes(content)
+    (folder / "00012.jpg").write_bytes(encode_jpeg(np.zeros((8, 9, 3), np.uint8)))
+    damaged = [p for p in found(tree) if p.code == "damaged-image"]
+    assert [(p.level, p.item, p.path, p.found) for p in damaged] == [
+        (Level.ERROR, "v1", folder, "3 of 14 images cannot be decoded: 00002.jpg, 00005.jpg, 00009.jpg"),
+        (Level.ERROR, "v1", folder, "1 of 14 images have another size: 00012.jpg"),
+    ]
 
 
 def test_an_annotated_entry_without_images_is_a_warning(tree: Tree):

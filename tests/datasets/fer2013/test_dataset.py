@@ -257,8 +257,8 @@ def test_a_faulty_table_is_an_error_with_its_line_and_a_remedy(tmp_path, content
 
 def test_a_table_that_is_not_text_is_an_error_with_its_line(tmp_path):
     path = tmp_path / "f.csv"
-    path.write_bytes(f"emotion,pixels,Usage\n0,{GOOD},Training\n".encode() + b"\xff\xfe\n")
-    with pytest.raises(DataError, match=r"f\.csv:3: is not UTF-8; save the table"):
+    path.write_bytes(f"emotion,pixels,Usage\n0,{GOOD},Training\n".encode() + b"\x81\xfe\n")
+    with pytest.raises(DataError, match=r"f\.csv:3: is not text in UTF-8 or Latin-1; save the table"):
         Fer2013(path).images("train")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from emofuse.core.labels import UNLABELLED
 from emofuse.datasets.affwild2.label_files import LEFT_OUT, LabelFile
 from emofuse.datasets.problems import Level, Problem
+from emofuse.media.images import image_size
 
 
 def check_labels(file: LabelFile, frames: int | None) -> Iterator[Problem]:
@@ -59,3 +62,25 @@ def check_images(entry: str, folder: Path, files: Mapping[int, str], frames: int
         found = f"{len(gaps)} of {frames} frames have no image, the first are {run}"
         consequence = "no face was found there; scores are carried over from the frames before"
         yield Problem(Level.NOTE, "no-face", entry, folder, None, found, consequence)
+
+
+def check_image_files(entry: str, folder: Path, files: Mapping[int, str]) -> Iterator[Problem]:
+    """One problem for the images of an entry that cannot be decoded, and one for those of another size.
+
+    Every image is decoded, in threads: about 0.3 ms of a core for 112 x 112 pixels.
+    """
+    names = [files[number] for number in sorted(files)]
+    with ThreadPoolExecutor() as pool:
+        sizes = list(pool.map(image_size, [folder / name for name in names]))
+    usual = Counter(size for size in sizes if size).most_common(1)
+    broken = [name for name, size in zip(names, sizes, strict=True) if size is None]
+    others = [name for name, size in zip(names, sizes, strict=True) if size and size != usual[0][0]]
+    for found, bad, remedy in (
+        ("cannot be decoded", broken, "copy them again, or delete them: then no face was found there"),
+        ("have another size", others, "crop all faces of an entry to one size"),
+    ):
+        if bad:
+            listed = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
+            text = f"{len(bad)} of {len(names)} images {found}: {listed}"
+            consequence = f"a training stops there; {remedy}"
+            yield Problem(Level.ERROR, "damaged-image", entry, folder, None, text, consequence)

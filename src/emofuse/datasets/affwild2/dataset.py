@@ -20,7 +20,7 @@ from emofuse.core.labels import AFFWILD2, AFFWILD2_8, UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints, Timeline, seconds
 from emofuse.core.types import Annotation, Clip, Track
-from emofuse.datasets.affwild2.checks import check_images, check_labels
+from emofuse.datasets.affwild2.checks import check_image_files, check_images, check_labels
 from emofuse.datasets.affwild2.entries import Entry, Evidence, VideoMatch, find_entries, match_video, person_of
 from emofuse.datasets.affwild2.label_files import LABEL_SETS, rename, scan_labels
 from emofuse.datasets.affwild2.layout import image_folder, is_affwild2, numbered_images, read_layout
@@ -227,6 +227,8 @@ class AffWild2(DataSet):
             # A second folder with the same numbers would only repeat the same problems.
             if folder and files and recording and all(files.keys() != other.keys() for other in by_kind.values()):
                 problems += check_images(entry.name, folder, files, recording.frames)
+            if folder and files:
+                problems += check_image_files(entry.name, folder, files)
             by_kind[kind] = files
         empty = [kind for kind, files in by_kind.items() if not files]
         if empty and entry.labels is not None:

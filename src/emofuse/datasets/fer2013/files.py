@@ -16,7 +16,8 @@ from emofuse.core.colour import LUMA
 from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, FER2013, FERPLUS, to_affwild2
 from emofuse.core.registry import nearest
-from emofuse.datasets.tables import Table, header_of, label_indices
+from emofuse.datasets.records import header_of
+from emofuse.datasets.tables import PATH_COLUMNS, Table, label_index, label_indices
 from emofuse.errors import DataError
 from emofuse.media.images import read_image
 
@@ -103,7 +104,7 @@ def read_npz(path: Path) -> FerRows:
 def is_table(path: Path) -> bool:
     """Whether a file is a table of FER-2013: its header has pixels, or a usage but no path."""
     names = header_of(path)
-    return "pixels" in names or ("usage" in names and "path" not in names)
+    return "pixels" in names or ("usage" in names and not set(PATH_COLUMNS) & set(names))
 
 
 def read_table(path: Path) -> FerRows:
@@ -155,7 +156,8 @@ def image_root(path: Path) -> Path | None:
     """The folder that holds `train/<emotion>/<image>`, at a path or one level below it, None if there is none."""
     for folder in (path, *_folders(path).values()):
         trains = [p for p in _folders(folder).values() if _usage_of(p) == 0]
-        emotions = [p for train in trains for name, p in _folders(train).items() if name.casefold() in _CLASSES]
+        folders = [(name, p) for train in trains for name, p in _folders(train).items()]
+        emotions = [p for name, p in folders if label_index(name, _CLASSES) is not None]
         if any(_is_image(p) for emotion in emotions for p in _listing(emotion)):
             return folder
     return None
@@ -175,7 +177,7 @@ def read_images(path: Path) -> FerRows:
         if usage is None:
             continue
         for name, emotions in _folders(folder).items():
-            label = _CLASSES.get(name.casefold())
+            label = label_index(name, _CLASSES)
             if label is None:
                 raise DataError(
                     f"{printable(emotions)}: {name!r} is not an emotion of FER-2013{nearest(name, _CLASSES)}; name the "
