@@ -74,7 +74,7 @@ def test_the_cost_is_the_paired_change_of_accuracy_on_labelled_examples():
 def test_a_bundle_is_never_quantised_over_itself(face, tmp_path):
     before = (face / "face.onnx").read_bytes()
     with pytest.raises(SettingsError, match=r"--out .*: is the folder of the bundle .*, which would be lost"):
-        made_of(face, write_random_table(tmp_path / "fer.csv"), face / ".." / face.name)
+        quantised(face, write_random_table(tmp_path / "fer.csv"), face / ".." / face.name)
     assert (face / "face.onnx").read_bytes() == before
 
 
