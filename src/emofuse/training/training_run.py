@@ -49,12 +49,12 @@ class TrainingRun:
 
 
 class ModalityTraining(Protocol):
-    """The parts of a training that differ between faces and voices.
+    """The parts of a training that differ between faces and voices."""
 
-    prepare: how examples become inputs of the network, in training and otherwise.
-    """
-
-    prepare: tuple[fit.Prepare, fit.Prepare]
+    @property
+    def prepare(self) -> tuple[fit.Prepare, fit.Prepare]:
+        """How examples become inputs of the network, in training and otherwise."""
+        ...
 
     def build(self, classes: int) -> Any:
         """The network with random weights."""
