@@ -29,7 +29,7 @@ def test_a_network_is_trained_on_fer2013_and_the_path_of_its_bundle_printed(run,
     code, out, _ = run("train", "mobile-fer", "--data", table, "--out", "stage", *TINY)
     assert code == 0
     lines = out.splitlines()
-    assert lines[:2] == ["train: 70 faces of FER-2013", "validation: 28 faces of FER-2013"]
+    assert lines[:2] == ["train: 70 faces of 70 images", "validation: 28 faces of 28 images"]
     assert "accuracy" in lines[-2]
     assert "bundle written to stage" in lines[-1]
     assert load("stage").name == "mobile-fer"

@@ -151,10 +151,11 @@ def face_examples(
             votes.append(np.zeros((len(rows), len(data.label_set)), np.float32) if given is None else given[rows])
     if not labels:
         raise DataError(f"{data.path}: none of {len(clips)} clips has a face with a label; run emofuse data check.")
-    report(f"{split}: {len(labels)} faces of {len(clips)} clips")
+    unit = "images" if data.still_images else "clips"
+    report(f"{split}: {len(labels)} faces of {len(clips)} {unit}")
     without = len(clips) - len({track for track, _ in places})
     if without:
-        report(f"{split}: {without} of {len(clips)} clips have no face with a label and are left out")
+        report(f"{split}: {without} of {len(clips)} {unit} have no face with a label and are left out")
     targets = np.eye(len(data.label_set), dtype=np.float32)[labels]
     if votes_weight:
         counts = np.concatenate(votes)
