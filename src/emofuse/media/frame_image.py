@@ -123,13 +123,11 @@ class Looks:
         """Add what could not be done as the file demands."""
         for (tagged, used), n in self._replaced.items():
             name = _MATRIX_NAMES.get(tagged, f"number {tagged}")
-            line = (
-                f"{n} frames have the colour matrix {name}, which cannot be converted: {_FALLBACK_NAMES[used]} was used"
-            )
-            warn(warnings, line)
+            used_name = _FALLBACK_NAMES[used]
+            warn(warnings, f"the colour matrix {name} cannot be converted (frames: {n}): {used_name} was used")
         for aspect, n in self._odd_aspects.items():
             shape = f"{aspect.numerator}:{aspect.denominator}"
-            warn(warnings, f"{n} frames have pixels of {shape}, which cannot be true: square pixels were assumed")
+            warn(warnings, f"pixels of {shape} cannot be true (frames: {n}): square pixels were assumed")
 
     def _decided(self, frame: av.VideoFrame, aspect: Fraction) -> Look:
         colour_matrix = None
