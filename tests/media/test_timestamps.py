@@ -100,6 +100,27 @@ def test_a_first_or_last_frame_hours_ahead_ends_with_the_audio(tmp_path, number)
     assert "1 of 90 timestamps" in check_every_frame_is_at_its_time(path, right)[0]
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
+def test_a_first_frame_a_minute_before_all_others_does_not_delay_the_clip(tmp_path, name):
+    right = recording(tmp_path, options=NO_B_FRAMES, audio=True)
+    path = tmp_path / name
+    with av.open(str(right)) as read, av.open(str(path), "w") as written:
+        streams = {s.index: written.add_stream_from_template(s) for s in read.streams}
+        first = True
+        for packet in (p for p in read.demux() if p.dts is not None):
+            later = 100 if packet.stream.type == "audio" or not first else 40
+            first &= packet.stream.type == "audio"
+            packet.pts += round(later / packet.time_base)
+            packet.dts += round(later / packet.time_base)
+            packet.stream = streams[packet.stream.index]
+            written.mux(packet)
+    with VideoReader(path) as video:
+        assert [f.index for f in video.frames()] == list(range(FRAMES))
+        assert video.timeline.start[1] <= ticks(0.1)
+        assert video.end == pytest.approx(ticks(FRAMES / 30), abs=ticks(0.1))
+        assert "1 of 90 timestamps" in video.warnings[0]
+
+
 def test_an_edit_list_that_leaves_no_frame_is_ignored(tmp_path):
     right = recording(tmp_path, options=NO_B_FRAMES)
     path = retimed(right, tmp_path / "a.mp4", moved(range(1), 10_800.0))  # the muxer lets the edit begin there

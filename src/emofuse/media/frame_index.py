@@ -99,7 +99,9 @@ class FrameIndex:
         if len(wrong) and audio_stream(container) is None:
             start -= start[0]  # the start of the stream may be one of the wrong timestamps
         last_length = int(from_pts(listed.last_length, unit)) if ordered else 0
+        early = int(np.sum(start < -ticks(Fraction(1, 2)))) if ordered else 0  # before the clip begins
         start, last_length, closed = _bounded(np.maximum(start, 0), last_length, audio_end)
+        closed += early
         timeline = _timeline(start, last_length, rate)
         if restarts:
             warn(warnings, "the clock of the file restarts: the times of its frames follow the nominal rate")
@@ -144,8 +146,9 @@ class _Listed:
             numbers.append(number)
             packed = packed or (mpeg4 and bytes(packet).count(_MPEG4_FRAME) > 1)
             last = max(last, (pts[-1], packet.duration or 0))
-        arrays = [np.array(values, np.int64) for values in (pts, dts, numbers)]
-        return cls(*arrays, last_length=last[1], damaged=damaged, packed=packed)
+        return cls(
+            np.array(pts, np.int64), np.array(dts, np.int64), np.array(numbers, np.int64), last[1], damaged, packed
+        )
 
 
 def _without_second_fields(container: InputContainer, stream: VideoStream, listed: _Listed) -> tuple[bool, _Listed]:

@@ -42,7 +42,7 @@ def misplaced(times: Ints, *, reordered: bool) -> Ints:
     others = np.setdiff1d(n, kept)
     place = np.searchsorted(times[kept], times[others])
     before, after = kept[np.maximum(place - 1, 0)], kept[np.minimum(place, len(kept) - 1)]
-    wrong = others[np.maximum(before - others, others - after) > allowed]
+    wrong: Ints = others[np.maximum(before - others, others - after) > allowed]
     if not reordered and len(wrong) > len(times) // 20:  # B-frames that the start of the stream does not announce
         return misplaced(times, reordered=True)
     if reordered:
