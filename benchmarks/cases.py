@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="TEXT", help="only recipes whose name contains this")
     parser.add_argument("--video", type=Path, help="default: the synthetic sample")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that a recipe ends with this process
     recipes = [p for p in sorted(options.folder.resolve().iterdir()) if p.suffix in INTERPRETERS]
     print(f"{'case':<32}{'exit':>5}{'s':>6}  {'emofuse exits':<18}{'tracebacks':>11}  summary", flush=True)
     with tempfile.TemporaryDirectory(prefix="emofuse-cases-") as folder:
@@ -120,14 +121,14 @@ def _bounded(words: list[str], folder: Path, variables: dict[str, str], seconds:
         start_new_session=True,
     )
     try:
-        return _code(process, process.communicate(timeout=seconds)[0])
+        output = process.communicate(timeout=seconds)[0]
+        return process.returncode, output.decode("utf-8", "replace")
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return None, process.communicate()[0].decode("utf-8", "replace")
-
-
-def _code(process: subprocess.Popen[bytes], output: bytes) -> tuple[int, str]:
-    return process.returncode, output.decode("utf-8", "replace")
+    except BaseException:  # stopped by the user
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def _summaries(folder: Path) -> str:

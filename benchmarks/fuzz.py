@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="TEXT", help="only pairs whose name contains this")
     parser.add_argument("--detector", default="auto")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that a batch ends with this process
     os.environ["SVT_LOG"] = "1"  # errors only
     folder = Path(tempfile.mkdtemp(prefix="emofuse-fuzz-"))
     names = [name for name in PAIRS if options.only in name]
@@ -258,11 +259,15 @@ def predict(paths: Sequence[Path], out: Path, detector: str, *, limit_seconds: f
             start_new_session=True,
         )
         late = False
-        while (waited := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            if not late and time.monotonic() - start > limit_seconds:
-                late = True
-                os.killpg(process.pid, signal.SIGKILL)
-            time.sleep(0.05)
+        try:
+            while (waited := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+                if not late and time.monotonic() - start > limit_seconds:
+                    late = True
+                    os.killpg(process.pid, signal.SIGKILL)
+                time.sleep(0.05)
+        except BaseException:  # stopped by the user
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     _, status, usage = waited
     process.returncode = os.waitstatus_to_exitcode(status)
     summary = out / "summary.json"
