@@ -48,7 +48,7 @@ def misplaced(times: Ints, *, reordered: bool) -> Ints:
     if reordered:
         rest = np.setdiff1d(n, wrong)
         far = rest[_far_from_holes(times[rest], np.argsort(times[rest], kind="stable"))]
-        wrong = np.union1d(wrong, far)
+        wrong = np.union1d(wrong, far).astype(np.int64)
     return wrong
 
 

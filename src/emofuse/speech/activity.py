@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from emofuse.core.time import ticks
 from emofuse.errors import SettingsError
-from emofuse.media.audio import AudioBlock, Floats, Resampler
+from emofuse.media.audio import AudioBlock, Resampler
+from emofuse.media.channels import Floats
 from emofuse.speech.stream import ActivitySegment, ContiguousBlocks
 
 Bools = NDArray[np.bool_]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from emofuse.core.files import digest
-from emofuse.media.audio import Floats
+from emofuse.media.channels import Floats
 from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
 from emofuse.speech.stream import SPEECH_DETECTORS
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from emofuse.core.files import digest, file_digest
 from emofuse.errors import WeightsError
-from emofuse.media.audio import Floats
+from emofuse.media.channels import Floats
 from emofuse.runtime import OnnxNetwork
 from emofuse.speech.activity import RATE_HZ, Bools, FramewiseActivity, VoteWindow
 from emofuse.speech.stream import SPEECH_DETECTORS

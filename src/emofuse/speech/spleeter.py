@@ -17,7 +17,8 @@ import scipy.fft
 from emofuse.core.files import digest, file_digest
 from emofuse.core.time import ticks
 from emofuse.errors import WeightsError
-from emofuse.media.audio import AudioBlock, Floats, Resampler
+from emofuse.media.audio import AudioBlock, Resampler
+from emofuse.media.channels import Floats
 from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
 from emofuse.speech.stream import SEPARATORS, ContiguousBlocks
 

@@ -12,7 +12,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from emofuse.core.registry import Registry
 from emofuse.errors import ShapeError
-from emofuse.media.audio import AudioBlock, Floats, check_sample_rate, sample_time
+from emofuse.media.audio import AudioBlock, check_sample_rate
+from emofuse.media.audio_clock import sample_time
+from emofuse.media.channels import Floats
 from emofuse.runtime import Engine
 
 T = TypeVar("T")
