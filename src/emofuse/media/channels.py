@@ -78,8 +78,8 @@ def mix_weights(names: tuple[str, ...]) -> Floats:
 
     >>> mix_weights(("FL", "FR")).tolist()
     [0.5, 0.5]
-    >>> mix_weights(("FL", "FR", "FC", "LFE", "BL", "BR")).round(3).tolist()
-    [0.207, 0.207, 0.293, 0.0, 0.146, 0.146]
+    >>> mix_weights(("FL", "FR", "FC", "LFE", "BL", "BR")).round(3)
+    array([0.207, 0.207, 0.293, 0.   , 0.146, 0.146], dtype=float32)
     """
     weights = np.ones(len(names))
     if names[:1] == ("AMBI0",):  # ambisonics: the first channel is that of all directions
