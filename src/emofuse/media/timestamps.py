@@ -43,7 +43,7 @@ def misplaced(times: Ints, *, reordered: bool) -> Ints:
     place = np.searchsorted(times[kept], times[others])
     before, after = kept[np.maximum(place - 1, 0)], kept[np.minimum(place, len(kept) - 1)]
     wrong: Ints = others[np.maximum(before - others, others - after) > allowed]
-    if not reordered and len(wrong) > max(2, len(times) // 20):  # B-frames that the start of the stream does not announce
+    if not reordered and len(wrong) > max(2, len(times) // 20):  # B-frames that the stream does not announce
         return misplaced(times, reordered=True)
     if reordered:
         rest = np.setdiff1d(n, wrong)
