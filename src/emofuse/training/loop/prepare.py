@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from emofuse.core.colour import LUMA, Colour
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.nets.wrappers import Standardise
+from emofuse.nets.wrappers import Normalise, Standardise
 from emofuse.systems.training_settings import WaveAugment
 from emofuse.training.loop.face_augment import CompactAugment, Draws, FaceAugment, uniform
 from emofuse.training.loop.speech_augment import SpeechChanges
@@ -74,7 +74,9 @@ class Faces:
             draws = {name: values.to(faces.device) for name, values in draws.items()}
             faces = self.augment(faces, draws, strength)
         if self.standardise:
-            faces = Standardise()(255 * faces) / 255
+            faces = (255 * faces).contiguous(memory_format=torch.channels_last)
+            normalised: Tensor = Normalise(self.mean, self.scale).to(faces.device)(Standardise()(faces))
+            return normalised
         factor, offset = (
             torch.tensor(values, device=faces.device).view(1, -1, 1, 1)
             for values in ([255 / s for s in self.scale], [m / s for m, s in zip(self.mean, self.scale, strict=True)])
