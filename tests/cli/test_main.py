@@ -39,7 +39,10 @@ def test_predicting_again_reports_that_it_is_already_done(run, talk):
     assert "was already done." in out
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet", "json"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("form", ["csv", pytest.param("parquet", marks=SLOW), pytest.param("json", marks=SLOW)])
 def test_every_frame_writes_a_row_per_frame_in_every_format(run, talk, form):
     code, out, _ = run("predict", talk, "--detector", "haar", "--every-frame", "--format", form, "--json")
     assert code == 0

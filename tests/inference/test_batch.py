@@ -102,7 +102,7 @@ def test_isolated_files_have_the_same_bytes(videos, tmp_path):
     assert content(tmp_path / "here") == content(tmp_path / "isolated")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_file_whose_process_dies_fails_alone_and_the_next_run_resumes(videos, tmp_path, jobs):
     run(videos, tmp_path / "whole")
     tasks = planned(videos, tmp_path / "killed")
