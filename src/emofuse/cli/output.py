@@ -89,7 +89,7 @@ def print_error(line: str) -> None:
 
 
 def _write(stream: TextIO, text: str) -> str | None:
-    """Write to a stream, and return why it cannot be written. A pipe that nobody reads any more is no failure."""
+    """Write to a stream, and return why it cannot be written. A closed pipe does not count as a failure."""
     try:
         stream.write(text)
         stream.flush()

@@ -30,7 +30,7 @@ from emofuse.errors import EmofuseError, LostTaskError
 Argument = TypeVar("Argument")
 Value = TypeVar("Value")
 
-_POLL_SECONDS = 0.5  # between two looks at the limits
+_POLL_SECONDS = 0.5  # between two checks of the limits
 _END_SECONDS = 5.0  # in which an idle process ends
 _READY, _PROGRESS, _VALUE, _ERROR = range(4)  # what a worker sends
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -210,7 +210,7 @@ def _serve(connection: Connection, function: Callable[[Any, Callable[[float], No
     def send(kind: int, value: Any = None) -> None:
         try:
             connection.send((kind, value))
-        except OSError:  # nobody waits for the result any more, so it is no error of the task
+        except OSError:  # the parent no longer waits for the result; the task did not fail
             os._exit(1)
 
     prepare_worker(threads)
