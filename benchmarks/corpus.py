@@ -277,7 +277,9 @@ def report_detectors(folder: Path, detectors: list[Detector]) -> None:
             crops = [folder / "cropped_aligned" / name / f"{frame.index + 1:05d}.jpg" for name in names]
             faces = sum(crop.is_file() for crop in crops)
             for detector in detectors:
-                found[detector.identity] += [len(detector(frame.rgb())) >= k for k in range(1, faces + 1)]
+                found[detector.identity] += [
+                    len(detector(frame.rgb() if detector.colour else frame.luma())) >= k for k in range(1, faces + 1)
+                ]
     for name, hits in found.items():
         print(f"{name}: {np.mean(hits):.2%} of {len(hits)} faces")
 

@@ -59,7 +59,7 @@ def largest_face(detector: Detector, image: NDArray[np.uint8]) -> Face | None:
     """The largest face found in an image, in pixels of the enlarged image without its padding."""
     grey = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     grey = cv2.copyMakeBorder(grey, *[BORDER] * 4, borderType=cv2.BORDER_REPLICATE)
-    faces = detector(np.repeat(grey[:, :, None], 3, axis=2))
+    faces = detector(np.repeat(grey[:, :, None], 3, axis=2) if detector.colour else grey)
     if not faces:
         return None
     best = max(faces, key=lambda face: float(face.box[2] * face.box[3]))

@@ -32,7 +32,7 @@ RATE = Fraction(5)
 class Anywhere:
     """Detects one face in every image whose face is not black."""
 
-    name = "anywhere"
+    colour = True
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         return [Face(np.array([2, 2, 8, 8], np.float32), 0.9, None)] if crop(image).any() else []
@@ -88,8 +88,10 @@ def scored(start: int, row: np.ndarray, *, person: int = 1) -> ScoredFace:
 class Brightest:
     """Detects the bright square of an image, wherever it is."""
 
+    colour = False
+
     def __call__(self, image: np.ndarray) -> list[Face]:
-        rows, columns = (np.flatnonzero((image[:, :, 0] > 150).any(axis=axis)) for axis in (1, 0))
+        rows, columns = (np.flatnonzero((image > 150).any(axis=axis)) for axis in (1, 0))
         box = [columns[0], rows[0], len(columns), len(rows)]
         return [Face(np.array(box, np.float32), 0.9, None)]
 

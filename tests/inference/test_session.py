@@ -31,7 +31,7 @@ HEIGHT, WIDTH, SIDE = 40, 64, 12
 class SquareDetector:
     """Detects the bright square that `image_of` draws, if there is one."""
 
-    name = "square"
+    colour = True
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         rows, columns = np.nonzero(image[:, :, 0] > 0)

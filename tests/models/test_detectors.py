@@ -3,10 +3,11 @@
 from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
+import pytest
 
 from emofuse.core import registry
 from emofuse.faces import DETECTORS, Face
-from emofuse.media.images import check_rgb
+from emofuse.media.images import check_luma, check_rgb
 from emofuse.models.detectors import choose_detector
 from emofuse.runtime import Engine
 from emofuse.testing import check_detector
@@ -17,10 +18,27 @@ class Redness:
 
     identity = "redness:1"
     single_threaded = True
+    colour = True
 
     def __call__(self, image):
         check_rgb(image, "redness")
         rows, columns = np.nonzero((image[..., 0] > 200) & (image[..., 1] < 50))
+        if not len(rows):
+            return []
+        x, y = columns.min(), rows.min()
+        return [Face(np.array([x, y, np.ptp(columns) + 1, np.ptp(rows) + 1]), 1.0)]
+
+
+class Darkness:
+    """Finds the bounding box of dark pixels, in luma."""
+
+    identity = "darkness:1"
+    single_threaded = True
+    colour = False
+
+    def __call__(self, image):
+        check_luma(image, "darkness")
+        rows, columns = np.nonzero(image < 20)
         if not len(rows):
             return []
         x, y = columns.min(), rows.min()
@@ -40,3 +58,18 @@ def test_a_detector_of_another_package_is_found_by_name_and_fulfils_the_contract
     image = np.full((120, 160, 3), 60, np.uint8)
     image[30:70, 50:90] = 255, 0, 0
     check_detector(chosen.detector, image)
+
+
+def test_a_detector_without_colour_is_given_luma():
+    image = np.full((120, 160, 3), 200, np.uint8)
+    image[30:70, 50:90] = 0, 30, 0
+    check_detector(Darkness(), image)
+
+
+def test_a_detector_that_takes_colour_for_luma_breaks_the_contract():
+    class Careless(Darkness):
+        def __call__(self, image):
+            return []
+
+    with pytest.raises(AssertionError, match="was accepted; raise ShapeError"):
+        check_detector(Careless())

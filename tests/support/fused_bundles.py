@@ -114,6 +114,7 @@ class Squares:
 
     identity = "squares"
     single_threaded = True
+    colour = True
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         light = (image[:, :, 0] > 100).any(axis=0)

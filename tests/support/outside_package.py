@@ -53,6 +53,7 @@ class CentreFace:
 
     identity = "centre:1"
     single_threaded = True
+    colour = True
 
     def __call__(self, image: Any) -> list[Face]:
         check_rgb(image, self.identity)

@@ -29,6 +29,7 @@ class Blind:
 
     identity = "blind"
     single_threaded = True
+    colour = True
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         return []
@@ -40,6 +41,7 @@ class Walking:
 
     identity = "walking"
     single_threaded = True
+    colour = True
     calls: int = 0
 
     def __call__(self, image: np.ndarray) -> list[Face]:

@@ -1,7 +1,8 @@
 """What a face detector is and returns. Each detector has a file of its own, where it registers itself in `DETECTORS`.
 
-Images are RGB uint8 [height, width, 3]. Boxes and landmarks are in pixels of the given image, with the corner of pixel
-(0, 0) at the top left; they may reach beyond the border of the image, as faces do.
+Images are RGB uint8 [height, width, 3], or luma uint8 [height, width] for detectors without colour. Boxes and landmarks
+are in pixels of the given image, with the corner of pixel (0, 0) at the top left; they may reach beyond the border of
+the image, as faces do.
 
 Another package adds a detector as an entry point of the group `emofuse.detectors` that names a `DetectorFactory`, and
 tests it with `emofuse.testing.check_detector`.
@@ -55,13 +56,18 @@ class Detector(Protocol):
 
     identity: names the detector, its weights and settings in results; one line.
     single_threaded: whether a call keeps one core busy, so that several images are worth processing at a time.
+    colour: whether images are RGB; otherwise they are luma, which needs no conversion of decoded frames.
     """
 
     identity: str
     single_threaded: bool
+    colour: bool
 
     def __call__(self, image: Image) -> list[Face]:
-        """The faces of an image, RGB uint8 [height, width, 3], sorted by decreasing score."""
+        """The faces of an image of any size, sorted by decreasing score.
+
+        image: RGB uint8 [height, width, 3] if `colour`, luma uint8 [height, width] otherwise.
+        """
         ...
 
 

@@ -27,6 +27,7 @@ class Haar:
 
     identity = "haar"
     single_threaded = False
+    colour = True
 
     def __init__(self) -> None:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")

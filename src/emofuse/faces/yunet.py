@@ -37,6 +37,7 @@ class YuNet:
     """
 
     single_threaded = True
+    colour = True
 
     def __init__(
         self,

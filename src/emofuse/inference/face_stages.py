@@ -26,6 +26,7 @@ from emofuse.faces.orientation import OrientationCheck
 from emofuse.faces.placement import Placement
 from emofuse.faces.tracker import Thumbnail, TrackedFace, Tracker
 from emofuse.inference.sampling import Sampling
+from emofuse.media.images import luma_of
 from emofuse.media.video import Frame
 from emofuse.models.face import FaceOutputs
 from emofuse.runtime import Map
@@ -110,7 +111,7 @@ class FaceStages:
     """What the face stages of any number of sessions share.
 
     crop: cuts a face out of an image.
-    detector: finds faces in an upright RGB image.
+    detector: finds faces in an upright image.
     scorer: turns crops into scores, such as the network of a bundle.
     parallel_map: processes the frames of a push in threads; `map` processes them one by one.
     """
@@ -125,7 +126,8 @@ class FaceStages:
         if isinstance(frame, FrameTime):
             raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
         image = frame.rgb()
-        found = [DetectedFace(frame.index, frame.start, f, self.crop(image, f)) for f in self.detector(image)]
+        faces = self.detector(image if self.detector.colour else luma_of(image))
+        found = [DetectedFace(frame.index, frame.start, f, self.crop(image, f)) for f in faces]
         return FrameFaces(frame.start, found, (image.shape[1], image.shape[0]), _thumbnail(image))
 
     def score(self, tracked: list[TrackedFace[DetectedFace]]) -> list[ScoredFace]:
@@ -189,7 +191,8 @@ class FaceStream:
         for chunk in chunks(iter(frames), FRAMES_AT_ONCE):
             for frame, found in zip(chunk, self._stages.parallel_map(self._stages.detect, chunk), strict=True):
                 if isinstance(frame, Frame):
-                    self.orientation.push(frame.rgb, [detected.face for detected in found.faces])
+                    image = frame.rgb if self._stages.detector.colour else frame.luma
+                    self.orientation.push(image, [detected.face for detected in found.faces])
                 found = self._placed(found)
                 self._starts.append(found.start)
                 self._unscored += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emofuse.errors import DataError, ShapeError
 
-Image = NDArray[np.uint8]  # RGB [height, width, 3]
+Image = NDArray[np.uint8]  # RGB [height, width, 3], or luma [height, width]
 
 
 def check_rgb(image: Image, where: str) -> None:
@@ -26,6 +26,23 @@ def check_rgb(image: Image, where: str) -> None:
         raise ShapeError(
             f"{where}: the image has shape {image.shape} and type {image.dtype}; give RGB, uint8 [height, width, 3]."
         )
+
+
+def check_luma(image: Image, where: str) -> None:
+    """Check that an array is the luma of an image.
+
+    Raises:
+        ShapeError: it is not uint8 [height, width], or has no pixels; the message begins with `where`.
+    """
+    if image.dtype != np.uint8 or image.ndim != 2 or 0 in image.shape:
+        raise ShapeError(
+            f"{where}: the luma has shape {image.shape} and type {image.dtype}; give uint8 [height, width]."
+        )
+
+
+def luma_of(image: Image) -> Image:
+    """The luma of an RGB image with the weights of BT.601, uint8 [height, width]."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def read_image(path: str | Path) -> Image:

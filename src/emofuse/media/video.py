@@ -39,7 +39,7 @@ from emofuse.media.container import (
 )
 from emofuse.media.frame_image import Look, Looks, first_look
 from emofuse.media.frame_index import H26X, FrameIndex, audio_end
-from emofuse.media.images import Image, check_rgb
+from emofuse.media.images import Image, check_rgb, luma_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,10 @@ class Frame:
             return np.ascontiguousarray(self._image)
         assert self._look is not None
         return self._look.image(self._image)
+
+    def luma(self) -> Image:
+        """The luma of the upright image, uint8 [height, width]."""
+        return luma_of(self.rgb())
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from emofuse.errors import ShapeError
 from emofuse.faces.detector import Detector, Face, box_iou
-from emofuse.media.images import Image
+from emofuse.media.images import Image, luma_of
 
 SIZES = ((1, 1), (16, 16), (1, 500), (300, 2), (33, 65), (240, 320))
 
@@ -16,11 +16,12 @@ SIZES = ((1, 1), (16, 16), (1, 500), (300, 2), (33, 65), (240, 320))
 def check_detector(detector: Detector, portrait: Image | None = None) -> None:
     """Hold a face detector to the contract of `emofuse.faces.Detector`.
 
-    Images of any size are accepted, an even grey one has no face, and anything but uint8 RGB is refused; images are not
-    changed; two calls with the same image return the same faces, in the order of decreasing scores between 0 and 1.
+    Images of any size are accepted, an even grey one has no face, and anything but uint8 RGB (luma where the detector
+    has no colour) is refused; images are not changed; two calls with the same image return the same faces, in the order
+    of decreasing scores between 0 and 1.
 
     Args:
-        portrait: an image with exactly one face, which must be found within the image, and at the same position if
+        portrait: an RGB image with exactly one face, which must be found within the image, and at the same position if
             the image is enlarged to twice its size. Default: only the checks that need no face.
     Raises:
         AssertionError: what the detector does not fulfil, and what was found.
@@ -31,12 +32,14 @@ def check_detector(detector: Detector, portrait: Image | None = None) -> None:
     assert detector.identity, "identity is empty; name the detector, its weights and settings."
     assert detector.identity.isprintable(), f"identity {detector.identity!r} is not a single printable line."
     assert isinstance(detector.single_threaded, bool), "single_threaded is not a bool."
+    assert isinstance(detector.colour, bool), "colour is not a bool."
     for height, width in SIZES:
-        faces = _detected(detector, np.full((height, width, 3), 128, np.uint8))
+        faces = _detected(detector, np.full((height, width, 3) if detector.colour else (height, width), 128, np.uint8))
         assert faces == [], f"{len(faces)} faces were found in an even grey image of {height} x {width} pixels."
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-    _detected(detector, noise)
-    wrong_images: tuple[Any, ...] = (noise[..., 0], noise.astype(np.float32), noise[:0])
+    right, other = (noise, luma_of(noise)) if detector.colour else (luma_of(noise), noise)
+    _detected(detector, right)
+    wrong_images: tuple[Any, ...] = (other, right.astype(np.float32), right[:0])
     for wrong in wrong_images:
         try:
             detector(wrong)
@@ -44,7 +47,7 @@ def check_detector(detector: Detector, portrait: Image | None = None) -> None:
             continue
         raise AssertionError(f"an image {wrong.dtype} {wrong.shape} was accepted; raise ShapeError.")
     if portrait is not None:
-        _check_portrait(detector, portrait)
+        _check_portrait(detector, portrait if detector.colour else luma_of(portrait))
 
 
 def _detected(detector: Detector, image: Image) -> list[Face]:
