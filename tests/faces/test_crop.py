@@ -141,3 +141,22 @@ def test_a_fallback_of_another_size_is_refused():
 def test_a_grey_image_is_refused():
     with pytest.raises(ShapeError, match=r"^face crop: .* give RGB, uint8 \[height, width, 3\]"):
         BoxCrop(48)(np.zeros((9, 9), np.uint8), Face(np.float32([0, 0, 9, 9]), 1))
+
+
+def test_a_crop_takes_no_more_of_a_frame_than_it_needs():
+    image = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+
+    taken = []
+
+    class Parts:
+        size = (400, 300)
+
+        def region(self, x, y, width, height):
+            taken.append((x, y, width, height))
+            return image[y : y + height, x : x + width]
+
+    face, crop = Face(np.float32([150, 100, 60, 60]), 1, POINTS + np.array([120, 70])), fer_crop(48)
+    assert np.array_equal(crop(Parts(), face), crop(image, face))
+    ((x, y, width, height),) = taken
+    assert 100 < x < x + width < 240
+    assert 50 < y < y + height < 190

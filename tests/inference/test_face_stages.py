@@ -111,7 +111,7 @@ def test_a_person_stays_the_same_when_the_size_of_the_video_changes(size):
         Frame.from_rgb(image, index=n, start=start, end=end)
         for n, (image, (start, end)) in enumerate(zip(shown, edges, strict=True))
     ]
-    stages = FaceStages(lambda image, face: image[:8, :8], Brightest(), Level())
+    stages = FaceStages(lambda image, face: image.region(0, 0, 8, 8), Brightest(), Level())
     stream = stages.stream(Sampling(RATE))
     faces = [*stream.push(pushed)[0], *stream.close(int(edges.end[-1]))[0]]
     assert [face.person for face in faces] == [1] * 12

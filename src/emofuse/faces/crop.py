@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -20,6 +20,20 @@ from emofuse.core.registry import find
 from emofuse.errors import BundleError, SettingsError, ShapeError
 from emofuse.faces.detector import Face
 from emofuse.media.images import Image, check_rgb
+
+
+class PartlyConverted(Protocol):
+    """An image of which only the parts that are needed become RGB, such as a frame of a video."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        ...
+
+    def region(self, x: int, y: int, width: int, height: int) -> Image:
+        """A rectangle of the image, uint8 [height, width, 3]."""
+        ...
+
 
 Floats = NDArray[np.float64]
 Points = tuple[tuple[float, float], ...]
@@ -61,7 +75,7 @@ class BoxCrop:
         if not self.margin > -1:
             raise SettingsError(f"BoxCrop: margin is {self.margin}; give more than -1.")
 
-    def __call__(self, image: Image, face: Face) -> Image:
+    def __call__(self, image: Image | PartlyConverted, face: Face) -> Image:
         """The face as uint8 [size, size, 3]."""
         x, y, width, height = face.box.astype(np.float64)
         long = max(width, height, 1.0)
@@ -99,7 +113,7 @@ class AlignedCrop:
             raise SettingsError(f"AlignedCrop: the fallback is {self.fallback}; give a BoxCrop of size {self.size}.")
         object.__setattr__(self, "template", points)
 
-    def __call__(self, image: Image, face: Face) -> Image:
+    def __call__(self, image: Image | PartlyConverted, face: Face) -> Image:
         """The face as uint8 [size, size, 3]."""
         if face.landmarks is None:
             return self.fallback(image, face)
@@ -181,12 +195,11 @@ def similarity(points_from: NDArray[Any], points_to: NDArray[Any]) -> Floats:
     return np.column_stack([rotation, centre_to - rotation @ centre_from])
 
 
-def warp(image: Image, transform: Floats, size: int) -> Image:
+def warp(image: Image | PartlyConverted, transform: Floats, size: int) -> Image:
     """The square [0, size)² of an image transformed by a similarity float [2, 3], uint8 [size, size, 3].
 
     Coordinates are those of pixel corners: pixel (0, 0) spans from 0 to 1, as in boxes.
     """
-    check_rgb(image, "face crop")
     image, transform = _region(image, transform, size)
     scale = float(np.sqrt(max(np.linalg.det(transform[:, :2]), np.finfo(np.float64).tiny)))
     if scale < 1:
@@ -201,16 +214,31 @@ def warp(image: Image, transform: Floats, size: int) -> Image:
     return np.asarray(crop, np.uint8)
 
 
-def _region(image: Image, transform: Floats, size: int) -> tuple[Image, Floats]:
+def _region(image: Image | PartlyConverted, transform: Floats, size: int) -> tuple[Image, Floats]:
     """The region of the image that the crop needs, and the transform from there."""
+    if isinstance(image, np.ndarray):
+        check_rgb(image, "face crop")
+        image = _Still(image)
+    limit = np.array(image.size)
     square = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - transform[:, 2]
     corners = np.linalg.lstsq(transform[:, :2], square.T, rcond=None)[0].T
     spare = 2 + 2 * np.ptp(corners, axis=0).max() / size
-    limit = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(corners.min(axis=0) - spare), 0, limit - 1).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0) + spare), low + 1, limit).astype(int)
-    region = image[low[1] : high[1], low[0] : high[0]]
+    region = image.region(*low.tolist(), *(high - low).tolist())
     return region, np.column_stack([transform[:, :2], transform[:, 2] + transform[:, :2] @ low])
+
+
+@dataclass(frozen=True)
+class _Still:
+    image: Image
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.shape[1], self.image.shape[0]
+
+    def region(self, x: int, y: int, width: int, height: int) -> Image:
+        return self.image[y : y + height, x : x + width]
 
 
 def _is_number(value: object) -> bool:

@@ -26,7 +26,6 @@ from emofuse.faces.orientation import OrientationCheck
 from emofuse.faces.placement import Placement
 from emofuse.faces.tracker import Thumbnail, TrackedFace, Tracker
 from emofuse.inference.sampling import Sampling
-from emofuse.media.images import luma_of
 from emofuse.media.video import Frame
 from emofuse.models.face import FaceOutputs
 from emofuse.runtime import Map
@@ -125,10 +124,11 @@ class FaceStages:
         """Detect and crop the faces of a frame."""
         if isinstance(frame, FrameTime):
             raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
-        image = frame.rgb()
-        faces = self.detector(image if self.detector.colour else luma_of(image))
-        found = [DetectedFace(frame.index, frame.start, f, self.crop(image, f)) for f in faces]
-        return FrameFaces(frame.start, found, (image.shape[1], image.shape[0]), _thumbnail(image))
+        image = frame.rgb() if self.detector.colour else frame.luma()
+        # What is RGB already is cropped from there, otherwise only the faces become RGB.
+        source = image if self.detector.colour else frame
+        found = [DetectedFace(frame.index, frame.start, f, self.crop(source, f)) for f in self.detector(image)]
+        return FrameFaces(frame.start, found, frame.size, _thumbnail(image))
 
     def score(self, tracked: list[TrackedFace[DetectedFace]]) -> list[ScoredFace]:
         """Score the faces of all persons in one batch."""
@@ -328,5 +328,5 @@ def _thumbnail(image: Image) -> NDArray[np.uint8]:
     """A grey thumbnail of 18 x 32 pixels."""
     height, width = image.shape[:2]
     rows, columns = (np.arange(18) * height // 18), (np.arange(32) * width // 32)
-    grey: Image = image[rows[:, None], columns].mean(axis=2).astype(np.uint8)
-    return grey
+    cells: Image = image[rows[:, None], columns]
+    return cells if cells.ndim == 2 else cells.mean(axis=2).astype(np.uint8)

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from emofuse.media.container import warn
 from emofuse.media.hdr import HDR_TRANSFERS, Transfer, tone_mapped
-from emofuse.media.images import Image
+from emofuse.media.images import Image, luma_of
+from emofuse.media.planes import Planes
 
 Matrix = tuple[int, int, int, int]  # (a, b, c, d) of a display matrix: the point (x, y) is shown at (ax + cy, bx + dy)
 UPRIGHT: Matrix = (1, 0, 0, 1)
@@ -44,6 +45,7 @@ class Look:
     stretched: width and height in square pixels before rotation; None if pixels are square.
     colour_matrix: used instead of the tagged one, which cannot be converted; None for the tagged one.
     transfer: of HDR, which is tone-mapped; None for SDR.
+    planes: how parts of the frame are converted alone; None if it is converted as a whole.
     """
 
     size: tuple[int, int]
@@ -53,9 +55,34 @@ class Look:
     transfer: Transfer | None = None
     has_alpha: bool = False
     interlaced: bool = False
+    planes: Planes | None = None
 
     def image(self, frame: av.VideoFrame) -> Image:
         """The upright image of a frame, uint8 [height, width, 3], contiguous."""
+        return np.ascontiguousarray(self._oriented(self._rgb(frame)), dtype=np.uint8)
+
+    def luma(self, frame: av.VideoFrame) -> Image:
+        """The luma of the upright image, uint8 [height, width], contiguous."""
+        if self.planes is None:
+            return luma_of(self.image(frame))
+        return np.ascontiguousarray(self._oriented(self.planes.luma(frame)))
+
+    def region(self, frame: av.VideoFrame, x: int, y: int, width: int, height: int) -> Image:
+        """A rectangle of the upright image, uint8 [height, width, 3]."""
+        if self.planes is None or self.stretched is not None:
+            return self.image(frame)[y : y + height, x : x + width]
+        a, b, c, d = self.display_matrix
+        if a + c < 0:
+            x = self.size[0] - x - width
+        if b + d < 0:
+            y = self.size[1] - y - height
+        if b:
+            x, y, width, height = y, x, height, width
+        part, left, top = self.planes.cut(frame, x, y, width, height)
+        return np.ascontiguousarray(self._oriented(self._rgb(part)[top : top + height, left : left + width]))
+
+    def _rgb(self, frame: av.VideoFrame) -> Image:
+        """The image of a frame as it is stored, in its own pixels."""
         options: dict[str, Any] = {"threads": 1}  # a thread pool for each frame costs more than it saves
         if self.colour_matrix is not None:
             options |= {"src_colorspace": self.colour_matrix, "dst_colorspace": self.colour_matrix}
@@ -67,9 +94,13 @@ class Look:
             image = np.asarray(frame.to_ndarray(format="rgb24", **options), np.uint8)
         if self.interlaced:
             image = deinterlaced(image)
+        return image
+
+    def _oriented(self, image: Image) -> Image:
+        """An image, or luma, in square pixels and upright."""
         if self.stretched is not None:
             image = np.asarray(cv2.resize(image, self.stretched, interpolation=cv2.INTER_LINEAR), np.uint8)
-        return np.ascontiguousarray(oriented(image, self.display_matrix), dtype=np.uint8)
+        return np.asarray(oriented(image, self.display_matrix), np.uint8)
 
     @property
     def rotation(self) -> int:
@@ -136,14 +167,17 @@ class Looks:
             colour_matrix = _BT2020 if frame.colorspace == 10 else colour_matrix
         matrix, stretched = self._matrix, _square_size(frame.width, frame.height, aspect)
         width, height = stretched or (frame.width, frame.height)
+        transfer = HDR_TRANSFERS.get(frame.color_trc)
+        whole = transfer is not None or frame.interlaced_frame
         return Look(
             (height, width) if matrix[1] else (width, height),
             matrix,
             stretched,
             colour_matrix,
-            HDR_TRANSFERS.get(frame.color_trc),
+            transfer,
             _has_alpha(frame.format),
             frame.interlaced_frame,
+            None if whole else Planes.of(frame),
         )
 
 

@@ -76,8 +76,34 @@ class Frame:
         return self._look.image(self._image)
 
     def luma(self) -> Image:
-        """The luma of the upright image, uint8 [height, width]."""
-        return luma_of(self.rgb())
+        """The luma of the upright image, uint8 [height, width], contiguous: grey levels from 0 to 255.
+
+        Where the format allows, these are the samples of the decoder, without a conversion of colours. They differ from
+        a weighted sum of red, green and blue by at most 4 levels where no colour is clipped.
+        """
+        if isinstance(self._image, np.ndarray):
+            return luma_of(self._image)
+        assert self._look is not None
+        return self._look.luma(self._image)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright image."""
+        if isinstance(self._image, np.ndarray):
+            return self._image.shape[1], self._image.shape[0]
+        assert self._look is not None
+        return self._look.size
+
+    def region(self, x: int, y: int, width: int, height: int) -> Image:
+        """`rgb()[y : y + height, x : x + width]`; where the format allows, nothing else is converted.
+
+        Args:
+            x, y, width, height: a rectangle within the image.
+        """
+        if isinstance(self._image, np.ndarray):
+            return self._image[y : y + height, x : x + width]
+        assert self._look is not None
+        return self._look.region(self._image, x, y, width, height)
 
 
 @dataclass(frozen=True)
