@@ -1,4 +1,4 @@
-"""Faces that are not upright are reported, with the turn that helps."""
+"""The turn of a frame by the faces of four orientations, and that of a video by its frames."""
 
 from __future__ import annotations
 
@@ -6,76 +6,72 @@ import numpy as np
 import pytest
 
 from emofuse.faces.detector import Face
-from emofuse.faces.orientation import OrientationCheck
+from emofuse.faces.orientation import TURNS, frame_turn, roll, video_turn
 
-BOX = np.float32([0, 0, 10, 10])
 LEVEL = np.float32([[2, 3], [8, 3], [5, 5], [3, 8], [7, 8]])
 
 
-class OneCorner:
-    """Finds a face with a high score where its mark is in the upper left corner, with a low score elsewhere."""
-
-    def __init__(self, *, landmarks: bool = True) -> None:
-        self.calls = 0
-        self.landmarks = LEVEL if landmarks else None
-
-    def __call__(self, image: np.ndarray) -> list[Face]:
-        self.calls += 1
-        return [Face(BOX, 0.95 if image[0, 0, 0] else 0.75, self.landmarks)]
+def face(score: float, *, turned: float = 0) -> Face:
+    """A face in a square of 10 pixels, turned clockwise by degrees around its centre."""
+    angle = np.radians(turned)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return Face(np.float32([0, 0, 10, 10]), score, ((LEVEL - 5) @ rotation.T + 5).astype(np.float32))
 
 
-def checked(turned: list[int], detector: OneCorner) -> OrientationCheck:
-    """After frames that were turned clockwise by quarters."""
-    upright = np.zeros((40, 60, 3), np.uint8)
-    upright[0, 0] = 255
-    check = OrientationCheck(detector)
-    for turn in turned:
-        image = np.rot90(upright, -turn)
-        check.push(lambda image=image: image, detector(image))
-    return check
+def found(*scores: float) -> dict[int, list[Face]]:
+    """The level face found in each orientation, 0: none."""
+    return {turn: [face(score)] if score else [] for turn, score in zip(TURNS, scores, strict=True)}
+
+
+@pytest.mark.parametrize("angle", range(-180, 181, 20))
+def test_the_roll_of_a_face_is_the_nearest_right_angle(angle):
+    assert roll(face(0.9, turned=angle)) == round(angle / 90) * 90 % 360
+
+
+def test_a_profile_whose_eyes_coincide_is_upright_by_its_mouth():
+    profile = np.float32([[5, 3], [5.1, 3.6], [8, 5], [6, 8], [6, 8]])
+    assert roll(Face(np.float32([0, 0, 10, 10]), 0.9, profile)) == 0
 
 
 @pytest.mark.parametrize(
-    ("turn", "message"),
+    ("scores", "turn"),
     [
-        (1, "on their side in 4 of 4 checked frames: turn the video by 90 degrees counterclockwise"),
-        (2, "upside down in 4 of 4 checked frames: turn the video by 180 degrees"),
-        (3, "on their side in 4 of 4 checked frames: turn the video by 90 degrees clockwise"),
+        ((0.94, 0.7, 0.88, 0), 0),
+        ((0.88, 0.7, 0.94, 0.8), 180),
+        ((0, 0, 0, 0.9), 270),
+        ((0.6, 0, 0, 0), 0),  # a poor face, but nothing better
+        ((0, 0.8, 0, 0), None),  # too poor for a turn
+        ((0.93, 0.935, 0, 0), None),  # too close
+        ((0, 0, 0, 0), None),
     ],
 )
-def test_the_warning_says_how_to_turn_the_video(turn, message):
-    assert checked([turn] * 30, OneCorner()).warning == f"faces lie {message} and predict it again"
+def test_a_frame_is_upright_where_its_best_face_scores_highest(scores, turn):
+    assert frame_turn(found(*scores)) == turn
 
 
-def test_upright_faces_cost_nothing():
-    detector = OneCorner()
-    assert checked([0] * 100, detector).warning is None
-    assert detector.calls == 100
+def test_faces_with_landmarks_on_their_side_count_for_the_turn_that_they_need():
+    seen = {turn: [face(0.9, turned=90 + turn)] for turn in TURNS}  # equal scores, correct landmarks
+    assert frame_turn(seen) == 270
 
 
-def test_the_number_of_checks_grows_with_the_logarithm_of_the_length():
-    detector = OneCorner()
-    checked([1] * 1000, detector)
-    assert detector.calls == 1000 + 3 * 9
+def test_scores_decide_where_faces_have_no_landmarks():
+    bare = {turn: [Face(f.box, f.score) for f in faces] for turn, faces in found(0.5, 0.9, 0, 0).items()}
+    assert frame_turn(bare) == 90
 
 
-def test_some_frames_on_their_side_are_no_warning():
-    assert checked([0] * 20 + [1] * 30, OneCorner()).warning is None
-    assert checked([1] * 4, OneCorner()).warning is None  # one check is not enough
-
-
-def test_landmarks_on_their_side_need_no_further_detection():
-    def never(image: np.ndarray) -> list[Face]:
-        raise AssertionError("searched again")
-
-    check = OrientationCheck(never)
-    clockwise = np.column_stack([10 - LEVEL[:, 1], LEVEL[:, 0]])
-    for _ in range(12):
-        check.push(lambda: np.zeros((4, 4, 3), np.uint8), [Face(BOX, 0.95, clockwise)])
-    assert "counterclockwise" in (check.warning or "")
-
-
-def test_detectors_without_landmarks_are_not_asked():
-    detector = OneCorner(landmarks=False)
-    assert checked([1] * 50, detector).warning is None
-    assert detector.calls == 50
+@pytest.mark.parametrize(
+    ("turns", "turn"),
+    [
+        ([], None),
+        ([None, None], None),
+        ([0], 0),
+        ([None, 0], 0),
+        ([90], None),
+        ([90, None, 90], 90),
+        ([90, 0], None),
+        ([90, 270, 90], 90),
+        ([90, 90, 0, 0], None),
+    ],
+)
+def test_the_turn_of_most_frames_is_that_of_the_video_and_two_must_agree_on_it(turns, turn):
+    assert video_turn(turns) == turn

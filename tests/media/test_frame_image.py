@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emofuse.media.frame_image import deinterlaced
+from emofuse.media.frame_image import deinterlaced, oriented, turned
 from emofuse.media.hdr import HDR_TRANSFERS, tone_mapped
 from emofuse.media.video import VideoReader
 from support.media_files import moving_bar, set_display_matrix, write_media
@@ -115,6 +115,29 @@ def test_square_pixels_are_made_before_the_frame_is_turned(tmp_path):
     found, _ = images(path)
     assert found[0].shape == (144, 64, 3)
     assert np.ptp(extent(found[0])) <= 3
+
+
+UPRIGHT, SIDEWAYS = [(a, 0, 0, d) for a in (1, -1) for d in (1, -1)], [(0, b, c, 0) for b in (1, -1) for c in (1, -1)]
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("matrix", UPRIGHT + SIDEWAYS)
+def test_a_turn_follows_the_display_matrix(matrix, turn):
+    image = np.arange(6).reshape(2, 3)
+    expected = np.rot90(oriented(image, matrix), -turn // 90)
+    assert np.array_equal(oriented(image, turned(matrix, turn)), expected)
+
+
+def test_a_turned_video_has_the_size_and_rotation_of_its_frames(tmp_path):
+    path = write_media(tmp_path / "a.mp4", moving_bar(4, 64, 48))
+    set_display_matrix(path, (0, 1, -1, 0))
+    with VideoReader(path) as video:
+        upright = [frame.rgb() for frame in video.frames()]
+        for turn, rotation, size in ((90, 180, (64, 48)), (180, 0, (64, 48)), (90, 90, (48, 64))):
+            video.turn(turn)
+            assert (video.info.rotation, video.info.width, video.info.height) == (rotation, *size)
+            for before, frame in zip(upright, video.frames(), strict=True):
+                assert np.array_equal(frame.rgb(), np.rot90(before, -(rotation - 90) // 90))
 
 
 def test_frames_of_each_size_are_returned_in_their_own(tmp_path):

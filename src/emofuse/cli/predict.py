@@ -39,6 +39,9 @@ def predict(
     rate: Annotated[float, typer.Option(help="Rows per second.", metavar="HZ")] = 5.0,
     bundle: Annotated[str, typer.Option(help="Bundle to use, by name or folder.", metavar="NAME|DIR")] = "default",
     detector: Detector = "auto",
+    rotate: Annotated[
+        str, typer.Option(help="Turn videos clockwise by 0, 90, 180 or 270 degrees, or until faces are upright: auto.")
+    ] = "auto",
     min_confidence: Annotated[
         float, typer.Option(help="Label rows below this confidence as 'uncertain'.", metavar="0..1")
     ] = 0.0,
@@ -66,13 +69,15 @@ def predict(
     from emofuse.core.registry import find
     from emofuse.inference import batch
     from emofuse.inference.file_search import find_files
+    from emofuse.inference.orientation import checked_rotation
     from emofuse.inference.predictor import Options, checked_rate
     from emofuse.models.bundle import load
     from emofuse.runtime import Engine
 
     chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
     hz = None if every_frame else checked_rate(rate)
-    options = Options(bundle, detector, hz, Engine(threads, device), min_confidence, per_modality)
+    engine, rotation = Engine(threads, device), checked_rotation(rotate)
+    options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation)
     found = find_files(paths, audio=load(bundle).voice is not None)
     tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
     isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))

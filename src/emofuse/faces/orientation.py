@@ -1,73 +1,52 @@
-"""Notices videos whose faces lie on their side or upside down, which no tag of the file tells.
+"""By how much a video must be turned so that its faces are upright, which not every file states.
 
-Detectors find many such faces, with a lower score and with landmarks as if they were upright. So a few frames whose
-score is low are turned by each quarter and searched again: a face is upright where its score is highest. YuNet gives
-upright faces 0.93 or more, others 0.90 or less (12 people, one clip each of RAVDESS; 2026-11-28).
+Detectors find many faces that lie on their side or upside down, some with landmarks as if they were upright, but with a
+lower score. So a frame is searched in all four orientations: its faces are upright where the best score is highest,
+corrected by the angle of the landmarks. All turns are clockwise, in degrees.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from emofuse.faces.detector import Detector, Face
-from emofuse.media.images import Image
+from emofuse.faces.detector import Face
 
-_UPRIGHT_SCORE = 0.91  # faces with at least this score are upright
-_TURNED_SCORE, _MARGIN = 0.85, 0.04  # lowest score of a face that is upright once turned, and how much it must gain
-_FIRST_FRAME = 3  # the first frame that is checked; the next one is that of twice its number, and so on
-_DIRECTIONS = {
-    1: "on their side in {}: turn the video by 90 degrees counterclockwise",
-    2: "upside down in {}: turn the video by 180 degrees",
-    3: "on their side in {}: turn the video by 90 degrees clockwise",
-}
+TURNS = (0, 90, 180, 270)
+_MARGIN = 0.01  # by which the best score of one orientation must exceed that of all others
+_TURNED_SCORE = 0.85  # lowest score of a face that is upright once the frame is turned
 
 
-class OrientationCheck:
-    """Checks some frames of one video, given to `push` in order; `warning` is the result so far."""
+def frame_turn(found: Mapping[int, Sequence[Face]]) -> int | None:
+    """The turn that makes the faces of a frame upright; None if they do not show it.
 
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._frames, self._next = 0, _FIRST_FRAME
-        self._checked = 0
-        self._turns: Counter[int] = Counter()  # frames by the counterclockwise quarter turns that their faces need
-
-    def push(self, image: Callable[[], Image], faces: list[Face]) -> None:
-        """Take the next frame: a function that returns its image, and its faces, best first."""
-        self._frames += 1
-        if self._frames < self._next or (faces and faces[0].landmarks is None):
-            return
-        score, turn = (faces[0].score, _rolled(faces[0])) if faces else (0.0, 0)
-        if not turn and score < _UPRIGHT_SCORE:
-            turn = self._best_turn(image(), score)
-        self._checked += 1
-        self._next = 2 * self._frames
-        if turn:
-            self._turns[turn] += 1
-
-    @property
-    def warning(self) -> str | None:
-        """A line about the faces of most of the frames that were checked, if they are not upright."""
-        turn, n = self._turns.most_common(1)[0] if self._turns else (0, 0)
-        if n < 2 or 2 * n <= self._checked:
-            return None
-        frames = f"{n} of {self._checked} checked frames"
-        return f"faces lie {_DIRECTIONS[turn].format(frames)} and predict it again"
-
-    def _best_turn(self, image: Image, upright: float) -> int:
-        """The quarter turns with which the best face of an image scores highest; 0 if none is better than upright."""
-        scores = {}
-        for turn in _DIRECTIONS:
-            faces = self._detector(np.ascontiguousarray(np.rot90(image, turn)))
-            scores[turn] = faces[0].score if faces and faces[0].landmarks is not None else 0.0
-        best = max(scores, key=scores.__getitem__)
-        return best if scores[best] >= max(_TURNED_SCORE, upright + _MARGIN) else 0
+    Args:
+        found: the faces by the turn of the frame in which they were detected.
+    """
+    best = dict.fromkeys(TURNS, 0.0)
+    for turn, faces in found.items():
+        for face in faces:
+            upright = (turn - roll(face)) % 360
+            best[upright] = max(best[upright], face.score)
+    first, second = sorted(best, key=best.__getitem__, reverse=True)[:2]
+    certain = best[first] >= (_TURNED_SCORE if first else 0.0) and best[first] - best[second] >= _MARGIN
+    return first if certain else None
 
 
-def _rolled(face: Face) -> int:
-    """The counterclockwise quarter turns that make a face upright, according to its eyes."""
-    assert face.landmarks is not None
-    x, y = face.landmarks[1] - face.landmarks[0]
-    return round(float(np.degrees(np.arctan2(y, x))) / 90) % 4
+def video_turn(turns: Sequence[int | None]) -> int | None:
+    """The turn of most frames that show one; None if there is none. Two frames must agree on a turn other than 0."""
+    votes = Counter(turn for turn in turns if turn is not None)
+    turn, n = votes.most_common(1)[0] if votes else (0, 0)
+    return turn if 2 * n > votes.total() and n >= (2 if turn else 1) else None
+
+
+def roll(face: Face) -> int:
+    """By how much a face is turned according to its landmarks, rounded to a right angle; 0 without landmarks."""
+    if face.landmarks is None:
+        return 0
+    eyes, mouth = face.landmarks[:2], face.landmarks[3:]
+    x, y = mouth.mean(axis=0) - eyes.mean(axis=0)
+    across_x, across_y = eyes[1] - eyes[0]  # turned by a right angle it points down, as does the line to the mouth
+    return round(float(np.degrees(np.arctan2(across_y - x, y + across_x))) / 90) % 4 * 90

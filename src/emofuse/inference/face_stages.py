@@ -22,9 +22,9 @@ from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
 from emofuse.faces.detector import Detector, Face
-from emofuse.faces.orientation import OrientationCheck
 from emofuse.faces.placement import Placement
 from emofuse.faces.tracker import Thumbnail, TrackedFace, Tracker
+from emofuse.inference.orientation import OrientationWatch
 from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
 from emofuse.models.face import FaceOutputs
@@ -157,7 +157,7 @@ class FaceStream:
 
     canvas: width and height of the first frame, None before it. Boxes and landmarks of all faces are in its pixels,
         also where the size changes on the way.
-    orientation: whether the faces are upright.
+    orientation: whether the faces are upright; None where that is not to be checked.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class FaceStream:
         self._stages, self._tracker = stages, tracker
         self._smoother, self._window_stage = smoother, window_stage
         self.canvas: tuple[int, int] | None = None
-        self.orientation = OrientationCheck(stages.detector)
+        self.orientation: OrientationWatch | None = None
         self._unscored: list[TrackedFace[DetectedFace]] = []
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
 
@@ -190,9 +190,8 @@ class FaceStream:
         faces, windows = list[ScoredFace](), list[FaceWindowScore]()
         for chunk in chunks(iter(frames), FRAMES_AT_ONCE):
             for frame, found in zip(chunk, self._stages.parallel_map(self._stages.detect, chunk), strict=True):
-                if isinstance(frame, Frame):
-                    image = frame.rgb if self._stages.detector.colour else frame.luma
-                    self.orientation.push(image, [detected.face for detected in found.faces])
+                if self.orientation is not None and isinstance(frame, Frame):
+                    self.orientation.push(frame)
                 found = self._placed(found)
                 self._starts.append(found.start)
                 self._unscored += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)

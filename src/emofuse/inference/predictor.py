@@ -20,6 +20,7 @@ from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
 from emofuse.inference.audio_track import choose_track
 from emofuse.inference.collector import Collector
 from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
+from emofuse.inference.orientation import AUTO, OrientationWatch, checked_rotation, upright_frames
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session
@@ -40,10 +41,11 @@ _VIDEO_FRACTION = 0.8  # of the work on a file with video and audio, for the pro
 
 @dataclass(frozen=True)
 class Options:
-    """How to predict: what decides the result (bundle, detector, rate), what the table shows of it, and how it is
-    computed (engine).
+    """How to predict: what decides the result (bundle, detector, rate, rotation), what the table shows of it, and how
+    it is computed (engine).
 
     rate_hz: rows per second; None for one row per decoded frame.
+    rotate: degrees clockwise by which videos are turned; None for what makes their faces upright.
     min_confidence: rows below it have the emotion `uncertain`.
     per_modality: the table also has columns of each modality of the bundle.
 
@@ -57,6 +59,7 @@ class Options:
     engine: Engine = field(default_factory=Engine)
     min_confidence: float = 0.0
     per_modality: bool = False
+    rotate: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -115,6 +118,7 @@ class Predictor:
             "bundle": self.bundle.identity,
             **self._stages,
             "rate_hz": "every frame" if rate is None else str(rate),
+            "rotate": AUTO if self.options.rotate is None else self.options.rotate,
             **self._table_options,
         }
 
@@ -131,7 +135,13 @@ class Predictor:
         return detector | (self.audio_stages.identity if self.audio_stages else {})
 
     def session(self) -> Session:
-        """A new session for one video."""
+        """A new session for one live video, which reports faces that are not upright."""
+        session = self._session()
+        if session.faces is not None and self.detector is not None:
+            session.faces.orientation = OrientationWatch(self.detector.detector)
+        return session
+
+    def _session(self) -> Session:
         faces = audio = None
         face, voice, modalities = self.bundle.face, self.bundle.voice, self.bundle.modalities
         if face is not None and self.detector is not None and self.scorer is not None:
@@ -157,12 +167,14 @@ class Predictor:
         Raises:
             MediaError: the file cannot be read, or has neither of the streams that the bundle scores.
         """
-        run = _FileRun(self.session(), self.collector(), progress or (lambda _: None))
+        run = _FileRun(self._session(), self.collector(), progress or (lambda _: None))
         with MediaFile(path) as file:
             size = self._process(run, file)
         metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
         if self.bundle.fusion is not None:
             metadata["modalities"] = list(self.bundle.modalities)
+        if self.options.rotate is not None:
+            metadata["rotate"] = self.options.rotate
         metadata |= self._table_options | {"warnings": run.warnings}
         prediction = run.collector.prediction(decoded(file.path.name), self.bundle.name, metadata, size=size)
         if not prediction.rows:
@@ -217,13 +229,17 @@ class Predictor:
             return None
 
     def _push_video(self, run: _FileRun, video: VideoReader, *, fraction: float) -> tuple[int, int]:
-        frames = video.frames(self.sampling.wanted(video.timeline))
+        wanted = self.sampling.wanted(video.timeline)
+        if self.options.rotate is None and self.detector is not None:
+            frames, note = upright_frames(video, wanted, self.detector.detector)
+            run.warnings.extend([note] if note else [])
+        else:
+            video.turn(self.options.rotate or 0)
+            frames = video.frames(wanted)
         for chunk in prefetch(chunks(frames, FRAMES_AT_ONCE)):  # decoded while the previous frames are scored
             run.collector.add(run.session.push_frames(chunk))
             run.progress(fraction * chunk[-1].end / max(video.end, 1))
         faces = run.session.faces
-        if faces is not None and faces.orientation.warning:
-            run.warnings.append(faces.orientation.warning)
         return (faces and faces.canvas) or (video.info.width, video.info.height)
 
     def _push_audio(self, run: _FileRun, file: MediaFile, end: int, *, done: float) -> int:
@@ -265,6 +281,7 @@ def predict(
     device: str = "auto",
     min_confidence: float = 0.0,
     per_modality: bool = False,
+    rotate: int | str = AUTO,
 ) -> Prediction:
     """Emotions of every person in one video.
 
@@ -276,6 +293,7 @@ def predict(
         min_confidence: 0 to 1; rows below it have the emotion "uncertain".
         per_modality: the table also has columns of each modality of the bundle, such as `face_anger`; `modalities` of
             the prediction always has them as scores.
+        rotate: degrees by which the video is turned clockwise: 0, 90, 180, 270, or "auto" until its faces are upright.
     Raises:
         EmofuseError: one line with the problem and its remedy.
 
@@ -284,7 +302,8 @@ def predict(
     emofuse.errors.MediaError: no-such-talk.mp4: there is no such file. Check its name and folder.
     """
     rate = None if every_frame else checked_rate(rate_hz)
-    options = Options(str(bundle), detector, rate, Engine(threads, device), min_confidence, per_modality)
+    engine, rotation = Engine(threads, device), checked_rotation(rotate)
+    options = Options(str(bundle), detector, rate, engine, min_confidence, per_modality, rotation)
     return Predictor(options).predict(path)
 
 

@@ -25,6 +25,7 @@ from emofuse.media.planes import Planes
 
 Matrix = tuple[int, int, int, int]  # (a, b, c, d) of a display matrix: the point (x, y) is shown at (ax + cy, bx + dy)
 UPRIGHT: Matrix = (1, 0, 0, 1)
+_TURNED: dict[int, Matrix] = {0: UPRIGHT, 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 _ASPECT_LIMIT = 6  # pixels wider or higher than this are an error of the file
 _COMB_LEVEL = 10  # grey levels by which a line must differ from both its neighbours to belong to another moment
 _SD_LINES, _SD_WIDTH = 576, 1024  # up to this size BT.601 is usual, above it BT.709
@@ -40,7 +41,7 @@ _FALLBACK_NAMES = {_BT709: "BT.709", _BT601: "BT.601", _BT2020: "BT.2020"}
 class Look:
     """What turns a frame into an upright RGB image with square pixels.
 
-    display_matrix: rotation in quarter turns, and reflection.
+    display_matrix: rotation in quarter turns, and reflection: that of the frame, and a turn on top of it.
     size: width and height of the upright image.
     stretched: width and height in square pixels before rotation; None if pixels are square.
     colour_matrix: used instead of the tagged one, which cannot be converted; None for the tagged one.
@@ -112,11 +113,12 @@ class Looks:
     """The look of each frame of one pass over a video stream; every decoded frame is given to `follow`.
 
     Pixels have the aspect ratio that the container states, or else the one in the video stream, which may change. The
-    orientation is that of the container, or of the latest key frame.
+    orientation is that of the container, or of the latest key frame, turned clockwise by `turn` degrees.
     """
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, *, turn: int = 0) -> None:
         self._context = stream.codec_context
+        self._turn = turn
         self._stated = stream.sample_aspect_ratio
         if self._stated == self._context.sample_aspect_ratio:
             self._stated = None
@@ -134,7 +136,7 @@ class Looks:
             return
         # Side data is read when the rotation changes only: a frame whose side data was read is freed by the garbage
         # collector alone, and megabytes of frames would wait for it.
-        self._rotation, self._matrix = rotation, display_matrix(frame)
+        self._rotation, self._matrix = rotation, turned(display_matrix(frame), self._turn)
 
     def of(self, frame: av.VideoFrame) -> Look:
         """The look of the frame that was taken last."""
@@ -197,6 +199,16 @@ def display_matrix(frame: av.VideoFrame) -> Matrix:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
     return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
+
+
+def turned(matrix: Matrix, turn: int) -> Matrix:
+    """A display matrix followed by a clockwise turn in degrees, a multiple of 90.
+
+    >>> turned((0, 1, -1, 0), 90)
+    (-1, 0, 0, -1)
+    """
+    (a, b, c, d), (turn_a, turn_b, turn_c, turn_d) = matrix, _TURNED[turn % 360]
+    return turn_a * a + turn_c * b, turn_b * a + turn_d * b, turn_a * c + turn_c * d, turn_b * c + turn_d * d
 
 
 def oriented(image: NDArray[Any], matrix: Matrix) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -108,8 +108,8 @@ class Frame:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Properties of a video: width and height of its first frame in square pixels, after rotation; clockwise rotation
-    in degrees that was needed to make it upright; average frame rate, if known; codec; whether the file has audio."""
+    """Properties of a video: width and height of its first frame in square pixels, after rotation; its clockwise
+    rotation in degrees, by the file and by `turn`; average frame rate, if known; codec; whether the file has audio."""
 
     width: int
     height: int
@@ -144,7 +144,7 @@ class VideoReader:
         self._file = MediaFile.of(source)
         self.path = self._file.path
         self.warnings: list[str] = []
-        self._threads = threads
+        self._threads, self._turn = threads, 0
         self._readings: WeakSet[Generator[Frame, None, None]] = WeakSet()
         self._rewound: tuple[InputContainer, VideoStream] | None = None  # ready for one pass with frame threads
         info = self._prepare()
@@ -205,6 +205,12 @@ class VideoReader:
             reading.close()
         if self._rewound is not None:
             self._rewound[0].close()
+
+    def turn(self, degrees: int) -> None:
+        """Turn all frames of later passes clockwise, by a multiple of 90 degrees, on top of what the file states."""
+        info, self._turn = self.info, (self._turn + degrees) % 360
+        size = (info.height, info.width) if degrees % 180 else (info.width, info.height)
+        self.info = replace(info, width=size[0], height=size[1], rotation=(info.rotation + degrees) % 360)
 
     def frames(self, wanted: Ints | None = None) -> Iterator[Frame]:
         """Frames in presentation order, from the start on each call. Frames that cannot be decoded are left out.
@@ -267,7 +273,7 @@ class VideoReader:
         rewound, self._rewound = (self._rewound, None) if frame_threads else (None, self._rewound)
         container, stream = rewound or self._open(frame_threads=frame_threads)
         with closing(container):
-            context, looks = stream.codec_context, Looks(stream)
+            context, looks = stream.codec_context, Looks(stream, turn=self._turn)
             # Pts of the packets that must be decoded; the decoder may skip others if no frame refers to them.
             skips = context.name in H26X and not index.paired
             needed = None if wanted is None or index.pts is None or not skips else index.pts[wanted]

@@ -1,0 +1,86 @@
+"""Detects that a video is not upright: in a file before it is processed, in a live session while it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from types import MappingProxyType
+
+import numpy as np
+
+from emofuse.core.registry import find
+from emofuse.core.time import Ints, ticks
+from emofuse.faces.detector import Detector
+from emofuse.faces.orientation import TURNS, frame_turn, video_turn
+from emofuse.media.video import Frame, VideoReader
+
+AUTO = "auto"
+_CHECKED_SECONDS = (0, 0.25, 0.5, 1, 2, 4, 8)  # in a file; a session goes on at ever longer intervals
+_HOW = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 270 degrees clockwise"}
+_WHY = {90: "lie on their side", 180: "are upside down", 270: "lie on their side"}
+_ROTATIONS: Mapping[str, int | None] = MappingProxyType({AUTO: None, **{str(turn): turn for turn in TURNS}})
+
+
+def checked_rotation(rotate: int | str) -> int | None:
+    """A valid rotation in degrees clockwise; None for the one that makes faces upright.
+
+    Raises:
+        SettingsError: it is neither a right angle nor `auto`.
+
+    >>> checked_rotation("90")
+    90
+    """
+    return find(str(rotate), _ROTATIONS, "--rotate")
+
+
+def upright_frames(video: VideoReader, wanted: Ints | None, detector: Detector) -> tuple[Iterator[Frame], str | None]:
+    """The wanted frames of a video, turned so that its faces are upright; and by how much and why, if it is turned.
+
+    If the faces of the first frame are upright, so is the video; otherwise up to seven frames of the first eight
+    seconds are decoded beforehand, and the turn of most of them is taken.
+    """
+    frames = video.frames(wanted)
+    first = list(islice(frames, 1))
+    if not first or _turn_of(first[0], detector) == 0:
+        return chain(first, frames), None
+    del frames, first
+    turn = _checked_turn(video, detector)
+    video.turn(turn)
+    return video.frames(wanted), f"turned {_HOW[turn]}, as its faces {_WHY[turn]}" if turn else None
+
+
+class OrientationWatch:
+    """Checks frames of a live session, which cannot be processed again; `warning` is the result so far."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._turns: list[int | None] = []
+        self._next = 0
+
+    def push(self, frame: Frame) -> None:
+        """Take the next frame; few of them are checked, and none once they are upright."""
+        if frame.start >= self._next and video_turn(self._turns) != 0:
+            self._turns.append(_turn_of(frame, self._detector))
+            self._next = frame.start + max(frame.start, ticks(_CHECKED_SECONDS[1]))
+
+    @property
+    def warning(self) -> str | None:
+        """A line about faces that are not upright, with the turn that helps."""
+        turn = video_turn(self._turns)
+        return f"faces {_WHY[turn]}: turn the video {_HOW[turn]}" if turn else None
+
+
+def _checked_turn(video: VideoReader, detector: Detector) -> int:
+    numbers = np.searchsorted(video.timeline.start, [ticks(time) for time in _CHECKED_SECONDS])
+    warnings, turns = list(video.warnings), list[int | None]()
+    for frame in video.frames(np.unique(numbers[numbers < len(video.timeline)])):
+        turns.append(_turn_of(frame, detector))
+        if video_turn(turns) == 0:
+            break
+    video.warnings[:] = warnings  # these frames are read and counted again
+    return video_turn(turns) or 0
+
+
+def _turn_of(frame: Frame, detector: Detector) -> int | None:
+    image = frame.rgb() if detector.colour else frame.luma()
+    return frame_turn({turn: detector(np.ascontiguousarray(np.rot90(image, -turn // 90))) for turn in TURNS})
