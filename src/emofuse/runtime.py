@@ -79,16 +79,6 @@ class Engine:
         chosen = list(PROVIDERS.values()) if self.device == "auto" else [PROVIDERS[self.device]]
         return [p for p in dict.fromkeys([*chosen, PROVIDERS["cpu"]]) if p in available]
 
-    def fallback_note(self, provider: str) -> str:
-        """Why the provider that a network runs on is not the preferred one, or ""."""
-        preferred = self.providers[0]
-        if provider == preferred:
-            return ""
-        return (
-            f"--device {self.device}: ONNX Runtime lists {preferred}, but runs on the CPU; install the driver and "
-            f"libraries that onnxruntime {onnxruntime.__version__} needs, or use --device cpu."
-        )
-
     def parallel_map(self) -> Map:
         """A `map` that uses as many threads as a network may use.
 
@@ -105,7 +95,7 @@ class OnnxNetwork:
     """An ONNX file, ready to run.
 
     inputs, outputs: shapes by name; a size that is not fixed is a name or None. input_types: such as "tensor(float)".
-    provider: the execution provider that ONNX Runtime uses. metadata: text that the file holds about itself.
+    metadata: text that the file holds about itself.
 
     Args:
         error: class of the errors; remedy: the end of their messages.
@@ -135,8 +125,7 @@ class OnnxNetwork:
         except Exception as failure:  # ONNX Runtime's own exceptions have no common base
             reason = (str(failure).splitlines() or [type(failure).__name__])[0]
             raise error(f"{path}: cannot be read as an ONNX network ({reason}); {remedy}.") from None
-        self.provider = str(self._session.get_providers()[0])
-        self._on_cpu = self.provider == PROVIDERS["cpu"]
+        self._on_cpu = self._session.get_providers()[0] == PROVIDERS["cpu"]
         if self._on_cpu and engine.device not in ("auto", "cpu"):
             raise SettingsError(
                 f"--device {engine.device}: is listed, but ONNX Runtime opened {path.name} on the CPU; install the "

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from emofuse.models.bundle import load
@@ -128,3 +130,20 @@ def test_torchrun_is_refused_by_the_default_system(tmp_path):
     assert done.returncode != 0
     assert "emofuse: default: is trained by one process; start it without torchrun." in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_face_detector_is_trained_from_photographs_and_a_table_of_boxes(run, tmp_path):
+    faces, columns = [], "path,left,top,width,height,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5"
+    for split in ("train", "validation"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "images" / split / "face.png"), np.full((64, 64), 90, np.uint8))
+        faces.append(f"{split}/face.png,16,12,32,40,24,28,40,28,32,36,26,44,38,44")
+    (tmp_path / "boxes.csv").write_text("\n".join([columns, *faces]))
+    short = ("--set", "steps=2", "--set", "batch=2", "--set", "width=64", "--set", "height=64", "--device", "cpu")
+    code, out, _ = run("train", "face-detector", "--data", "images", "--out", "net", "--teacher", "boxes.csv", *short)
+    assert code == 0
+    assert "train: 1 photographs with faces, 0 without" in out
+    assert "detector written to net" in out.splitlines()[-1]
+    code, _, err = run("train", "face-detector", "--data", "images", "--out", "net", "--epochs", "3")
+    assert code == 2
+    one_line(err, "face-detector", "--set steps=N")

@@ -19,9 +19,13 @@ app = typer.Typer()
     "emofuse train default --data fer2013.npz --out runs/default"
 )
 def train(
-    system: Annotated[str, typer.Argument(help="A system of `emofuse systems`.")],
+    system: Annotated[str, typer.Argument(help="A system of `emofuse systems`, `default` or `face-detector`.")],
     data: Annotated[
-        Path, typer.Option(help="Aff-Wild2 folder, clip list, or FER-2013 (npz, csv, or folders of images).")
+        Path,
+        typer.Option(
+            help="Aff-Wild2 folder, clip list, or FER-2013 (npz, csv, or folders of images). For `face-detector`: "
+            "a folder of photographs."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run resumes there.")],
     set_: Settings = None,
@@ -30,20 +34,23 @@ def train(
         int | None, typer.Option(help="Number of epochs (overrides the system's setting).", min=0)
     ] = None,
     detector: Detector = "auto",
+    teacher: Annotated[
+        str, typer.Option(help="What labels the photographs for `face-detector`: a detector, or a CSV of boxes.")
+    ] = "yunet",
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Train a system and write it as a bundle for `predict --bundle`."""
     from emofuse.models.bundle import load
-    from emofuse.training.train import TrainRequest
+    from emofuse.training.train import FACE_DETECTOR, TrainRequest
     from emofuse.training.train import train as run
 
-    request = TrainRequest(system, data, out, pairs(set_), weights, detector, device, epochs)
+    request = TrainRequest(system, data, out, pairs(set_), weights, detector, device, epochs, teacher)
     with progress_bar("training") as bar:
 
         def step(p: Any) -> None:
             bar.update(f"epoch {p.epoch + 1}", p.epoch * p.steps + p.step, p.epochs * p.steps)
 
         run(request, report=print_error if as_json else print_text, progress=step)
-    if as_json:
+    if as_json and system != FACE_DETECTOR:
         show_bundles([load(out)], as_json=True)

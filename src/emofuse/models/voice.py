@@ -70,7 +70,6 @@ class VoiceScorer:
     def __init__(self, voice: VoiceModality, engine: Engine, *, classes: int) -> None:
         self._voice, self._classes = voice, classes
         self._net, self._map = OnnxNetwork(voice.net, engine.single_threaded), engine.parallel_map()
-        self.provider = self._net.provider
         segments, width = voice.windows.segments, voice.windows.samples[0]
         if OUTPUT not in self._net.outputs:
             raise BundleError(f"{voice.net}: the network has no output {OUTPUT!r}; get the bundle again.")

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from emofuse.training.training_run import ModalityTraining, Trained, TrainingRun
 
 DEFAULT = "default"
+FACE_DETECTOR = "face-detector"
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """A request for a training: the system by name, data, folder, and changes of its definition.
+    """A request for a training: the system by name ("default": the bundled model, "face-detector": the bundled face
+    detector), data, folder, and changes of its definition.
 
     changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights, or the folder of a
-        training whose network to start from.
+        training whose network to start from. teacher: of a face detector, the detector that labels its photographs, or
+        a CSV file of boxes.
     """
 
     system: str
@@ -40,6 +43,7 @@ class TrainRequest:
     detector: str = "auto"
     device: str = "auto"
     epochs: int | None = None
+    teacher: str = "yunet"
 
 
 def train(
@@ -55,7 +59,10 @@ def train(
     """
     if importlib.util.find_spec("torch") is None:
         raise SettingsError("training needs torch, which is not installed; pip install 'emofuse[train]'.")
-    definition = find(request.system, {DEFAULT: None, **SYSTEMS}, "system")
+    definition = find(request.system, {DEFAULT: None, FACE_DETECTOR: None, **SYSTEMS}, "system")
+    if request.system == FACE_DETECTOR:
+        _train_face_detector(request, report, progress)
+        return
     if definition is None:
         _train_default(request, report)
     elif not _train_definition(definition, request, report, progress):
@@ -84,6 +91,28 @@ def _train_default(request: TrainRequest, report: Callable[[str], None]) -> None
         report(f"{net}: {_line(epoch, own.epochs + own.polish_epochs)}")
 
     default.train(request.data, request.weights, default.DefaultTraining(settings, request.out, on_epoch))
+
+
+def _train_face_detector(
+    request: TrainRequest, report: Callable[[str], None], progress: Callable[[Progress], None]
+) -> None:
+    from emofuse.models.detectors import choose_detector
+    from emofuse.runtime import ONE_THREAD
+    from emofuse.training.face_detector.fit import NETWORK, DetectorSettings
+    from emofuse.training.face_detector.train import DetectorTraining, train_detector
+
+    if request.epochs is not None or request.weights is not None:
+        raise SettingsError(f"{FACE_DETECTOR}: is trained from scratch for `steps`; use --set steps=N.")
+    settings = with_settings(DetectorSettings(), dict(request.changes))
+    labels = Path(request.teacher)
+    teacher = labels if labels.suffix == ".csv" else choose_detector(request.teacher, ONE_THREAD).detector
+    training = DetectorTraining(request.data, request.out, teacher, settings, request.device)
+    accuracy = train_detector(training, report=report, progress=progress)
+    report(
+        f"validation: recall {accuracy.recall:.3f} with {accuracy.false_positives:.3f} false positives per canvas, "
+        f"landmark error {accuracy.landmark_error:.3f} of the distance of the eyes"
+    )
+    report(f"detector written to {request.out / NETWORK}")
 
 
 def _train_definition(
