@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def operators(path: Path) -> set[str]:
 def test_the_network_of_the_written_bundle_computes_in_int8_and_is_smaller(face, tmp_path):
     bundle, cost = quantised(face, write_random_table(tmp_path / "fer.csv"), tmp_path / "out", max_accuracy_drop=100.0)
     assert bundle.face.calibration == load(face).face.calibration
-    assert bundle.card["int8"]["examples"] == cost.examples == 28
+    assert bundle.card["int8"]["face"]["examples"] == cost.examples == 28
     assert operators(bundle.face.net) & {"QLinearConv", "QuantizeLinear"}
     assert bundle.face.net.stat().st_size == cost.after < cost.before
 
@@ -78,6 +79,19 @@ def test_a_bundle_is_never_quantised_over_itself(face, tmp_path):
     assert (face / "face.onnx").read_bytes() == before
 
 
-def test_a_fused_bundle_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="is fused; quantise its bundles before fusing them"):
-        quantised(write_fused_bundle(tmp_path, {"face": 1.0}), tmp_path / "fer.csv", tmp_path / "out")
+def test_of_a_fused_bundle_single_images_quantise_the_face_network_alone(tmp_path):
+    before = write_fused_bundle(tmp_path, {"face": 0.5, "voice": 0.5})
+    data = write_random_table(tmp_path / "fer.csv")
+    bundle, cost = quantised(before, data, tmp_path / "out", keep=(), max_accuracy_drop=100.0)
+    assert list(bundle.card["int8"]) == ["face"]
+    assert bundle.card["int8"]["face"]["examples"] == cost.examples
+    assert operators(bundle.face.net) & {"QLinearMatMul", "QuantizeLinear"}
+    assert bundle.voice.net.read_bytes() == (before / "voice.onnx").read_bytes()
+    assert bundle.fusion.modalities == load(before).fusion.modalities
+
+
+def test_a_voice_cannot_be_quantised_on_single_images(tmp_path):
+    fused = load(write_fused_bundle(tmp_path, {"face": 0.5, "voice": 0.5}))
+    write_bundle(tmp_path / "voice", replace(fused, face=None, fusion=None))
+    with pytest.raises(SettingsError, match=r"needs audio, but .* has single images; give clips with audio"):
+        quantised(tmp_path / "voice", write_random_table(tmp_path / "fer.csv"), tmp_path / "out")

@@ -123,7 +123,7 @@ def fuse(
 def quantise(
     bundle: Annotated[
         str,
-        typer.Argument(help="A bundle for single faces or for the voice, by name or folder.", metavar="BUNDLE"),
+        typer.Argument(help="A bundle for single faces, the voice, or both, by name or folder.", metavar="BUNDLE"),
     ],
     data: Annotated[Path, typer.Option(help="The data it was trained on: clips, or FER-2013.")],
     out: Annotated[Path, typer.Option(help="Folder for the int8 bundle.")],
@@ -135,7 +135,7 @@ def quantise(
     detector: Detector = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Quantise a bundle's network to int8, unless its accuracy drops too much."""
+    """Quantise a network of a bundle to int8, unless its accuracy drops too much."""
     try:
         from emofuse.experiments.quantise_bundle import QuantiseRequest, summary
         from emofuse.experiments.quantise_bundle import quantise as quantise_bundle

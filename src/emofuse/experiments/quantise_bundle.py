@@ -1,4 +1,4 @@
-"""Quantises the network of a bundle to int8, unless its accuracy drops too much.
+"""Quantises a network of a bundle to int8, unless its accuracy drops too much.
 
 Activation ranges are measured on the train split of a data set, accuracy before and after on its validation split.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
-from emofuse.datasets import open_data
+from emofuse.datasets import DataSet, open_data
 from emofuse.errors import SettingsError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.metrics import Estimate
@@ -26,6 +26,7 @@ from emofuse.models.detectors import choose_detector
 from emofuse.models.face import OUTPUT, FaceModality
 from emofuse.models.voice import VoiceModality
 from emofuse.runtime import Engine, OnnxNetwork
+from emofuse.systems.spec import FACE, VOICE
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import AudioCache
 from emofuse.training.face import face_examples
@@ -40,7 +41,9 @@ _SPECTRUM = "/spectrum"  # layers of a log-mel front end: in int8 quiet audio wo
 class QuantiseRequest:
     """A request to quantise a bundle.
 
-    data: the data that the bundle was trained on, with a train and a validation split.
+    bundle: one network for single faces or for the voice; or fused, of which the face network is quantised if the data
+        has single images, and otherwise the voice network.
+    data: the data that the network was trained on, with a train and a validation split.
     max_accuracy_drop: largest acceptable drop in accuracy on the validation split, in percentage points.
     ranges: number of examples to measure activation ranges on.
     keep: layers that stay in float32, as in `quantise_onnx`; those of a log-mel front end always do.
@@ -88,17 +91,18 @@ def summary(bundle: Bundle, cost: Cost, out: Path) -> str:
 
 
 def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[Bundle, Cost]:
-    """Write the bundle with its network in int8 to `out`.
+    """Write the bundle with a network in int8 to `out`.
 
     Raises:
-        SettingsError: the bundle is fused or classifies windows of faces, lies in `out`, or accuracy drops too much;
+        SettingsError: the bundle has no network to quantise with this data, lies in `out`, or accuracy drops too much;
             nothing is written.
         DataError: the data set lacks a split or labels.
     """
     bundle = load(request.bundle)
     refuse_own_folder(request.bundle, request.out)
-    modality = _modality(bundle)
-    train, validation = (_examples(request, modality, split, report) for split in ("train", "validation"))
+    data = open_data(request.data, still_images=True)
+    modality = _modality(bundle, data)
+    train, validation = (_examples(request, data, modality, split, report) for split in ("train", "validation"))
     prepare, rows = _prepare(modality), np.linspace(0, len(train) - 1, min(request.ranges, len(train))).astype(np.int64)
     with TemporaryDirectory() as folder:
         network = Path(folder) / modality.net.name
@@ -120,28 +124,26 @@ def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[B
                 f"more than {request.max_accuracy_drop:.2f}%; keep more layers in float32 with --keep, or allow more "
                 "with --max-accuracy-drop."
             )
-        small = replace(modality, net=network)
+        name = FACE if isinstance(modality, FaceModality) else VOICE
         changed: dict[str, Any] = {
-            "face" if bundle.face else "voice": small,
-            "card": dict(bundle.card) | {"int8": cost.to_json()},
+            name: replace(modality, net=network),
+            "card": dict(bundle.card) | {"int8": dict(bundle.card.get("int8", {})) | {name: cost.to_json()}},
         }
         return write_bundle(request.out, replace(bundle, **changed)), cost
 
 
-def _modality(bundle: Bundle) -> FaceModality | VoiceModality:
-    if bundle.fusion is not None:
-        raise SettingsError(f"bundle {bundle.name}: is fused; quantise its bundles before fusing them.")
-    modality = bundle.face or bundle.voice
-    if (
-        modality is None
-        or modality.calibration is None
-        or (bundle.face is not None and bundle.face.windows is not None)
-    ):
+def _modality(bundle: Bundle, data: DataSet) -> FaceModality | VoiceModality:
+    wanted = bundle.face if data.still_images or bundle.voice is None else bundle.voice
+    if wanted is None:
+        raise SettingsError(
+            f"bundle {bundle.name}: needs audio, but {data.name} has single images; give clips with audio."
+        )
+    if isinstance(wanted, FaceModality) and (wanted.calibration is None or wanted.windows is not None):
         raise SettingsError(
             f"bundle {bundle.name}: classifies windows of faces, which cannot be quantised; give a bundle for single "
             "faces or for the voice."
         )
-    return modality
+    return wanted
 
 
 def _front_end(net: Path) -> tuple[str, ...]:
@@ -152,14 +154,13 @@ def _front_end(net: Path) -> tuple[str, ...]:
 
 
 def _examples(
-    request: QuantiseRequest, modality: FaceModality | VoiceModality, split: str, report: Callable[[str], None]
+    request: QuantiseRequest,
+    data: DataSet,
+    modality: FaceModality | VoiceModality,
+    split: str,
+    report: Callable[[str], None],
 ) -> fit.Examples:
-    data = open_data(request.data, still_images=True)
     if isinstance(modality, VoiceModality):
-        if data.still_images:
-            raise SettingsError(
-                f"{request.bundle}: needs audio, but {data.name} has single images; give clips with audio."
-            )
         stages = choose_audio_stages(modality.separation, modality.activity, Engine())
         cache = AudioCache(modality.windows, stages, request.out / "audio")
         return window_examples(cache, data, data.split(split), label_rate_hz=request.rate_hz)

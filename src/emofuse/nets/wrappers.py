@@ -114,7 +114,11 @@ class Ensemble(nn.Module):
             for label_set, (weights, part) in enumerate(zip(self.weights, self.mixture, strict=True))
             if part
         ]
-        return torch.cat([embedding for embedding, _ in outputs], dim=1), torch.stack(weighted).logsumexp(dim=0)
+        mixed = torch.stack(weighted)
+        # Not `logsumexp`: OpenVINO 2026.4 reads its ONNX operator of opset 17 as a sum over all axes.
+        largest = mixed.amax(dim=0)
+        logits = largest + (mixed - largest).exp().sum(dim=0).log()
+        return torch.cat([embedding for embedding, _ in outputs], dim=1), logits
 
 
 def ensemble_probabilities(

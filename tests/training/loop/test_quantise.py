@@ -151,6 +151,16 @@ def test_weights_shared_by_the_exporter_are_quantised_without_warnings(tmp_path,
     assert all(n.input[2] in dequantised for n in graph.node if n.op_type == "Conv")
 
 
+def test_a_network_in_half_precision_is_quantised_like_one_with_the_rounded_weights(tmp_path, net):
+    halve_onnx(net, tmp_path / "half.onnx")
+    quantised(tmp_path / "half.onnx", tmp_path / "int8.onnx")
+    found = weights(tmp_path / "int8.onnx")
+    assert not any(w.dtype == np.float16 for w in found.values())
+    assert any(w.dtype == np.int8 and w.ndim == 4 for w in found.values())
+    for half, int8 in zip(run(tmp_path / "half.onnx", HELD_OUT), run(tmp_path / "int8.onnx", HELD_OUT), strict=True):
+        assert np.linalg.norm(half - int8) < 0.1 * np.linalg.norm(half)
+
+
 # -- files ----------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,10 +27,13 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
         graph = onnx.load(str(path), load_external_data=False).graph
     except (OSError, DecodeError, ValueError) as error:
         raise unreadable(path, KIND, type(error).__name__) from None
-    kept = {t.name: t for t in graph.initializer}
-    for node in graph.node:  # equal arrays are stored once and referenced; some are in half precision
-        if node.op_type in ("Identity", "Cast") and node.input[0] in kept:
-            kept[node.output[0]] = kept[node.input[0]]
+    kept = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:  # equal arrays are stored once and referenced; some are in half precision or integers
+        if node.input and node.input[0] in kept:
+            if node.op_type in ("Identity", "Cast"):
+                kept[node.output[0]] = kept[node.input[0]]
+            elif node.op_type == "DequantizeLinear":
+                kept[node.output[0]] = _dequantised(*(kept[name] for name in node.input))
     arrays: dict[str, NDArray[np.float32]] = {}
     counts = dict.fromkeys(_LAYERS, 0)
     for node in graph.node:
@@ -38,7 +42,13 @@ def read(path: Path) -> dict[str, NDArray[np.float32]]:
             counts[node.op_type] += 1
             for part, name in zip(("weight", "bias"), node.input[1:], strict=False):
                 if name in kept:
-                    arrays[f"{layer}/{part}"] = np.asarray(numpy_helper.to_array(kept[name]), np.float32)
+                    arrays[f"{layer}/{part}"] = np.asarray(kept[name], np.float32)
     if not arrays:
         raise unreadable(path, KIND, "no convolutions")
     return arrays
+
+
+def _dequantised(integers: NDArray[Any], scale: NDArray[Any], zero: NDArray[Any]) -> NDArray[np.float32]:
+    """The values of integers with one scale, or one for each row."""
+    rows = (-1, *[1] * (integers.ndim - 1)) if scale.ndim else ()
+    return np.asarray((integers.astype(np.float32) - zero.reshape(rows)) * scale.reshape(rows), np.float32)

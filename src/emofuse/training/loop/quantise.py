@@ -41,7 +41,7 @@ def quantise_onnx(net: Path, path: Path, *, calibration: Iterable[Array], keep: 
     bytes. Batches are read one at a time.
 
     Args:
-        net: a float32 network written by `export_onnx`.
+        net: a network written by `export_onnx`, or one whose weights `halve_onnx` has stored in half precision.
         path: the new file.
         calibration: batches float32 [n, ...] that determine the ranges of the activations.
         keep: layers that stay in float32: `first`, `last` (convolution or matrix product), or prefixes of names.
@@ -58,7 +58,8 @@ def quantise_onnx(net: Path, path: Path, *, calibration: Iterable[Array], keep: 
     chosen = _chosen(model.graph, keep, net)
     with atomic(path) as partial, _beside(partial) as folder:
         _write(model, folder / "net.onnx")
-        _quantise(folder / "net.onnx", partial, chosen, given.checked(calibration))
+        _quantise(folder / "net.onnx", folder / "int8.onnx", chosen, given.checked(calibration))
+        _write_in_order(folder / "int8.onnx", partial, [node.name for node in model.graph.node])
 
 
 # -- the network ----------------------------------------------------------------------------------------------
@@ -81,6 +82,7 @@ def _read(net: Path) -> Any:
     for number, node in enumerate(model.graph.node):  # layers are selected by name, and some exporters write none
         node.name = node.name or f"{node.op_type}_{number}"
     _without_aliases(model.graph)
+    _widen(model.graph)
     return model
 
 
@@ -94,6 +96,20 @@ def _without_aliases(graph: Any) -> None:
             graph.node.remove(node)
         else:
             node.input[:] = [alias.get(name, name) for name in node.input]
+
+
+def _widen(graph: Any) -> None:
+    # Weights in half precision are the inputs of casts; the quantiser takes only stored weights.
+    from onnx import TensorProto, numpy_helper
+
+    halves = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT16}
+    for node in list(graph.node):
+        if node.op_type == "Cast" and node.input[0] in halves:
+            values = numpy_helper.to_array(halves[node.input[0]]).astype(np.float32)
+            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+            graph.node.remove(node)
+    for tensor in halves.values():
+        graph.initializer.remove(tensor)
 
 
 def _write(model: Any, path: Path) -> None:
@@ -168,6 +184,33 @@ def _quantise(net: Path, path: Path, chosen: set[str], batches: Iterator[Feed]) 
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
+
+
+def _write_in_order(net: Path, path: Path, names: Sequence[str]) -> None:
+    """Write a network with its nodes in the order of `names`, each after the new ones that it needs.
+
+    The quantiser interleaves the members of an ensemble, but weights are read back by the order of their layers.
+    """
+    import onnx
+
+    model: Any = onnx.load(net)
+    rank = {name: n for n, name in enumerate(names)}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    ordered: dict[str, Any] = {}  # by first output
+
+    def add(node: Any) -> None:
+        if node.output[0] not in ordered:
+            for name in node.input:
+                if name in makers:
+                    add(makers[name])
+            ordered[node.output[0]] = node
+
+    for node in sorted(model.graph.node, key=lambda node: rank.get(node.name, len(rank))):
+        add(node)
+    nodes = [*ordered.values()]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, path)
 
 
 class _Reader:
