@@ -15,7 +15,7 @@ table1: $(DEV)/ready
 	$(DEV)/bin/emofuse table1 --data runs/table1/corpus --out runs/table1/out --jobs 2
 
 test: $(DEV)/ready
-	$(DEV)/bin/pytest -m "not slow"
+	$(DEV)/bin/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(DEV)/ready
 	$(DEV)/bin/pytest -m slow

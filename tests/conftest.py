@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import emofuse
+from emofuse.core.files import atomic_folder, locked
 
 # Its import switches off the telemetry of ONNX Runtime, which test modules import before emofuse.
 assert emofuse.__version__
+
+# On a busy machine slow examples are no failures.
+settings.register_profile("emofuse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("emofuse")
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,22 +39,38 @@ def clips() -> Path:
 
 
 @pytest.fixture(scope="session")
-def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthetic sample, 6 s of 640x360."""
-    from emofuse.synthetic.sample import make_sample
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Creates a folder once for all processes of a test run, by name; a function fills it."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    path = tmp_path_factory.mktemp("talk") / "talk.mp4"
-    make_sample(path, seconds=6, size=(640, 360))
-    return path
+    def create(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = root / name
+        with locked(root / f"{name}.lock"):
+            if not folder.exists():
+                with atomic_folder(folder) as partial:
+                    fill(partial)
+        return folder
+
+    return create
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def talk(shared_folder) -> Path:
+    """The synthetic sample, 6 s of 320x180."""
+    from emofuse.synthetic.sample import make_sample
+
+    return (
+        shared_folder("talk", lambda folder: make_sample(folder / "talk.mp4", seconds=6, size=(320, 180))) / "talk.mp4"
+    )
+
+
+@pytest.fixture(scope="session")
+def corpus(shared_folder) -> tuple[Path, dict[str, Any]]:
     """A synthetic corpus of 12 videos of 4 s, and the content of its corpus.json."""
     from emofuse.synthetic import make_corpus
 
-    folder = tmp_path_factory.mktemp("synthetic") / "corpus"
-    make_corpus(folder, videos=12, seconds=4, seed=4, processes=2)
+    folder = shared_folder("corpus", lambda folder: make_corpus(folder, videos=12, seconds=4, seed=4, processes=2))
     return folder, json.loads((folder / "corpus.json").read_text("utf-8"))
 
 

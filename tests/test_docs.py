@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from emofuse.metrics import MEASURES
 from emofuse.models.bundle import bundled
 from emofuse.models.weights import KNOWN
 from emofuse.runtime import DEVICES
+from emofuse.synthetic import sample
 from emofuse.systems import SYSTEMS
 from emofuse.systems.paper import TABLE1
 
@@ -86,6 +88,7 @@ def test_every_example_is_a_valid_command(line):
 def test_the_first_steps_of_the_documentation_run(tmp_path, monkeypatch):
     assert len(FIRST_STEPS) == 3
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sample, "make_sample", partial(sample.make_sample, size=(320, 180)))
     for line in FIRST_STEPS:
         with pytest.raises(SystemExit) as end:
             main(shlex.split(line)[1:])

@@ -259,6 +259,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(videos, tmp_pat
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bytes(videos, tmp_path):
     assert _predict(videos, tmp_path / "whole").wait() == 0
     process = _predict(videos, tmp_path / "killed")
