@@ -43,7 +43,6 @@ from emofuse.media.audio import AudioReader
 from emofuse.nets.cnn1d_lstm import Cnn1dLstm
 from emofuse.nets.compact_speech import CompactSpeech
 from emofuse.nets.logmel import LogMel
-from emofuse.nets.speech_ensemble import SpeechEnsemble
 from emofuse.systems import system
 from emofuse.training import loop
 
@@ -81,12 +80,9 @@ class TrainedNetwork:
     settings: loop.FitSettings
 
 
-_COMPACT, _ENSEMBLE = system("compact-speech"), system("speech-ensemble")
+_COMPACT = system("compact-speech")
 COMPACT = TrainedNetwork(
     CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, loop.Waveforms(_COMPACT.net.augment), _COMPACT.fit
-)
-ENSEMBLE = TrainedNetwork(
-    SpeechEnsemble, RATE_HZ, 3 * RATE_HZ, RATE_HZ, loop.Waveforms(_ENSEMBLE.net.augment), _ENSEMBLE.fit
 )
 LSTM = TrainedNetwork(
     Cnn1dLstm, 12_000, 48_000, 19_200, loop.Waveforms(),
@@ -283,7 +279,6 @@ SYSTEMS: dict[str, tuple[str, Run]] = {
     ),
     "egemaps": ("eGeMAPS functionals; SVM", fitted(egemaps, lambda: SVC(class_weight="balanced"))),
     "compact": (f"{COMPACT} {CompactSpeech()}", partial(train_network, COMPACT)),
-    "ensemble": (f"{ENSEMBLE} {SpeechEnsemble()}", partial(train_network, ENSEMBLE)),
     "cnn1d-lstm": (f"{LSTM} {Cnn1dLstm()}", partial(train_network, LSTM)),
 }
 

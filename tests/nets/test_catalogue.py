@@ -35,6 +35,7 @@ def test_weights_belong_to_the_network_that_lists_them():
         "compact": "compact",
         "pann-16k": "cnn14-16k",
         "pann-32k": "cnn14-32k",
+        "whisper-tiny-en": "speech-encoder",
     }
     assert network_for("vggfer") is NETWORKS["vggface"]
     with pytest.raises(WeightsError, match=r"weights 'pan-16k': unknown \(did you mean 'pann-16k'\?\)"):

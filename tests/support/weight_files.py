@@ -1,4 +1,4 @@
-"""Weight files in the formats of others, with random values: Keras HDF5, MatConvNet in MATLAB 7 and 7.3, torch."""
+"""Weight files in the formats of others, with random values: Keras, MatConvNet (MATLAB 7, 7.3), torch, safetensors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from scipy.io import savemat
 
 Array = NDArray[Any]
@@ -228,4 +231,21 @@ def cut(path: Path) -> Path:
     """The same file, truncated to half its size."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def whisper_state(net: Any) -> dict[str, torch.Tensor]:
+    """The tensors of a Whisper encoder as published, with parts of the model that its first blocks do not need."""
+    prefix, width, blocks = "model.encoder.", net.settings.width, net.settings.blocks
+    own = {prefix + k: v for k, v in net.state_dict().items() if not k.startswith("spectrum.")}
+    last = f"layers.{blocks - 1}."
+    later = {k.replace(last, f"layers.{blocks}."): v.clone() for k, v in own.items() if last in k}
+    norm = {f"{prefix}layer_norm.{part}": torch.ones(width) for part in ("weight", "bias")}
+    return own | later | norm | {"model.decoder.embed_tokens.weight": torch.ones(5, width)}
+
+
+def write_whisper(path: Path, net: Any, changes: Mapping[str, torch.Tensor | None] = MappingProxyType({})) -> Path:
+    """A published file of a Whisper encoder, with some tensors replaced, or left out where None is given."""
+    state = whisper_state(net) | changes
+    save_file({k: v for k, v in state.items() if v is not None}, path)
     return path

@@ -58,7 +58,9 @@ def import_(
     name: Annotated[
         str,
         typer.Option(
-            "--as", help="Name of the weights: vggface2, vggface, vggfer, mobilefacenet, compact, pann-16k or pann-32k."
+            "--as",
+            help="Name of the weights: vggface2, vggface, vggfer, mobilefacenet, compact, pann-16k, pann-32k or "
+            "whisper-tiny-en.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write; default: NAME.safetensors in the cache.")] = None,

@@ -49,6 +49,7 @@ _YUNET = (
 )
 _SEPARATION = "https://github.com/k2-fsa/sherpa-onnx/releases/download/source-separation-models"
 _STEMS = "sherpa-onnx-spleeter-2stems"
+_WHISPER = "https://huggingface.co/openai/whisper-tiny.en"
 KNOWN = {
     w.name: w
     for w in (
@@ -80,6 +81,18 @@ KNOWN = {
             what="Silero voice activity detector",
             provide="pip install --no-deps silero-vad",
             package=("silero_vad", "data"),
+        ),
+        Weights(
+            name="whisper-tiny-en",
+            file="model.safetensors",
+            url=_WHISPER,
+            sha256=None,
+            licence="MIT",
+            what="Whisper tiny.en, whose encoder `speech-encoder` starts from",
+            provide=f"download model.safetensors from {_WHISPER}",
+            # The second file has the same tensors up to the third block of the encoder.
+            sets=(("model.safetensors",), ("whisper-tiny-en-encoder3.safetensors",)),
+            packed=("whisper-tiny.en",),
         ),
     )
 }

@@ -268,6 +268,21 @@ for _entry in (
     Network("cnn14-16k", "emofuse.nets.cnn14:build_16k", weights=(_pann(16, "Cnn14_16k_mAP=0.438.pth"),)),
     Network("cnn14-32k", "emofuse.nets.cnn14:build_32k", weights=(_pann(32, "Cnn14_mAP=0.431.pth"),)),
     Network("compact-speech", "emofuse.nets.compact_speech:build", rate_hz=16_000),
-    Network("speech-ensemble", "emofuse.nets.speech_ensemble:build", rate_hz=16_000),
+    Network(
+        "speech-encoder",
+        "emofuse.nets.speech_encoder:build",
+        rate_hz=16_000,
+        weights=(
+            PublishedWeights(
+                name="whisper-tiny-en",
+                reader="emofuse.nets.speech_encoder:load_whisper",
+                file="model.safetensors",
+                form="safetensors",
+                what="Whisper tiny.en, of which the first blocks of the encoder are used",
+                licence="MIT",
+                source="https://huggingface.co/openai/whisper-tiny.en",
+            ),
+        ),
+    ),
 ):
     NETWORKS.add(_entry.name, _entry)

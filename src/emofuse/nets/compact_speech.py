@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from emofuse.nets.logmel import FLOOR, LogMel, LogMelSettings, at_least
+from emofuse.nets.logmel import LogMel, LogMelSettings, decibels
+from emofuse.nets.masking import masked
 from emofuse.nets.residual import Residual
 
 _SCALE_DB = 15.0
@@ -98,24 +99,6 @@ def levels(spectrum: LogMel, waves: Tensor, settings: CompactSpeechSettings, *, 
     return spectra.contiguous(memory_format=torch.channels_last)
 
 
-def decibels(spectrum: LogMel, waves: Tensor) -> Tensor:
-    """The output of `spectrum`, computed by FFT, which is many times faster but not available in an ONNX export."""
-    if torch.onnx.is_in_onnx_export():
-        exported: Tensor = spectrum(waves)
-        return exported
-    settings = spectrum.settings
-    half = settings.window // 2
-    with torch.autocast(waves.device.type, enabled=False):
-        mirrored = functional.pad(
-            at_least(waves.float(), settings.least_samples)[:, None], (half, half), mode="reflect"
-        )
-        hann = torch.hann_window(settings.window, device=waves.device)
-        frames = torch.fft.rfft(mirrored[:, 0].unfold(1, settings.window, settings.hop) * hann)
-        power = frames.real.square() + frames.imag.square()
-        spectra: Tensor = 10 * torch.log10((power @ spectrum.mel).clamp(min=FLOOR))
-        return spectra
-
-
 def relative_levels(spectra: Tensor, *, floor_db: float) -> Tensor:
     """Decibels [n, steps, mels] of each band relative to its mean power over the voice, with a soft floor below it.
 
@@ -147,24 +130,3 @@ def warped(spectra: Tensor, *, bands: float, steps: float) -> Tensor:
     rows = torch.stack([across, zero, across - 1, zero, down, zero], dim=1).view(n, 2, 3)
     grid = functional.affine_grid(rows, [n, 1, height, width], align_corners=True)
     return functional.grid_sample(spectra, grid, padding_mode="border", align_corners=True)
-
-
-def masked(spectra: Tensor, *, count: int, fraction: float) -> Tensor:
-    """Spectra [n, 1, steps, mels] with `count` intervals of bands and of time replaced by the mean.
-
-    Uses torch's global random generator, like dropout.
-    Source: Park et al. 2019, SpecAugment.
-    """
-    n, _, steps, mels = spectra.shape
-    hidden = torch.zeros(n, steps, mels, dtype=torch.bool, device=spectra.device)
-    for _ in range(count):
-        over_steps = _interval(n, steps, fraction, spectra.device)
-        hidden |= over_steps[:, :, None] | _interval(n, mels, fraction, spectra.device)[:, None]
-    return torch.where(hidden[:, None], spectra.mean(dim=(2, 3), keepdim=True), spectra)
-
-
-def _interval(n: int, size: int, fraction: float, device: torch.device) -> Tensor:
-    width = size * fraction * torch.rand(n, 1, device=device)
-    start = (size - width) * torch.rand(n, 1, device=device)
-    index = torch.arange(size, device=device)
-    return (index >= start) & (index < start + width)

@@ -92,6 +92,24 @@ class LogMel(nn.Module):
             return 10 * torch.log10((power @ self.mel).clamp(min=FLOOR))
 
 
+def decibels(spectrum: LogMel, waves: Tensor) -> Tensor:
+    """The output of `spectrum`, computed by FFT, which is many times faster but not available in an ONNX export."""
+    if torch.onnx.is_in_onnx_export():
+        exported: Tensor = spectrum(waves)
+        return exported
+    settings = spectrum.settings
+    half = settings.window // 2
+    with torch.autocast(waves.device.type, enabled=False):
+        mirrored = functional.pad(
+            at_least(waves.float(), settings.least_samples)[:, None], (half, half), mode="reflect"
+        )
+        hann = torch.hann_window(settings.window, device=waves.device)
+        frames = torch.fft.rfft(mirrored[:, 0].unfold(1, settings.window, settings.hop) * hann)
+        power = frames.real.square() + frames.imag.square()
+        spectra: Tensor = 10 * torch.log10((power @ spectrum.mel).clamp(min=FLOOR))
+        return spectra
+
+
 def at_least(waves: Tensor, samples: int) -> Tensor:
     """Waveforms [n, any], padded with zeros at the end to at least `samples`.
 

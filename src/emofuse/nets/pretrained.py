@@ -20,6 +20,7 @@ from emofuse.nets.formats import kinds
 
 FORMAT = ArrayFormat("weights file", 1, remedy="import or train the weights again", error=WeightsError)
 _TRAINED = "emofuse-train"
+_SAFETENSORS = "safetensors"  # the form of files published as such; origin() tells ours from them
 
 
 def convert(path: Path, name: str) -> dict[str, Tensor]:
@@ -74,7 +75,7 @@ def load_pretrained(net: Any, path: Path, *, name: str, fresh_head: bool = False
     expected: type[Any] = type(_published(name))
     if not isinstance(net, expected):
         raise WeightsError(f"weights {name!r} are for {expected.__name__}, not for {type(net).__name__}.")
-    if kinds.kind(path) == kinds.SAFETENSORS:
+    if kinds.kind(path) == kinds.SAFETENSORS and (weights.form != _SAFETENSORS or origin(path)):
         tensors = _read_written(path, name, type(net).__name__)
     else:
         tensors = loaded(weights.reader)(path, replace(net.settings, classes=weights.classes))

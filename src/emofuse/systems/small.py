@@ -44,10 +44,6 @@ _SPEECH_FIT = FitSettings(
     ema_decay=0.98,
     keep="loss",
 )
-# Each of the three networks of the ensemble trains on a third of each batch, so 72 epochs are 24 of each.
-_ENSEMBLE_FIT = replace(
-    _SPEECH_FIT, epochs=72, batch=48, lr=1e-3, schedule="constant", ema_decay=None, swa_start_epoch=24
-)
 
 SMALL_SYSTEMS = (
     System("mobile", "as Visual 1, with MobileFaceNet", _MOBILE, _FAST),
@@ -59,12 +55,5 @@ SMALL_SYSTEMS = (
     System("compact-kelm", "as Visual 3, with the compact network of FER-2013", _COMPACT, HEAD_ONLY, CHUNKS, KELM),
     System(
         "compact-speech", "as Raw audio 5, with a small network from scratch", _SPEECH, _SPEECH_FIT, _SPEECH_WINDOWS
-    ),
-    System(
-        "speech-ensemble",
-        "as compact-speech, with an ensemble of three smaller networks",
-        replace(_SPEECH, network="speech-ensemble"),
-        _ENSEMBLE_FIT,
-        _SPEECH_WINDOWS,
     ),
 )
