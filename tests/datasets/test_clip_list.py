@@ -22,6 +22,7 @@ from emofuse.datasets.tables import label_indices
 from emofuse.errors import DataError
 from support.affwild2_folders import MakeVideo
 from support.media_files import tone_burst, write_media
+from support.speech_bundles import tone, write_wave
 
 Write = Callable[..., Path]
 
@@ -505,3 +506,30 @@ def test_the_list_of_the_real_recordings_is_read(clips):
     assert (len(data.clips), len({clip.subject for clip in data.clips})) == (1920, 28)
     assert all(clip.audio and not clip.video for clip in data.clips)
     assert {s.label for listed in data._listed.values() for s in listed.segments} == set(range(7))
+
+
+def test_the_classes_that_a_corpus_lacks_are_noted_and_clips_without_a_corpus_reported(tmp_path):
+    for name in "abc":
+        write_wave(tmp_path / f"{name}.wav", tone(0, 1.0, 0))
+    rows = [f"a.wav,{label},{start},{start + 0.1},one" for start, label in enumerate_classes()]
+    path = tmp_path / "clips.csv"
+    path.write_text("\n".join(["path,label,start,end,corpus", *rows, "b.wav,anger,,,two", "c.wav,fear,,,"]))
+    data = ClipList(path)
+    assert [clip.corpus for clip in data.clips] == ["one", "two", None]
+    found = {(p.code, p.item, p.found) for p in data.problems() if "corpus" in p.code}
+    assert found == {
+        ("corpus-classes", "two", "corpus two has no label neutral, disgust, fear, happiness, sadness, surprise"),
+        ("no-corpus", data.name, "1 of 3 clips have no corpus"),
+    }
+
+
+def test_a_clip_has_one_corpus(tmp_path):
+    write_wave(tmp_path / "a.wav", tone(0, 1.0, 0))
+    (tmp_path / "clips.csv").write_text("path,label,start,end,corpus\na.wav,anger,0,0.5,x\na.wav,fear,0.5,1,y\n")
+    (problem,) = [p for p in ClipList(tmp_path / "clips.csv").problems() if p.code == "conflicting-rows"]
+    assert problem.found == "corpus y, but x in line 2"
+
+
+def enumerate_classes() -> list[tuple[float, str]]:
+    """A start time for each class."""
+    return [(0.1 * n, name) for n, name in enumerate(AFFWILD2.names)]

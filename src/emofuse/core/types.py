@@ -23,13 +23,14 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording: its video and audio files, its split and its subject."""
+    """One recording: its video and audio files, its split, its subject, and the corpus that it is from."""
 
     id: str
     video: Path | None = None
     audio: Path | None = None
     split: str | None = None
     subject: str | None = None
+    corpus: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Lists of one's own clips: a table with the header `path,label[,start,end,subject,split]`, or a folder of recordings.
+"""Lists of one's own clips: a table with the header `path,label[,start,end,subject,corpus,split]`, or a folder.
 
 Paths are relative to the table's folder. A row with start and end labels a segment of its clip; without them it labels
 the whole clip. Labels are the names of Aff-Wild2's classes, or their synonyms in other known data sets.
@@ -107,6 +107,7 @@ class ClipList(DataSet):
                     counts[clip.split] += result.labels
                 yield result
         yield from self._leaking_subjects()
+        yield from self._corpora()
         yield from self._unlabelled_rows()
         for split, count in counts.items():
             if count.any():
@@ -116,7 +117,7 @@ class ClipList(DataSet):
         path = self._file(listed)
         # Decided by the suffix, so that a list of many thousand clips opens at once.
         video, audio = (None, path) if path.suffix.lower() in AUDIO_SUFFIXES else (path, None)
-        return Clip(listed.id, video, audio, listed.split, listed.subject)
+        return Clip(listed.id, video, audio, listed.split, listed.subject, listed.corpus)
 
     def _file(self, listed: ListedClip) -> Path:
         return self.folder / os.path.expanduser(listed.path)
@@ -175,6 +176,25 @@ class ClipList(DataSet):
                 found = f"subject {subject} is in {listed.split}, and in {other.split} ({where})"
                 consequence = "results on subjects seen in training come out too high; keep each subject in one split"
                 yield Problem(Level.ERROR, "split-leak", subject, self.path, listed.line, found, consequence)
+
+    def _corpora(self) -> Iterator[Problem]:
+        """The classes that a corpus lacks, and clips without a corpus where others have one."""
+        of_corpus: defaultdict[str | None, list[ListedClip]] = defaultdict(list)
+        for listed in self._listed.values():
+            of_corpus[listed.corpus].append(listed)
+        if set(of_corpus) <= {None}:
+            return
+        for corpus, clips in of_corpus.items():
+            if corpus is None:
+                found = f"{len(clips)} of {len(self._listed)} clips have no corpus"
+                consequence = "they count as one corpus; name the corpus of each clip"
+                yield Problem(Level.WARNING, "no-corpus", self.name, self.path, clips[0].line, found, consequence)
+                continue
+            present = {int(label) for clip in clips for label in clip.labels}
+            if absent := [name for n, name in enumerate(self.label_set.names) if n not in present]:
+                found = f"corpus {corpus} has no label {', '.join(absent)}"
+                consequence = "in training, its clips do not count as examples against it"
+                yield Problem(Level.NOTE, "corpus-classes", corpus, self.path, clips[0].line, found, consequence)
 
     def _unlabelled_rows(self) -> Iterator[Problem]:
         """One problem for each split with rows that have no label."""

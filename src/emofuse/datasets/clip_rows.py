@@ -34,6 +34,7 @@ TABLE = Table(
         "start": START_COLUMNS,
         "end": END_COLUMNS,
         "subject": ("subject", "speaker", "person", "actor", "participant"),
+        "corpus": ("corpus", "database"),
         "split": ("split", "set", "part"),
     },
     required=("path", "label"),
@@ -72,6 +73,7 @@ class ListedClip:
     subject: str | None
     segments: tuple[LabelSegment, ...]
     problems: tuple[Problem, ...] = field(default=(), repr=False)
+    corpus: str | None = None
 
     @property
     def labels(self) -> Ints:
@@ -125,14 +127,24 @@ class _RowParser:
             if times is not None:
                 segments.append(LabelSegment(row.line, label, *times))
         splits = [self._split(row) for row in rows]
-        subjects = [_given(row, "subject") or None for row in rows]
+        subjects, corpora = ([_given(row, name) or None for row in rows] for name in ("subject", "corpus"))
         if path:
             valid = [n for n, row in enumerate(rows) if _given(row, "split").casefold() in SPLIT_NAMES]
             self._check_equal("split", [splits[n] for n in valid], [rows[n] for n in valid])
             self._check_equal("subject", subjects, rows)
+            self._check_equal("corpus", corpora, rows)
             segments.sort(key=lambda s: (s.start or 0, s.line or 0))
             self._check_overlaps(segments)
-        return ListedClip(self.id, path, rows[0].line, splits[0], subjects[0], tuple(segments), tuple(self.problems))
+        return ListedClip(
+            self.id,
+            path,
+            rows[0].line,
+            splits[0],
+            subjects[0],
+            tuple(segments),
+            tuple(self.problems),
+            corpora[0],
+        )
 
     def _add(self, level: Level, code: str, line: int | None, found: str, consequence: str) -> None:
         self.problems.append(Problem(level, code, self.id, self.path, line, found, consequence))
