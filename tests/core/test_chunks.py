@@ -38,4 +38,4 @@ def test_digital_silence_has_a_finite_gain():
 @pytest.mark.parametrize("changes", [{"seconds": 0}, {"before_seconds": -0.02}, {"after_seconds": 0.03}])
 def test_lengths_that_are_not_whole_frames_are_refused(changes):
     with pytest.raises(SettingsError, match=f"chunks: {next(iter(changes))} is .*; give a multiple of 0.02"):
-        Chunks(**changes)
+        Chunks(**{"seconds": 2.0, "before_seconds": 0.6, "after_seconds": 0.4} | changes)

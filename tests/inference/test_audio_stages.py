@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
-from emofuse.inference.audio_stages import AudioStream, AudioWindowCutter, AudioWindowScore
+from emofuse.inference.audio_stages import AudioStream, AudioWindowCutter, AudioWindowScore, WaveWindows
 from emofuse.media.audio import AudioBlock
 from emofuse.speech import ActivitySegment, ActivityStream, AlwaysActive, NoSeparation, SeparationStream
 
@@ -75,7 +75,7 @@ def stream(
     activity: ActivityStream | None = None,
 ) -> AudioStream:
     cutter = AudioWindowCutter(windows, activity or AlwaysActive().stream(RATE))
-    return AudioStream(separation or NoSeparation().stream(RATE), cutter, scorer or mean_and_end)
+    return AudioStream(separation or NoSeparation().stream(RATE), WaveWindows(cutter, scorer or mean_and_end))
 
 
 def mean_and_end(waves: np.ndarray) -> np.ndarray:

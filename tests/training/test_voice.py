@@ -13,17 +13,20 @@ import numpy as np
 import pytest
 import torch
 
+from emofuse.core.chunks import Chunks
 from emofuse.core.files import digest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
+from emofuse.core.windows import Windows
 from emofuse.datasets import open_data
 from emofuse.errors import BundleError, DataError, MediaError, SettingsError
 from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.inference.batch import plan, predict_file
 from emofuse.inference.predictor import Options, Predictor, predict
 from emofuse.media.audio import AudioReader
-from emofuse.models.voice import VoiceModality
+from emofuse.models.bundle import load
+from emofuse.models.voice import VoiceModality, voice_scorer
 from emofuse.runtime import Engine
 from emofuse.systems import System, system
 from emofuse.training import loop as fit
@@ -225,13 +228,67 @@ def test_missing_pretrained_weights_are_an_error_that_says_where_to_get_them(dat
         train_system(defined("pann", {}), data, replace(run, out=tmp_path))
 
 
-@pytest.mark.parametrize("name", ["cnn1d-lstm-sequence", "pann", "compact-speech"])
+@pytest.mark.parametrize("name", ["cnn1d-lstm-sequence", "pann", "compact-speech", "speech-encoder"])
 def test_every_network_goes_from_definition_to_prediction(name, data, run, tmp_path):
     quick = PLAIN | {"fit.epochs": "1", "fit.batch": "16", "fit.accumulate": "1"}
     train_system(defined(name, quick), data, replace(run, out=tmp_path / "out"))
     prediction = predict(write_wave(tmp_path / "a.wav", tone(2, 5.0, 0)), bundle=tmp_path / "out")
     assert prediction.scores[0].valid.all()
     assert prediction.scores[0].probabilities().sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def encoder(data, run) -> Path:
+    """A bundle of a tiny `speech-encoder`."""
+    out = run.out / "encoder"
+    train_system(defined("speech-encoder", PLAIN | {"fit.epochs": "4", "fit.batch": "16"}), data, replace(run, out=out))
+    return out
+
+
+def test_shared_frames_in_random_pushes_equal_prediction_of_the_file(encoder, tmp_path):
+    path = write_wave(tmp_path / "long.wav", np.concatenate([tone(k, 3.7, k) for k in (0, 3, 5)]))
+    predictor = Predictor(Options(str(encoder)))
+    whole = predictor.predict(path)
+    with AudioReader(path, rate_hz=16_000) as reader:
+        samples = np.concatenate([block.samples for block in reader.blocks()])
+    pushed = push_in_chunks(predictor, path.name, samples, np.random.default_rng(0), rate=16_000)
+    assert np.array_equal(pushed.scores[0].values, whole.scores[0].values)
+    assert pushed.scores[0].valid.all()
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.9, 3.0])
+def test_audio_shorter_than_a_window_is_scored(encoder, tmp_path, seconds):
+    prediction = predict(write_wave(tmp_path / "a.wav", tone(2, seconds, 0)), bundle=encoder)
+    assert prediction.scores[0].valid.all()
+
+
+def test_frames_that_do_not_fit_the_chunks_are_refused(encoder):
+    voice = load(encoder).voice
+    other = replace(voice, chunks=Chunks(1.0, 1.0, 1.0))
+    with pytest.raises(BundleError, match=r"returns 100 frames and \[7\] numbers, but its chunks .* need 50 frames"):
+        voice_scorer(other, Engine(), classes=7)
+    with pytest.raises(BundleError, match=r"need 100 frames and \[8\] numbers; the bundle is mislabelled"):
+        voice_scorer(voice, Engine(), classes=8)
+    with pytest.raises(SettingsError, match="windows: 4 s every 2 s at 12000 Hz with 1 segments; a network on chunks"):
+        replace(voice, windows=Windows(4.0, 2.0, rate_hz=12_000))
+    with pytest.raises(SettingsError, match="chunks without a network that pools them"):
+        replace(voice, pool=None)
+
+
+def test_windows_of_several_corpora_are_balanced_and_have_the_classes_of_their_corpus(tmp_path):
+    names = [("a", "anger", "x"), ("b", "anger", "x"), ("c", "fear", "x"), ("d", "sad", "y")]
+    for n, (name, _, _) in enumerate(names):
+        write_wave(tmp_path / f"{name}.wav", tone(n, 3.0, n))
+    rows = [f"{name}.wav,{label},{name},{corpus},train" for name, label, corpus in names]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label,subject,corpus,split", *rows]))
+    data, windows = open_data(tmp_path / "clips.csv"), defined("speech-encoder", PLAIN).windows
+    cache = AudioCache(windows, choose_audio_stages("none", "energy", Engine()), tmp_path / "audio")
+    examples = window_examples(cache, data, data.split("train"), label_rate_hz=5, speech=True)
+    assert [np.flatnonzero(p).tolist() for p in examples.possible] == [[1, 3]] * 3 + [[5]]
+    np.testing.assert_allclose(examples.weights, [0.75, 0.75, 1.5, 1.0])
+    audio, speech = examples.batch(np.array([3]))[0]
+    assert audio.shape == speech.shape == (48_000,)
+    assert 0.8 < speech.mean() <= 1
 
 
 def test_a_bundle_whose_network_has_other_labels_is_refused(trained, run, tmp_path):

@@ -28,9 +28,9 @@ class Chunks:
     (30, 100, 20)
     """
 
-    seconds: float = 2.0
-    before_seconds: float = 0.6
-    after_seconds: float = 0.4
+    seconds: float
+    before_seconds: float
+    after_seconds: float
 
     def __post_init__(self) -> None:
         lengths = {"seconds": self.seconds, "before_seconds": self.before_seconds, "after_seconds": self.after_seconds}

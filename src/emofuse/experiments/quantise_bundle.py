@@ -19,12 +19,14 @@ from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
 from emofuse.datasets import DataSet, open_data
 from emofuse.errors import SettingsError
+from emofuse.evaluation.evaluate import aligned, predicted_classes
 from emofuse.inference.audio_stages import choose_audio_stages
+from emofuse.inference.collector import audio_scores
 from emofuse.metrics import Estimate
 from emofuse.models.bundle import Bundle, load, refuse_own_folder, write_bundle
 from emofuse.models.detectors import choose_detector
 from emofuse.models.face import OUTPUT, FaceModality
-from emofuse.models.voice import VoiceModality
+from emofuse.models.voice import VoiceModality, voice_scorer
 from emofuse.runtime import Engine, OnnxNetwork
 from emofuse.systems.spec import FACE, VOICE
 from emofuse.training import loop as fit
@@ -102,21 +104,13 @@ def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[B
     refuse_own_folder(request.bundle, request.out)
     data = open_data(request.data, still_images=True)
     modality = _modality(bundle, data)
-    train, validation = (_examples(request, data, modality, split, report) for split in ("train", "validation"))
-    prepare, rows = _prepare(modality), np.linspace(0, len(train) - 1, min(request.ranges, len(train))).astype(np.int64)
     with TemporaryDirectory() as folder:
         network = Path(folder) / modality.net.name
-        fit.quantise_onnx(
-            modality.net,
-            network,
-            calibration=fit.prepared(train.inputs, rows, prepare),
-            keep=(*request.keep, *_front_end(modality.net)),
-        )
-        truth = fit.labels(validation.targets).reshape(-1)
-        predictions = [
-            _predict(net, validation, prepare, modality.calibration, len(bundle.label_set))
-            for net in (modality.net, network)
-        ]
+        if isinstance(modality, VoiceModality) and modality.chunks is not None:
+            fit.quantise_dense_onnx(modality.net, network)
+            truth, predictions = _predict_clips(request, data, modality, network)
+        else:
+            truth, predictions = _quantise_and_predict(request, data, modality, network, report)
         cost = cost_of(truth, predictions, len(bundle.label_set), (modality.net.stat().st_size, network.stat().st_size))
         if -100 * cost.change.value > request.max_accuracy_drop:
             raise SettingsError(
@@ -130,6 +124,46 @@ def quantise(request: QuantiseRequest, report: Callable[[str], None]) -> tuple[B
             "card": dict(bundle.card) | {"int8": dict(bundle.card.get("int8", {})) | {name: cost.to_json()}},
         }
         return write_bundle(request.out, replace(bundle, **changed)), cost
+
+
+def _quantise_and_predict(
+    request: QuantiseRequest,
+    data: DataSet,
+    modality: FaceModality | VoiceModality,
+    network: Path,
+    report: Callable[[str], None],
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Writes the int8 network; returns the truth and both predictions of the validation examples."""
+    train, validation = (_examples(request, data, modality, split, report) for split in ("train", "validation"))
+    prepare, rows = _prepare(modality), np.linspace(0, len(train) - 1, min(request.ranges, len(train))).astype(np.int64)
+    fit.quantise_onnx(
+        modality.net,
+        network,
+        calibration=fit.prepared(train.inputs, rows, prepare),
+        keep=(*request.keep, *_front_end(modality.net)),
+    )
+    predictions = [
+        _predict(net, validation, prepare, modality.calibration, len(data.label_set)) for net in (modality.net, network)
+    ]
+    return fit.labels(validation.targets).reshape(-1), predictions
+
+
+def _predict_clips(
+    request: QuantiseRequest, data: DataSet, modality: VoiceModality, network: Path
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """The truth of the validation clips, and their predictions by the frames of both networks."""
+    cache = AudioCache(
+        modality.windows, choose_audio_stages(modality.separation, modality.activity, Engine()), request.out / "audio"
+    )
+    paths = [(clip, path) for clip in data.split("validation") if (path := cache.path(clip)) is not None]
+    truths = [data.annotation(clip) for clip, _ in paths]
+    predictions = []
+    for net in (modality.net, network):
+        scorer = voice_scorer(replace(modality, net=net), Engine(device="cpu"), classes=len(data.label_set))
+        scores = [audio_scores(cache.scores(path, scorer), data.label_set, VOICE) for _, path in paths]
+        found = [predicted_classes(aligned(s, truth)) for s, truth in zip(scores, truths, strict=True)]
+        predictions.append(np.concatenate(found))
+    return np.concatenate([truth.labels for truth in truths]), predictions
 
 
 def _modality(bundle: Bundle, data: DataSet) -> FaceModality | VoiceModality:

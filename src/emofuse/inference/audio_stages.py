@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.chunks import RATE_HZ, SAMPLES_PER_FRAME, RunningLevel
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.media.audio import AudioBlock
+from emofuse.models.voice import FrameScorer
 from emofuse.models.voice_stages import choose_separation, choose_speech_detector
 from emofuse.runtime import Engine
 from emofuse.speech import ActivitySegment, ActivityStream, SeparationStream, SpeechDetector, VoiceSeparator
@@ -31,10 +33,12 @@ class AudioWindow(NamedTuple):
 
     intervals: (start, end) in ticks that each segment of the window covers, up to the end of the audio.
     samples: float32 [width], padded with zeros where the audio is shorter; None where nobody speaks.
+    speech: (start, end) in ticks of the parts in which somebody speaks.
     """
 
     intervals: tuple[tuple[int, int], ...]
     samples: Floats | None
+    speech: tuple[tuple[int, int], ...] = ()
 
     @property
     def start(self) -> int:
@@ -73,9 +77,14 @@ class AudioStages:
         """Cuts the windows of one recording whose voice has been separated."""
         return AudioWindowCutter(windows, self.activity.stream(windows.rate_hz))
 
-    def stream(self, windows: Windows, scorer: WindowScorer) -> AudioStream:
+    def scoring(self, windows: Windows, scorer: WindowScorer | FrameScorer) -> ScoringStage:
+        """Scores the windows of one recording whose voice has been separated."""
+        cutter = self.cutter(windows)
+        return FrameWindows(cutter, scorer) if isinstance(scorer, FrameScorer) else WaveWindows(cutter, scorer)
+
+    def stream(self, windows: Windows, scorer: WindowScorer | FrameScorer) -> AudioStream:
         """The audio stages of one recording."""
-        return AudioStream(self.separation.stream(windows.rate_hz), self.cutter(windows), scorer)
+        return AudioStream(self.separation.stream(windows.rate_hz), self.scoring(windows, scorer))
 
 
 def choose_audio_stages(separation: str, activity: str, engine: Engine) -> AudioStages:
@@ -89,15 +98,23 @@ def choose_audio_stages(separation: str, activity: str, engine: Engine) -> Audio
     return AudioStages(choose_separation(separation, engine), chosen.detector, chosen.note)
 
 
+class ScoringStage(Protocol):
+    """Scores the windows of one recording."""
+
+    def push(self, block: AudioBlock) -> list[AudioWindowScore]:
+        """Take the next block of the voice; return the scores that are ready."""
+        ...
+
+    def close(self) -> list[AudioWindowScore]:
+        """End the recording; return the rest."""
+        ...
+
+
 class AudioStream:
-    """The audio stages of one recording.
+    """The audio stages of one recording."""
 
-    Args:
-        scorer: waveforms float32 [n, samples] to probabilities float32 [n, segments, classes].
-    """
-
-    def __init__(self, separation: SeparationStream, windows: AudioWindowCutter, scorer: WindowScorer) -> None:
-        self._separation, self._windows, self._scorer = separation, windows, scorer
+    def __init__(self, separation: SeparationStream, windows: ScoringStage) -> None:
+        self._separation, self._windows = separation, windows
         self._closed = False
 
     def push(self, block: AudioBlock) -> list[AudioWindowScore]:
@@ -109,26 +126,143 @@ class AudioStream:
         """
         if self._closed:
             raise ShapeError("Session: audio pushed after close(); open a new session for a new recording.")
-        return score_windows([w for v in self._separation.push(block) for w in self._windows.push(v)], self._scorer)
+        return [score for voice in self._separation.push(block) for score in self._windows.push(voice)]
 
     def close(self) -> list[AudioWindowScore]:
         """Process what is left."""
         self._closed = True
-        windows = [w for v in self._separation.close() for w in self._windows.push(v)]
-        return score_windows([*windows, *self._windows.close()], self._scorer)
+        scores = [score for voice in self._separation.close() for score in self._windows.push(voice)]
+        return [*scores, *self._windows.close()]
 
 
-def score_windows(windows: Iterable[AudioWindow], scorer: WindowScorer) -> list[AudioWindowScore]:
-    """Scores of windows in order, those with a voice in one batch; one score for each segment."""
-    windows = list(windows)
-    voiced = [w.samples for w in windows if w.samples is not None]
-    outputs = iter(scorer(np.stack(voiced)) if voiced else ())
-    scores = list[AudioWindowScore]()
-    for window in windows:
-        rows = None if window.samples is None else next(outputs)
-        for k, (start, end) in enumerate(window.intervals):
-            scores.append(AudioWindowScore(start, end, None if rows is None else rows[k]))
-    return scores
+class WaveWindows:
+    """Scores windows by their waveforms.
+
+    Args:
+        scorer: waveforms float32 [n, samples] to probabilities float32 [n, segments, classes].
+    """
+
+    def __init__(self, cutter: AudioWindowCutter, scorer: WindowScorer) -> None:
+        self._cutter, self._scorer = cutter, scorer
+
+    def push(self, block: AudioBlock) -> list[AudioWindowScore]:
+        return self._scored(self._cutter.push(block))
+
+    def close(self) -> list[AudioWindowScore]:
+        return self._scored(self._cutter.close())
+
+    def _scored(self, windows: list[AudioWindow]) -> list[AudioWindowScore]:
+        """Scores in order, those with a voice in one batch; one score for each segment."""
+        voiced = [w.samples for w in windows if w.samples is not None]
+        outputs = iter(self._scorer(np.stack(voiced)) if voiced else ())
+        scores = list[AudioWindowScore]()
+        for window in windows:
+            rows = None if window.samples is None else next(outputs)
+            for k, (start, end) in enumerate(window.intervals):
+                scores.append(AudioWindowScore(start, end, None if rows is None else rows[k]))
+        return scores
+
+
+class FrameWindows:
+    """Scores windows by frames, which are encoded once, in chunks with context, and shared by all windows over them.
+
+    The level of a chunk is the running level of the voice up to the end of its context. Chunks in which no window has
+    speech are not encoded. A window is complete with the context of the last chunk that it touches.
+    """
+
+    def __init__(self, cutter: AudioWindowCutter, scorer: FrameScorer) -> None:
+        self._cutter, self._scorer = cutter, scorer
+        self._before, self._inside, self._after = scorer.chunks.samples
+        self._held = np.zeros(self._before, np.float32)  # samples from number `_first` on; silence before the first
+        self._first = -self._before
+        self._level = RunningLevel()
+        self._gains: dict[int, float] = {}  # by the number of the chunk
+        self._complete = 0  # number of chunks whose context has been received
+        self._frames: dict[int, Floats] = {}  # by the number of the chunk
+        self._waiting: list[AudioWindow] = []
+
+    def push(self, block: AudioBlock) -> list[AudioWindowScore]:
+        self._held = np.concatenate([self._held, block.samples])
+        self._waiting += self._cutter.push(block)
+        return self._scored()
+
+    def close(self) -> list[AudioWindowScore]:
+        self._held = np.pad(self._held, (0, self._inside + self._after))
+        self._waiting += self._cutter.close()
+        return self._scored()
+
+    def _scored(self) -> list[AudioWindowScore]:
+        """Scores of the first waiting windows, up to the first that is not complete."""
+        self._measure_levels()
+        complete = [w.samples is None or self._chunks(w)[-1] < self._complete for w in self._waiting]
+        count = next((n for n, each in enumerate(complete) if not each), len(complete))
+        ready, self._waiting = self._waiting[:count], self._waiting[count:]
+        voiced = {k for w in ready if w.samples is not None for k in self._chunks(w)}
+        self._encode(sorted(voiced - self._frames.keys()))
+        scores = [
+            AudioWindowScore(w.start, w.end, None if w.samples is None else self._probabilities(w)) for w in ready
+        ]
+        self._forget()
+        return scores
+
+    def _chunks(self, window: AudioWindow) -> range:
+        """Numbers of the chunks that a window touches."""
+        first, last = (_sample(ticks) // self._inside for ticks in (window.start, window.end - 1))
+        return range(first, last + 1)
+
+    def _measure_levels(self) -> None:
+        end = self._first + len(self._held)
+        while (stop := (self._complete + 1) * self._inside + self._after) <= end:
+            # Every sample is measured once: the context of a chunk before it was measured with the chunk before.
+            start = self._complete * self._inside + self._after if self._complete else 0
+            self._gains[self._complete] = self._level.gain(self._held[start - self._first : stop - self._first])
+            self._complete += 1
+
+    def _encode(self, chunks: list[int]) -> None:
+        waves = []
+        for k in chunks:
+            start = k * self._inside - self._before - self._first
+            waves.append(
+                self._held[start : start + self._before + self._inside + self._after] * np.float32(self._gains[k])
+            )
+        if waves:
+            self._frames |= zip(chunks, self._scorer.encode(np.stack(waves)), strict=True)
+
+    def _probabilities(self, window: AudioWindow) -> Floats:
+        chunks, count = self._chunks(window), self._scorer.frames
+        first = _sample(window.start) // SAMPLES_PER_FRAME
+        offset = first - chunks[0] * (self._inside // SAMPLES_PER_FRAME)
+        frames = np.concatenate([self._frames[k] for k in chunks])[offset : offset + count]
+        frames = np.pad(frames, ((0, count - len(frames)), (0, 0)))
+        return self._scorer.score(frames, speech_of_frames(window.speech, first, count))
+
+    def _forget(self) -> None:
+        """Drop what no later window or level needs."""
+        earliest = min([_sample(w.start) for w in self._waiting[:1]] + [self._cutter.first]) // self._inside
+        for known in (self._frames, self._gains):
+            for k in [k for k in known if k < earliest]:
+                del known[k]
+        unused = min(earliest * self._inside - self._before, self._complete * self._inside) - self._first
+        if unused > 0:
+            self._held, self._first = self._held[unused:].copy(), self._first + unused
+
+
+def speech_of_frames(speech: Iterable[tuple[int, int]], first: int, count: int) -> Floats:
+    """The fraction of speech in each of `count` frames of 20 ms from number `first` on; float32 [count].
+
+    >>> speech_of_frames([(0, TICKS_PER_SECOND * 3 // 100)], 0, 3).tolist()
+    [1.0, 0.5, 0.0]
+    """
+    width = SAMPLES_PER_FRAME * TICKS_PER_SECOND // RATE_HZ
+    starts = (first + np.arange(count, dtype=np.int64)) * width
+    covered = sum(
+        (np.clip(np.minimum(b, starts + width) - np.maximum(a, starts), 0, None) for a, b in speech), 0 * starts
+    )
+    return np.asarray(covered / width, np.float32)
+
+
+def _sample(ticks: int) -> int:
+    return ticks * RATE_HZ // TICKS_PER_SECOND
 
 
 class AudioWindowCutter:
@@ -146,6 +280,11 @@ class AudioWindowCutter:
         self._next = 0  # index of the first window that is still open
         self._speech: list[ActivitySegment] = []  # active segments that open windows may overlap
         self._known = 0  # number of samples whose activity is known
+
+    @property
+    def first(self) -> int:
+        """Number of a sample that no later window begins before."""
+        return self._first
 
     def push(self, block: AudioBlock) -> list[AudioWindow]:
         """Take the next block; return the windows that are complete."""
@@ -188,12 +327,13 @@ class AudioWindowCutter:
     def _window(self, start: int, end: int) -> AudioWindow:
         count, last = self._settings.segments, self._ticks(end)
         bounds = [min(self._ticks(start + self._width * k // count), last) for k in range(count + 1)]
-        speech = sum(max(min(s.end, last) - max(s.start, bounds[0]), 0) for s in self._speech)
+        parts = [(max(s.start, bounds[0]), min(s.end, last)) for s in self._speech]
+        speech = tuple((a, b) for a, b in parts if a < b)
         samples = None
-        if speech >= max(min(self._settings.min_voice, last - bounds[0]), 1):
+        if sum(b - a for a, b in speech) >= max(min(self._settings.min_voice, last - bounds[0]), 1):
             held = self._held[start - self._first : end - self._first]
             samples = np.pad(held, (0, self._width - len(held)))
-        return AudioWindow(tuple((a, b) for a, b in pairwise(bounds) if a < b), samples)
+        return AudioWindow(tuple((a, b) for a, b in pairwise(bounds) if a < b), samples, speech)
 
     def _ticks(self, sample: int) -> int:
         """When a sample begins."""

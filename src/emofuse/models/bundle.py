@@ -23,7 +23,7 @@ from emofuse.errors import BundleError, LabelError, OutputError, SettingsError, 
 from emofuse.fusion import save as save_fusion
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceModality, FaceOutputsScorer, FaceScorer
 from emofuse.models.fusion import WEIGHTS, WINDOWS, ModalityFusion
-from emofuse.models.voice import VoiceModality, VoiceScorer
+from emofuse.models.voice import FrameScorer, VoiceModality, VoiceScorer, voice_scorer
 from emofuse.runtime import Engine
 from emofuse.systems.spec import FACE, VOICE
 
@@ -100,13 +100,13 @@ class Bundle:
             return FaceOutputsScorer(self.face, engine, classes=classes)
         return FaceScorer(self.face, engine, classes=classes, output=EMBEDDING if WINDOWS in modalities else OUTPUT)
 
-    def voice_scorer(self, engine: Engine) -> VoiceScorer | None:
-        """The voice network, ready to run.
+    def voice_scorer(self, engine: Engine) -> VoiceScorer | FrameScorer | None:
+        """The voice networks, ready to run.
 
         Raises:
             BundleError: the network does not fit the windows or the label names.
         """
-        return None if self.voice is None else VoiceScorer(self.voice, engine, classes=len(self.label_set))
+        return None if self.voice is None else voice_scorer(self.voice, engine, classes=len(self.label_set))
 
     def window_head(self) -> LabelledHead | None:
         """The head that classifies windows of faces, if there is one.

@@ -132,7 +132,7 @@ def load_whisper(path: Path, settings: SpeechEncoderSettings | None = None) -> d
 
 def framed(rows: Tensor) -> Tensor:
     """Rows [n, samples] as frames [n, frames, 320]."""
-    return rows.unflatten(1, (-1, SAMPLES_PER_FRAME))
+    return rows.reshape(len(rows), -1, SAMPLES_PER_FRAME)
 
 
 def levelled(waves: Tensor) -> Tensor:

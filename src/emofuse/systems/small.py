@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from emofuse.core.chunks import Chunks
 from emofuse.core.colour import Colour
 from emofuse.core.windows import Windows
 from emofuse.systems.paper import CHUNKS, FINE_TUNING, HEAD_ONLY, KELM, SVM, WINDOWS
@@ -45,6 +46,30 @@ _SPEECH_FIT = FitSettings(
     keep="loss",
 )
 
+# Frames are pooled over speech only, so that neither the duration nor the pauses need to be hidden by repeating speech.
+_ENCODER = VoiceNet(
+    "speech-encoder",
+    weights="whisper-tiny-en",
+    augment=WaveAugment(
+        speech=SpeechAugment(speed=0.1, colour_db=3.0, narrow=0.3, echo=0.3, noise=0.5, babble=0.3),
+    ),
+    chunks=Chunks(2.0, before_seconds=0.24, after_seconds=0.16),
+)
+# The rate of each block is half that of the next; the head's is many times that of the last block.
+_ENCODER_FIT = FitSettings(
+    epochs=14,
+    head_epochs=3,
+    batch=32,
+    optimiser="adamw",
+    lr=1e-3,
+    weight_decay=0.05,
+    label_smoothing=0.1,
+    mixup=0.2,
+    ema_decay=0.99,
+    keep="loss",
+    lr_factors={"encoder": 0.0125, "encoder.layers.0": 0.025, "encoder.layers.1": 0.05},
+)
+
 SMALL_SYSTEMS = (
     System("mobile", "as Visual 1, with MobileFaceNet", _MOBILE, _FAST),
     System("mobile-svm", "as Visual 2, with MobileFaceNet", _MOBILE, _FAST, WINDOWS, SVM),
@@ -55,5 +80,8 @@ SMALL_SYSTEMS = (
     System("compact-kelm", "as Visual 3, with the compact network of FER-2013", _COMPACT, HEAD_ONLY, CHUNKS, KELM),
     System(
         "compact-speech", "as Raw audio 5, with a small network from scratch", _SPEECH, _SPEECH_FIT, _SPEECH_WINDOWS
+    ),
+    System(
+        "speech-encoder", "as Raw audio 5, with two blocks of Whisper tiny.en", _ENCODER, _ENCODER_FIT, _SPEECH_WINDOWS
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from emofuse.core.chunks import Chunks
 from emofuse.core.colour import Colour
 from emofuse.core.files import digest
 from emofuse.core.windows import Windows
@@ -60,6 +61,7 @@ class VoiceNet:
         `emofuse.models.voice_stages`.
     label_rate_hz: rate to which labels are resampled before the commonest one of a window is taken.
     augment: random changes in training.
+    chunks: of a network that encodes chunks of audio, whose frames all windows share; None for a network on windows.
     scratch: start from random weights in any case.
     tiny: a small version of the network to try the whole path; from random weights unless others are given.
     """
@@ -72,6 +74,7 @@ class VoiceNet:
     activity: str = "energy"
     label_rate_hz: float = 5.0
     augment: WaveAugment = WaveAugment()  # noqa: RUF009 (frozen)
+    chunks: Chunks | None = None
     scratch: bool = False
     tiny: bool = False
 

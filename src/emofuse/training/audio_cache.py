@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.types import Clip
 from emofuse.core.windows import Windows
 from emofuse.errors import DataError
-from emofuse.inference.audio_stages import AudioStages, AudioWindow, AudioWindowScore, Floats, score_windows
+from emofuse.inference.audio_stages import AudioStages, AudioWindow, AudioWindowScore, WindowScorer
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.container import MediaFile
+from emofuse.models.voice import FrameScorer
 
 _BLOCK_SECONDS = 30.0
 
@@ -55,24 +56,27 @@ class AudioCache:
                     out.write(clean.samples.tobytes())
         return path
 
-    def scores(self, path: Path, scorer: Callable[[Floats], Floats]) -> Iterator[AudioWindowScore]:
+    def scores(self, path: Path, scorer: WindowScorer | FrameScorer) -> list[AudioWindowScore]:
         """Scores of the windows of cached samples."""
-        for windows in self._windows(path):
-            yield from score_windows(windows, scorer)
+        stage = self.stages.scoring(self.windows, scorer)
+        return [*(score for block in self._blocks(path) for score in stage.push(block)), *stage.close()]
 
-    def spans(self, path: Path) -> list[tuple[int, int]]:
-        """Start and end, in ticks, of the windows of cached samples in which somebody speaks long enough."""
-        return [(w.start, w.end) for windows in self._windows(path) for w in windows if w.samples is not None]
+    def spoken(self, path: Path) -> list[AudioWindow]:
+        """The windows of cached samples in which somebody speaks long enough, without their samples."""
+        stage = self.stages.cutter(self.windows)
+        spoken = [
+            window._replace(samples=None)
+            for block in self._blocks(path)
+            for window in stage.push(block)
+            if window.samples is not None
+        ]
+        return spoken + [w._replace(samples=None) for w in stage.close() if w.samples is not None]
 
-    def _windows(self, path: Path) -> Iterator[list[AudioWindow]]:
-        """The windows of cached samples, block by block."""
-        rate, stage = self.windows.rate_hz, self.stages.cutter(self.windows)
-        samples, size = mapped(path), round(_BLOCK_SECONDS * rate)
+    def _blocks(self, path: Path) -> Iterator[AudioBlock]:
+        rate, samples = self.windows.rate_hz, mapped(path)
+        size = round(_BLOCK_SECONDS * rate)
         for first in range(0, len(samples), size):
-            yield stage.push(
-                AudioBlock(np.array(samples[first : first + size]), first * TICKS_PER_SECOND // rate, rate)
-            )
-        yield stage.close()
+            yield AudioBlock(np.array(samples[first : first + size]), first * TICKS_PER_SECOND // rate, rate)
 
 
 def mapped(path: Path) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from emofuse.core.calibration import LogitCalibration
@@ -167,5 +168,7 @@ def fit_network(
     if not members.first:
         return None
     logits = fit.predict(net, validation.inputs, prepare=plain, batch=64, embeddings=False).logits
+    if validation.possible is not None:
+        logits = fit.possible_logits(torch.from_numpy(logits), torch.from_numpy(validation.possible)).numpy()
     truth = fit.labels(validation.targets).reshape(-1)
     return Trained(len(train), logits.reshape(len(truth), -1), truth)

@@ -77,3 +77,16 @@ def test_inconsistent_examples_are_refused_with_the_location(targets, more, mess
 
 def test_rows_of_zeros_are_unlabelled():
     assert labels(Examples(INPUTS, ONE_HOT * [[1], [0], [1], [1]]).targets).tolist() == [0, -1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"weights": np.ones(2, np.float32)}, r"weights have the shape \(2,\); give \(3,\)"),
+        ({"possible": np.ones((3, 6), bool)}, r"possible have the shape \(3, 6\); give \(3, 7\)"),
+        ({"possible": np.zeros((3, 7), bool)}, "a row has a target that is not possible"),
+    ],
+)
+def test_weights_and_possible_classes_that_do_not_fit_are_refused(more, message):
+    with pytest.raises(ShapeError, match=message):
+        Examples(np.zeros(3), np.eye(3, 7, dtype=np.float32), **more)

@@ -85,11 +85,44 @@ def test_neighbours_are_mixed_and_an_odd_last_row_is_not():
     assert mixed(values, torch.tensor([0.75, 0.5, 0.2])).tolist() == [[1.5], [2.0], [5.0]]
 
 
-def test_mixed_targets_still_sum_to_their_weights():
-    targets = targets_of(examples(HARD), FitSettings(balance=Balance("inverse")))
-    shares = mixup_weights(30, 0.4, torch.Generator().manual_seed(0))
-    mix = targets.mixed(shares)
-    torch.testing.assert_close(mix.values.sum(dim=1), mix.weights)
+def test_the_loss_of_mixed_rows_is_the_mean_of_both_losses_each_over_its_own_classes():
+    possible = np.array([[True, True, True, False], [True, False, True, True]])
+    given = examples(np.eye(4, dtype=np.float32)[[1, 3]], possible=possible)
+    parts = targets_of(given, FitSettings()).of_mixed(torch.tensor([0.7, 0.6]))
+    total = sum(part.total() for part in parts)
+    assert total == pytest.approx(2)
+
+    def own(row: int, target: int) -> float:
+        classes = np.flatnonzero(possible[target])
+        logs = LOGITS[row, classes].log_softmax(dim=0)
+        return -float(logs[list(classes).index([1, 3][target])])
+
+    expected = 0.7 * own(0, 0) + 0.3 * own(0, 1) + 0.6 * own(1, 1) + 0.4 * own(1, 0)
+    found = sum(float(part.loss(LOGITS[:2], total)) for part in parts) * total
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_impossible_classes_have_no_gradient_and_no_share_of_the_smoothing():
+    possible = np.ones((30, 4), bool)
+    possible[:, 2] = False
+    targets = np.eye(4, dtype=np.float32)[np.where(LABELS == 2, 0, LABELS)]
+    logits = LOGITS.clone().requires_grad_()
+    given = targets_of(examples(targets, possible=possible), FitSettings(label_smoothing=0.3))
+    given.loss(logits, given.total()).backward()
+    assert not logits.grad[:, 2].any()
+    expected = functional.cross_entropy(
+        LOGITS[:, [0, 1, 3]], torch.from_numpy(targets[:, [0, 1, 3]]).argmax(dim=1), label_smoothing=0.3
+    )
+    assert float(given.loss(LOGITS, given.total())) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_row_of_weight_two_counts_like_two_rows():
+    weights = np.where(np.arange(30) < 10, 2, 1).astype(np.float32)
+    weighted = targets_of(examples(HARD, weights=weights), FitSettings(label_smoothing=0.1))
+    rows = np.repeat(np.arange(30), weights.astype(int))
+    repeated = targets_of(examples(HARD[rows]), FitSettings(label_smoothing=0.1))
+    losses = [weighted.loss(LOGITS, weighted.total()), repeated.loss(LOGITS[rows], repeated.total())]
+    torch.testing.assert_close(*losses)
 
 
 def test_mixup_weights_are_symmetric_between_0_and_1_and_come_from_the_generator():

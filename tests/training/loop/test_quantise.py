@@ -9,7 +9,15 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from emofuse.errors import OutputError, SettingsError, ShapeError, WeightsError  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
-from emofuse.training.loop import export_onnx, face_example, fresh, halve_onnx, quantise_onnx  # noqa: E402
+from emofuse.runtime import OnnxNetwork  # noqa: E402
+from emofuse.training.loop import (  # noqa: E402
+    export_onnx,
+    face_example,
+    fresh,
+    halve_onnx,
+    quantise_dense_onnx,
+    quantise_onnx,
+)
 from support.small_trainings import compact  # noqa: E402 (torch may be missing)
 from support.tiny_networks import VGGFACE2  # noqa: E402
 
@@ -298,3 +306,23 @@ def test_weights_beyond_half_precision_are_unchanged(tmp_path):
     export_onnx(Large(), torch.rand(3, 20), tmp_path / "n.onnx", outputs=("y",))
     assert halve_onnx(tmp_path / "n.onnx", tmp_path / "h.onnx") == 0
     assert (tmp_path / "h.onnx").read_bytes() == (tmp_path / "n.onnx").read_bytes()
+
+
+def test_large_dense_layers_in_int8_are_near_float32_and_small_ones_unchanged(tmp_path):
+    net = fresh(
+        lambda: torch.nn.Sequential(torch.nn.Linear(40, 64), torch.nn.ReLU(), torch.nn.Linear(64, 6)), seed=0
+    ).eval()
+    inputs = torch.randn(3, 5, 40, generator=torch.Generator().manual_seed(0))
+    export_onnx(net, inputs, tmp_path / "net.onnx", outputs=("logits",))
+    quantise_dense_onnx(tmp_path / "net.onnx", tmp_path / "int8.onnx", least_weights=2_000)
+    kinds = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
+    assert (kinds.count("MatMulInteger"), kinds.count("MatMul")) == (1, 1)
+    found, expected = (OnnxNetwork(tmp_path / f"{n}.onnx")(inputs.numpy(), "logits") for n in ("int8", "net"))
+    assert 0 < np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
+
+
+def test_a_network_without_large_dense_layers_is_not_quantised(tmp_path):
+    export_onnx(torch.nn.Linear(4, 3), torch.zeros(2, 5, 4), tmp_path / "net.onnx", outputs=("logits",))
+    with pytest.raises(SettingsError, match="no dense layer has 262144 weights or more"):
+        quantise_dense_onnx(tmp_path / "net.onnx", tmp_path / "int8.onnx")
+    assert not (tmp_path / "int8.onnx").exists()

@@ -10,10 +10,11 @@ from emofuse.training.loop.export import export_onnx, face_example, wave_example
 from emofuse.training.loop.face_augment import AUGMENTS, CompactAugment, Draws, PaperAugment, VideoAugment
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Progress
 from emofuse.training.loop.loop import CHECKPOINT, KEEP, fit
+from emofuse.training.loop.loss import possible_logits
 from emofuse.training.loop.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.training.loop.outputs import Outputs, ValidationResult, evaluate, predict, prepared
 from emofuse.training.loop.prepare import Faces, Prepare, Waveforms
-from emofuse.training.loop.quantise import halve_onnx, quantise_onnx
+from emofuse.training.loop.quantise import halve_onnx, quantise_dense_onnx, quantise_onnx
 
 __all__ = [
     "AUGMENTS",
@@ -53,8 +54,10 @@ __all__ = [
     "halve_onnx",
     "labels",
     "lr_at",
+    "possible_logits",
     "predict",
     "prepared",
+    "quantise_dense_onnx",
     "quantise_onnx",
     "wave_example",
 ]

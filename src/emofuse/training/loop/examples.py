@@ -30,6 +30,9 @@ class Examples:
     targets: float32 [n, classes], or [n, steps, classes] for a network with an output for every step; each row sums to
         1, or is all zero if it is unlabelled and does not count.
     polish_targets: targets of the polish epochs, if they differ.
+    weights: float32 [n], weights of the rows in the training loss; None for equal ones.
+    possible: bool [n, classes], the classes that a row can have, such as those of its corpus: others are left out of
+        its loss, so that they are not learned as absent. None for all.
     Raises:
         ShapeError: lengths or shapes differ, or targets are not distributions.
 
@@ -41,6 +44,8 @@ class Examples:
     inputs: Inputs
     targets: NDArray[np.float32]
     polish_targets: NDArray[np.float32] | None = None
+    weights: NDArray[np.float32] | None = None
+    possible: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets):
@@ -55,6 +60,14 @@ class Examples:
                     f"examples: polish_targets have the shape {self.polish_targets.shape}, targets "
                     f"{self.targets.shape}; give the same shape."
                 )
+        shapes = {"weights": (len(self),), "possible": (len(self), self.classes)}
+        for name, shape in shapes.items():
+            given = getattr(self, name)
+            if given is not None and given.shape != shape:
+                raise ShapeError(f"examples: {name} have the shape {given.shape}; give {shape}.")
+        given_classes = np.any(self.targets.reshape(len(self), -1, self.classes), axis=1)
+        if self.possible is not None and np.any(given_classes & ~self.possible):
+            raise ShapeError("examples: a row has a target that is not possible; mark the class of every target.")
 
     def __len__(self) -> int:
         return len(self.targets)

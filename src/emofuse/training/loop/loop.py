@@ -25,8 +25,8 @@ from emofuse.training.loop.devices import device, keep_freed_memory
 from emofuse.training.loop.distributed import ProcessGroup, process_group
 from emofuse.training.loop.examples import TrainingData
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Events, Progress, write_history
-from emofuse.training.loop.loss import Targets, check_classes, cross_entropy, mixed, mixup_weights, targets_of
-from emofuse.training.loop.optimisers import SCHEDULES, frozen_modules, lr_at, set_lr
+from emofuse.training.loop.loss import Targets, check_classes, mixed, mixup_weights, targets_of
+from emofuse.training.loop.optimisers import SCHEDULES, frozen_modules, lr_at, set_lr, set_trained
 from emofuse.training.loop.outputs import checked_logits, embedding_and_logits, evaluate
 from emofuse.training.loop.prepare import draws_of
 from emofuse.training.loop.state import State
@@ -127,6 +127,7 @@ class _Run:
         state, epoch = self.state, len(self.state.done)
         start = self.callbacks.clock() - state.seconds
         order = self._order(epoch)
+        set_trained(state.net, self.settings, epoch)
         self._train_mode(state.net)
         with closing(self._batches(order)) as batches:
             for step in range(state.step, self.steps):
@@ -231,9 +232,8 @@ class _Run:
         targets: Targets = self.targets[epoch >= s.epochs][torch.from_numpy(rows)]
         draws = prepare.draw(len(rows), state.generator)
         weight = mixup_weights(len(rows), s.mixup, state.generator) if s.mixup else None
-        if weight is not None:
-            targets = targets.mixed(weight)
-        total = targets.total() or 1.0  # a step without any label has the loss 0
+        parts = (targets,) if weight is None else targets.of_mixed(weight)
+        total = sum(part.total() for part in parts) or 1.0  # a step without any label has the loss 0
         loss = 0.0
         for own in self._own():
             batch = next(batches).to(self.group.device)
@@ -241,8 +241,8 @@ class _Run:
             if weight is not None:
                 inputs = mixed(inputs, weight[own])
             logits = embedding_and_logits(state.net(inputs))[1]
-            values = targets.values[own].to(self.group.device)
-            batch_loss = cross_entropy(checked_logits(logits, values), values, total)
+            logits = checked_logits(logits, targets.values[own])
+            batch_loss = torch.stack([part[own].loss(logits, total) for part in parts]).sum()
             batch_loss.backward()  # type: ignore[no-untyped-call]
             loss += batch_loss.item()
         return loss

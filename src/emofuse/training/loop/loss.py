@@ -20,6 +20,8 @@ from emofuse.errors import SettingsError
 from emofuse.systems.training_settings import Balance, FitSettings
 from emofuse.training.loop.examples import Examples, labels
 
+IMPOSSIBLE = -1e4  # finite, so that its product with a target of 0 is 0
+
 
 def balance_weights(counts: NDArray[Any], balance: Balance) -> Doubles | None:
     """Class weights by a `Balance`, or None if all classes weigh the same.
@@ -42,17 +44,32 @@ def balance_weights(counts: NDArray[Any], balance: Balance) -> Doubles | None:
 
 @dataclass(frozen=True)
 class Targets:
-    """Targets of some rows: values [n, ..., classes], times the weights [n, ...] of the rows."""
+    """Targets of some rows: values [n, ..., classes], times the weights [n, ...] of the rows.
+
+    possible: bool [n, classes], the classes that a row can have; None for all. The loss of a row leaves out the others.
+    """
 
     values: Tensor
     weights: Tensor
+    possible: Tensor | None = None
 
     def __getitem__(self, rows: Any) -> Targets:
-        return Targets(self.values[rows], self.weights[rows])
+        return Targets(self.values[rows], self.weights[rows], None if self.possible is None else self.possible[rows])
 
-    def mixed(self, weight: Tensor) -> Targets:
-        """These targets for inputs that are `mixed` with the same weights."""
-        return Targets(mixed(self.values, weight), mixed(self.weights, weight))
+    def of_mixed(self, weight: Tensor) -> tuple[Targets, Targets]:
+        """Two targets for inputs that are `mixed` with the same weights: the row's own, and those of its neighbour.
+
+        Their losses are added. Mixed targets would have the same loss only if both rows could have the same classes.
+        """
+        return self._scaled(weight), self[neighbours(len(weight))]._scaled(1 - weight)
+
+    def _scaled(self, weight: Tensor) -> Targets:
+        own = weight.view(-1, *[1] * (self.weights.ndim - 1))
+        return Targets(self.values * own.unsqueeze(-1), self.weights * own, self.possible)
+
+    def loss(self, logits: Tensor, total: float) -> Tensor:
+        """Cross-entropy of logits [n, ..., classes], divided by `total`."""
+        return cross_entropy(possible_logits(logits, self.possible), self.values.to(logits.device), total)
 
     def total(self) -> float:
         """Sum of the weights; without weights, the number of labelled rows."""
@@ -68,13 +85,31 @@ def targets_of(examples: Examples, settings: FitSettings, *, polish: bool = Fals
     if polish and examples.polish_targets is not None:
         values = tensor(examples.polish_targets)
     weights = values.any(dim=-1).float()
+    possible = None if examples.possible is None else torch.from_numpy(examples.possible)
     if settings.label_smoothing:
-        even = settings.label_smoothing / examples.classes
+        even: float | Tensor = settings.label_smoothing / examples.classes
+        if possible is not None:
+            even = _over_steps(settings.label_smoothing * possible / possible.sum(dim=1, keepdim=True), values)
         values = (values * (1 - settings.label_smoothing) + even) * weights.unsqueeze(-1)
     if balance is not None:
         values = values * torch.from_numpy(balance).float()
         weights = values.sum(dim=-1)
-    return Targets(values, weights)
+    if examples.weights is not None:
+        own = tensor(examples.weights).view(-1, *[1] * (weights.ndim - 1))
+        values, weights = values * own.unsqueeze(-1), weights * own
+    return Targets(values, weights, possible)
+
+
+def possible_logits(logits: Tensor, possible: Tensor | None) -> Tensor:
+    """Logits [n, ..., classes] of which those of classes that a row cannot have are so low that they do not count."""
+    if possible is None:
+        return logits
+    return logits.masked_fill(~_over_steps(possible.to(logits.device), logits), IMPOSSIBLE)
+
+
+def _over_steps(rows: Tensor, like: Tensor) -> Tensor:
+    """Rows [n, classes] in the shape of values [n, ..., classes]."""
+    return rows.view(len(rows), *[1] * (like.ndim - 2), rows.shape[-1]).expand_as(like)
 
 
 def tensor(values: NDArray[np.float32]) -> Tensor:
@@ -105,10 +140,18 @@ def mixed(values: Tensor, weight: Tensor) -> Tensor:
     >>> mixed(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.5, 1.0, 0.5])).tolist()
     [1.5, 2.0, 3.0]
     """
-    other = torch.arange(len(values), device=values.device) ^ 1
-    other = torch.where(other < len(values), other, other - 1)
     own = weight.to(values.device).view(-1, *[1] * (values.ndim - 1))
-    return own * values + (1 - own) * values[other]
+    return own * values + (1 - own) * values[neighbours(len(values)).to(values.device)]
+
+
+def neighbours(n: int) -> Tensor:
+    """The neighbour of each of n rows; an odd last row is its own.
+
+    >>> neighbours(3).tolist()
+    [1, 0, 2]
+    """
+    other = torch.arange(n) ^ 1
+    return torch.where(other < n, other, other - 1)
 
 
 def mixup_weights(n: int, alpha: float, generator: torch.Generator) -> Tensor:

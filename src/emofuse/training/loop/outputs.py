@@ -16,7 +16,7 @@ from emofuse.errors import ShapeError
 from emofuse.metrics import MEASURES, confusion
 from emofuse.training.loop.distributed import ProcessGroup
 from emofuse.training.loop.examples import Examples, Inputs, labels, read
-from emofuse.training.loop.loss import cross_entropy, tensor
+from emofuse.training.loop.loss import cross_entropy, possible_logits, tensor
 from emofuse.training.loop.prepare import Faces, Prepare
 
 _GREY = Faces()
@@ -34,7 +34,7 @@ class Outputs:
 class ValidationResult:
     """Mean cross-entropy on examples, and each of `emofuse.metrics.MEASURES` by name.
 
-    Labels are the largest targets; unlabelled rows do not count.
+    Labels are the largest targets; unlabelled rows and classes that a row cannot have do not count.
     """
 
     loss: float
@@ -108,6 +108,7 @@ def evaluate(
         found = torch.from_numpy(predict(net, inputs, prepare=prepare, embeddings=False).logits)
         logits[own] = checked_logits(found, logits[own])
     group.sum([logits])
+    logits = possible_logits(logits, None if examples.possible is None else torch.from_numpy(examples.possible))
     targets = tensor(examples.targets)
     truth = labels(examples.targets).reshape(-1)
     loss = cross_entropy(logits, targets, float((truth >= 0).sum())).item()

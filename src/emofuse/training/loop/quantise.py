@@ -1,6 +1,8 @@
 """Smaller ONNX networks: quantised to int8 with calibration on real inputs, or with weights in half precision.
 
 In int8, activations become uint8, one range for each tensor; weights become int8, one scale for each output channel.
+Networks with attention keep their activations in float32: only the inputs of large dense layers become uint8, with
+ranges that are measured at each inference (`quantise_dense_onnx`).
 """
 
 from __future__ import annotations
@@ -60,6 +62,37 @@ def quantise_onnx(net: Path, path: Path, *, calibration: Iterable[Array], keep: 
         _write(model, folder / "net.onnx")
         _quantise(folder / "net.onnx", folder / "int8.onnx", chosen, given.checked(calibration))
         _write_in_order(folder / "int8.onnx", partial, [node.name for node in model.graph.node])
+
+
+def quantise_dense_onnx(net: Path, path: Path, *, least_weights: int = 1 << 18) -> None:
+    """Write an ONNX network whose dense layers of at least `least_weights` weights are computed in int8.
+
+    Ranges of activations are measured at each inference, so no calibration is needed; weights have 7 bits, as in
+    `quantise_onnx`. Equal networks are written as equal bytes.
+
+    Raises:
+        WeightsError: `net` is not an ONNX file.
+        SettingsError: it is already quantised, or has no such layer.
+        OutputError: `path` cannot be written; no file is written.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = _read(net)
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    dense = [n.name for n in model.graph.node if n.op_type == "MatMul" and sizes.get(n.input[1], 0) >= least_weights]
+    if not dense:
+        raise SettingsError(f"{net}: no dense layer has {least_weights} weights or more; give a larger network.")
+    with atomic(path) as partial, _beside(partial) as folder:
+        _write(model, folder / "net.onnx")
+        quantize_dynamic(
+            folder / "net.onnx",
+            partial,
+            nodes_to_quantize=dense,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,  # 7 bits
+            weight_type=QuantType.QInt8,
+        )
 
 
 # -- the network ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emofuse.core.arrays import ArrayFormat
@@ -156,7 +157,8 @@ class State:
 def identity_of(net: nn.Module, data: TrainingData, settings: FitSettings, group: ProcessGroup) -> str:
     """A digest of all that determines the weights, except for the inputs and the machine."""
     train = data.train
-    arrays = {"targets": train.targets, "polish_targets": train.polish_targets}
+    arrays: dict[str, NDArray[Any] | None] = {"targets": train.targets, "polish_targets": train.polish_targets}
+    arrays |= {"weights": train.weights, "possible": train.possible}
     definition = asdict(settings) | {"net": str(net), "prepare": repr(data.prepare), "processes": group.size}
     for name, array in arrays.items():
         content = b"" if array is None else np.ascontiguousarray(array).data
