@@ -55,7 +55,7 @@ def predict(
     threads: Annotated[
         int, typer.Option(help="Threads in all, on ray per file; 0: one per core, on ray one.", min=0)
     ] = 0,
-    device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or openvino.")] = "auto",
     isolate: Annotated[
         str,
         typer.Option(help="Use processes that may crash with one file: auto (for several files), always or never."),

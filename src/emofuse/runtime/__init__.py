@@ -1,4 +1,4 @@
-"""ONNX Runtime: the only place that opens its sessions, with threads and device chosen once for a whole run."""
+"""Running ONNX networks: the only place that opens their sessions, with threads and device chosen once for a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from emofuse.core.cores import check_at_once, usable_cores
 from emofuse.core.registry import nearest
 from emofuse.errors import BundleError, EmofuseError, SettingsError
+from emofuse.runtime import openvino
 
 # Device name -> ONNX Runtime execution provider, best first; `auto` takes the first that is available.
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
-DEVICES = ("auto", *PROVIDERS)
+DEVICES = ("auto", *PROVIDERS, openvino.NAME)  # OpenVINO is an engine of its own, beside ONNX Runtime
 
 # Items of one inference on the CPU. Larger ones save 5 % of a small network's time, but fewer can run in parallel.
 PIECE = 4
@@ -37,7 +39,7 @@ class Map(Protocol):
 
 @dataclass(frozen=True)
 class Engine:
-    """How networks are run: `threads` (0: one for each core) and `device` ("auto", "cpu", "cuda").
+    """How networks are run: `threads` (0: one for each core) and `device` ("auto", "cpu", "cuda", "openvino").
 
     Raises:
         SettingsError: the device is unknown or not available, or threads is negative or many times the cores.
@@ -51,7 +53,9 @@ class Engine:
             suggestion = nearest(self.device, DEVICES)
             raise SettingsError(f"--device {self.device}: unknown{suggestion}; choose one of {', '.join(DEVICES)}.")
         check_at_once("--threads", self.threads)
-        if self.device != "auto" and PROVIDERS[self.device] not in onnxruntime.get_available_providers():
+        if self.device == openvino.NAME:
+            openvino.check_installed()
+        elif self.device != "auto" and PROVIDERS[self.device] not in onnxruntime.get_available_providers():
             raise SettingsError(
                 f"--device {self.device}: this installation of ONNX Runtime cannot use it; "
                 "install onnxruntime-gpu, or use --device cpu."
@@ -75,6 +79,9 @@ class Engine:
     @property
     def providers(self) -> list[str]:
         """Execution providers in order of preference; the CPU is always last."""
+        if self.device == openvino.NAME:
+            # Detectors of faces and speech may use ONNX Runtime.
+            return [f"OpenVINO {version(openvino.NAME)}", PROVIDERS["cpu"]]
         available = onnxruntime.get_available_providers()
         chosen = list(PROVIDERS.values()) if self.device == "auto" else [PROVIDERS[self.device]]
         return [p for p in dict.fromkeys([*chosen, PROVIDERS["cpu"]]) if p in available]
@@ -95,7 +102,7 @@ class OnnxNetwork:
     """An ONNX file, ready to run.
 
     inputs, outputs: shapes by name; a size that is not fixed is a name or None. input_types: such as "tensor(float)".
-    metadata: text that the file holds about itself.
+    metadata: text that the file holds about itself; empty with OpenVINO.
 
     Args:
         error: class of the errors; remedy: the end of their messages.
@@ -113,20 +120,15 @@ class OnnxNetwork:
     ) -> None:
         if not path.is_file():
             raise error(f"{path}: there is no such file; {remedy}.")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = engine.cores
-        options.log_severity_level = 3
-        # Idle threads that spin take cores away from the video decoder.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            with warnings.catch_warnings():  # of a provider that is not used; it is checked below
-                warnings.simplefilter("ignore", UserWarning)
-                self._session = onnxruntime.InferenceSession(str(path), options, providers=engine.providers)
-        except Exception as failure:  # ONNX Runtime's own exceptions have no common base
+            self._session = _session(path, engine)
+        except SettingsError:
+            raise
+        except Exception as failure:  # exceptions of the engines have no common base
             reason = (str(failure).splitlines() or [type(failure).__name__])[0]
             raise error(f"{path}: cannot be read as an ONNX network ({reason}); {remedy}.") from None
-        self._on_cpu = self._session.get_providers()[0] == PROVIDERS["cpu"]
-        if self._on_cpu and engine.device not in ("auto", "cpu"):
+        self._on_cpu = self._session.get_providers()[0] in (PROVIDERS["cpu"], openvino.NAME)
+        if self._on_cpu and engine.device not in ("auto", "cpu", openvino.NAME):
             raise SettingsError(
                 f"--device {engine.device}: is listed, but ONNX Runtime opened {path.name} on the CPU; install the "
                 f"driver and libraries that onnxruntime {onnxruntime.__version__} needs, or use --device cpu."
@@ -161,3 +163,17 @@ class OnnxNetwork:
         pieces = [batch[n : n + PIECE] for n in range(0, len(batch), PIECE)]
         results = parallel_map(lambda piece: self.run(outputs, piece), pieces)
         return [np.concatenate(arrays) for arrays in zip(*results, strict=True)]
+
+
+def _session(path: Path, engine: Engine) -> Any:
+    if engine.device == openvino.NAME:
+        # With one thread for each inference, several may run at once, each in a stream of its own.
+        return openvino.OpenVinoSession(path, threads=engine.cores, streams=usable_cores() if engine.cores == 1 else 1)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = engine.cores
+    options.log_severity_level = 3
+    # Idle threads that spin take cores away from the video decoder.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    with warnings.catch_warnings():  # of a provider that is not used; the caller checks which one is
+        warnings.simplefilter("ignore", UserWarning)
+        return onnxruntime.InferenceSession(str(path), options, providers=engine.providers)
