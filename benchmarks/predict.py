@@ -1,11 +1,12 @@
 """Time of `predict` compared with decoding alone, and how its memory depends on the length of the video.
 
-    python benchmarks/predict.py                     # speed at 5 rows per second, on a 60 s video
+    python benchmarks/predict.py                     # speed at 5 rows per second, on 60 s of each video
+    python benchmarks/predict.py --stages            # also where the time goes, by stage
     python benchmarks/predict.py --memory            # also peak memory for 5 and 60 minutes (takes about 10 min)
 
-The video is the synthetic sample (1280x720, 30 frames/s, H.264, one face, a voice), repeated without re-encoding.
-Decoding alone is of the video stream. Every measurement runs in its own process; contenders alternate, and medians are
-compared.
+The videos are the synthetic sample (1280x720, 30 frames/s, H.264, one face, a voice), the same with two faces, and the
+same in 1920x1080, repeated without re-encoding. Decoding alone is of the video stream. Every measurement runs in its
+own process; contenders alternate, and medians are compared, of wall-clock time and of the CPU time of all threads.
 """
 
 from __future__ import annotations
@@ -20,16 +21,21 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 from measure import environment, peak_bytes, run_child
+from stage_times import StageTimes
 
 SAMPLE_SECONDS = 12
+VIDEOS = ("720p", "two-faces", "1080p")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--detector", default="auto", help="face detector: auto, yunet or haar; default: auto")
+    parser.add_argument("--videos", nargs="+", choices=VIDEOS, default=VIDEOS, help="default: all")
     parser.add_argument("--every-frame", action="store_true", help="also measure one row per frame")
+    parser.add_argument("--stages", action="store_true", help="also measure the time of each stage")
     parser.add_argument("--memory", action="store_true", help="also measure peak memory for 5 and 60 minutes")
     parser.add_argument("--child", nargs=2, metavar=("WHAT", "VIDEO"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -39,25 +45,37 @@ def main() -> None:
         print(json.dumps(run(Path(video), arguments.detector)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        sample = _sample(Path(folder))
         print(f"{environment()}, detector {arguments.detector}")
         contenders = ("decode", "predict", "every_frame") if arguments.every_frame else ("decode", "predict")
-        _speed(_repeated(sample, 60 // SAMPLE_SECONDS), arguments.rounds, arguments.detector, contenders)
+        for name in arguments.videos:
+            video = _repeated(_sample(Path(folder), name), 60 // SAMPLE_SECONDS)
+            _speed(video, arguments.rounds, arguments.detector, contenders)
+            if arguments.stages:
+                _stages(_measured("stages", video, arguments.detector))
         if arguments.memory:
-            _memory(sample, arguments.detector)
+            _memory(_sample(Path(folder), VIDEOS[0]), arguments.detector)
 
 
 def _speed(video: Path, rounds: int, detector: str, contenders: tuple[str, ...]) -> None:
     rows = [{what: _measured(what, video, detector) for what in contenders} for _ in range(rounds)]
-    median = {what: statistics.median(r[what]["seconds"] for r in rows) for what in contenders}
-    spread = {
-        what: max(r[what]["seconds"] for r in rows) / min(r[what]["seconds"] for r in rows) for what in contenders
-    }
-    length = rows[0]["predict"]["length"]
-    print(f"{'60 s of 720p30':<22} {'seconds':>8} {'max/min':>8} {'x decode':>9} {'x real time':>12}")
-    for what in contenders:
-        ratio, speed = median[what] / median["decode"], length / median[what]
-        print(f"{what:<22} {median[what]:8.2f} {spread[what]:8.2f} {ratio:9.2f} {speed:12.1f}")
+    wall = {what: [row[what]["seconds"] for row in rows] for what in contenders}
+    cpu = {what: statistics.median(row[what]["cpu_seconds"] for row in rows) for what in contenders}
+    columns = f"{'seconds':>8} {'max/min':>8} {'x decode':>9} {'x real time':>12} {'CPU s':>8} {'x decode':>9}"
+    print(f"{video.stem:<16} {columns}")
+    for what, times in wall.items():
+        median = statistics.median(times)
+        ratio, speed = median / statistics.median(wall["decode"]), rows[0]["predict"]["length"] / median
+        print(
+            f"{what:<16} {median:8.2f} {max(times) / min(times):8.2f} {ratio:9.2f} {speed:12.1f} "
+            f"{cpu[what]:8.2f} {cpu[what] / cpu['decode']:9.2f}"
+        )
+
+
+def _stages(measured: dict[str, float]) -> None:
+    """Print what one run spent in each stage; stages overlap, so wall-clock times do not add up to that of the run."""
+    print(f"{'ms per second of video':<34} {'wall':>8} {'CPU':>8}")
+    for name in dict.fromkeys(key.rpartition(" ")[0] for key in measured if key.endswith((" wall", " cpu"))):
+        print(f"{name:<34} {measured[name + ' wall']:8.2f} {measured[name + ' cpu']:8.2f}")
 
 
 def _memory(sample: Path, detector: str) -> None:
@@ -73,44 +91,112 @@ def _measured(what: str, video: Path, detector: str) -> dict[str, float]:
 
 
 def _decode(video: Path, _: str) -> dict[str, float]:
-    start, frames = time.perf_counter(), 0
+    start, used, frames = time.perf_counter(), time.process_time(), 0
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         for _frame in container.decode(stream):
             frames += 1
-    return {"seconds": time.perf_counter() - start, "frames": frames}
+    cpu_seconds = time.process_time() - used
+    return {"seconds": time.perf_counter() - start, "cpu_seconds": cpu_seconds, "frames": frames}
 
 
 def _predict(video: Path, detector: str, rate: Fraction | None = Fraction(5)) -> dict[str, float]:
     from emofuse.inference.predictor import Options, Predictor
 
     predictor = Predictor(Options(detector=detector, rate_hz=rate))
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     prediction = predictor.predict(video)
-    elapsed = time.perf_counter() - start
+    elapsed, cpu_seconds = time.perf_counter() - start, time.process_time() - used
     peak = peak_bytes() / 2**20
     length = prediction.timeline.end[-1] / 705_600_000
-    return {"seconds": elapsed, "length": length, "rows": prediction.rows, "peak_mb": peak}
+    rows = prediction.rows
+    return {"seconds": elapsed, "cpu_seconds": cpu_seconds, "length": length, "rows": rows, "peak_mb": peak}
 
 
 def _every_frame(video: Path, detector: str) -> dict[str, float]:
     return _predict(video, detector, None)
 
 
+def _predict_by_stage(video: Path, detector: str) -> dict[str, float]:
+    """Milliseconds of each stage per second of video in one run; the wanted frames are also decoded by themselves."""
+    from emofuse.faces.search import FaceSearch
+    from emofuse.inference import predictor as prediction
+    from emofuse.media.audio import AudioReader
+    from emofuse.media.video import Frame, VideoReader
+    from emofuse.runtime import Engine
+
+    times = StageTimes()
+    parallel_map = Engine.parallel_map
+    Engine.parallel_map = lambda engine: times.map(parallel_map(engine))  # type: ignore[method-assign]
+    predictor = prediction.Predictor(prediction.Options(detector=detector))
+    assert predictor.bundle.face is not None
+    wall, used = [time.perf_counter()], [time.process_time()]
+
+    def lap(stage: str) -> None:
+        wall.append(time.perf_counter())
+        used.append(time.process_time())
+        times.wall[stage], times.cpu[stage] = wall[-1] - wall[-2], used[-1] - used[-2]
+
+    with VideoReader(video, threads=predictor.options.engine.decoder_threads) as reader:
+        lap("open and index")
+        length = reader.end / 705_600_000
+        for _ in reader.frames(predictor.sampling.wanted(reader.timeline)):
+            pass
+    lap("decode the wanted frames alone")
+    for owner, name, stage in (
+        (prediction, "upright_frames", "orientation"),
+        (Frame, "luma", "luma"),
+        (Frame, "rgb", "RGB of whole frames"),
+        (FaceSearch, "push", "search whole frames"),
+        (FaceSearch, "_in_region", "search regions"),
+        (type(predictor.bundle.face.crop), "__call__", "crop"),
+        (type(predictor.scorer), "__call__", "score faces"),
+        (AudioReader, "blocks", "audio: decode and resample"),
+        (prediction.Session, "push_audio", "audio: score"),
+    ):
+        times.follow(owner, name, stage)
+    predictor.predict(video)
+    stages = list(times.cpu)
+    lap("all of predict")
+    times.cpu["rest"] = times.cpu["all of predict"] - sum(times.cpu[stage] for stage in stages)
+    return {
+        f"{stage} {kind}": 1000 * spent[stage] / length
+        for stage in times.cpu
+        for kind, spent in (("wall", times.wall), ("cpu", times.cpu))
+    }
+
+
 CHILDREN: dict[str, Callable[[Path, str], dict[str, float]]] = {
     "decode": _decode,
     "predict": _predict,
     "every_frame": _every_frame,
+    "stages": _predict_by_stage,
 }
 
 
-def _sample(folder: Path) -> Path:
+def _sample(folder: Path, name: str) -> Path:
     from emofuse.synthetic.sample import make_sample
 
-    path = folder / "sample.mp4"
-    make_sample(path, seconds=SAMPLE_SECONDS)
-    return path
+    path = folder / f"{name}.mp4"
+    make_sample(path, seconds=SAMPLE_SECONDS, size=(1920, 1080) if name == "1080p" else (1280, 720))
+    return _doubled(path) if name == "two-faces" else path
+
+
+def _doubled(path: Path) -> Path:
+    """The middle half of a video beside its mirror image, with the same audio."""
+    from emofuse.media.audio import AudioReader
+    from emofuse.media.encode import write_video
+    from emofuse.media.video import VideoReader
+
+    target = path.with_name(f"{path.stem}-beside.mp4")
+    with AudioReader(path, rate_hz=48_000) as reader:
+        audio = np.concatenate([block.samples for block in reader.blocks()])
+    with VideoReader(path) as video:
+        images = (frame.rgb() for frame in video.frames())
+        middles = (np.split(image, [image.shape[1] // 4, image.shape[1] * 3 // 4], axis=1)[1] for image in images)
+        write_video(target, (np.hstack([m, m[:, ::-1]]) for m in middles), rate_hz=Fraction(30), audio=audio)
+    return target
 
 
 def _repeated(source: Path, times: int) -> Path:
