@@ -183,13 +183,6 @@ def test_frames_out_of_order_are_refused():
         tracker.push(ticks(1), [])
 
 
-def test_thumbnails_of_two_sizes_are_refused():
-    tracker = Tracker()
-    tracker.push(0, [], thumbnail=DARK)
-    with pytest.raises(ShapeError, match="resize all to one shape"):
-        tracker.push(1, [], thumbnail=DARK[:9])
-
-
 def test_a_confirmation_by_no_frame_is_refused():
     with pytest.raises(SettingsError, match="confirm_frames is 0"):
         Tracker(0)

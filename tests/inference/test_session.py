@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import count
+from threading import active_count
 from time import sleep
 
 import numpy as np
@@ -184,15 +185,45 @@ class SlowToStart(SquareDetector):
 
 
 @pytest.mark.parametrize("levels", [[100, 110, 0, 130] * 7, [0] * 9 + [100] * 8, [140]])
-def test_frames_that_threads_process_stay_in_order(levels):
+def test_outputs_of_threads_are_those_of_pushes(levels):
     frames, end = at_rate(5, levels), len(levels) / 5
-    sequential, collector = run(frames, end, Fraction(5)), Collector(LABELS)
-    with ThreadPoolExecutor(3) as pool:
-        stages = FaceStages(crop, SlowToStart(), ColourScorer(), pool.map)
-        session = Session(Sampling(Fraction(5)), faces=stages.stream(Sampling(Fraction(5))))
-        collector.add(session.push_frames(iter(frames)))
-        collector.add(session.close(ticks(Fraction(str(end)))))
-    pd.testing.assert_frame_equal(collector.prediction("clip.mp4", "fake", {}).table(), sequential.table())
+    pushed, collector = run(frames, end, Fraction(5)), Collector(LABELS)
+    stages = FaceStages(crop, SlowToStart(), ColourScorer())
+    session = Session(Sampling(Fraction(5)), faces=stages.stream(Sampling(Fraction(5))))
+    reached, outputs = zip(*session.outputs(iter(frames)), strict=True)
+    for output in [*outputs, session.close(ticks(Fraction(str(end))))]:
+        collector.add(output)
+    assert reached[-1] == frames[-1].start
+    pd.testing.assert_frame_equal(collector.prediction("clip.mp4", "fake", {}).table(), pushed.table())
+
+
+def test_an_exception_in_a_thread_is_raised_and_ends_all_threads():
+    def frames() -> Iterator[Frame]:
+        yield from at_rate(5, [100] * 30)
+        raise OSError("the cable was pulled")
+
+    before = active_count()
+    with pytest.raises(OSError, match="the cable was pulled"):
+        list(new_session(Sampling()).outputs(frames()))
+    with pytest.raises(ShapeError, match="in the order of their time"):
+        list(new_session(Sampling()).outputs(iter(at_rate(5, [100] * 9)[::-1])))
+    assert active_count() == before
+
+
+def test_outputs_that_are_not_taken_end_their_threads_and_take_no_more_frames():
+    taken = []
+
+    def frames() -> Iterator[Frame]:
+        for frame in at_rate(5, [100] * 200):
+            taken.append(frame.index)
+            yield frame
+
+    before = active_count()
+    outputs = new_session(Sampling()).outputs(frames())
+    next(outputs)
+    outputs.close()
+    assert active_count() == before
+    assert len(taken) < 60
 
 
 def test_frames_out_of_order_are_refused():

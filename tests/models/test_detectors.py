@@ -17,7 +17,6 @@ class Redness:
     """Finds the bounding box of red pixels."""
 
     identity = "redness:1"
-    single_threaded = True
     colour = True
 
     def __call__(self, image):
@@ -33,7 +32,6 @@ class Darkness:
     """Finds the bounding box of dark pixels, in luma."""
 
     identity = "darkness:1"
-    single_threaded = True
     colour = False
 
     def __call__(self, image):

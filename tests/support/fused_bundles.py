@@ -113,7 +113,6 @@ class Squares:
     """Detects light squares before a dark wall, from left to right."""
 
     identity = "squares"
-    single_threaded = True
     colour = True
 
     def __call__(self, image: np.ndarray) -> list[Face]:

@@ -52,7 +52,6 @@ class CentreFace:
     """A detector that finds one face in every image that is not even, in its middle."""
 
     identity = "centre:1"
-    single_threaded = True
     colour = True
 
     def __call__(self, image: Any) -> list[Face]:

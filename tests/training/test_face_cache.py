@@ -28,7 +28,6 @@ class Blind:
     """A detector that finds no face."""
 
     identity = "blind"
-    single_threaded = True
     colour = True
 
     def __call__(self, image: np.ndarray) -> list[Face]:
@@ -40,7 +39,6 @@ class Walking:
     """A detector that finds a face where the light bar of `moving_bar` is, and a smaller one in a corner."""
 
     identity = "walking"
-    single_threaded = True
     colour = True
     calls: int = 0
 

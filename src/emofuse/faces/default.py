@@ -38,7 +38,6 @@ class DefaultDetector:
         ShapeError: on a call, the image is not luma, uint8 [height, width].
     """
 
-    single_threaded = True
     colour = False
 
     def __init__(

@@ -55,12 +55,10 @@ class Detector(Protocol):
     """Finds faces.
 
     identity: names the detector, its weights and settings in results; one line.
-    single_threaded: whether a call keeps one core busy, so that several images are worth processing at a time.
     colour: whether images are RGB; otherwise they are luma, which needs no conversion of decoded frames.
     """
 
     identity: str
-    single_threaded: bool
     colour: bool
 
     def __call__(self, image: Image) -> list[Face]:

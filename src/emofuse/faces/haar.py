@@ -26,7 +26,6 @@ class Haar:
     """
 
     identity = "haar"
-    single_threaded = False
     colour = True
 
     def __init__(self) -> None:

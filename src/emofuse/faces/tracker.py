@@ -17,9 +17,9 @@ from scipy.optimize import linear_sum_assignment
 
 from emofuse.core.time import seconds
 from emofuse.errors import SettingsError, ShapeError
+from emofuse.faces.cuts import Thumbnail, is_cut
 from emofuse.faces.detector import box_iou
 
-Thumbnail = NDArray[np.uint8] | NDArray[np.int16]
 Point = NDArray[np.float64]
 
 # Distances are in face sizes (square root of the box area), ratios of sizes are natural logarithms.
@@ -29,7 +29,6 @@ REACH, REACH_PER_SECOND, REACH_LIMIT = 0.5, 2.0, 1.5
 GROWTH, GROWTH_PER_SECOND, GROWTH_LIMIT = 0.4, 0.3, 0.7
 VELOCITY_SECONDS = 0.2  # time constant of the average of velocities
 COAST_SECONDS = 0.5  # time constant with which an undetected face is assumed to come to rest
-CUT_LEVEL = 15.0  # mean absolute difference of two thumbnails (0 to 255) above which they show different shots
 SHOT_IOU = 0.4  # overlap with its last box by which a person is found again when the shot comes back
 UNMATCHED = 4.0  # cost of leaving a face and a track unmatched; no allowed pair costs more
 
@@ -104,8 +103,7 @@ class Tracker(Generic[Item]):
         Args:
             start: the frame's time in ticks, after that of the frame before.
             faces: detected faces in pixels of frames of one size, or values that carry such a box; returned unchanged.
-            thumbnail: the frame as grey levels [h, w], about 18 x 32, to detect cuts; -1 where it shows nothing.
-                Without it no cut is detected.
+            thumbnail: of the frame, of one shape for all, to detect cuts. Without it no cut is detected.
         Raises:
             ShapeError: the frame is not later than the last one, or thumbnails change their shape.
         """
@@ -113,7 +111,7 @@ class Tracker(Generic[Item]):
             raise ShapeError(
                 f"Tracker: a frame at tick {start} after one at {self._now}; push frames in the order of their time."
             )
-        if self._is_cut(thumbnail):
+        if thumbnail is not None and self._thumbnail is not None and is_cut(self._thumbnail, thumbnail):
             self._start_shot()
         self._drop_absent(start)
         self._now, self._thumbnail = start, thumbnail
@@ -147,11 +145,6 @@ class Tracker(Generic[Item]):
             tracked += [TrackedFace(frame, track.person, face) for frame, face in track.held]
             track.held = []
         return tracked
-
-    def _is_cut(self, thumbnail: Thumbnail | None) -> bool:
-        if thumbnail is None or self._thumbnail is None:
-            return False
-        return _difference(thumbnail, self._thumbnail) > CUT_LEVEL
 
     def _start_shot(self) -> None:
         self._tracks = [track for track in self._tracks if track.person is not None]
@@ -204,7 +197,7 @@ class Tracker(Generic[Item]):
     def _same_shot(self, track: _Track[Item], face: Item) -> bool:
         if track.thumbnail is None or self._thumbnail is None:
             return False
-        back = _difference(track.thumbnail, self._thumbnail) <= CUT_LEVEL
+        back = not is_cut(track.thumbnail, self._thumbnail)
         return back and float(box_iou(track.face.box, face.box[None])[0]) >= SHOT_IOU
 
     def _move(self, track: _Track[Item], face: Item, start: int) -> None:
@@ -215,15 +208,6 @@ class Tracker(Generic[Item]):
         weight = 1 - math.exp(-gap / VELOCITY_SECONDS)
         track.velocity = track.velocity + weight * (measured - track.velocity)
         track.face, track.detected_at, track.thumbnail, track.after_cut = face, start, self._thumbnail, False
-
-
-def _difference(one: Thumbnail, other: Thumbnail) -> float:
-    if one.shape != other.shape:
-        raise ShapeError(
-            f"Tracker: a thumbnail of shape {one.shape} after one of {other.shape}; resize all to one shape."
-        )
-    known = (one >= 0) & (other >= 0)
-    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean(where=known)) if known.any() else 0.0
 
 
 def _centre(face: Located) -> Point:

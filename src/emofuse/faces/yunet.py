@@ -36,7 +36,6 @@ class YuNet:
     Source: Wu, Peng, Yu: YuNet, a tiny millisecond-level face detector (2023).
     """
 
-    single_threaded = True
     colour = True
 
     def __init__(

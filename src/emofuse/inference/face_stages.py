@@ -1,4 +1,4 @@
-"""The stages that every face passes: detect and crop, track, score, smooth, window.
+"""The stages that every face passes: search and crop, track, score, smooth, window.
 
 A stage takes values with `push` and returns those that are ready; `close` returns the rest. Each face carries the start
 of its frame. `complete` is the time (ticks) before which every face has been pushed. Memory does not grow with the
@@ -16,21 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.align import functionals_of
-from emofuse.core.prefetch import chunks
 from emofuse.core.smoothing import Triangle, smoothed
 from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
+from emofuse.faces.cuts import Thumbnail, thumbnail
 from emofuse.faces.detector import Detector, Face
 from emofuse.faces.placement import Placement
-from emofuse.faces.tracker import Thumbnail, TrackedFace, Tracker
+from emofuse.faces.search import FaceSearch
+from emofuse.faces.tracker import TrackedFace, Tracker
 from emofuse.inference.orientation import OrientationWatch
 from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
 from emofuse.models.face import FaceOutputs
-from emofuse.runtime import Map
-
-FRAMES_AT_ONCE = 8  # frames whose detection is shared among threads
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -86,10 +84,7 @@ class FaceWindowScore(NamedTuple):
 
 
 class Scorer(Protocol):
-    """Turns crops into probabilities, embeddings, or both (`FaceOutputs`); `batch` is the preferred batch size."""
-
-    @property
-    def batch(self) -> int: ...
+    """Turns crops into probabilities, embeddings, or both (`FaceOutputs`)."""
 
     def __call__(self, crops: Image, /) -> NDArray[Any] | FaceOutputs:
         """Crops uint8 [n, size, size, 3] to one row each, [n, ...]."""
@@ -105,6 +100,13 @@ class FrameFaces(NamedTuple):
     thumbnail: Thumbnail
 
 
+class TrackedFaces(NamedTuple):
+    """Faces of persons that wait to be scored, and the time (ticks) before which there will be no more."""
+
+    faces: list[TrackedFace[DetectedFace]]
+    complete: int
+
+
 @dataclass(frozen=True)
 class FaceStages:
     """What the face stages of any number of sessions share.
@@ -112,23 +114,20 @@ class FaceStages:
     crop: cuts a face out of an image.
     detector: finds faces in an upright image.
     scorer: turns crops into scores, such as the network of a bundle.
-    parallel_map: processes the frames of a push in threads; `map` processes them one by one.
     """
 
     crop: Crop
     detector: Detector
     scorer: Scorer
-    parallel_map: Map = map
 
-    def detect(self, frame: Frame | FrameTime) -> FrameFaces:
-        """Detect and crop the faces of a frame."""
-        if isinstance(frame, FrameTime):
-            raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
+    def detect(self, frame: Frame, search: FaceSearch) -> FrameFaces:
+        """Find and crop the faces of the next frame of a search."""
         image = frame.rgb() if self.detector.colour else frame.luma()
         # What is RGB already is cropped from there, otherwise only the faces become RGB.
-        source = image if self.detector.colour else frame
-        found = [DetectedFace(frame.index, frame.start, f, self.crop(source, f)) for f in self.detector(image)]
-        return FrameFaces(frame.start, found, frame.size, _thumbnail(image))
+        source, grey = image if self.detector.colour else frame, thumbnail(image)
+        faces = search.push(frame.start, image, grey)
+        found = [DetectedFace(frame.index, frame.start, face, self.crop(source, face)) for face in faces]
+        return FrameFaces(frame.start, found, frame.size, grey)
 
     def score(self, tracked: list[TrackedFace[DetectedFace]]) -> list[ScoredFace]:
         """Score the faces of all persons in one batch."""
@@ -167,11 +166,10 @@ class FaceStream:
         smoother: ScoreSmoother | None,
         window_stage: FaceWindowStage | None,
     ) -> None:
-        self._stages, self._tracker = stages, tracker
+        self._stages, self._search, self._tracker = stages, FaceSearch(stages.detector), tracker
         self._smoother, self._window_stage = smoother, window_stage
         self.canvas: tuple[int, int] | None = None
         self.orientation: OrientationWatch | None = None
-        self._unscored: list[TrackedFace[DetectedFace]] = []
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
 
     @property
@@ -185,26 +183,36 @@ class FaceStream:
         starts this much later than its own, or at the close."""
         return self._smoother.lookahead if self._smoother else 0
 
+    def detect(self, frames: Iterable[Frame | FrameTime]) -> TrackedFaces:
+        """Find the faces of the next frames and assign them to persons.
+
+        `score` takes the results in the same order, and may do so in another thread.
+        """
+        tracked: list[TrackedFace[DetectedFace]] = []
+        for frame in frames:
+            if isinstance(frame, FrameTime):
+                raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
+            if self.orientation is not None:
+                self.orientation.push(frame)
+            found = self._placed(self._stages.detect(frame, self._search))
+            self._starts.append(found.start)
+            tracked += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)
+        return self._tracked(tracked)
+
+    def score(self, tracked: TrackedFaces) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
+        """Score faces in one batch, smooth their scores and pool them into windows."""
+        scored, windows = self._stages.score(tracked.faces), list[FaceWindowScore]()
+        if self._window_stage is not None:
+            windows = self._window_stage.push(scored, tracked.complete)
+        return (scored if self._smoother is None else self._smoother.push(scored, tracked.complete)), windows
+
     def push(self, frames: Iterable[Frame | FrameTime]) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
-        """Process the next frames; faces are scored as soon as a batch is full, and at the end of the push."""
-        faces, windows = list[ScoredFace](), list[FaceWindowScore]()
-        for chunk in chunks(iter(frames), FRAMES_AT_ONCE):
-            for frame, found in zip(chunk, self._stages.parallel_map(self._stages.detect, chunk), strict=True):
-                if self.orientation is not None and isinstance(frame, Frame):
-                    self.orientation.push(frame)
-                found = self._placed(found)
-                self._starts.append(found.start)
-                self._unscored += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)
-                if len(self._unscored) >= self._stages.scorer.batch:
-                    self._score(faces, windows)
-        self._score(faces, windows)
-        return faces, windows
+        """Process the next frames."""
+        return self.score(self.detect(frames))
 
     def close(self, end: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Process what is left of a video that ends at `end` (ticks)."""
-        faces, windows = list[ScoredFace](), list[FaceWindowScore]()
-        self._unscored += self._tracker.close()
-        self._score(faces, windows)
+        faces, windows = self.score(self._tracked(self._tracker.close()))
         if self._smoother is not None:
             faces += self._smoother.close()
         if self._window_stage is not None:
@@ -220,12 +228,8 @@ class FaceStream:
         faces = [replace(face, face=placement.face(face.face)) for face in found.faces]
         return found._replace(faces=faces, size=self.canvas, thumbnail=placement.thumbnail(found.thumbnail))
 
-    def _score(self, faces: list[ScoredFace], windows: list[FaceWindowScore]) -> None:
-        scored, self._unscored = self._stages.score(self._unscored), []
-        complete = self._starts[0] if len(self._starts) == self._starts.maxlen else 0
-        faces += scored if self._smoother is None else self._smoother.push(scored, complete)
-        if self._window_stage is not None:
-            windows += self._window_stage.push(scored, complete)
+    def _tracked(self, faces: list[TrackedFace[DetectedFace]]) -> TrackedFaces:
+        return TrackedFaces(faces, self._starts[0] if len(self._starts) == self._starts.maxlen else 0)
 
 
 @dataclass
@@ -321,11 +325,3 @@ class FaceWindowStage:
             return []
         rows = self._head(np.stack(list(features.values())))
         return [FaceWindowScore(start, end, person, row) for person, row in zip(features, rows, strict=True)]
-
-
-def _thumbnail(image: Image) -> NDArray[np.uint8]:
-    """A grey thumbnail of 18 x 32 pixels."""
-    height, width = image.shape[:2]
-    rows, columns = (np.arange(18) * height // 18), (np.arange(32) * width // 32)
-    cells: Image = image[rows[:, None], columns]
-    return cells if cells.ndim == 2 else cells.mean(axis=2).astype(np.uint8)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import decoded, printable
-from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
+from emofuse.inference.audio_feed import AudioFeed
 from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
-from emofuse.inference.audio_track import choose_track
 from emofuse.inference.collector import Collector
-from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
+from emofuse.inference.face_stages import FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
 from emofuse.inference.orientation import AUTO, OrientationWatch, checked_rotation, upright_frames
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.sampling import Sampling
-from emofuse.inference.session import Session
-from emofuse.media.audio import AudioReader
+from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.container import MediaFile
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
@@ -34,9 +33,7 @@ from emofuse.runtime import Engine
 from emofuse.systems import FACE
 
 _LIBRARIES = ("av", "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
-_BLOCK_SECONDS = 10.0
 _OUTLASTS = ticks(1)  # audio that ends less than this after the video, such as the padding of a codec, adds no rows
-_VIDEO_FRACTION = 0.8  # of the work on a file with video and audio, for the progress
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ class Predictor:
             window_stage = None
             if face.windows is not None and self.head is not None and WINDOWS in modalities:
                 window_stage = FaceWindowStage(face.windows, self.head.probabilities)
-            stages = FaceStages(face.crop, self.detector.detector, self.scorer, self.detector.parallel_map)
+            stages = FaceStages(face.crop, self.detector.detector, self.scorer)
             faces = stages.stream(self.sampling, smoother=smoother, window_stage=window_stage)
         if self.audio_stages is not None and voice is not None and self.voice_scorer is not None:
             audio = self.audio_stages.stream(voice.windows, self.voice_scorer)
@@ -187,27 +184,32 @@ class Predictor:
 
     def _process(self, run: _FileRun, file: MediaFile) -> tuple[int, int] | None:
         """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
-        voice, size, frames_end = self.bundle.voice, None, 0
+        voice, size, end = self.bundle.voice, None, 0
         has_audio = voice is not None and file.has_audio
         video = self._opened_video(run, file, optional=has_audio)
-        if video is not None:
-            with video:
+        if video is None and self.sampling.rate_hz is None:
+            found = "has no video that can be decoded" if run.warnings else "is an audio file"
+            raise SettingsError(f"{printable(file.path)}: {found}, so --every-frame does not apply; use --rate.")
+        with ExitStack() as stack:
+            audio = None
+            if has_audio and voice is not None and self.audio_stages is not None:
+                audio = AudioFeed(file, run.session, self.audio_stages.activity, voice.windows.rate_hz)
+                stack.callback(audio.close)
+            if video is not None:
+                stack.enter_context(video)
                 if self.bundle.face is not None:
-                    size = self._push_video(run, video, fraction=_VIDEO_FRACTION if has_audio else 1.0)
+                    size = self._push_video(run, video, audio)
                 else:  # only the times of the frames are needed
                     frames = (FrameTime(n, start, stop) for n, (start, stop) in enumerate(video.timeline))
                     run.collector.add(run.session.push_frames(frames))
-                frames_end = video.end
+                end = video.end
                 run.warnings.extend(video.warnings)
-        elif self.sampling.rate_hz is None:
-            found = "has no video that can be decoded" if run.warnings else "is an audio file"
-            raise SettingsError(f"{printable(file.path)}: {found}, so --every-frame does not apply; use --rate.")
-        end = frames_end
-        if has_audio:
-            end = self._push_audio(run, file, end, done=_VIDEO_FRACTION if size else 0.0)
-        elif voice is not None:
+            frames_end = end or None
+            if audio is not None:
+                end = self._push_audio(run, audio, end, file=file, faces=size is not None)
+        if voice is not None and audio is None:
             run.warnings.append("has no audio, so the voice was not scored")
-        run.collector.add(run.session.close(end, frames_end=frames_end or None))
+        run.collector.add(run.session.close(end, frames_end=frames_end))
         if voice is not None:
             run.progress(1.0)
         return size
@@ -228,7 +230,8 @@ class Predictor:
             run.warnings.append(f"only the voice was scored, its video was not: {reason}")
             return None
 
-    def _push_video(self, run: _FileRun, video: VideoReader, *, fraction: float) -> tuple[int, int]:
+    def _push_video(self, run: _FileRun, video: VideoReader, audio: AudioFeed | None) -> tuple[int, int]:
+        """Push the frames of a file, and what is ready of its audio."""
         wanted = self.sampling.wanted(video.timeline)
         if self.options.rotate is None and self.detector is not None:
             frames, note = upright_frames(video, wanted, self.detector.detector)
@@ -236,35 +239,30 @@ class Predictor:
         else:
             video.turn(self.options.rotate or 0)
             frames = video.frames(wanted)
-        for chunk in prefetch(chunks(frames, FRAMES_AT_ONCE)):  # decoded while the previous frames are scored
-            run.collector.add(run.session.push_frames(chunk))
-            run.progress(fraction * chunk[-1].end / max(video.end, 1))
+        for reached, output in chain([(0, SessionOutput())], run.session.outputs(frames)):
+            run.collector.add(output)
+            for heard in audio.outputs(reached) if audio else ():
+                run.collector.add(heard)
+            run.progress(reached / max(video.end, 1))
         faces = run.session.faces
         return (faces and faces.canvas) or (video.info.width, video.info.height)
 
-    def _push_audio(self, run: _FileRun, file: MediaFile, end: int, *, done: float) -> int:
-        """Push the audio of a file whose video ends at `end` (0: no video); returns the end of the clip."""
-        assert self.bundle.voice is not None
-        assert self.audio_stages is not None
-        rate_hz = self.bundle.voice.windows.rate_hz
-        try:
-            track = choose_track(file, self.audio_stages.activity, rate_hz)
-            run.warnings.extend([track.note] if track.note else [])
-            with AudioReader(file, rate_hz=rate_hz, track=track.stream) as audio:
-                for block in audio.blocks(_BLOCK_SECONDS):
-                    run.collector.add(run.session.push_audio(block))
-                    run.progress(done + (1 - done) * (min(block.end / end, 1.0) if end else 0.0))
-                run.warnings.extend(line for line in audio.warnings if line not in run.warnings)
-                audio_end = audio.end or 0
-                if end and audio_end > end + _OUTLASTS and self.sampling.rate_hz is not None:
-                    times = f"the video ends at {seconds(end):.1f} s, the audio at {seconds(audio_end):.1f} s"
-                    run.warnings.append(f"{times}: rows after the video have no frame")
-                    end = audio_end
-                end = end or audio_end
-        except MediaError as error:
-            if not done:
-                raise
-            run.warnings.append(f"its audio cannot be read to its end, only faces are scored from there: {error}")
+    def _push_audio(self, run: _FileRun, audio: AudioFeed, end: int, *, file: MediaFile, faces: bool) -> int:
+        """Push what is left of the audio of a clip whose video ends at `end` (0: no video); returns where that ends."""
+        for output in audio.outputs(None):
+            run.collector.add(output)
+            if end and not faces:
+                run.progress(min(audio.reached / end, 1.0))
+        run.warnings.extend(line for line in audio.warnings if line not in run.warnings)
+        if audio.error is not None:
+            if not faces:
+                raise audio.error
+            run.warnings.append(f"its audio cannot be read to its end, only faces are scored from there: {audio.error}")
+        elif end and audio.reached > end + _OUTLASTS and self.sampling.rate_hz is not None:
+            times = f"the video ends at {seconds(end):.1f} s, the audio at {seconds(audio.reached):.1f} s"
+            run.warnings.append(f"{times}: rows after the video have no frame")
+            end = audio.reached
+        end = end or audio.reached
         if not end:
             raise MediaError(f"{printable(file.path)}: none of its audio can be decoded. Copy or record it again.")
         return end

@@ -7,16 +7,19 @@ do not depend on how the frames and the audio were divided into pushes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from emofuse.core.prefetch import chunks, prefetch
 from emofuse.errors import ShapeError
 from emofuse.inference.audio_stages import AudioStream, AudioWindowScore
-from emofuse.inference.face_stages import FaceStream, FaceWindowScore, FrameTime, ScoredFace
+from emofuse.inference.face_stages import FaceStream, FaceWindowScore, FrameTime, ScoredFace, TrackedFaces
 from emofuse.inference.sampling import Sampling
 from emofuse.media.audio import AudioBlock
 from emofuse.media.video import Frame
+
+_FRAMES_AT_ONCE = 4  # frames that are kept in memory together; twice as many are scored together
 
 
 class Step(NamedTuple):
@@ -35,6 +38,21 @@ class SessionOutput:
     faces: list[ScoredFace] = field(default_factory=list)
     face_windows: list[FaceWindowScore] = field(default_factory=list)
     audio_windows: list[AudioWindowScore] = field(default_factory=list)
+
+
+class _Detected(NamedTuple):
+    """Frames whose faces were found: the steps that they complete, the start of the last one, and the faces."""
+
+    steps: list[Step]
+    reached: int
+    tracked: TrackedFaces | None
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Detected]) -> _Detected:
+        steps = [step for part in parts for step in part.steps]
+        tracked = [part.tracked for part in parts if part.tracked is not None]
+        faces = [face for part in tracked for face in part.faces]
+        return cls(steps, parts[-1].reached, TrackedFaces(faces, tracked[-1].complete) if tracked else None)
 
 
 class _Shown(NamedTuple):
@@ -72,16 +90,27 @@ class Session:
         Raises:
             ShapeError: a frame does not start after the one before it, or the session is closed.
         """
-        if self._closed:
-            raise ShapeError("Session: frames pushed after close(); open a new session for a new video.")
+        self._refuse_if_closed()
         output = SessionOutput()
-        wanted = self._wanted(frames, output.steps)
-        if self.faces is None:
-            for _ in wanted:
-                pass
-        else:
-            output.faces, output.face_windows = self.faces.push(wanted)
+        for chunk in chunks(iter(frames), _FRAMES_AT_ONCE):
+            scored = self._scored(self._detected(chunk))
+            output.steps += scored.steps
+            output.faces += scored.faces
+            output.face_windows += scored.face_windows
         return output
+
+    def outputs(self, frames: Iterator[Frame]) -> Generator[tuple[int, SessionOutput], None, None]:
+        """The same, in parts as frames are processed, each with the start of its last frame (ticks).
+
+        Frames are produced, their faces found, and these scored, in three threads that hand over a few at a time.
+
+        Raises:
+            ShapeError: as `push_frames`; other exceptions are those of the frames.
+        """
+        self._refuse_if_closed()
+        detected = map(self._detected, prefetch(chunks(frames, _FRAMES_AT_ONCE)))
+        for parts in prefetch(chunks(detected, 2)):
+            yield parts[-1].reached, self._scored(_Detected.joined(parts))
 
     def push_audio(self, block: AudioBlock) -> SessionOutput:
         """Process the next block of audio; a session without audio stages ignores it.
@@ -106,6 +135,22 @@ class Session:
             output.faces, output.face_windows = self.faces.close(frames_end)
         if self._audio is not None:
             output.audio_windows = self._audio.close()
+        return output
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ShapeError("Session: frames pushed after close(); open a new session for a new video.")
+
+    def _detected(self, frames: Iterable[Frame | FrameTime]) -> _Detected:
+        steps: list[Step] = []
+        wanted = list(self._wanted(frames, steps))
+        tracked = None if self.faces is None else self.faces.detect(wanted)
+        return _Detected(steps, self._shown.start if self._shown else 0, tracked)
+
+    def _scored(self, detected: _Detected) -> SessionOutput:
+        output = SessionOutput(detected.steps)
+        if self.faces is not None and detected.tracked is not None:
+            output.faces, output.face_windows = self.faces.score(detected.tracked)
         return output
 
     def _wanted(self, frames: Iterable[Frame | FrameTime], steps: list[Step]) -> Iterator[Frame | FrameTime]:

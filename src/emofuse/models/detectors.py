@@ -10,16 +10,15 @@ from emofuse.core.registry import find
 from emofuse.errors import OutputError, WeightsError
 from emofuse.faces import DETECTORS, Detector
 from emofuse.models import weights
-from emofuse.runtime import Engine, Map
+from emofuse.runtime import Engine
 
 
 @dataclass(frozen=True)
 class ChosenDetector:
-    """A detector; a note on why it is not the preferred one, or ""; and how several frames are processed."""
+    """A detector, and a note on why it is not the preferred one, or ""."""
 
     detector: Detector
     note: str = ""
-    parallel_map: Map = map
 
     @property
     def identity(self) -> str:
@@ -45,7 +44,7 @@ def choose_detector(name: str, engine: Engine) -> ChosenDetector:
         detector = DETECTORS["haar"](partial(_fetch, 0), engine)
         reason = str(error).split(". ")[0].removesuffix(".")
         note = f"faces are detected by the simpler Haar cascade, because YuNet is not available: {reason}."
-    return ChosenDetector(detector, note, engine.parallel_map() if detector.single_threaded else map)
+    return ChosenDetector(detector, note)
 
 
 def _fetch(timeout_seconds: float, name: str) -> Path:

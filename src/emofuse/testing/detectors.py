@@ -31,7 +31,6 @@ def check_detector(detector: Detector, portrait: Image | None = None) -> None:
     """
     assert detector.identity, "identity is empty; name the detector, its weights and settings."
     assert detector.identity.isprintable(), f"identity {detector.identity!r} is not a single printable line."
-    assert isinstance(detector.single_threaded, bool), "single_threaded is not a bool."
     assert isinstance(detector.colour, bool), "colour is not a bool."
     for height, width in SIZES:
         faces = _detected(detector, np.full((height, width, 3) if detector.colour else (height, width), 128, np.uint8))

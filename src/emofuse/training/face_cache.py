@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from emofuse.core.arrays import ArrayFormat
 from emofuse.core.files import atomic, digest, file_digest, printable
-from emofuse.core.prefetch import chunks, prefetch
 from emofuse.core.time import Timeline
 from emofuse.core.types import Clip, Track
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError
 from emofuse.faces.crop import Crop
-from emofuse.inference.face_stages import FRAMES_AT_ONCE, FaceStages
+from emofuse.inference.face_stages import FaceStages
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.video import VideoReader
@@ -125,7 +124,7 @@ def _crop_all(
     video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
     """Append all crops of a video to `crops`; returns the number of each crop by person and row."""
-    stages = FaceStages(crop, detector.detector, _Unscored(), detector.parallel_map)
+    stages = FaceStages(crop, detector.detector, _Unscored())
     session = Session(sampling, faces=stages.stream(sampling))
     persons: dict[int, dict[int, int]] = {}
     numbers = count()
@@ -140,16 +139,14 @@ def _crop_all(
                 persons.setdefault(face.person, {})[row] = next(numbers)
 
         timeline = reader.timeline if wanted is None else reader.timeline[wanted]
-        for chunk in prefetch(chunks(reader.frames(wanted), FRAMES_AT_ONCE)):
-            keep(session.push_frames(chunk))
+        for _, output in session.outputs(reader.frames(wanted)):
+            keep(output)
         keep(session.close(reader.end))
     return timeline, persons
 
 
 class _Unscored:
     """Takes the place of the scorer in a session, and returns the crops themselves."""
-
-    batch = 16
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return crops

@@ -24,7 +24,7 @@ POINTS = np.float32([[24, 28], [40, 28], [32, 36], [26, 44], [38, 44]])
 class Teacher:
     """Knows that every image with a bright middle shows a face there."""
 
-    identity, single_threaded, colour = "teacher", True, False
+    identity, colour = "teacher", False
 
     def __init__(self):
         self.calls = 0
