@@ -132,7 +132,8 @@ def load_whisper(path: Path, settings: SpeechEncoderSettings | None = None) -> d
 
 def framed(rows: Tensor) -> Tensor:
     """Rows [n, samples] as frames [n, frames, 320]."""
-    return rows.reshape(len(rows), -1, SAMPLES_PER_FRAME)
+    # Not len(rows), which the export would make a constant.
+    return rows.reshape(rows.shape[0], -1, SAMPLES_PER_FRAME)
 
 
 def levelled(waves: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from emofuse.training.loop.export import export_onnx, face_example, wave_example
 from emofuse.training.loop.face_augment import AUGMENTS, CompactAugment, Draws, PaperAugment, VideoAugment
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Progress
 from emofuse.training.loop.loop import CHECKPOINT, KEEP, fit
-from emofuse.training.loop.loss import possible_logits
+from emofuse.training.loop.loss import IMPOSSIBLE, possible_logits
 from emofuse.training.loop.optimisers import OPTIMISERS, SCHEDULES, lr_at
 from emofuse.training.loop.outputs import Outputs, ValidationResult, evaluate, predict, prepared
 from emofuse.training.loop.prepare import Faces, Prepare, Waveforms
@@ -22,6 +22,7 @@ __all__ = [
     "DEVICES",
     "EVENTS",
     "HISTORY",
+    "IMPOSSIBLE",
     "KEEP",
     "OPTIMISERS",
     "SCHEDULES",
