@@ -1,285 +1,458 @@
-"""Emotion from the voice alone, on speakers and recordings that no system was trained on: small systems compared.
+"""Emotion from the voice alone, on speakers and corpora that no system was trained on.
 
-    python benchmarks/speech.py ../shared/data/speech --out runs/speech
+    python benchmarks/speech.py ../shared/data/speech ../shared/weights/whisper-tiny-en-encoder3.safetensors \
+        --out runs/speech
 
-RAVDESS (24 speakers) in five folds of speakers, with calm counted as neutral; then trained on all of RAVDESS and
-evaluated on SAVEE, on which no setting was selected. The prediction for a clip is the class with the highest mean
-probability over its windows. Features are z-normalised by mean and deviation of the training clips, never by those of a
-test speaker. Intervals: 95 % bootstrap; on RAVDESS over speakers, on SAVEE, which has only four, over clips.
+RAVDESS (calm counts as neutral) in five folds of speakers; SAVEE, by a system trained on RAVDESS; and each of RAVDESS,
+SAVEE, EmoDB and nEMO, by a system trained on the three others. The prediction for a clip is the class with the highest
+mean probability over its windows, among the classes of its corpus. Intervals: 95 % bootstrap over speakers.
 
-Networks are trained for a fixed number of epochs; the weights kept are those with the lowest loss on a sample of the
-training clips, in practice the last. Predictions are stored in --out under the digest of everything that determines
-them, and a killed training resumes. eGeMAPS needs `pip install opensmile`.
+- `encoder`: the system `speech-encoder`, trained and run as `emofuse train` and `emofuse predict` do. A sixth of the
+  training speakers selects the epoch and the calibration; the evaluated speakers select nothing.
+- `frozen`: mean and deviation over time of the second block of the published encoder, and logistic regression.
+- `egemaps`: 88 functionals and an SVM, whose C is selected on training speakers; needs `pip install opensmile`.
+
+With --noise, the systems of the five folds are also evaluated on changed audio, as they are. With --calibrate BUNDLE
+--to FOLDER, the voice of a bundle gets the temperature that fits the systems on the corpora held out of their training.
+Trained systems are kept in --out under the digest of their definition, and a killed training resumes.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import hashlib
-import time
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import scipy.fft
 import scipy.special
 import soxr
 import torch
 from measure import with_interval
+from scipy.signal import butter, sosfilt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from torch import nn
 
 from emofuse import metrics
+from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import atomic, digest, file_digest
 from emofuse.core.labels import AFFWILD2
-from emofuse.media.audio import AudioReader
-from emofuse.nets.cnn1d_lstm import Cnn1dLstm
-from emofuse.nets.compact_speech import CompactSpeech
-from emofuse.nets.logmel import LogMel
+from emofuse.core.settings import with_settings
+from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.datasets import open_data
+from emofuse.inference.audio_stages import choose_audio_stages
+from emofuse.media.audio import AudioBlock, AudioReader
+from emofuse.models import bundle as bundles
+from emofuse.nets.speech_encoder import levelled
+from emofuse.nets.whisper_encoder import WhisperEncoder, WhisperEncoderSettings, load_published
+from emofuse.runtime import Engine
+from emofuse.speech.energy import EnergyDetector
 from emofuse.systems import system
 from emofuse.training import loop
+from emofuse.training.train import train_system
+from emofuse.training.training_run import TrainingRun
 
 RATE_HZ = 16_000
 FOLDS = 5
+VALIDATED = 6  # one of so many training speakers of each corpus selects the epoch
+LISTS = ("labels.csv", "labels-emodb.csv", "labels-nemo.csv")
+LONGEST_SECONDS = 8.0  # of a clip, for the frozen encoder
+SYSTEM = "speech-encoder"
 
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Waveform of each clip at 16 kHz, its label and its speaker."""
+    """The recordings of all corpora: paths, waveforms at 16 kHz, class indices, speakers, corpora and sexes."""
 
+    paths: np.ndarray
     waves: list[np.ndarray]
     labels: np.ndarray
     speakers: np.ndarray
-
-    def select(self, rows: np.ndarray) -> Clips:
-        rows = np.flatnonzero(rows)
-        return Clips([self.waves[k] for k in rows], self.labels[rows], self.speakers[rows])
-
-
-# Scores of each clip, CPU seconds of training, and number of parameters of the network.
-Scored = tuple[np.ndarray, float, int]
-Run = Callable[[Clips, Clips, Path], Scored]
+    corpora: np.ndarray
+    sexes: np.ndarray
 
 
 @dataclass(frozen=True)
-class TrainedNetwork:
-    """A network to train, on windows of `window` samples every `step` samples."""
+class Split:
+    """What is trained on and what is evaluated: rows of `Clips`."""
 
-    build: Callable[[], nn.Module]
-    rate_hz: int
-    window: int
-    step: int
-    prepare: loop.Prepare
-    settings: loop.FitSettings
+    name: str
+    train: np.ndarray
+    test: np.ndarray
 
 
-_COMPACT = system("compact-speech")
-COMPACT = TrainedNetwork(
-    CompactSpeech, RATE_HZ, 3 * RATE_HZ, RATE_HZ, loop.Waveforms(_COMPACT.net.augment), _COMPACT.fit
-)
-LSTM = TrainedNetwork(
-    Cnn1dLstm, 12_000, 48_000, 19_200, loop.Waveforms(),
-    loop.FitSettings(epochs=2, batch=20, optimiser="nadam", lr=2.5e-4, weight_decay=0, schedule="constant",
-                    warmup_epochs=0, ema_decay=None, keep="loss"),
-)  # fmt: skip
+# Probabilities or other scores [test clips, classes] of a system trained on a split; a function of changed waveforms.
+Score = Callable[[list[np.ndarray]], np.ndarray]
+Fit = Callable[[Clips, Split], Score]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="folder with labels.csv")
+    parser.add_argument("folder", type=Path, help="folder with the corpora and their labels")
+    parser.add_argument("weights", type=Path, help="published weights of Whisper tiny.en")
     parser.add_argument("--out", type=Path, default=Path("runs/speech"))
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help="systems, separated by commas; default: all")
-    parser.add_argument("--folds", default="0,1,2,3,4,savee", help="folds of RAVDESS, and savee; default: all")
-    arguments = parser.parse_args()
-    clips = read(arguments.folder, arguments.out)
-    ravdess = np.char.startswith(clips.speakers, "ravdess")
-    chance = 1 / len(AFFWILD2)
-    print(f"{ravdess.sum()} clips of RAVDESS, {(~ravdess).sum()} of SAVEE; UAR by chance {chance:.3f}", flush=True)
-    recalls = ", ".join(AFFWILD2.names)
-    print(f"| system | evaluated on | UAR | accuracy | recall of {recalls} | CPU s per training | parameters |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    folds = arguments.folds.split(",")
-    for name in arguments.systems.split(","):
-        results = {fold: evaluate(name, clips, fold, arguments.out) for fold in folds}
-        ravdess = [results[fold] for fold in folds if fold != "savee"]
-        if ravdess:
-            report(name, f"RAVDESS, {len(ravdess)} of {FOLDS} folds", ravdess, by_speaker=True)
-        if "savee" in results:
-            report(name, "SAVEE", [results["savee"]], by_speaker=False)
+    parser.add_argument("--systems", default="frozen,encoder,egemaps", help="separated by commas; default: all")
+    parser.add_argument("--splits", default="", help="names of splits, separated by commas; default: all")
+    parser.add_argument(
+        "--set", action="append", default=[], help="change of the system `encoder`, as in emofuse train"
+    )
+    parser.add_argument("--calibrate", type=Path, help="bundle to calibrate by corpora held out, instead of the table")
+    parser.add_argument("--to", type=Path, help="folder of the calibrated bundle")
+    parser.add_argument("--noise", action="store_true", help="evaluate the folds of RAVDESS on changed audio too")
+    options = parser.parse_args()
+    clips = read(options.folder, options.out)
+    changes = dict(change.split("=", 1) for change in options.set)
+    if options.calibrate:
+        calibrate(clips, options=options, changes=changes)
+        return
+    fits: dict[str, Fit] = {
+        "frozen": partial(fit_frozen, weights=options.weights, out=options.out),
+        "encoder": partial(fit_encoder, options=options, changes=changes),
+        "egemaps": partial(fit_egemaps, out=options.out),
+    }
+    print("| system | evaluated on | chance | UAR | women | men |")
+    print("|---|---|---|---|---|---|", flush=True)
+    wanted = [name for name in options.splits.split(",") if name]
+    for name in options.systems.split(","):
+        if name == "egemaps" and importlib.util.find_spec("opensmile") is None:
+            print("egemaps is left out: opensmile is not installed")
+            continue
+        for evaluated_on, splits in all_splits(clips).items():
+            if wanted and evaluated_on not in wanted:
+                continue
+            scorers = [(split, fits[name](clips, split)) for split in splits]
+            report(name, evaluated_on, clips, scorers)
+            if options.noise and evaluated_on == "ravdess-folds":
+                for condition, change in CONDITIONS.items():
+                    report(name, f"{evaluated_on}, {condition}", clips, scorers, change=partial(change, clips))
 
 
 def read(folder: Path, out: Path) -> Clips:
-    """All clips of the folder's labels.csv; the audio is decoded once and cached as 16 bit in `out`."""
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    cache = out / f"audio-{file_digest(folder / 'labels.csv')[:12]}.npz"
-    if not cache.exists():
-        decoded = [np.concatenate([b.samples for b in AudioReader(folder / row["path"]).blocks(60)]) for row in rows]
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        ends = np.cumsum([len(wave) for wave in decoded])
-        np.savez(cache, audio=np.round(np.concatenate(decoded) * 32767).clip(-32768, 32767).astype(np.int16), ends=ends)
-    with np.load(cache) as file:
+    """All recordings; the audio is decoded once and cached as 16 bit in `out`."""
+    rows = []
+    for name in LISTS:
+        with (folder / name).open(newline="", encoding="utf-8") as file:
+            rows += list(csv.DictReader(file))
+    stored = out / f"audio-{digest({name: file_digest(folder / name) for name in LISTS})[:12]}.npz"
+    if not stored.exists():
+        decoded = [
+            np.concatenate([b.samples for b in AudioReader(folder / row["path"], rate_hz=RATE_HZ).blocks(60)])
+            for row in rows
+        ]
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        samples = np.round(np.concatenate(decoded) * 32767).clip(-32768, 32767).astype(np.int16)
+        np.savez(stored, audio=samples, ends=np.cumsum([len(wave) for wave in decoded]))
+    with np.load(stored) as file:
         waves = np.split(file["audio"].astype(np.float32) / 32767, file["ends"][:-1])
     labels = AFFWILD2.encode("neutral" if row["emotion"] == "calm" else row["emotion"] for row in rows)
-    return Clips(waves, labels, np.array([row["speaker"] for row in rows]))
+    columns = [np.array([row[name] for row in rows]) for name in ("path", "speaker", "sex")]
+    corpora = np.array([speaker.split("-")[0] for speaker in columns[1]])
+    return Clips(np.array([str(folder / p) for p in columns[0]]), waves, labels, columns[1], corpora, columns[2])
 
 
-def split(clips: Clips, fold: str) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each clip is for training, and whether it is for testing, bool [clips]."""
-    ravdess = np.char.startswith(clips.speakers, "ravdess")
-    if fold == "savee":
-        return ravdess, ~ravdess
-    order = np.random.default_rng(0).permutation(np.unique(clips.speakers[ravdess]))
-    test = np.isin(clips.speakers, order[int(fold) :: FOLDS])
-    return ravdess & ~test, test
+def all_splits(clips: Clips) -> dict[str, list[Split]]:
+    of = {name: clips.corpora == name for name in np.unique(clips.corpora)}
+    order = np.random.default_rng(0).permutation(np.unique(clips.speakers[of["ravdess"]]))
+    folds = []
+    for k in range(FOLDS):
+        test = np.isin(clips.speakers, order[k::FOLDS])
+        folds.append(Split(f"fold-{k}", np.flatnonzero(of["ravdess"] & ~test), np.flatnonzero(test)))
+    crossed = Split("ravdess-savee", np.flatnonzero(of["ravdess"]), np.flatnonzero(of["savee"]))
+    others = {
+        f"rest-{name}": [Split(f"rest-{name}", np.flatnonzero(~rows), np.flatnonzero(rows))]
+        for name, rows in of.items()
+    }
+    return {"ravdess-folds": folds, "ravdess-savee": [crossed], **others}
 
 
-def evaluate(name: str, clips: Clips, fold: str, out: Path) -> dict[str, np.ndarray]:
-    """Truth, scores and speaker of each test clip of a fold; from disk if they were computed before."""
-    definition, run = SYSTEMS[name]
-    folder = out / f"{name}-{fold}-{digest({'definition': definition, 'fold': fold})[:12]}"
-    train, test = (clips.select(rows) for rows in split(clips, fold))
-    path = folder / "scores.npz"
-    if not path.exists():
-        scores, seconds, parameters = run(train, test, folder)
-        with atomic(path) as partial_file, partial_file.open("wb") as file:
-            np.savez(file, scores=scores, seconds=seconds, parameters=parameters)
-    with np.load(path) as file:
-        result = {key: file[key] for key in file.files}
-    return result | {"truth": test.labels, "speakers": test.speakers}
+def report(
+    system_name: str,
+    evaluated_on: str,
+    clips: Clips,
+    scorers: list[tuple[Split, Score]],
+    *,
+    change: Callable[[int], np.ndarray] | None = None,
+) -> None:
+    """Print a row of the table. change: the changed waveform of a clip by its number; default: unchanged."""
+    rows = np.concatenate([split.test for split, _ in scorers])
+    waves = {int(k): clips.waves[k] if change is None else change(int(k)) for k in rows}
+    scores = np.concatenate([score([waves[int(k)] for k in split.test]) for split, score in scorers])
+    classes = np.unique(clips.labels[rows])
+    predicted = classes[scores[:, classes].argmax(axis=1)]
+    each = metrics.confusion_of_each(clips.labels[rows], predicted)
+    cells = []
+    for sex in ("", "f", "m"):
+        chosen = np.isin(clips.sexes[rows], [sex] if sex else ["f", "m"])
+        speakers = clips.speakers[rows]
+        by_speaker = [each[chosen & (speakers == speaker)].sum(axis=0) for speaker in np.unique(speakers[chosen])]
+        cells.append(with_interval(metrics.bootstrap(np.stack(by_speaker), metrics.uar_of)) if by_speaker else "-")
+    print(f"| {' | '.join((system_name, evaluated_on, f'{1 / len(classes):.3f}', *cells))} |", flush=True)
 
 
-def report(name: str, evaluated_on: str, folds: list[dict[str, np.ndarray]], *, by_speaker: bool) -> None:
-    truth, scores, speakers = (np.concatenate([fold[key] for fold in folds]) for key in ("truth", "scores", "speakers"))
-    each = metrics.confusion_of_each(truth, scores.argmax(axis=1))
-    if by_speaker:
-        each = np.stack([each[speakers == speaker].sum(axis=0) for speaker in np.unique(speakers)])
-    estimates = [with_interval(metrics.bootstrap(each, metrics.MEASURES[m])) for m in ("uar", "accuracy")]
-    recalls = " ".join(f"{recall:.2f}" for recall in metrics.recalls_of(each.sum(axis=0)))
-    seconds, parameters = np.mean([fold["seconds"] for fold in folds]), int(folds[0]["parameters"])
-    row = (name, evaluated_on, *estimates, recalls, f"{seconds:.0f}", f"{parameters:,}" if parameters else "-")
-    print(f"| {' | '.join(row)} |", flush=True)
+# -- the system ------------------------------------------------------------------------------------------------
 
 
-# -- networks -------------------------------------------------------------------------------------------------
+def fit_encoder(clips: Clips, split: Split, *, options: argparse.Namespace, changes: dict[str, str]) -> Score:
+    windows_of = window_probabilities(trained_encoder(clips, split, options=options, changes=changes))
+
+    def mean(wave: np.ndarray) -> np.ndarray:
+        windows = windows_of(wave)
+        return windows.mean(axis=0) if len(windows) else np.zeros(len(AFFWILD2))
+
+    return lambda waves: np.array([mean(wave) for wave in waves])
 
 
-def windows(clips: Clips, network: TrainedNetwork, *, whole: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of all clips, short ones padded with zeros, and the index of the clip of each.
-
-    whole: add a last window that ends with its clip; otherwise a remainder shorter than half a step is left out.
-    """
-    cut, of = [], []
-    for number, wave in enumerate(clips.waves):
-        wave = wave if network.rate_hz == RATE_HZ else soxr.resample(wave, RATE_HZ, network.rate_hz).astype(np.float32)
-        last = max(len(wave) - network.window, 0)
-        starts = {*range(0, last + 1, network.step)} | (
-            {last} if whole or last % network.step > network.step / 2 else set()
-        )
-        for start in sorted(starts):
-            piece = wave[start : start + network.window]
-            cut.append(np.pad(piece, (0, network.window - len(piece))))
-            of.append(number)
-    return np.stack(cut), np.array(of)
+def trained_encoder(
+    clips: Clips, split: Split, *, options: argparse.Namespace, changes: dict[str, str]
+) -> bundles.Bundle:
+    """The system trained on a split, from `out` if it was trained before."""
+    definition = with_settings(system(SYSTEM), changes)
+    folder = options.out / f"{SYSTEM}-{split.name}-{definition.digest[:12]}"
+    if not (folder / bundles.MANIFEST).exists():
+        weights = None if definition.net.scratch or definition.net.tiny else options.weights
+        run = TrainingRun(folder, weights, callbacks=loop.Callbacks(epoch=partial(print_epoch, folder.name)))
+        share_audio(folder, options.out / "decoded")
+        train_system(definition, open_data(write_list(clips, split, folder)), run)
+    return bundles.load(folder)
 
 
-def train_network(network: TrainedNetwork, train: Clips, test: Clips, folder: Path) -> Scored:
-    inputs, of = windows(train, network, whole=False)
-    examples = loop.Examples(inputs, np.eye(len(AFFWILD2), dtype=np.float32)[train.labels[of]])
-    monitored = loop.Examples(inputs[::16], examples.targets[::16])
-    net = loop.fresh(network.build, seed=0)
-    progress = loop.Callbacks(epoch=lambda e: print_epoch(folder, e), events=False, clock=time.process_time)
-    history = loop.fit(
-        net,
-        loop.TrainingData(examples, monitored, network.prepare),
-        settings=network.settings,
-        folder=folder,
-        callbacks=progress,
+def window_probabilities(bundle: bundles.Bundle) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from a waveform to the probabilities [windows, classes] of its windows with speech."""
+    voice, scorer = bundle.voice, bundle.voice_scorer(Engine(1))
+    stages = choose_audio_stages(voice.separation, voice.activity, Engine(1))
+
+    def of(wave: np.ndarray) -> np.ndarray:
+        stream = stages.stream(voice.windows, scorer)
+        scores = [*stream.push(AudioBlock(wave, 0, RATE_HZ)), *stream.close()]
+        found = [score.probabilities for score in scores if score.probabilities is not None]
+        return np.array(found).reshape(-1, len(AFFWILD2))
+
+    return of
+
+
+def calibrate(clips: Clips, *, options: argparse.Namespace, changes: dict[str, str]) -> None:
+    """Write a bundle with the temperature that fits systems on the corpora held out of their training."""
+    logits, labels = [], []
+    for evaluated_on, (split, *_) in all_splits(clips).items():
+        if not evaluated_on.startswith("rest-"):
+            continue
+        windows_of = window_probabilities(trained_encoder(clips, split, options=options, changes=changes))
+        absent = np.setdiff1d(np.arange(len(AFFWILD2)), clips.labels[split.test])
+        for k in split.test:
+            # Logarithms of probabilities are logits that were divided by the temperature of their own calibration.
+            rows = np.log(windows_of(clips.waves[k]) + 1e-9)
+            rows[:, absent] = loop.IMPOSSIBLE
+            logits.append(rows)
+            labels.append(np.full(len(rows), clips.labels[k]))
+    rows, truth = np.concatenate(logits), np.concatenate(labels)
+    fitted = LogitCalibration.fit(rows, truth, biased=False)
+    bundle = bundles.load(options.calibrate)
+    own = bundle.voice.calibration
+    factor = fitted.temperature
+    scaled = LogitCalibration(round(own.temperature * factor, 4), tuple(round(b / factor, 4) for b in own.bias))
+    card = dict(bundle.card) | {
+        "calibration": f"temperature by corpora held out: {factor:.2f} times that of its speakers"
+    }
+    voice = dataclasses.replace(bundle.voice, calibration=scaled)
+    bundles.write_bundle(options.to, dataclasses.replace(bundle, voice=voice, card=card))
+    errors = [metrics.calibration_error(truth, p) for p in (scipy.special.softmax(rows, axis=1), fitted(rows))]
+    print(f"temperature {factor:.2f}: calibration error {errors[0]:.3f} before, {errors[1]:.3f} after; {options.to}")
+
+
+def write_list(clips: Clips, split: Split, folder: Path) -> Path:
+    """The clip list of a split; some speakers of each corpus are its validation split."""
+    held_out = set[str]()
+    for corpus in np.unique(clips.corpora[split.train]):
+        speakers = np.unique(clips.speakers[split.train][clips.corpora[split.train] == corpus])
+        count = max(len(speakers) // VALIDATED, 1)
+        held_out |= set(np.random.default_rng(1).permutation(speakers)[:count].tolist())
+    path = folder / "clips.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label", "subject", "corpus", "split"])
+        for k in split.train:
+            name, part = clips.speakers[k], "validation" if clips.speakers[k] in held_out else "train"
+            table.writerow(
+                [Path(clips.paths[k]).resolve(), AFFWILD2.names[clips.labels[k]], name, clips.corpora[k], part]
+            )
+    return path
+
+
+def share_audio(folder: Path, shared: Path) -> None:
+    """Let all trainings use the same decoded audio."""
+    shared.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "audio").exists():
+        (folder / "audio").symlink_to(shared.resolve())
+
+
+def print_epoch(name: str, e: loop.Epoch) -> None:
+    losses = f"loss {e.train_loss:.3f}, validation {e.validation_loss:.3f}, UAR {e.measures['uar']:.3f}"
+    print(f"  {name}: epoch {e.epoch + 1}, {losses}, {e.seconds:.0f} s", flush=True)
+
+
+# -- features and classifiers ------------------------------------------------------------------------------------
+
+
+def fit_frozen(clips: Clips, split: Split, *, weights: Path, out: Path) -> Score:
+    features = partial(frozen, encoder(weights))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.001, class_weight="balanced", max_iter=300))
+    model.fit(cached(features, "frozen", [clips.waves[k] for k in split.train], out), clips.labels[split.train])
+    return lambda waves: full(model.decision_function(cached(features, "frozen", waves, out)), model.classes_)
+
+
+@cache
+def encoder(weights: Path) -> WhisperEncoder:
+    net = WhisperEncoder(WhisperEncoderSettings(blocks=2)).eval()
+    net.load_state_dict(load_published(weights, net.settings))
+    return net
+
+
+def frozen(net: WhisperEncoder, wave: np.ndarray) -> np.ndarray:
+    """Mean and deviation over time of the last block, float32 [2 * width], of the part from first to last speech."""
+    stream = EnergyDetector().stream(RATE_HZ)
+    segments = [*stream.push(AudioBlock(wave, 0, RATE_HZ)), *stream.close()]
+    spoken = [(s.start, s.end) for s in segments if s.active] or [(0, len(wave) * TICKS_PER_SECOND // RATE_HZ)]
+    first, last = (ticks * RATE_HZ // TICKS_PER_SECOND for ticks in (spoken[0][0], spoken[-1][1]))
+    wave = wave[first : min(last, first + round(LONGEST_SECONDS * RATE_HZ))]
+    wave = wave[: len(wave) // 320 * 320]
+    with torch.inference_mode():
+        frames = net(levelled(torch.from_numpy(wave)[None]))[-1][0]
+    return torch.cat((frames.mean(dim=0), frames.std(dim=0, correction=0))).numpy()
+
+
+def fit_egemaps(clips: Clips, split: Split, *, out: Path) -> Score:
+    train = split.train
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), SVC(class_weight="balanced")),
+        {"svc__C": (0.01, 0.1, 1.0, 10.0)},
+        scoring="balanced_accuracy",
+        cv=GroupKFold(4),
+    ).fit(
+        cached(egemaps, "egemaps", [clips.waves[k] for k in train], out),
+        clips.labels[train],
+        groups=clips.speakers[train],
     )
-    inputs, of = windows(test, network, whole=True)
-    logits = loop.predict(net, inputs, prepare=network.prepare, batch=32, embeddings=False).logits
-    scores = scipy.special.softmax(logits.astype(np.float64), axis=1)
-    mean = np.stack([scores[of == clip].mean(axis=0) for clip in range(len(test.waves))])
-    return mean, sum(e.seconds for e in history), sum(p.numel() for p in net.parameters())
+    return lambda waves: full(search.decision_function(cached(egemaps, "egemaps", waves, out)), search.classes_)
 
 
-def print_epoch(folder: Path, e: loop.Epoch) -> None:
-    print(f"  {folder.name}: epoch {e.epoch + 1}, loss {e.train_loss:.3f}, {e.seconds:.0f} CPU s", flush=True)
+def egemaps(wave: np.ndarray) -> np.ndarray:
+    """The 88 functionals of eGeMAPS v02, float64 [88]."""
+    return smile().process_signal(wave, RATE_HZ).to_numpy(np.float64)[0]
 
 
-# -- features -------------------------------------------------------------------------------------------------
-
-
-def mfcc(waves: list[np.ndarray]) -> np.ndarray:
-    """Mean and deviation over time of 20 cepstral coefficients and of their differences, float64 [clips, 80]."""
-    spectrum, rows = LogMel(), []
-    for wave in waves:
-        with torch.inference_mode():
-            spectra = spectrum(torch.from_numpy(wave)[None])[0].double().numpy()
-        cepstra = scipy.fft.dct(spectra, norm="ortho", axis=1)[:, :20]
-        each = np.hstack([cepstra, np.gradient(cepstra, axis=0)])
-        rows.append(np.hstack([each.mean(axis=0), each.std(axis=0)]))
-    return np.stack(rows)
-
-
-def egemaps(waves: list[np.ndarray]) -> np.ndarray:
-    """The 88 functionals of eGeMAPS v02, float64 [clips, 88]."""
+@cache
+def smile():
     import opensmile
 
-    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
-    return np.concatenate([smile.process_signal(wave, RATE_HZ).to_numpy(np.float64) for wave in waves])
+    return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
 
 
-def fitted(features: Callable[[list[np.ndarray]], np.ndarray], head: Callable[[], object]) -> Run:
-    """Features of whole clips and a classifier, whose C is selected on held-out speakers of the training clips."""
-
-    def run(train: Clips, test: Clips, folder: Path) -> Scored:
-        rows = {name: cached_rows(features, clips, folder.parent) for name, clips in (("train", train), ("test", test))}
-        began = time.process_time()
-        search = GridSearchCV(
-            make_pipeline(StandardScaler(), head()),
-            {f"{type(head()).__name__.lower()}__C": (0.01, 0.1, 1.0, 10.0)},
-            scoring="balanced_accuracy",
-            cv=GroupKFold(4),
-        ).fit(rows["train"], train.labels, groups=train.speakers)
-        seconds = time.process_time() - began
-        return np.eye(len(AFFWILD2))[search.predict(rows["test"])], seconds, 0
-
-    return run
+def full(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Scores [n, classes of the training] as [n, all classes]."""
+    columns = np.full((len(scores), len(AFFWILD2)), -np.inf)
+    columns[:, classes] = scores
+    return columns
 
 
-def cached_rows(features: Callable[[list[np.ndarray]], np.ndarray], clips: Clips, out: Path) -> np.ndarray:
-    """Features, computed once for each clip and cached in `out`."""
-    keys = [hashlib.sha256(wave.tobytes()).hexdigest()[:16] for wave in clips.waves]
-    path = out / f"{features.__name__}.npz"
-    known: dict[str, np.ndarray] = {}
-    if path.exists():
-        with np.load(path) as file:
-            known = dict(zip(file["keys"].tolist(), file["rows"], strict=True))
-    missing = [k for k, key in enumerate(keys) if key not in known]
-    for start in range(0, len(missing), 100):
-        rows = missing[start : start + 100]
-        known |= dict(zip([keys[k] for k in rows], features([clips.waves[k] for k in rows]), strict=True))
-        with atomic(path) as partial, partial.open("wb") as file:
+_KNOWN: dict[str, dict[str, np.ndarray]] = {}
+
+
+def cached(features: Callable[[np.ndarray], np.ndarray], name: str, waves: list[np.ndarray], out: Path) -> np.ndarray:
+    """Features of each waveform, computed once and stored in `out`."""
+    path = out / f"{name}.npz"
+    if name not in _KNOWN:
+        _KNOWN[name] = {}
+        if path.exists():
+            with np.load(path) as file:
+                _KNOWN[name] = dict(zip(file["keys"].tolist(), file["rows"], strict=True))
+    known, keys = _KNOWN[name], [hashlib.sha256(wave.tobytes()).hexdigest()[:16] for wave in waves]
+    if missing := [k for k, key in enumerate(keys) if key not in known]:
+        for k in missing:
+            known[keys[k]] = features(waves[k])
+        with atomic(path) as partial_file, partial_file.open("wb") as file:
             np.savez(file, keys=np.array(list(known)), rows=np.stack(list(known.values())))
     return np.stack([known[key] for key in keys])
 
 
-SYSTEMS: dict[str, tuple[str, Run]] = {
-    "mfcc": (
-        "mean, deviation of MFCC; logistic regression",
-        fitted(mfcc, lambda: LogisticRegression(class_weight="balanced", max_iter=2000)),
-    ),
-    "egemaps": ("eGeMAPS functionals; SVM", fitted(egemaps, lambda: SVC(class_weight="balanced"))),
-    "compact": (f"{COMPACT} {CompactSpeech()}", partial(train_network, COMPACT)),
-    "cnn1d-lstm": (f"{LSTM} {Cnn1dLstm()}", partial(train_network, LSTM)),
+# -- changed audio -----------------------------------------------------------------------------------------------
+
+
+def babble(clips: Clips, k: int, *, snr_db: float) -> np.ndarray:
+    """Six voices of other corpora, at `snr_db` below the clip."""
+    rng, wave = np.random.default_rng(k), clips.waves[k]
+    others = rng.choice(np.flatnonzero(clips.corpora != clips.corpora[k]), 6)
+    noise = sum(np.resize(clips.waves[n] / rms(clips.waves[n]), len(wave)) for n in others)
+    return (wave + noise * rms(wave) / rms(noise) * 10 ** (-snr_db / 20)).astype(np.float32)
+
+
+def telephone(clips: Clips, k: int) -> np.ndarray:
+    filtered = sosfilt(butter(4, (300, 3400), "bandpass", fs=RATE_HZ, output="sos"), clips.waves[k])
+    narrow = soxr.resample(filtered, RATE_HZ, 8_000)
+    return soxr.resample(narrow, 8_000, RATE_HZ).astype(np.float32)
+
+
+def room(clips: Clips, k: int) -> np.ndarray:
+    """A room whose echo decays by 60 dB in half a second, 6 dB below the voice."""
+    seconds = np.arange(RATE_HZ // 2) / RATE_HZ
+    tail = np.random.default_rng(k).normal(size=len(seconds)) * 10 ** (-3 * seconds / 0.5)
+    response = tail * 10 ** (-6 / 20) / np.linalg.norm(tail)
+    response[0] = 1
+    return np.convolve(clips.waves[k], response)[: len(clips.waves[k])].astype(np.float32)
+
+
+def opus(clips: Clips, k: int) -> np.ndarray:
+    return coded(clips.waves[k], codec="libopus", bit_rate=32_000)
+
+
+def clipped(clips: Clips, k: int) -> np.ndarray:
+    """Cut at a third of the loudest sample."""
+    limit = np.abs(clips.waves[k]).max() / 3
+    return clips.waves[k].clip(-limit, limit)
+
+
+def coded(wave: np.ndarray, *, codec: str, bit_rate: int) -> np.ndarray:
+    """Audio that was encoded and decoded again, of the same length."""
+    import io
+
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        stream = container.add_stream(codec, rate=RATE_HZ, layout="mono", bit_rate=bit_rate)
+        for start in range(0, len(wave), 960):
+            frame = av.AudioFrame.from_ndarray(wave[None, start : start + 960], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = RATE_HZ, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    file.seek(0)
+    with av.open(file) as container:
+        rate = container.streams.audio[0].rate
+        parts = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+    decoded = soxr.resample(np.concatenate(parts).astype(np.float32), rate, RATE_HZ).astype(np.float32)
+    return np.pad(decoded, (0, max(len(wave) - len(decoded), 0)))[: len(wave)]
+
+
+def rms(wave: np.ndarray) -> float:
+    return float(np.sqrt(np.square(wave).mean())) + 1e-9
+
+
+CONDITIONS = {
+    "babble at 10 dB SNR": partial(babble, snr_db=10),
+    "babble at 0 dB SNR": partial(babble, snr_db=0),
+    "telephone band": telephone,
+    "room": room,
+    "Opus at 32 kbit/s": opus,
+    "clipped": clipped,
 }
 
 if __name__ == "__main__":
