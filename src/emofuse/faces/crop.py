@@ -202,8 +202,9 @@ def warp(image: Image | PartlyConverted, transform: Floats, size: int) -> Image:
     """
     image, transform = _region(image, transform, size)
     scale = float(np.sqrt(max(np.linalg.det(transform[:, :2]), np.finfo(np.float64).tiny)))
-    # warpAffine interpolates between four pixels only: first reduce the region by area to the scale of the crop. Halving
-    # takes a tenth of the time of other ratios; it ends before the last ratio is so small that it would blur unevenly.
+    # warpAffine interpolates between four pixels only: first reduce the region by area to the scale of the crop.
+    # Halving takes a tenth of the time of other ratios; it ends before the last ratio is so small that it would blur
+    # unevenly.
     while scale <= 0.25 and min(image.shape[:2]) > 1:
         height, width = (side // 2 for side in image.shape[:2])
         even = image[: 2 * height, : 2 * width]
