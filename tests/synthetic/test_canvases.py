@@ -133,3 +133,13 @@ def test_side_light_darkens_one_side_only():
     lit = distortions.side_light(np.full((50, 100), 200, np.uint8), (50, 25), 20, 0.0, 0.2)
     assert lit[:, 0].max() < 60
     assert lit[:, -1].min() > 190
+
+
+def test_a_distraction_is_painted_where_no_face_is(photograph):
+    for seed in range(20):
+        canvas = pasted(photograph, Placed(60))
+        before = canvas.image.copy()
+        canvas.distract(np.full((192, 256), 77, np.uint8), RNG(seed))
+        left, top, right, bottom = canvas.boxes[0].astype(int)
+        assert np.array_equal(canvas.image[top:bottom, left:right], before[top:bottom, left:right])
+        assert len(canvas.boxes) == 1

@@ -85,6 +85,9 @@ class Studio:
             canvas = self._pasted(size, rng)
         for n in range(len(canvas.boxes)):
             canvas.disturb(n, rng)
+        if rng.random() < 0.5:
+            for _ in range(int(rng.integers(1, 5))):
+                canvas.distract(self.background(size, rng), rng)
         return canvas.labelled(distortions.camera(canvas.image, rng))
 
     def background(self, size: tuple[int, int], rng: np.random.Generator) -> Grey:
@@ -196,6 +199,31 @@ class Canvas:
                 self.landmarks.append(landmarks[n])
                 self.certain.append(bool(photograph.certain[n]) and visible >= _VISIBLE)
         return True
+
+    def distract(self, texture: Grey, rng: np.random.Generator) -> None:
+        """Paste a part of a texture in the outline of a head or of a photograph, where there is no face.
+
+        Without such patches a detector learns that what has the outline of a pasted head is a face.
+
+        texture: uint8, of the size of the canvas.
+        """
+        height, width = self.image.shape
+        tall = math.exp(rng.uniform(math.log(_LEAST_FACE), math.log(0.8 * height)))
+        half = np.array([tall * rng.uniform(0.55, 1.0), tall]) / 2
+        centre = np.array([rng.uniform(0, width), rng.uniform(0, height)])
+        reach = 1.2 * float(np.hypot(*half))
+        surroundings = np.concatenate([centre - reach, centre + reach]).astype(np.float32)
+        if any(_overlap(surroundings, box) > 0 for box in self.boxes):
+            return
+        mask, angle = np.zeros_like(self.image), float(np.degrees(rng.normal(0, 0.4)))
+        place = (float(centre[0]), float(centre[1])), (2 * float(half[0]), 2 * float(half[1])), angle
+        if rng.random() < 0.7:
+            cv2.ellipse(mask, place, 255, -1)
+            mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.4, 0.05 * tall)), np.uint8)
+        else:
+            cv2.fillPoly(mask, [np.round(cv2.boxPoints(place)).astype(np.int32)], 255)
+        weight = mask.astype(np.float32) / 255
+        self.image = (self.image * (1 - weight) + texture * weight + 0.5).astype(np.uint8)
 
     def disturb(self, n: int, rng: np.random.Generator) -> None:
         """Hide a part of face n, or light it from one side, at random."""

@@ -63,7 +63,7 @@ def side_light(image: Grey, centre: tuple[float, float], width: float, angle: fl
     """Lit from one side: gain 1 falls to `darkest` across `width` pixels around `centre`, in a direction (radians)."""
     y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
     along = ((x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)) / max(width, 1.0)
-    gain = darkest + (1 - darkest) / (1 + np.exp(-6 * along))
+    gain = darkest + (1 - darkest) / (1 + np.exp(np.clip(-6 * along, -50, 50)))
     return _grey((image * gain).clip(0, 255))
 
 

@@ -101,12 +101,12 @@ def _train_face_detector(
     from emofuse.training.face_detector.fit import NETWORK, DetectorSettings
     from emofuse.training.face_detector.train import DetectorTraining, train_detector
 
-    if request.epochs is not None or request.weights is not None:
-        raise SettingsError(f"{FACE_DETECTOR}: is trained from scratch for `steps`; use --set steps=N.")
+    if request.epochs is not None:
+        raise SettingsError(f"{FACE_DETECTOR}: has no epochs but steps; use --set steps=N.")
     settings = with_settings(DetectorSettings(), dict(request.changes))
     labels = Path(request.teacher)
     teacher = labels if labels.suffix == ".csv" else choose_detector(request.teacher, ONE_THREAD).detector
-    training = DetectorTraining(request.data, request.out, teacher, settings, request.device)
+    training = DetectorTraining(request.data, request.out, teacher, settings, request.device, request.weights)
     accuracy = train_detector(training, report=report, progress=progress)
     report(
         f"validation: recall {accuracy.recall:.3f} with {accuracy.false_positives:.3f} false positives per canvas, "

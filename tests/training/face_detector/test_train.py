@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from emofuse.errors import DataError
+from emofuse.errors import DataError, WeightsError
 from emofuse.faces.default import DefaultDetector
 from emofuse.faces.detector import Face
 from emofuse.nets.face_detector import FaceDetectorNet
 from emofuse.training.face_detector.export import export_detector
-from emofuse.training.face_detector.fit import DetectorSettings, fit_detector
+from emofuse.training.face_detector.fit import CHECKPOINT, DetectorSettings, fit_detector
 from emofuse.training.face_detector.loss import predicted
 from emofuse.training.face_detector.photographs import read_labels, studio, table_labels
 from emofuse.training.face_detector.train import DetectorTraining, train_detector
@@ -143,3 +143,17 @@ def test_the_exported_network_predicts_what_the_torch_network_does(tmp_path):
     assert len(faces) == len(order)
     assert np.allclose([f.score for f in faces], cells.logits[0].sigmoid()[order].detach(), atol=2e-3)
     assert np.allclose(faces[0].landmarks, cells.landmarks[0, order[0]].detach(), atol=0.5)
+
+
+def test_a_training_starts_from_the_weights_of_another(photographs, tmp_path):
+    labels = table_labels(table(tmp_path / "boxes.csv", ["train/people/0.png"]))
+    images = studio(photographs, sorted(photographs.glob("train/people/*.png")), labels)
+    options = {"device_name": "cpu", "progress": lambda *_: None}
+    first = fit_detector(images, SETTINGS, tmp_path / "first", **options)
+    still = DetectorSettings(**{**vars(SETTINGS), "lr": 0.0})
+    fit_detector(images, still, tmp_path / "second", start=tmp_path / "first", **options)
+    weights = [torch.load(tmp_path / name / CHECKPOINT, weights_only=True)["averaged"] for name in ("first", "second")]
+    name = "module.stem.0.weight"
+    assert torch.equal(weights[0][name], weights[1][name])
+    with pytest.raises(WeightsError, match="folder of a training of the face detector"):
+        fit_detector(images, still, tmp_path / "third", start=first, **options)

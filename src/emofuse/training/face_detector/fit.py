@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from emofuse.core.files import atomic
+from emofuse.errors import WeightsError
 from emofuse.faces.default import DefaultDetector
 from emofuse.nets.face_detector import FaceDetectorNet
 from emofuse.synthetic.canvases import Photograph, Studio
@@ -60,15 +61,27 @@ class Accuracy:
 
 
 def fit_detector(
-    train: Studio, settings: DetectorSettings, out: Path, *, device_name: str, progress: Callable[[int, float], None]
+    train: Studio,
+    settings: DetectorSettings,
+    out: Path,
+    *,
+    device_name: str,
+    start: Path | None = None,
+    progress: Callable[[int, float], None],
 ) -> Path:
     """Train, resuming from a checkpoint in `out`; returns the path of the exported network.
 
+    start: folder of an earlier training, whose averaged weights are the first ones; default: random weights.
     progress: called with the number of finished steps and their mean loss.
+
+    Raises:
+        WeightsError: `start` has no checkpoint.
     """
     keep_freed_memory()
     where = device(device_name)
     net = fresh(FaceDetectorNet, seed=settings.seed).to(where, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    if start is not None:
+        net.load_state_dict(_averaged_weights(start / CHECKPOINT))
     averaged = torch.optim.swa_utils.AveragedModel(net, avg_fn=_moving_average(settings.ema_decay), use_buffers=True)
     optimiser = torch.optim.AdamW(_groups(net, settings.weight_decay), lr=settings.lr)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, settings))
@@ -201,6 +214,14 @@ def _resumed(path: Path, parts: dict[str, Any]) -> int:
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return int(state["done"])
+
+
+def _averaged_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file; give the folder of a training of the face detector.")
+    state = torch.load(path, weights_only=True)["averaged"]
+    prefix = "module."
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _iou(one: NDArray[Any], other: NDArray[Any]) -> float:

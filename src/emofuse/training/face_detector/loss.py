@@ -15,7 +15,7 @@ from emofuse.nets.face_detector import STRIDES
 
 _CELLS_PER_FACE = 9
 _CENTRE = 0.35  # a cell counts as central if its centre is this near to that of the box, relative to its sides
-_BOX_WEIGHT, _LANDMARK_WEIGHT = 2.0, 0.5
+_BOX_WEIGHT, _LANDMARK_WEIGHT = 2.0, 10.0
 _SCORE_POWER, _FIT_POWER = 0.5, 3.0
 
 
@@ -81,7 +81,7 @@ def detection_loss(maps: tuple[Tensor, ...], targets: Targets) -> Tensor:
     side = (aim[:, 2:] - aim[:, :2]).prod(-1).clamp(min=1).sqrt()
     away = (cells.landmarks[image, cell] - targets.landmarks[image, chosen]) / side[:, None, None]
     landmark_loss = nn.functional.smooth_l1_loss(away, torch.zeros_like(away), beta=0.02, reduction="none").mean((1, 2))
-    extra = _BOX_WEIGHT * box_loss + _LANDMARK_WEIGHT * 10 * landmark_loss
+    extra = _BOX_WEIGHT * box_loss + _LANDMARK_WEIGHT * landmark_loss
     return loss + (extra * weight).sum() / total
 
 

@@ -27,6 +27,7 @@ class DetectorTraining:
     data: folder of photographs of faces and of other things; if it has the folders `train` and `validation`, these are
         the splits, otherwise a tenth of the images, chosen by a digest of their names, is set aside for validation.
     out: folder of labels, checkpoint and network; a killed training resumes there.
+    start: folder of an earlier training to start from; default: random weights.
     labels: a teacher, which finds the faces of the photographs, or a CSV that lists them (`photographs.table_labels`).
     """
 
@@ -35,6 +36,7 @@ class DetectorTraining:
     labels: Detector | Path
     settings: DetectorSettings = field(default_factory=DetectorSettings)
     device: str = "auto"
+    start: Path | None = None
 
 
 def train_detector(
@@ -73,7 +75,9 @@ def train_detector(
             report(f"step {done}: loss {loss:.3f}")
         progress(Progress(0, 1, done, settings.steps, loss))
 
-    network = fit_detector(studios[TRAIN], settings, training.out, device_name=training.device, progress=step)
+    network = fit_detector(
+        studios[TRAIN], settings, training.out, device_name=training.device, start=training.start, progress=step
+    )
     accuracy = measure(DefaultDetector(network), studios[VALIDATION], settings)
     with atomic(training.out / RESULT) as partial:
         partial.write_text(json.dumps({"settings": asdict(settings), VALIDATION: asdict(accuracy)}, indent=2) + "\n")
