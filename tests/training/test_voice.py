@@ -264,9 +264,12 @@ def test_audio_shorter_than_a_window_is_scored(encoder, tmp_path, seconds):
 
 def test_frames_that_do_not_fit_the_chunks_are_refused(encoder):
     voice = load(encoder).voice
-    other = replace(voice, chunks=Chunks(1.0, 1.0, 1.0))
-    with pytest.raises(BundleError, match=r"returns 100 frames and \[7\] numbers, but its chunks .* need 50 frames"):
-        voice_scorer(other, Engine(), classes=7)
+    with pytest.raises(
+        BundleError, match=r"takes chunks of 38400 samples and windows of 150 frames, .* has 48000 samples"
+    ):
+        voice_scorer(replace(voice, chunks=Chunks(1.0, 1.0, 1.0)), Engine(), classes=7)
+    with pytest.raises(BundleError, match=r"returns 100 frames and \[7\] numbers, but its chunks .* need 90 frames"):
+        voice_scorer(replace(voice, chunks=Chunks(1.8, 0.3, 0.3)), Engine(), classes=7)
     with pytest.raises(BundleError, match=r"need 100 frames and \[8\] numbers; the bundle is mislabelled"):
         voice_scorer(voice, Engine(), classes=8)
     with pytest.raises(SettingsError, match="windows: 4 s every 2 s at 12000 Hz with 1 segments; a network on chunks"):

@@ -127,9 +127,15 @@ class FrameScorer:
         self.chunks, self.frames = voice.chunks, voice.windows.samples[0] // SAMPLES_PER_FRAME
         self._calibrate, self._map = voice.calibration, engine.parallel_map()
         self._net, self._pool = (OnnxNetwork(path, engine.single_threaded) for path in (voice.net, voice.pool))
-        frames = self.encode(np.zeros((1, sum(self.chunks.samples)), np.float32))
-        logits = self._logits(np.zeros((1, self.frames, frames.shape[2]), np.float32), np.ones((1, self.frames)))
-        found = (frames.shape[1], *logits.shape[1:])
+        samples, frames = (net.inputs[next(iter(net.inputs))][1] for net in (self._net, self._pool))
+        if (samples, frames) != (sum(self.chunks.samples), self.frames):
+            raise BundleError(
+                f"{voice.net}: takes chunks of {samples} samples and windows of {frames} frames, but the bundle has "
+                f"{sum(self.chunks.samples)} samples and {self.frames} frames; the bundle is mislabelled, get it again."
+            )
+        encoded = self.encode(np.zeros((1, samples), np.float32))
+        logits = self._logits(np.zeros((1, frames, encoded.shape[2]), np.float32), np.ones((1, frames)))
+        found = (encoded.shape[1], *logits.shape[1:])
         if found != (self.chunks.frames[1], classes):
             raise BundleError(
                 f"{voice.net}: returns {found[0]} frames and {list(found[1:])} numbers, but its chunks and labels need "
