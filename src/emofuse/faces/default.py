@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emofuse.core.files import file_digest
 from emofuse.errors import WeightsError
-from emofuse.faces.detector import DETECTORS, Face, Floats, box_iou, shrink, suppress
+from emofuse.faces.detector import DETECTORS, REGION_PIXELS, Face, Floats, box_iou, region_around, shrink, suppress
 from emofuse.media.images import Image, check_luma
 from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
 
@@ -24,7 +23,6 @@ STRIDES = (8, 16, 32)
 _OUTPUTS = tuple(f"stride{n}" for n in STRIDES)
 _CANDIDATE_SCORE = 0.25  # of a place that is searched once more
 _MOST_CANDIDATES = 24
-REGION_SIZE, REGION_PIXELS = 2.5, 160  # side of a region in longer sides of the face, and the most it is reduced to
 _SAME_IOU = 0.3  # of a face in its region with the candidate
 
 
@@ -122,16 +120,6 @@ class DefaultDetector:
             landmarks = cells[:, 5:].reshape(-1, 5, 2) * stride + centre[:, None]
             parts.append(_Found(boxes * np.tile(back, 2), cells[:, 0], landmarks * back))
         return _joined(parts)
-
-
-def region_around(image: Image, box: Floats) -> tuple[Image, NDArray[np.float32]]:
-    """The part of an image around the box of a face, at least one pixel, and its left upper corner [2]."""
-    side = max(REGION_SIZE * float(box[2:].max()), 1.0)
-    centre = box[:2] + box[2:] / 2
-    limit = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(centre - side / 2), 0, limit - 1).astype(int)
-    high = np.clip(np.ceil(centre + side / 2), low + 1, limit).astype(int)
-    return image[low[1] : high[1], low[0] : high[0]], low.astype(np.float32)
 
 
 def _joined(parts: Sequence[_Found]) -> _Found:

@@ -26,6 +26,9 @@ from emofuse.runtime import Engine
 
 Floats = NDArray[np.float32]
 
+REGION_SIZE = 2.5  # side of the region around a face, in longer sides of its box
+REGION_PIXELS = 160  # long side to which larger regions are reduced
+
 
 @dataclass(frozen=True, eq=False)
 class Face:
@@ -101,6 +104,16 @@ def suppress(boxes: Floats, scores: Floats, *, iou: float) -> NDArray[np.int64]:
         kept.append(int(best))
         waiting = waiting[box_iou(boxes[best], boxes[waiting]) <= iou]
     return np.asarray(kept, np.int64)
+
+
+def region_around(image: Image, box: Floats) -> tuple[Image, Floats]:
+    """The part of an image around the box of a face, at least one pixel, and its left upper corner [2]."""
+    side = max(REGION_SIZE * float(box[2:].max()), 1.0)
+    centre = box[:2] + box[2:] / 2
+    limit = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(centre - side / 2), 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(centre + side / 2), low + 1, limit).astype(int)
+    return image[low[1] : high[1], low[0] : high[0]], low.astype(np.float32)
 
 
 def shrink(image: Image, height: int, width: int) -> Image:

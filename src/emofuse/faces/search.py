@@ -1,8 +1,8 @@
 """Finds the faces of successive frames of one video, mostly by searching small regions around the known ones.
 
 The whole frame is searched while there is no face, about every `SEARCH_SECONDS`, at cuts, and when a face is no longer
-found in its region. What is found there is searched once more in a region, so that landmarks always come from the same
-scale. A face that joins others is found with a delay of at most `SEARCH_SECONDS` and half the time between two frames.
+found in its region. A face that joins others is found with a delay of at most `SEARCH_SECONDS` and half the time
+between two frames.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import numpy as np
 
 from emofuse.core.time import ticks
 from emofuse.faces.cuts import Thumbnail, is_cut
-from emofuse.faces.detector import Detector, Face, box_iou, shrink, suppress
+from emofuse.faces.detector import REGION_PIXELS, Detector, Face, box_iou, region_around, shrink, suppress
 from emofuse.media.images import Image
 
 SEARCH_SECONDS = 0.4
 MOST_REGIONS = 16  # of a frame; where more faces are known, the whole frame is searched every time
-_REGION = 2.5  # side of a region in longer sides of the face
-_REGION_PIXELS = 160  # side to which larger regions are reduced
 _SAME_IOU = 0.4  # boxes that overlap more show the same face
 _REACH = 1.0  # distance in sizes of the face, plus the logarithm of the ratio of sizes, to be the expected face
 
@@ -56,9 +54,8 @@ class FaceSearch:
         """
         frame = _Frame(start, image.shape, thumbnail)
         due = self._is_due(frame)
-        expected = self._known[:MOST_REGIONS]
         found: list[Face] = []
-        for known in expected:
+        for known in self._known[:MOST_REGIONS]:
             face = self._in_region(image, known.face)
             if face is not None and not _is_among(face, found):
                 found.append(face)
@@ -66,10 +63,7 @@ class FaceSearch:
                 due |= self._last is not None and known.found_at == self._last.start
         if due:
             self._searched_at = start
-            new = [face for face in self._detector(image) if not _is_among(face, found)]
-            new.sort(key=_size, reverse=True)
-            spare = MOST_REGIONS - len(expected)
-            found += [self._in_region(image, face) or face for face in new[:spare]] + new[spare:]
+            found += [face for face in self._detector(image) if not _is_among(face, found)]
         boxes, scores = np.array([f.box for f in found]).reshape(-1, 4), np.array([f.score for f in found])
         faces = [found[n] for n in suppress(boxes, scores, iou=_SAME_IOU)]
         missing = [
@@ -93,18 +87,12 @@ class FaceSearch:
 
     def _in_region(self, image: Image, face: Face) -> Face | None:
         """An expected face, found in a region of the image around it."""
-        side = _REGION * float(face.box[2:].max())
-        corner = face.box[:2] + face.box[2:] / 2 - side / 2
-        limit = np.array(image.shape[1::-1])
-        low = np.clip(np.floor(corner), 0, limit).astype(int)
-        high = np.clip(np.ceil(corner + side), low, limit).astype(int)
-        region = image[low[1] : high[1], low[0] : high[0]]
-        if 0 in region.shape:
-            return None
-        height, width = (max(1, round(n * min(1.0, _REGION_PIXELS / side))) for n in region.shape[:2])
+        region, corner = region_around(image, face.box)
+        ratio = min(1.0, REGION_PIXELS / max(region.shape[:2]))
+        height, width = (max(1, round(n * ratio)) for n in region.shape[:2])
         small = np.ascontiguousarray(shrink(region, height, width))
         scale = np.array([region.shape[1] / width, region.shape[0] / height], np.float32)
-        found = [_placed(f, scale, low.astype(np.float32)) for f in self._detector(small)]
+        found = [_placed(f, scale, corner) for f in self._detector(small)]
         best = min(found, key=lambda f: _apart(f, face), default=None)
         return None if best is None or _apart(best, face) > _REACH else best
 
