@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,15 @@ def tick_of(pts: int, time_base: Fraction) -> int:
     23543520
     """
     _refuse_beyond(pts, pts, time_base)
+    numerator, denominator = _ticks_of(time_base)
+    return (pts * numerator + denominator // 2) // denominator
+
+
+@lru_cache
+def _ticks_of(time_base: Fraction) -> tuple[int, int]:
+    """Numerator and denominator of a time base in ticks; fractions are slow, and are few."""
     scale = time_base * TICKS_PER_SECOND
-    return (pts * scale.numerator + scale.denominator // 2) // scale.denominator
+    return scale.numerator, scale.denominator
 
 
 def _refuse_beyond(first: int, last: int, time_base: Fraction) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -28,17 +29,21 @@ class Sampling:
         >>> Sampling(Fraction(5)).step_of(705_600_000)
         5
         """
-        return int(-((-time - 1) // self._period)) - 1
+        numerator, denominator = self._period
+        return -((-int(time) - 1) * denominator // numerator) - 1
 
     def bound(self, step: int) -> int:
         """Start of a step in ticks, which is the end of the one before it."""
-        return int(step * self._period // 1)
+        numerator, denominator = self._period
+        return step * numerator // denominator
 
-    @property
-    def _period(self) -> Fraction:
+    @cached_property
+    def _period(self) -> tuple[int, int]:
+        """Ticks of a step, as numerator and denominator: fractions take several times as long."""
         if self.rate_hz is None:
             raise ShapeError("Sampling of every frame has no steps of its own; the frames are the steps.")
-        return period(self.rate_hz)
+        ticks = period(self.rate_hz)
+        return ticks.numerator, ticks.denominator
 
     @property
     def confirm_frames(self) -> int:
@@ -49,5 +54,5 @@ class Sampling:
         """Indices of the frames that are processed; None for all of them."""
         if self.rate_hz is None:
             return None
-        steps = np.array([self.step_of(int(t)) for t in frames.start], np.int64)
+        steps = np.array([self.step_of(time) for time in frames.start.tolist()], np.int64)
         return np.flatnonzero(np.diff(steps, prepend=-1))

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,13 @@ def sample_time(sample: int, rate_hz: int) -> int:
     >>> sample_time(16000, 16000) == ticks(1)
     True
     """
-    return tick_of(sample, Fraction(1, rate_hz))
+    return tick_of(sample, _duration(rate_hz))
+
+
+@lru_cache
+def _duration(rate_hz: int) -> Fraction:
+    """Seconds of a sample."""
+    return Fraction(1, rate_hz)
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,8 +110,6 @@ class Downmix:
 
     def push(self, channels: Channels) -> list[Floats]:
         """The mixed samples that are ready, each float32 [n]."""
-        if len(self._weights) == 1:
-            return [finite(channels[0])]
         self._waiting.append(channels)
         self._held += channels.shape[1]
         hop = self._group * _HOP
@@ -132,6 +130,8 @@ class Downmix:
         return [self._mixed(np.concatenate(rest, axis=1))] if rest else []
 
     def _mixed(self, hop: Channels) -> Floats:
+        if len(hop) == 1:
+            return finite(hop[0])
         before, now = self._loudest, self._choose(hop)
         samples = self._chosen(hop, now)
         if now >= 0:
