@@ -13,7 +13,7 @@ import numpy as np
 
 from emofuse.core.files import file_digest
 from emofuse.errors import WeightsError
-from emofuse.faces.detector import DETECTORS, REGION_PIXELS, Face, Floats, box_iou, region_around, shrink, suppress
+from emofuse.faces.detector import DETECTORS, Face, Floats, box_iou, region_around, shrink, suppress
 from emofuse.media.images import Image, check_luma
 from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
 
@@ -52,7 +52,6 @@ class DefaultDetector:
         ShapeError: on a call, the image is not luma, uint8 [height, width].
     """
 
-    single_threaded = True
     colour = False
 
     def __init__(
@@ -88,9 +87,9 @@ class DefaultDetector:
         """The candidates that are faces according to a search of their regions; of many, the best ones are searched."""
         decided = []
         for box in candidates.boxes[:_MOST_CANDIDATES]:
-            region, corner = region_around(image, box)
-            found = self._search(region, REGION_PIXELS, self._min_score)
-            found = found._replace(boxes=found.boxes + np.append(corner, [0, 0]), landmarks=found.landmarks + corner)
+            region = region_around(image, box)
+            found = self._search(region.image, max(region.image.shape), self._min_score)
+            found = _Found(region.boxes(found.boxes), found.scores, region.points(found.landmarks))
             overlap = box_iou(box, found.boxes)
             if len(overlap) and overlap.max() >= _SAME_IOU:
                 best = [int(overlap.argmax())]

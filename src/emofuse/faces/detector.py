@@ -26,8 +26,7 @@ from emofuse.runtime import Engine
 
 Floats = NDArray[np.float32]
 
-REGION_SIZE = 2.5  # side of the region around a face, in longer sides of its box
-REGION_PIXELS = 160  # long side to which larger regions are reduced
+REGION_SIZE, REGION_PIXELS = 2.5, 160  # side of a region in longer sides of the face, and the most it is reduced to
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +105,6 @@ def suppress(boxes: Floats, scores: Floats, *, iou: float) -> NDArray[np.int64]:
     return np.asarray(kept, np.int64)
 
 
-def region_around(image: Image, box: Floats) -> tuple[Image, Floats]:
-    """The part of an image around the box of a face, at least one pixel, and its left upper corner [2]."""
-    side = max(REGION_SIZE * float(box[2:].max()), 1.0)
-    centre = box[:2] + box[2:] / 2
-    limit = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(centre - side / 2), 0, limit - 1).astype(int)
-    high = np.clip(np.ceil(centre + side / 2), low + 1, limit).astype(int)
-    return image[low[1] : high[1], low[0] : high[0]], low.astype(np.float32)
-
-
 def shrink(image: Image, height: int, width: int) -> Image:
     """The image reduced to a size without aliasing: halved as often as possible, then scaled linearly.
 
@@ -127,6 +116,40 @@ def shrink(image: Image, height: int, width: int) -> Image:
     if image.shape[:2] != (height, width):
         image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     return image
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A part of an image, reduced: image = the part, scale * (x, y) + corner = a point of it in the whole image."""
+
+    image: Image
+    scale: Floats
+    corner: Floats
+
+    def points(self, points: Floats) -> Floats:
+        """Points [..., 2] of the region in pixels of the whole image."""
+        return points * self.scale + self.corner
+
+    def boxes(self, boxes: Floats) -> Floats:
+        """Boxes [..., 4] of the region in pixels of the whole image."""
+        return np.concatenate([self.points(boxes[..., :2]), boxes[..., 2:] * self.scale], axis=-1)
+
+
+def region_around(image: Image, box: Floats) -> Region:
+    """The square around the box of a face in which it is searched, cut at the border of the image.
+
+    Its side is `REGION_SIZE` times the longer side of the box; larger ones are reduced to `REGION_PIXELS`, so that
+    faces are searched at one scale.
+    """
+    side = max(REGION_SIZE * float(box[2:].max()), 1.0)
+    centre = box[:2] + box[2:] / 2
+    limit = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(centre - side / 2), 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(centre + side / 2), low + 1, limit).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    height, width = (max(1, round(n * min(1.0, REGION_PIXELS / side))) for n in part.shape[:2])
+    scale = np.array([part.shape[1] / width, part.shape[0] / height], np.float32)
+    return Region(np.ascontiguousarray(shrink(part, height, width)), scale, low.astype(np.float32))
 
 
 def _read_only(values: Floats, shape: tuple[int, ...], name: str) -> Floats:

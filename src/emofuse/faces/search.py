@@ -13,7 +13,7 @@ import numpy as np
 
 from emofuse.core.time import ticks
 from emofuse.faces.cuts import Thumbnail, is_cut
-from emofuse.faces.detector import REGION_PIXELS, Detector, Face, box_iou, region_around, shrink, suppress
+from emofuse.faces.detector import Detector, Face, box_iou, region_around
 from emofuse.media.images import Image
 
 SEARCH_SECONDS = 0.4
@@ -53,25 +53,37 @@ class FaceSearch:
             thumbnail: of the frame, by which cuts are noticed.
         """
         frame = _Frame(start, image.shape, thumbnail)
-        due = self._is_due(frame)
-        found: list[Face] = []
-        for known in self._known[:MOST_REGIONS]:
-            face = self._in_region(image, known.face)
-            if face is not None and not _is_among(face, found):
-                found.append(face)
-            else:  # only once, so that a person who has left costs no more than a region for a while
-                due |= self._last is not None and known.found_at == self._last.start
-        if due:
+        faces: list[Face] = []
+        if due := self._is_due(frame):
+            faces += self._detector(image)
+        lost = self._follow(image, faces)
+        if lost and not due:
+            faces += [face for face in self._detector(image) if not _is_among(face, faces)]
+        if due or lost:
             self._searched_at = start
-            found += [face for face in self._detector(image) if not _is_among(face, found)]
-        boxes, scores = np.array([f.box for f in found]).reshape(-1, 4), np.array([f.score for f in found])
-        faces = [found[n] for n in suppress(boxes, scores, iou=_SAME_IOU)]
-        missing = [
+        faces.sort(key=lambda face: -face.score)
+        waiting = [
             k for k in self._known if start - k.found_at < ticks(SEARCH_SECONDS) and not _is_among(k.face, faces)
         ]
-        self._known = sorted([*(_Known(f, start) for f in faces), *missing], key=lambda k: -_size(k.face))
+        self._known = sorted([*(_Known(f, start) for f in faces), *waiting], key=lambda known: -_size(known.face))
         self._last = frame
         return faces
+
+    def _follow(self, image: Image, faces: list[Face]) -> bool:
+        """Search the known faces that are not among `faces` in regions, and add them; returns whether one is lost.
+
+        A face that was lost before is searched for a while, but not lost again.
+        """
+        lost = False
+        for known in self._known[:MOST_REGIONS]:
+            if _is_among(known.face, faces):
+                continue
+            face = self._in_region(image, known.face)
+            if face is not None and not _is_among(face, faces):
+                faces.append(face)
+            else:
+                lost |= self._last is not None and known.found_at == self._last.start
+        return lost
 
     def _is_due(self, frame: _Frame) -> bool:
         """Whether the whole frame must be searched; forgets the known faces where the shot is another one."""
@@ -87,20 +99,14 @@ class FaceSearch:
 
     def _in_region(self, image: Image, face: Face) -> Face | None:
         """An expected face, found in a region of the image around it."""
-        region, corner = region_around(image, face.box)
-        ratio = min(1.0, REGION_PIXELS / max(region.shape[:2]))
-        height, width = (max(1, round(n * ratio)) for n in region.shape[:2])
-        small = np.ascontiguousarray(shrink(region, height, width))
-        scale = np.array([region.shape[1] / width, region.shape[0] / height], np.float32)
-        found = [_placed(f, scale, corner) for f in self._detector(small)]
-        best = min(found, key=lambda f: _apart(f, face), default=None)
+        region = region_around(image, face.box)
+        found = self._detector(region.image)
+        placed = [
+            Face(region.boxes(f.box), f.score, None if f.landmarks is None else region.points(f.landmarks))
+            for f in found
+        ]
+        best = min(placed, key=lambda other: _apart(other, face), default=None)
         return None if best is None or _apart(best, face) > _REACH else best
-
-
-def _placed(face: Face, scale: np.ndarray, shift: np.ndarray) -> Face:
-    """A face of a reduced region in pixels of the image."""
-    box = np.concatenate([face.box[:2] * scale + shift, face.box[2:] * scale])
-    return Face(box, face.score, None if face.landmarks is None else face.landmarks * scale + shift)
 
 
 def _is_among(face: Face, others: list[Face]) -> bool:
