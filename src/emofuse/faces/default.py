@@ -60,7 +60,7 @@ class DefaultDetector:
         *,
         engine: Engine = ONE_THREAD,
         long_side: int = LONG_SIDE,
-        min_score: float = 0.5,
+        min_score: float = 0.55,
         iou: float = 0.4,
     ) -> None:
         remedy = "install emofuse again"
