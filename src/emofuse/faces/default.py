@@ -6,6 +6,7 @@ It was trained by `emofuse train face-detector`; docs/model-card.md says on what
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,16 +110,25 @@ class DefaultDetector:
         padded = np.zeros((1, 1, *(-(-side // STRIDES[-1]) * STRIDES[-1] for side in small.shape)), np.uint8)
         padded[0, 0, : small.shape[0], : small.shape[1]] = small
         back = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
-        parts = []
-        for stride, values in zip(STRIDES, self._network.run(_OUTPUTS, padded), strict=True):
-            rows, columns = np.nonzero(values[0, 0] >= min_score)
-            cells = values[0, :, rows, columns]
-            centre = (np.stack([columns, rows], axis=1).astype(np.float32) + np.float32(0.5)) * stride
-            reach = np.exp(cells[:, 1:5].clip(-6, 6)) * stride
-            boxes = np.hstack([centre - reach[:, :2], reach[:, :2] + reach[:, 2:]])
-            landmarks = cells[:, 5:].reshape(-1, 5, 2) * stride + centre[:, None]
-            parts.append(_Found(boxes * np.tile(back, 2), cells[:, 0], landmarks * back))
-        return _joined(parts)
+        maps = [values.reshape(values.shape[1], -1) for values in self._network.run(_OUTPUTS, padded)]
+        likely = np.flatnonzero(np.concatenate([values[0] for values in maps]) >= min_score)
+        cells = np.concatenate(maps, axis=1)[:, likely].T
+        centres, strides = (values[likely] for values in _cells(*padded.shape[2:]))
+        reach = np.exp(cells[:, 1:5].clip(-6, 6)) * strides
+        boxes = np.hstack([centres - reach[:, :2], reach[:, :2] + reach[:, 2:]])
+        landmarks = cells[:, 5:].reshape(-1, 5, 2) * strides[:, None] + centres[:, None]
+        return _Found(boxes * np.tile(back, 2), cells[:, 0], landmarks * back)
+
+
+@lru_cache(maxsize=64)
+def _cells(height: int, width: int) -> tuple[Floats, Floats]:
+    """Centres [n, 2] and strides [n, 1] of all cells of an input, in pixels."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        rows, columns = np.divmod(np.arange(height * width // stride**2), width // stride)
+        centres.append((np.stack([columns, rows], axis=1).astype(np.float32) + np.float32(0.5)) * np.float32(stride))
+        strides.append(np.full((len(rows), 1), stride, np.float32))
+    return np.concatenate(centres), np.concatenate(strides)
 
 
 def _joined(parts: Sequence[_Found]) -> _Found:

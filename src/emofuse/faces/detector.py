@@ -146,6 +146,9 @@ def region_around(image: Image, box: Floats) -> Region:
     limit = np.array(image.shape[1::-1])
     low = np.clip(np.floor(centre - side / 2), 0, limit - 1).astype(int)
     high = np.clip(np.ceil(centre + side / 2), low + 1, limit).astype(int)
+    # Halving even sides takes a fifth of the time, and most of the reduction is halving.
+    even = 1 << max(int(np.log2(side / REGION_PIXELS)), 0)
+    high = low + np.maximum((high - low) // even * even, 1)
     part = image[low[1] : high[1], low[0] : high[0]]
     height, width = (max(1, round(n * min(1.0, REGION_PIXELS / side))) for n in part.shape[:2])
     scale = np.array([part.shape[1] / width, part.shape[0] / height], np.float32)
