@@ -48,12 +48,12 @@ def main() -> None:
         print(f"{environment()}, detector {arguments.detector}")
         contenders = ("decode", "predict", "every_frame") if arguments.every_frame else ("decode", "predict")
         for name in arguments.videos:
-            video = _repeated(_sample(Path(folder), name), 60 // SAMPLE_SECONDS)
+            video = repeated(sample(Path(folder), name), 60 // SAMPLE_SECONDS)
             _speed(video, arguments.rounds, arguments.detector, contenders)
             if arguments.stages:
                 _stages(_measured("stages", video, arguments.detector))
         if arguments.memory:
-            _memory(_sample(Path(folder), VIDEOS[0]), arguments.detector)
+            _memory(sample(Path(folder), VIDEOS[0]), arguments.detector)
 
 
 def _speed(video: Path, rounds: int, detector: str, contenders: tuple[str, ...]) -> None:
@@ -80,7 +80,7 @@ def _stages(measured: dict[str, float]) -> None:
 
 def _memory(sample: Path, detector: str) -> None:
     peak = {
-        minutes: _measured("predict", _repeated(sample, minutes * 60 // SAMPLE_SECONDS), detector)["peak_mb"]
+        minutes: _measured("predict", repeated(sample, minutes * 60 // SAMPLE_SECONDS), detector)["peak_mb"]
         for minutes in (5, 60)
     }
     print(f"peak memory: 5 min {peak[5]:.0f} MB, 60 min {peak[60]:.0f} MB, ratio {peak[60] / peak[5]:.3f}")
@@ -175,7 +175,7 @@ CHILDREN: dict[str, Callable[[Path, str], dict[str, float]]] = {
 }
 
 
-def _sample(folder: Path, name: str) -> Path:
+def sample(folder: Path, name: str) -> Path:
     from emofuse.synthetic.sample import make_sample
 
     path = folder / f"{name}.mp4"
@@ -199,7 +199,7 @@ def _doubled(path: Path) -> Path:
     return target
 
 
-def _repeated(source: Path, times: int) -> Path:
+def repeated(source: Path, times: int) -> Path:
     """Write the packets of `source` several times in a row, without re-encoding."""
     target = source.with_name(f"{source.stem}-{times}.mp4")
     with av.open(str(target), "w") as out:

@@ -97,8 +97,18 @@ def test_half_precision_without_the_train_extra_is_an_error_of_one_line(both, su
         fuse_all(both, data=subjects, out=tmp_path, half=True)
 
 
-def test_two_networks_for_faces_are_refused(both, subjects, tmp_path):
-    with pytest.raises(SettingsError, match="more than one bundle has faces; give one for faces and one for the voice"):
+def test_several_networks_for_faces_and_voices_are_fused_by_the_names_of_their_bundles(both, subjects, tmp_path):
+    write_bundle_file(tmp_path / "other", replace(load(both), name="other"))
+    fused, result = fuse_all(both, tmp_path / "other", data=subjects, out=tmp_path / "out", half=True)
+    assert fused.modalities == ("face", "face:other", "voice", "voice:other")
+    assert fused.further["face:other"].net == tmp_path / "out" / "other" / "face.onnx"
+    weights = dict(zip(fused.fusion.weights.systems, fused.fusion.weights.exponents, strict=True))
+    assert weights["face"] == pytest.approx(weights["face:other"], abs=1e-2)  # the networks are equal
+    assert result.frames == 6 * 15
+
+
+def test_the_same_bundle_twice_is_refused(both, subjects, tmp_path):
+    with pytest.raises(SettingsError, match="one of these bundles is given twice"):
         fuse_all(both, both, data=subjects, out=tmp_path)
 
 

@@ -92,9 +92,9 @@ def test_the_class_weights_of_a_pool_are_its_exponents():
 
 def test_weakened_scales_exponents_of_a_pool_and_relative_weights_of_a_sum():
     pool = LogPoolFusion("log-pool", ("face", "voice"), labels(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
-    assert pool.weakened("voice", 0.5).exponents.tolist() == [[1, 2], [1.5, 2]]
+    assert pool.weakened(["voice"], 0.5).exponents.tolist() == [[1, 2], [1.5, 2]]
     half = np.full((2, 2), 0.5, np.float32)
-    weights = WeightedFusion("mcwf", ("face", "voice"), labels(2), half).weakened("voice", 0.5).class_weights
+    weights = WeightedFusion("mcwf", ("face", "voice"), labels(2), half).weakened(["voice"], 0.5).class_weights
     assert weights == pytest.approx(np.array([[2 / 3] * 2, [1 / 3] * 2]))
 
 

@@ -29,7 +29,7 @@ class Recorder:
     threads: set[str] = field(default_factory=set)
     fails_after: float = 1e9
 
-    def push_audio(self, block: AudioBlock) -> SessionOutput:
+    def push_audio(self, block: AudioBlock, modality: str) -> SessionOutput:
         self.threads.add(current_thread().name)
         if block.end > ticks(self.fails_after):
             raise MediaError("the tape broke")

@@ -75,7 +75,7 @@ def frames(levels: list[int]) -> list[Frame]:
 def new_session() -> Session:
     sampling = Sampling(RATE)
     stages = FaceStages(crop, Anywhere(), Level())
-    return Session(sampling, faces=stages.stream(sampling, window_stage=FaceWindowStage(TWO_SECONDS, head)))
+    return Session(sampling, faces=stages.stream(sampling, window_stages=[FaceWindowStage(TWO_SECONDS, head)]))
 
 
 def scored(start: int, row: np.ndarray, *, person: int = 1) -> ScoredFace:

@@ -244,7 +244,7 @@ def test_the_memory_of_a_session_does_not_grow(all_three, tmp_path):
         for frame in video.frames():
             session.push_frames([frame])
             assert sum(len(p.faces) for p in session.faces._smoother._persons.values()) <= 2 * 8 + 6
-            assert sum(map(len, session.faces._window_stage._open.values())) <= 10 + 5 + 6
+            assert sum(map(len, session.faces._window_stages[0]._open.values())) <= 10 + 5 + 6
 
 
 def test_rows_below_the_minimum_confidence_are_uncertain_and_keep_their_probabilities(both, tmp_path):

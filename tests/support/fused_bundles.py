@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -106,6 +107,30 @@ def write_bundle(
     fusion = WeightedFusion("mcwf", tuple(weights), AFFWILD2, table(*weights.values()))
     fused = ModalityFusion(fusion, dict(calibrations or {}))
     bundles.write_bundle(folder / "bundle", bundles.Bundle("both", "1", AFFWILD2, CARD, face, voice, fused))
+    return folder / "bundle"
+
+
+def write_several(folder: Path) -> Path:
+    """Write a bundle of five systems on four networks: single faces and windows of two networks for faces, and two
+    voices with other rates and windows, each with the same weight."""
+    names = ("face", "face-windows", "face-windows:other", "voice", "voice:other")
+    first = bundles.load(write_bundle(folder / "first", {"face": 0.5, "face-windows": 0.3, "voice": 0.2}))
+    assert first.face is not None
+    assert first.voice is not None
+    other = replace(
+        first.face,
+        net=net(folder / "parts" / "f.onnx", (1, CROP, CROP), -FACE_LOGITS, embedding=True),
+        calibration=None,
+        windows=Windows(3, 3),
+    )
+    slow = replace(
+        first.voice,
+        net=net(folder / "parts" / "v.onnx", (6_000,), 2 * VOICE_LOGITS),
+        windows=Windows(3, 1, RATE // 2, min_voice_seconds=0.3),
+    )
+    fusion = ModalityFusion(WeightedFusion("mcwf", names, AFFWILD2, table(*[0.2] * 5)))
+    several = replace(first, fusion=fusion, further={"face:other": other, "voice:other": slow})
+    bundles.write_bundle(folder / "bundle", several)
     return folder / "bundle"
 
 

@@ -79,7 +79,7 @@ def statuses(path: Path, voice: VoiceModality, run: TrainingRun) -> list[str]:
     """The status of each row, by the bundle with another voice modality."""
     predictor = Predictor(Options(str(run.out)))
     predictor.bundle = replace(predictor.bundle, voice=voice)
-    predictor.audio_stages = choose_audio_stages(voice.separation, voice.activity, Engine())
+    predictor.audio_stages = {"voice": choose_audio_stages(voice.separation, voice.activity, Engine())}
     return predictor.predict(path).table().status.tolist()
 
 

@@ -78,7 +78,7 @@ def predict(
     hz = None if every_frame else checked_rate(rate)
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation)
-    found = find_files(paths, audio=load(bundle).voice is not None)
+    found = find_files(paths, audio=bool(load(bundle).voices))
     tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
     isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))
     results, notes = _run(tasks, chosen, isolate=isolated)

@@ -30,7 +30,10 @@ from emofuse.inference import batch
 from emofuse.inference.predictor import Options
 from emofuse.metrics import card_metrics
 from emofuse.models.bundle import Bundle, load, modalities_of, refuse_own_folder, write_bundle
+from emofuse.models.face import FaceModality
 from emofuse.models.fusion import ModalityFusion
+from emofuse.models.voice import VoiceModality
+from emofuse.systems import FACE, VOICE, kind
 
 DRAFT, TABLES, HALF = "unfused", "modalities", "half"  # folders in the output
 
@@ -42,7 +45,7 @@ FileProgress = Callable[[Path, float, int], None]
 class FuseRequest:
     """A request to fuse bundles.
 
-    bundles: names or folders; together they have at most one network for faces and one for voices.
+    bundles: names or folders. Further networks for faces, or for voices, are named after their bundles.
     data: clips with labels; weights are fitted on the split `settings.split`. settings.fuse: the one method.
     smooth_seconds: seconds to either side over which scores of single faces are smoothed; 0 for none.
     allow_seen: fit weights on clips that a bundle was trained on, too, whose scores are better there than elsewhere.
@@ -140,14 +143,16 @@ def _clips(data: DataSet, split: str | None) -> list[Clip]:
 
 def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
     """A draft of the fused bundle, with equal weights for all modalities."""
-    faces, voices = [b.face for b in bundles if b.face], [b.voice for b in bundles if b.voice]
-    if len(faces) > 1 or len(voices) > 1:
-        what = "faces" if len(faces) > 1 else "voices"
-        raise SettingsError(
-            f"{', '.join(request.bundles)}: more than one bundle has {what}; give one for faces and one for the voice."
-        )
-    face, voice = next(iter(faces), None), next(iter(voices), None)
-    modalities = modalities_of(face, voice)
+    if len({b.identity for b in bundles}) < len(bundles):
+        raise SettingsError(f"{', '.join(request.bundles)}: one of these bundles is given twice.")
+    networks: dict[str, FaceModality | VoiceModality] = {}
+    for bundle in bundles:
+        for key, network in bundle.networks.items():
+            name = f"{kind(key)}:{bundle.name}" if key in networks else key
+            if name in networks:
+                raise SettingsError(f"bundle {bundle.name}: another one has the same name; train it anew.")
+            networks[name] = _prepared(network, request, name)
+    modalities = modalities_of(networks)
     if len(modalities) < 2:
         raise SettingsError(
             f"{', '.join(request.bundles)}: {', '.join(modalities)} alone cannot be fused; give a bundle for "
@@ -158,12 +163,23 @@ def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
         raise SettingsError(
             f"bundle {other.name}: its labels differ from those of {bundles[0].name}; train both with equal labels."
         )
-    if face is not None and face.calibration is not None and face.smoothing is None and request.smooth_seconds:
-        face = replace(face, smoothing=Triangle(ticks(request.smooth_seconds)))
+    face, voice = networks.pop(FACE, None), networks.pop(VOICE, None)
+    assert not isinstance(face, VoiceModality)
+    assert not isinstance(voice, FaceModality)
+    fusion = ModalityFusion(_equal_weights(modalities, labels))
+    try:
+        return Bundle(request.name, DRAFT, labels, {}, face, voice, fusion, further=networks)
+    except SettingsError as error:
+        raise SettingsError(f"{', '.join(request.bundles)}: cannot be fused, because {error}.") from None
+
+
+def _prepared(network: FaceModality | VoiceModality, request: FuseRequest, name: str) -> FaceModality | VoiceModality:
+    """A network with the smoothing and the precision of the request."""
+    if isinstance(network, FaceModality) and network.smoothing is None and request.smooth_seconds:
+        network = replace(network, smoothing=Triangle(ticks(request.smooth_seconds)))
     if request.half:
-        face = face and replace(face, net=_half_precision(face.net, request.out / HALF))
-        voice = voice and replace(voice, net=_half_precision(voice.net, request.out / HALF))
-    return Bundle(request.name, DRAFT, labels, {}, face, voice, ModalityFusion(_equal_weights(modalities, labels)))
+        network = replace(network, net=_half_precision(network.net, request.out / HALF / name.replace(":", "-")))
+    return network
 
 
 def _half_precision(net: Path, folder: Path) -> Path:

@@ -36,7 +36,8 @@ from emofuse.training.face_cache import FaceSource
 from emofuse.training.loop.quantise import FIRST, LAST
 from emofuse.training.voice import window_examples
 
-_SPECTRUM = "/spectrum"  # layers of a log-mel front end: in int8 quiet audio would be rounded to zero
+# Layers of log-mel front ends: in int8 quiet audio would be rounded to zero.
+_FRONT_ENDS = ("/spectrum", "/logmel")
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _front_end(net: Path) -> tuple[str, ...]:
     import onnx
 
     nodes = onnx.load(net).graph.node
-    return (_SPECTRUM,) if any(node.name.startswith(_SPECTRUM) for node in nodes) else ()
+    return tuple(prefix for prefix in _FRONT_ENDS if any(node.name.startswith(prefix) for node in nodes))
 
 
 def _examples(

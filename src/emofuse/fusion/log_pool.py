@@ -10,7 +10,7 @@ Source: Genest and Zidek 1986, Combining Probability Distributions; Hinton 2002,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,9 @@ class LogPoolFusion:
         fused = softmax(np.einsum("fsc,sc->fc", scores.log_ratios(), self.exponents), axis=1)
         return np.where(scores.covered[:, None], fused, 0).astype(np.float32)
 
-    def weakened(self, system: str, factor: float) -> LogPoolFusion:
-        """The same fusion with the exponents of one system multiplied by `factor`."""
-        scale = np.array([[factor if s == system else 1.0] for s in self.systems])
+    def weakened(self, systems: Collection[str], factor: float) -> LogPoolFusion:
+        """The same fusion with the exponents of some systems multiplied by `factor`."""
+        scale = np.array([[factor if s in systems else 1.0] for s in self.systems])
         return LogPoolFusion(self.method, self.systems, self.label_set, self.exponents * scale)
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,7 @@ Sums run over the systems in their order, in float32 and one after the other wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,11 +109,11 @@ class WeightedFusion:
         """Fused scores float32 [frames, classes]; zeros where no system is valid."""
         return weighted_sum(scores, self.class_weights)
 
-    def weakened(self, system: str, factor: float) -> WeightedFusion:
-        """The same fusion with the weight of one system, relative to the others, multiplied by `factor`."""
-        scale = np.array([[factor if s == system else 1.0] for s in self.systems], np.float32)
+    def weakened(self, systems: Collection[str], factor: float) -> WeightedFusion:
+        """The same fusion with the weights of some systems, relative to the others, multiplied by `factor`."""
+        scale = np.array([[factor if s in systems else 1.0] for s in self.systems], np.float32)
         weights = self.class_weights * scale
-        # A class that only this system has weight for keeps it.
+        # A class that only these systems have weight for keeps it.
         weights = np.asarray(weights / weights.sum(axis=0), np.float32)
         return WeightedFusion(self.method, self.systems, self.label_set, weights)
 

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 
 from emofuse.core.prefetch import prefetch
 from emofuse.core.time import ticks
 from emofuse.errors import MediaError
 from emofuse.inference.audio_track import choose_track
 from emofuse.inference.session import Session, SessionOutput
-from emofuse.media.audio import AudioReader
+from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.container import MediaFile
 from emofuse.speech import SpeechDetector
+from emofuse.systems import VOICE
 
 _BLOCK_SECONDS = 10
 
 
 class AudioFeed:
-    """Pushes the audio of a file into a session, from its start to its end.
+    """Pushes the audio of a file into a session, from its start to its end, for one modality.
 
-    activity: detects speech, to choose among several tracks. rate_hz: sample rate of the session's audio.
+    activity: detects speech, to choose among several tracks. rate_hz: sample rate of the modality's audio.
     warnings: problems of audio that can be read nevertheless. error: what ended the reading early, if anything.
     reached: end of the audio so far, ticks; the end of the stream, once `outputs(None)` is exhausted.
     """
 
-    def __init__(self, file: MediaFile, session: Session, activity: SpeechDetector, rate_hz: int) -> None:
+    def __init__(
+        self, file: MediaFile, session: Session, activity: SpeechDetector, rate_hz: int, modality: str = VOICE
+    ) -> None:
         self.warnings: list[str] = []
         self.error: MediaError | None = None
         self.reached = 0
-        self._outputs = prefetch(self._read(file, session, activity, rate_hz))
+        push = partial(session.push_audio, modality=modality)
+        self._outputs = prefetch(self._read(file, push, activity, rate_hz))
         self._started = False
 
     def outputs(self, until: int | None) -> Iterator[SessionOutput]:
@@ -45,7 +50,7 @@ class AudioFeed:
         self._outputs.close()
 
     def _read(
-        self, file: MediaFile, session: Session, activity: SpeechDetector, rate_hz: int
+        self, file: MediaFile, push: Callable[[AudioBlock], SessionOutput], activity: SpeechDetector, rate_hz: int
     ) -> Generator[tuple[int, SessionOutput], None, None]:
         yield 0, SessionOutput()  # at once, so that the first block is scored in the background
         try:
@@ -53,7 +58,7 @@ class AudioFeed:
             self.warnings += [track.note] if track.note else []
             with AudioReader(file, rate_hz=rate_hz, track=track.stream) as audio:
                 for block in audio.blocks(_BLOCK_SECONDS):
-                    yield block.end, session.push_audio(block)
+                    yield block.end, push(block)
                 self.warnings += audio.warnings
                 yield audio.end or 0, SessionOutput()
         except MediaError as error:

@@ -23,6 +23,7 @@ from emofuse.models.voice import FrameScorer
 from emofuse.models.voice_stages import choose_separation, choose_speech_detector
 from emofuse.runtime import Engine
 from emofuse.speech import ActivitySegment, ActivityStream, SeparationStream, SpeechDetector, VoiceSeparator
+from emofuse.systems import VOICE
 
 Floats = NDArray[np.float32]
 WindowScorer = Callable[[Floats], Floats]
@@ -55,6 +56,7 @@ class AudioWindowScore(NamedTuple):
     start: int
     end: int
     probabilities: Floats | None
+    modality: str = VOICE
 
 
 @dataclass(frozen=True)

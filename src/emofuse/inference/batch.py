@@ -278,7 +278,8 @@ def _stall_seconds(task: FileTask) -> float:
 
 
 def _notes(predictor: Predictor) -> tuple[str, ...]:
-    return tuple(stage.note for stage in (predictor.detector, predictor.audio_stages) if stage and stage.note)
+    stages = (predictor.detector, *predictor.audio_stages.values())
+    return tuple(dict.fromkeys(stage.note for stage in stages if stage and stage.note))
 
 
 def _with_remedy(result: Result[FileTask, FileResult]) -> Result[FileTask, FileResult]:

@@ -18,7 +18,7 @@ from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import NO_PERSON, Prediction
 from emofuse.inference.session import SessionOutput
 from emofuse.models.fusion import WINDOWS, ModalityFusion
-from emofuse.systems import FACE, VOICE
+from emofuse.systems import FACE, VOICE, kind
 
 _FROZEN_AFTER = ticks(5)  # recorders of screens and calls leave out frames for a few seconds where nothing moves
 
@@ -41,7 +41,8 @@ class Collector:
     stood still for too long.
 
     Args:
-        modalities: those that the session scores, of `emofuse.models.fusion.MODALITIES`; several need a fusion.
+        modalities: those that the session scores, of the kinds in `emofuse.models.fusion.MODALITIES`; several need a
+            fusion.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Collector:
         for found in output.faces:
             person = self._persons.setdefault(found.person, _Person())
             person.frames.append(found.frame)
-            if FACE in self._modalities:
+            if self._of(FACE):
                 person.probabilities.extend(found.values.tolist())
             person.centres += found.face.box[:2].astype(np.float64) + found.face.box[2:] / 2
         for window in output.face_windows:
@@ -76,12 +77,12 @@ class Collector:
         frozen = _frozen(start, frames)
         rows = {p: np.where(frozen, -1, _rows(person.frames, frames)) for p, person in found.items()}
         modalities = {p: self._face_scores(found[p], timeline, r) for p, r in rows.items()}
-        if VOICE in self._modalities:
-            voice = audio_scores(self._audio_windows, self._label_set, VOICE).onto(timeline)
+        if voices := self._of(VOICE):
+            found_voices = {m: self._voice_scores(m).onto(timeline) for m in voices}
             if not modalities:
-                absent = [m for m in self._modalities if m != VOICE] if np.any(frames >= 0) else []
+                absent = [m for m in self._modalities if m not in voices] if np.any(frames >= 0) else []
                 modalities[NO_PERSON] = {m: _invalid(m, timeline, self._label_set) for m in absent}
-            modalities = {p: scores | {VOICE: voice} for p, scores in modalities.items()}
+            modalities = {p: scores | found_voices for p, scores in modalities.items()}
         visible = np.sum([np.zeros(len(timeline), np.int64), *(r >= 0 for r in rows.values())], axis=0)
         scores = {p: replace(self._fused(s, visible), system=system) for p, s in modalities.items()}
         centres = {p: _centre(person, size) for p, person in found.items()} if size else {}
@@ -90,17 +91,25 @@ class Collector:
 
     def _face_scores(self, person: _Person, timeline: Timeline, rows: Ints) -> dict[str, Scores]:
         """Scores of the modalities of faces."""
-        scores, valid, labels = {}, rows >= 0, self._label_set
-        if FACE in self._modalities:
-            values = np.array(person.probabilities, np.float32).reshape(-1, len(labels))
-            scores[FACE] = Scores(values[rows], timeline, labels, valid, FACE)
-        if WINDOWS in self._modalities:
-            windows = person.windows
+        scores, valid, labels, singles = {}, rows >= 0, self._label_set, self._of(FACE)
+        values = np.array(person.probabilities, np.float32).reshape(-1, len(singles) or 1, len(labels))
+        for n, modality in enumerate(singles):
+            scores[modality] = Scores(values[rows, n], timeline, labels, valid, modality)
+        for modality in self._of(WINDOWS):
+            windows = [w for w in person.windows if w.modality == modality]
             spans = Timeline(*np.array([(w.start, w.end) for w in windows], np.int64).reshape(-1, 2).T)
-            values = np.array([w.probabilities for w in windows], np.float32).reshape(len(windows), len(labels))
-            spread = Scores(values, spans, labels, np.ones(len(windows), bool), WINDOWS).onto(timeline)
-            scores[WINDOWS] = replace(spread, valid=spread.valid & valid)
+            pooled = np.array([w.probabilities for w in windows], np.float32).reshape(len(windows), len(labels))
+            spread = Scores(pooled, spans, labels, np.ones(len(windows), bool), modality).onto(timeline)
+            scores[modality] = replace(spread, valid=spread.valid & valid)
         return scores
+
+    def _voice_scores(self, modality: str) -> Scores:
+        windows = [w for w in self._audio_windows if w.modality == modality]
+        return audio_scores(windows, self._label_set, modality)
+
+    def _of(self, wanted: str) -> list[str]:
+        """The modalities of a kind."""
+        return [m for m in self._modalities if kind(m) == wanted]
 
     def _fused(self, scores: Mapping[str, Scores], visible: Ints) -> Scores:
         if self._fusion is None:

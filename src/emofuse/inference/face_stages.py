@@ -8,7 +8,7 @@ length of the video, and results do not depend on how the frames were divided in
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +29,7 @@ from emofuse.inference.orientation import OrientationWatch
 from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
 from emofuse.models.face import FaceOutputs
+from emofuse.models.fusion import WINDOWS
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -62,7 +63,8 @@ class DetectedFace:
 class ScoredFace:
     """A face of one person with the output of the network.
 
-    values: probabilities float32 [classes], smoothed if the session smooths; an embedding if only windows are scored.
+    values: probabilities float32 [classes], those of several networks in a row, smoothed if the session smooths; an
+        embedding if only windows are scored.
     embedding: float32 [features]; the same as `values` where the network has one output.
     """
 
@@ -81,6 +83,7 @@ class FaceWindowScore(NamedTuple):
     end: int
     person: int
     probabilities: Floats
+    modality: str = WINDOWS
 
 
 class Scorer(Protocol):
@@ -145,14 +148,14 @@ class FaceStages:
         sampling: Sampling,
         *,
         smoother: ScoreSmoother | None = None,
-        window_stage: FaceWindowStage | None = None,
+        window_stages: Sequence[FaceWindowStage] = (),
     ) -> FaceStream:
         """The face stages of one video."""
-        return FaceStream(self, Tracker(sampling.confirm_frames), smoother, window_stage)
+        return FaceStream(self, Tracker(sampling.confirm_frames), smoother, window_stages)
 
 
 class FaceStream:
-    """The face stages of one video. smoother, window_stage: one of each per video, if the bundle uses them.
+    """The face stages of one video. smoother, window_stages: of this video alone, if the bundle uses them.
 
     canvas: width and height of the first frame, None before it. Boxes and landmarks of all faces are in its pixels,
         also where the size changes on the way.
@@ -164,10 +167,10 @@ class FaceStream:
         stages: FaceStages,
         tracker: Tracker[DetectedFace],
         smoother: ScoreSmoother | None,
-        window_stage: FaceWindowStage | None,
+        window_stages: Sequence[FaceWindowStage],
     ) -> None:
         self._stages, self._search, self._tracker = stages, FaceSearch(stages.detector), tracker
-        self._smoother, self._window_stage = smoother, window_stage
+        self._smoother, self._window_stages = smoother, window_stages
         self.canvas: tuple[int, int] | None = None
         self.orientation: OrientationWatch | None = None
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
@@ -201,9 +204,8 @@ class FaceStream:
 
     def score(self, tracked: TrackedFaces) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Score faces in one batch, smooth their scores and pool them into windows."""
-        scored, windows = self._stages.score(tracked.faces), list[FaceWindowScore]()
-        if self._window_stage is not None:
-            windows = self._window_stage.push(scored, tracked.complete)
+        scored = self._stages.score(tracked.faces)
+        windows = [window for stage in self._window_stages for window in stage.push(scored, tracked.complete)]
         return (scored if self._smoother is None else self._smoother.push(scored, tracked.complete)), windows
 
     def push(self, frames: Iterable[Frame | FrameTime]) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
@@ -215,8 +217,7 @@ class FaceStream:
         faces, windows = self.score(self._tracked(self._tracker.close()))
         if self._smoother is not None:
             faces += self._smoother.close()
-        if self._window_stage is not None:
-            windows += self._window_stage.close(end)
+        windows += [window for stage in self._window_stages for window in stage.close(end)]
         return faces, windows
 
     def _placed(self, found: FrameFaces) -> FrameFaces:
@@ -291,17 +292,18 @@ class FaceWindowStage:
 
     Args:
         head: features float [n, 2 * embedding] to probabilities float32 [n, classes].
+        modality: name of the scores. columns: of the embeddings of faces that belong to this head.
     """
 
-    def __init__(self, windows: Windows, head: Head) -> None:
-        self._windows, self._head = windows, head
+    def __init__(self, windows: Windows, head: Head, *, modality: str = WINDOWS, columns: slice = slice(None)) -> None:
+        self._windows, self._head, self._modality, self._columns = windows, head, modality, columns
         self._next = 0  # index of the first window that is still open
         self._open: dict[int, list[tuple[int, Floats]]] = {}
 
     def push(self, faces: Iterable[ScoredFace], complete: int) -> list[FaceWindowScore]:
         """Take faces; score the windows that end at `complete` or before."""
         for face in faces:
-            self._open.setdefault(face.person, []).append((face.start, face.embedding))
+            self._open.setdefault(face.person, []).append((face.start, face.embedding[self._columns]))
         scores = []
         while (start := self._next * self._windows.step) + self._windows.width <= complete:
             scores += self._score(start, start + self._windows.width)
@@ -324,4 +326,6 @@ class FaceWindowStage:
         if not features:
             return []
         rows = self._head(np.stack(list(features.values())))
-        return [FaceWindowScore(start, end, person, row) for person, row in zip(features, rows, strict=True)]
+        return [
+            FaceWindowScore(start, end, person, row, self._modality) for person, row in zip(features, rows, strict=True)
+        ]

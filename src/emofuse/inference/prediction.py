@@ -16,7 +16,7 @@ from emofuse.core.registry import find
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
 from emofuse.export import WRITERS, ResultTable
-from emofuse.systems import VOICE
+from emofuse.systems import VOICE, kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,20 +106,20 @@ class Prediction:
 
     @property
     def voice(self) -> Scores | None:
-        """The scores of the voice alone; None if the bundle has no voice modality."""
+        """The scores of the (first) voice alone; None if the bundle has no voice modality."""
         for scores in self.modalities.values():
-            if VOICE in scores:
-                return scores[VOICE]
+            if voices := [s for name, s in scores.items() if kind(name) == VOICE]:
+                return voices[0]
         return self.scores.get(NO_PERSON)
 
     @property
     def audio_only(self) -> bool:
         """Whether no face was searched for: the bundle scores the voice only, or the file has no video."""
-        return NO_PERSON in self.scores and not set(self.modalities.get(NO_PERSON, {})) - {VOICE}
+        return NO_PERSON in self.scores and all(kind(m) == VOICE for m in self.modalities.get(NO_PERSON, {}))
 
     def face_found(self, person: int) -> Bools:
         """Where the person's face was found, bool [n]."""
-        faces = [s.valid for name, s in self.modalities.get(person, {}).items() if name != VOICE]
+        faces = [s.valid for name, s in self.modalities.get(person, {}).items() if kind(name) != VOICE]
         if faces:
             return np.asarray(np.any(faces, axis=0))
         return np.zeros(len(self.timeline), bool) if person == NO_PERSON else self._valid(person)
@@ -127,7 +127,8 @@ class Prediction:
     def statuses(self, person: int) -> NDArray[np.str_]:
         """The status of each row of a person."""
         valid = self._valid(person)
-        with_voice = VOICE in self.modalities.get(person, {}) and len(self.modality_names) > 1
+        voices = [kind(m) == VOICE for m in self.modality_names]
+        with_voice = any(voices) and not all(voices) and bool(self.modalities.get(person))
         scored = np.where(self.face_found(person) | (not with_voice), OK, VOICE_ONLY)
         missing = np.where(self.frames >= 0, NO_FACE, NO_FRAME)
         if self.frozen is not None:

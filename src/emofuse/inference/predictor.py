@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -17,7 +17,7 @@ from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
 from emofuse.inference.audio_feed import AudioFeed
-from emofuse.inference.audio_stages import AudioStages, choose_audio_stages
+from emofuse.inference.audio_stages import AudioStages, AudioStream, choose_audio_stages
 from emofuse.inference.collector import Collector
 from emofuse.inference.face_stages import FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
 from emofuse.inference.orientation import AUTO, OrientationWatch, checked_rotation, upright_frames
@@ -28,9 +28,10 @@ from emofuse.media.container import MediaFile
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import ChosenDetector, choose_detector
+from emofuse.models.face import FaceOutputsScorer, FaceScorer, FacesScorer
 from emofuse.models.fusion import WINDOWS
 from emofuse.runtime import Engine
-from emofuse.systems import FACE
+from emofuse.systems import FACE, VOICE, kind
 
 _LIBRARIES = ("av", "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
 _OUTLASTS = ticks(1)  # audio that ends less than this after the video, such as the padding of a codec, adds no rows
@@ -94,14 +95,15 @@ class Predictor:
         self.options = options
         self.sampling = Sampling(options.rate_hz)
         self.bundle = bundles.load(options.bundle)
-        self.scorer = self.bundle.face_scorer(options.engine)
-        self.head = self.bundle.window_head()
-        self.voice_scorer = self.bundle.voice_scorer(options.engine)
-        self.audio_stages: AudioStages | None = None
-        if (voice := self.bundle.voice) is not None:
-            self.audio_stages = choose_audio_stages(voice.separation, voice.activity, options.engine)
+        self.scorer = self._face_scorer()
+        self.heads = {key: head for key in self.bundle.faces if (head := self.bundle.window_head(key)) is not None}
+        self.voice_scorers = {key: self.bundle.voice_scorer(options.engine, key) for key in self.bundle.voices}
+        self.audio_stages: dict[str, AudioStages] = {
+            key: choose_audio_stages(voice.separation, voice.activity, options.engine)
+            for key, voice in self.bundle.voices.items()
+        }
         self.detector: ChosenDetector | None = None
-        if self.bundle.face is not None:
+        if self.bundle.faces:
             self.detector = choose_detector(options.detector, options.engine)
 
     @property
@@ -129,7 +131,21 @@ class Predictor:
     def _stages(self) -> dict[str, str]:
         """The stages that were chosen for this machine; the bundle does not contain them."""
         detector = {"detector": self.detector.identity} if self.detector else {}
-        return detector | (self.audio_stages.identity if self.audio_stages else {})
+        audio = {
+            stage + key.removeprefix(VOICE): name
+            for key, stages in self.audio_stages.items()
+            for stage, name in stages.identity.items()
+        }
+        return detector | audio
+
+    def _face_scorer(self) -> FaceScorer | FaceOutputsScorer | FacesScorer | None:
+        bundle, engine = self.bundle, self.options.engine
+        if len(bundle.faces) < 2:
+            return next((bundle.face_scorer(engine, key) for key in bundle.faces), None)
+        scorers = {key: scorer for key in bundle.faces if (scorer := bundle.face_scorer(engine, key)) is not None}
+        single, windowed = ([m for m in bundle.modalities if kind(m) == wanted] for wanted in (FACE, WINDOWS))
+        size = next(iter(bundle.faces.values())).crop.size
+        return FacesScorer(scorers, single=single, windowed=[_network_of(m) for m in windowed], size=size)
 
     def session(self) -> Session:
         """A new session for one live video, which reports faces that are not upright."""
@@ -139,18 +155,26 @@ class Predictor:
         return session
 
     def _session(self) -> Session:
-        faces = audio = None
-        face, voice, modalities = self.bundle.face, self.bundle.voice, self.bundle.modalities
-        if face is not None and self.detector is not None and self.scorer is not None:
-            smoother = ScoreSmoother(face.smoothing) if face.smoothing is not None and FACE in modalities else None
-            window_stage = None
-            if face.windows is not None and self.head is not None and WINDOWS in modalities:
-                window_stage = FaceWindowStage(face.windows, self.head.probabilities)
+        faces, audio = None, dict[str, AudioStream]()
+        if self.detector is not None and self.scorer is not None:
+            face = next(iter(self.bundle.faces.values()))  # crop and smoothing of all are equal
+            single = any(kind(m) == FACE for m in self.bundle.modalities)
+            smoother = ScoreSmoother(face.smoothing) if face.smoothing is not None and single else None
             stages = FaceStages(face.crop, self.detector.detector, self.scorer)
-            faces = stages.stream(self.sampling, smoother=smoother, window_stage=window_stage)
-        if self.audio_stages is not None and voice is not None and self.voice_scorer is not None:
-            audio = self.audio_stages.stream(voice.windows, self.voice_scorer)
+            faces = stages.stream(self.sampling, smoother=smoother, window_stages=list(self._window_stages()))
+        for key, scorer in self.voice_scorers.items():
+            if scorer is not None:
+                audio[key] = self.audio_stages[key].stream(self.bundle.voices[key].windows, scorer)
         return Session(self.sampling, faces=faces, audio=audio)
+
+    def _window_stages(self) -> Iterator[FaceWindowStage]:
+        columns = self.scorer.columns if isinstance(self.scorer, FacesScorer) else {}
+        for modality in (m for m in self.bundle.modalities if kind(m) == WINDOWS):
+            key = _network_of(modality)
+            windows = self.bundle.faces[key].windows
+            assert windows is not None
+            head = self.heads[key].probabilities
+            yield FaceWindowStage(windows, head, modality=modality, columns=columns.get(key, slice(None)))
 
     def collector(self) -> Collector:
         """Collects the output of such a session."""
@@ -184,20 +208,21 @@ class Predictor:
 
     def _process(self, run: _FileRun, file: MediaFile) -> tuple[int, int] | None:
         """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
-        voice, size, end = self.bundle.voice, None, 0
-        has_audio = voice is not None and file.has_audio
+        voices, size, end = self.bundle.voices, None, 0
+        has_audio = bool(voices) and file.has_audio
         video = self._opened_video(run, file, optional=has_audio)
         if video is None and self.sampling.rate_hz is None:
             found = "has no video that can be decoded" if run.warnings else "is an audio file"
             raise SettingsError(f"{printable(file.path)}: {found}, so --every-frame does not apply; use --rate.")
         with ExitStack() as stack:
-            audio = None
-            if has_audio and voice is not None and self.audio_stages is not None:
-                audio = AudioFeed(file, run.session, self.audio_stages.activity, voice.windows.rate_hz)
-                stack.callback(audio.close)
+            audio = list[AudioFeed]()
+            for key in voices if has_audio else ():
+                activity, rate_hz = self.audio_stages[key].activity, voices[key].windows.rate_hz
+                audio.append(AudioFeed(file, run.session, activity, rate_hz, key))
+                stack.callback(audio[-1].close)
             if video is not None:
                 stack.enter_context(video)
-                if self.bundle.face is not None:
+                if self.bundle.faces:
                     size = self._push_video(run, video, audio)
                 else:  # only the times of the frames are needed
                     frames = (FrameTime(n, start, stop) for n, (start, stop) in enumerate(video.timeline))
@@ -205,12 +230,12 @@ class Predictor:
                 end = video.end
                 run.warnings.extend(video.warnings)
             frames_end = end or None
-            if audio is not None:
-                end = self._push_audio(run, audio, end, file=file, faces=size is not None)
-        if voice is not None and audio is None:
+            ends = [self._push_audio(run, feed, end, file=file, faces=size is not None) for feed in audio]
+            end = max(ends, default=end)
+        if voices and not audio:
             run.warnings.append("has no audio, so the voice was not scored")
         run.collector.add(run.session.close(end, frames_end=frames_end))
-        if voice is not None:
+        if voices:
             run.progress(1.0)
         return size
 
@@ -219,7 +244,7 @@ class Predictor:
         if optional and file.undecodable_video:
             run.warnings.append("only the voice was scored, its video is in a format that cannot be decoded here")
             return None
-        if self.bundle.voice is not None and not file.has_video and not file.undecodable_video:
+        if self.bundle.voices and not file.has_video and not file.undecodable_video:
             return None
         try:
             return VideoReader(file, threads=self.options.engine.decoder_threads)
@@ -230,7 +255,7 @@ class Predictor:
             run.warnings.append(f"only the voice was scored, its video was not: {reason}")
             return None
 
-    def _push_video(self, run: _FileRun, video: VideoReader, audio: AudioFeed | None) -> tuple[int, int]:
+    def _push_video(self, run: _FileRun, video: VideoReader, audio: list[AudioFeed]) -> tuple[int, int]:
         """Push the frames of a file, and what is ready of its audio."""
         wanted = self.sampling.wanted(video.timeline)
         if self.options.rotate is None and self.detector is not None:
@@ -241,7 +266,7 @@ class Predictor:
             frames = video.frames(wanted)
         for reached, output in chain([(0, SessionOutput())], run.session.outputs(frames)):
             run.collector.add(output)
-            for heard in audio.outputs(reached) if audio else ():
+            for heard in chain.from_iterable(feed.outputs(reached) for feed in audio):
                 run.collector.add(heard)
             run.progress(reached / max(video.end, 1))
         faces = run.session.faces
@@ -253,19 +278,29 @@ class Predictor:
             run.collector.add(output)
             if end and not faces:
                 run.progress(min(audio.reached / end, 1.0))
-        run.warnings.extend(line for line in audio.warnings if line not in run.warnings)
+        _warn(run, *audio.warnings)
         if audio.error is not None:
             if not faces:
                 raise audio.error
-            run.warnings.append(f"its audio cannot be read to its end, only faces are scored from there: {audio.error}")
+            _warn(run, f"its audio cannot be read to its end, only faces are scored from there: {audio.error}")
         elif end and audio.reached > end + _OUTLASTS and self.sampling.rate_hz is not None:
             times = f"the video ends at {seconds(end):.1f} s, the audio at {seconds(audio.reached):.1f} s"
-            run.warnings.append(f"{times}: rows after the video have no frame")
+            _warn(run, f"{times}: rows after the video have no frame")
             end = audio.reached
         end = end or audio.reached
         if not end:
             raise MediaError(f"{printable(file.path)}: none of its audio can be decoded. Copy or record it again.")
         return end
+
+
+def _network_of(modality: str) -> str:
+    """The key of the network for faces of a modality."""
+    return FACE + modality.removeprefix(kind(modality))
+
+
+def _warn(run: _FileRun, *lines: str) -> None:
+    """Add lines that are not there yet, of several readers of one stream."""
+    run.warnings.extend(line for line in dict.fromkeys(lines) if line not in run.warnings)
 
 
 def predict(

@@ -7,8 +7,9 @@ do not depend on how the frames and the audio were divided into pushes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from emofuse.core.prefetch import chunks, prefetch
@@ -18,6 +19,7 @@ from emofuse.inference.face_stages import FaceStream, FaceWindowScore, FrameTime
 from emofuse.inference.sampling import Sampling
 from emofuse.media.audio import AudioBlock
 from emofuse.media.video import Frame
+from emofuse.systems import VOICE
 
 _FRAMES_AT_ONCE = 4  # frames that are kept in memory together; twice as many are scored together
 
@@ -68,11 +70,15 @@ class Session:
 
     Args:
         faces: the face stages of this video; None for a session that processes audio only, whose frames need no image.
-        audio: the audio stages of this video; None for a session that processes faces only.
+        audio: the audio stages of this video by modality; empty for a session that processes faces only.
     """
 
     def __init__(
-        self, sampling: Sampling, *, faces: FaceStream | None = None, audio: AudioStream | None = None
+        self,
+        sampling: Sampling,
+        *,
+        faces: FaceStream | None = None,
+        audio: Mapping[str, AudioStream] = MappingProxyType({}),
     ) -> None:
         self._sampling, self.faces, self._audio = sampling, faces, audio
         self._shown: _Shown | None = None
@@ -112,14 +118,17 @@ class Session:
         for parts in prefetch(chunks(detected, 2)):
             yield parts[-1].reached, self._scored(_Detected.joined(parts))
 
-    def push_audio(self, block: AudioBlock) -> SessionOutput:
-        """Process the next block of audio; a session without audio stages ignores it.
+    def push_audio(self, block: AudioBlock, modality: str = VOICE) -> SessionOutput:
+        """Process the next block of audio for a modality; a session without its stages ignores it.
 
         Raises:
             ShapeError: the block does not begin where the one before it ended, has another rate than the stages, or
                 the session is closed.
         """
-        return SessionOutput() if self._audio is None else SessionOutput(audio_windows=self._audio.push(block))
+        if modality not in self._audio:
+            return SessionOutput()
+        windows = self._audio[modality].push(block)
+        return SessionOutput(audio_windows=[window._replace(modality=modality) for window in windows])
 
     def close(self, end: int, *, frames_end: int | None = None) -> SessionOutput:
         """End the session at `end` (ticks): the last steps, and all scores that were not complete yet.
@@ -133,8 +142,9 @@ class Session:
             output.steps = [step if step.start < frames_end else step._replace(frame=-1) for step in steps]
         if self.faces is not None:
             output.faces, output.face_windows = self.faces.close(frames_end)
-        if self._audio is not None:
-            output.audio_windows = self._audio.close()
+        output.audio_windows = [
+            window._replace(modality=modality) for modality, stream in self._audio.items() for window in stream.close()
+        ]
         return output
 
     def _refuse_if_closed(self) -> None:

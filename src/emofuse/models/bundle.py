@@ -8,9 +8,10 @@ files; heads and fusions are safetensors.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +23,18 @@ from emofuse.core.version import __version__
 from emofuse.errors import BundleError, LabelError, OutputError, SettingsError, ShapeError
 from emofuse.fusion import save as save_fusion
 from emofuse.models.face import EMBEDDING, OUTPUT, FaceModality, FaceOutputsScorer, FaceScorer
-from emofuse.models.fusion import WEIGHTS, WINDOWS, ModalityFusion
+from emofuse.models.fusion import WEIGHTS, WINDOWS, ModalityFusion, ordered
 from emofuse.models.voice import FrameScorer, VoiceModality, VoiceScorer, voice_scorer
 from emofuse.runtime import Engine
-from emofuse.systems.spec import FACE, VOICE
+from emofuse.systems.spec import FACE, VOICE, kind
 
 if TYPE_CHECKING:
     from emofuse.heads.saved import LabelledHead
 
 FORMAT = 3
 MANIFEST = "bundle.json"
+_MODALITIES: dict[str, type[FaceModality | VoiceModality]] = {FACE: FaceModality, VOICE: VoiceModality}
+_KEY = re.compile(rf"({FACE}|{VOICE}):[\w@-][\w.@-]*")  # of further networks
 TRAIN_FILES = "train_files"  # entry of a card: digests of the files it was trained on, separated by spaces
 
 
@@ -39,6 +42,8 @@ TRAIN_FILES = "train_files"  # entry of a card: digests of the files it was trai
 class Bundle:
     """A trained system: one modality, or a fusion of several.
 
+    face, voice: its networks. further: more of them by kind and name, such as "voice:pann"; they score the same crops
+        and the same audio.
     card: information for users: at least `what`, `data`, `licence` and `metrics`.
     identity: changes with anything that could change a result; "" for a bundle that is not written yet.
 
@@ -54,19 +59,24 @@ class Bundle:
     voice: VoiceModality | None = None
     fusion: ModalityFusion | None = None
     identity: str = ""
+    further: Mapping[str, FaceModality | VoiceModality] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.fusion is None:
-            if (self.face is None) == (self.voice is None):
+            if (self.face is None) == (self.voice is None) or self.further:
                 raise SettingsError("it has neither a face nor a voice modality, or both without a fusion")
             return
-        present, fused = self._present(), self.fusion.modalities
+        if wrong := [key for key in self.further if not _KEY.fullmatch(key)]:
+            raise SettingsError(f"network {wrong[0]!r}: name it face:NAME or voice:NAME, of letters, digits and '.@_-'")
+        faces = list(self.faces.values())
+        if any(f.crop != faces[0].crop or f.smoothing != faces[0].smoothing for f in faces):
+            raise SettingsError("its networks for faces differ in their crop or smoothing")
+        present, fused = modalities_of(self.networks), self.fusion.modalities
         if missing := [m for m in fused if m not in present]:
             raise SettingsError(f"the fusion of {', '.join(fused)} lacks {', '.join(missing)}")
-        idle = [m for m in (WINDOWS, VOICE) if m in present and m not in fused]
-        if self.face is not None and not {FACE, WINDOWS} & set(fused):
-            idle.append(FACE)
-        if idle:
+        idle = [m for m in present if m not in fused and kind(m) != FACE]
+        idle += [key for key, n in self.networks.items() if not set(fused) & set(modalities_of({key: n}))]
+        if idle := list(dict.fromkeys(idle)):
             raise SettingsError(f"{', '.join(idle)} has no weight in the fusion")
         if self.fusion.label_set != self.label_set:
             raise SettingsError(f"the fusion was fitted on the labels {', '.join(self.fusion.label_set.names)}")
@@ -77,48 +87,68 @@ class Bundle:
         cards = [self.card, *self.card.get("bundles", {}).values()]
         return frozenset(digest for card in cards for digest in card.get(TRAIN_FILES, "").split())
 
-    def _present(self) -> tuple[str, ...]:
-        return modalities_of(self.face, self.voice)
+    @property
+    def networks(self) -> dict[str, FaceModality | VoiceModality]:
+        """All networks by kind and name."""
+        first = {FACE: self.face, VOICE: self.voice}
+        return {key: network for key, network in first.items() if network is not None} | dict(self.further)
+
+    @property
+    def faces(self) -> dict[str, FaceModality]:
+        """The networks for faces."""
+        return {key: network for key, network in self.networks.items() if isinstance(network, FaceModality)}
+
+    @property
+    def voices(self) -> dict[str, VoiceModality]:
+        """The networks for voices."""
+        return {key: network for key, network in self.networks.items() if isinstance(network, VoiceModality)}
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Names of the modalities that are scored, of `emofuse.models.fusion.MODALITIES`."""
+        """Names of the modalities that are scored, of the kinds in `emofuse.models.fusion.MODALITIES`."""
         if self.fusion is not None:
             return self.fusion.modalities
-        return (WINDOWS,) if WINDOWS in self._present() else self._present()
+        present = modalities_of(self.networks)
+        return (WINDOWS,) if WINDOWS in present else present
 
-    def face_scorer(self, engine: Engine) -> FaceScorer | FaceOutputsScorer | None:
-        """The face network, which returns what the modalities need: probabilities, embeddings, or both.
+    def face_scorer(self, engine: Engine, key: str = FACE) -> FaceScorer | FaceOutputsScorer | None:
+        """A face network, which returns what the modalities need: probabilities, embeddings, or both.
+
+        key: of `faces`.
 
         Raises:
             BundleError: the network does not fit the label names.
         """
-        if self.face is None:
+        face = self.faces.get(key)
+        if face is None:
             return None
-        classes, modalities = len(self.label_set), set(self.modalities)
-        if {FACE, WINDOWS} <= modalities:
-            return FaceOutputsScorer(self.face, engine, classes=classes)
-        return FaceScorer(self.face, engine, classes=classes, output=EMBEDDING if WINDOWS in modalities else OUTPUT)
+        classes, needed = len(self.label_set), set(self.modalities) & set(modalities_of({key: face}))
+        windows = any(kind(m) == WINDOWS for m in needed)
+        if len(needed) == 2:
+            return FaceOutputsScorer(face, engine, classes=classes)
+        return FaceScorer(face, engine, classes=classes, output=EMBEDDING if windows else OUTPUT)
 
-    def voice_scorer(self, engine: Engine) -> VoiceScorer | FrameScorer | None:
-        """The voice networks, ready to run.
+    def voice_scorer(self, engine: Engine, key: str = VOICE) -> VoiceScorer | FrameScorer | None:
+        """The networks of a voice, of `voices`, ready to run.
 
         Raises:
             BundleError: the network does not fit the windows or the label names.
         """
-        return None if self.voice is None else voice_scorer(self.voice, engine, classes=len(self.label_set))
+        voice = self.voices.get(key)
+        return None if voice is None else voice_scorer(voice, engine, classes=len(self.label_set))
 
-    def window_head(self) -> LabelledHead | None:
-        """The head that classifies windows of faces, if there is one.
+    def window_head(self, key: str = FACE) -> LabelledHead | None:
+        """The head that classifies windows of faces, if a network, of `faces`, has one.
 
         Raises:
             BundleError: it is damaged, or for other labels.
         """
-        if self.face is None or self.face.head is None:
+        face = self.faces.get(key)
+        if face is None or face.head is None:
             return None
         from emofuse.heads.saved import load as load_head  # imports scikit-learn, which single faces do not need
 
-        head = load_head(self.face.head)
+        head = load_head(face.head)
         if head.label_set != self.label_set:
             raise BundleError(
                 f"bundle {self.name}: labels {', '.join(self.label_set.names)}, but its head was fitted on "
@@ -127,14 +157,17 @@ class Bundle:
         return head
 
 
-def modalities_of(face: FaceModality | None, voice: VoiceModality | None) -> tuple[str, ...]:
-    """The modalities that a face network, with or without a head on windows, and a voice network provide."""
-    found = {
-        FACE: face is not None and face.calibration is not None,
-        WINDOWS: face is not None and face.windows is not None,
-        VOICE: voice is not None,
-    }
-    return tuple(name for name, present in found.items() if present)
+def modalities_of(networks: Mapping[str, FaceModality | VoiceModality]) -> tuple[str, ...]:
+    """The modalities that networks by kind and name provide: for faces one, with a head on windows one or two."""
+    found = []
+    for key, network in networks.items():
+        name = key.removeprefix(kind(key))
+        if isinstance(network, VoiceModality):
+            found.append(VOICE + name)
+        else:
+            found += [FACE + name] if network.calibration is not None else []
+            found += [WINDOWS + name] if network.windows is not None else []
+    return ordered(found)
 
 
 def bundled() -> dict[str, Path]:
@@ -177,6 +210,11 @@ def load(name_or_folder: str | Path) -> Bundle:
             card=content["card"],
             face=FaceModality.from_json(modalities[FACE], folder) if FACE in modalities else None,
             voice=VoiceModality.from_json(modalities[VOICE], folder) if VOICE in modalities else None,
+            further={
+                key: _MODALITIES[kind(key)].from_json(each, folder / _subfolder(key))
+                for key, each in modalities.items()
+                if key not in (FACE, VOICE)
+            },
             fusion=ModalityFusion.from_json(fusion, folder) if fusion is not None else None,
             identity=digest(content),
         )
@@ -222,8 +260,8 @@ def write_bundle(folder: str | Path, bundle: Bundle) -> Bundle:
         BundleError: the result cannot be loaded.
     """
     folder = Path(folder)
-    modalities = {name: m for name, m in ((FACE, bundle.face), (VOICE, bundle.voice)) if m is not None}
-    files = {name: source for m in modalities.values() for name, source in m.files.items()}
+    networks = bundle.networks
+    files = {_subfolder(key) + name: source for key, n in networks.items() for name, source in n.files.items()}
     for name, source in files.items():
         _copy(source, folder / name)
     names = list(files)
@@ -235,13 +273,18 @@ def write_bundle(folder: str | Path, bundle: Bundle) -> Bundle:
         "name": bundle.name,
         "version": bundle.version,
         "labels": list(bundle.label_set.names),
-        "modalities": {name: m.to_json() for name, m in modalities.items()},
+        "modalities": {key: network.to_json() for key, network in networks.items()},
         "fusion": bundle.fusion.to_json() if bundle.fusion else None,
         "card": {"emofuse": __version__, **bundle.card},
         "files": {name: file_digest(folder / name) for name in names},
     }
     write_json(folder / MANIFEST, content | {"sha256": digest(content)})
     return load(folder)
+
+
+def _subfolder(key: str) -> str:
+    """Where in a bundle the files of a network are."""
+    return f"{key.partition(':')[2]}/" if ":" in key else ""
 
 
 def _copy(source: Path, target: Path) -> None:

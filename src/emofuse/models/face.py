@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,6 +161,45 @@ class FaceOutputsScorer:
         logits, embeddings = self._net.run_in_pieces((OUTPUT, EMBEDDING), self._face.input(crops), self._map)
         calibrate = self._face.calibration
         return FaceOutputs(logits if calibrate is None else calibrate(logits), embeddings)
+
+
+class FacesScorer:
+    """Several networks on the same crops.
+
+    columns: of the embeddings, by key; of those networks whose windows are scored.
+
+    Args:
+        scorers: by key; those whose single faces are scored, in order, are in `single`, those of windows in `windowed`.
+    """
+
+    def __init__(
+        self,
+        scorers: Mapping[str, FaceScorer | FaceOutputsScorer],
+        *,
+        single: Collection[str],
+        windowed: Collection[str],
+        size: int,
+    ) -> None:
+        self._scorers, self._single, self._windowed = scorers, single, windowed
+        self.columns: dict[str, slice] = {}
+        start = 0
+        for key, outputs in self._outputs(np.zeros((1, size, size, 3), np.uint8)).items():
+            if key in windowed:
+                self.columns[key] = slice(start, start + outputs.embeddings.shape[1])
+                start = self.columns[key].stop
+
+    def __call__(self, crops: NDArray[np.uint8]) -> FaceOutputs:
+        """RGB crops uint8 [n, size, size, 3] -> probabilities of all networks in a row, and embeddings likewise."""
+        outputs = self._outputs(crops)
+        empty = np.zeros((len(crops), 0), np.float32)
+        return FaceOutputs(
+            np.concatenate([empty, *(outputs[key].probabilities for key in self._single)], axis=1),
+            np.concatenate([empty, *(outputs[key].embeddings for key in self._windowed)], axis=1),
+        )
+
+    def _outputs(self, crops: NDArray[np.uint8]) -> dict[str, FaceOutputs]:
+        found = {key: scorer(crops) for key, scorer in self._scorers.items()}
+        return {key: each if isinstance(each, FaceOutputs) else FaceOutputs(each, each) for key, each in found.items()}
 
 
 def _checked_network(face: FaceModality, engine: Engine, outputs: tuple[str, ...], classes: int) -> OnnxNetwork:

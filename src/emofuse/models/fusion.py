@@ -6,7 +6,7 @@ See docs/decisions.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from emofuse.fusion import load as load_fusion
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.fusion.weighted import WeightedFusion
 from emofuse.models.face import calibration_of
-from emofuse.systems.spec import FACE, VOICE
+from emofuse.systems.spec import FACE, VOICE, kind
 
 WEIGHTS = "fusion.safetensors"
 WINDOWS = "face-windows"
-MODALITIES = (FACE, WINDOWS, VOICE)  # single faces (smoothed over time), windows of faces, windows of audio
+# Single faces (smoothed over time), windows of faces, windows of audio; of a further network: "voice:NAME".
+MODALITIES = (FACE, WINDOWS, VOICE)
 ANY = "any"  # the calibration of combinations that have none of their own
 _LEAST = 1e-7  # probabilities are raised to this, so that their logarithms are finite
 
@@ -37,8 +38,8 @@ _LEAST = 1e-7  # probabilities are raised to this, so that their logarithms are 
 class ModalityFusion:
     """Weights of the modalities, and calibrations of the fused probabilities by the modalities that are valid.
 
-    weights: a weighted sum or a logarithmic pool, whose systems are names of `MODALITIES`.
-    calibrations: of the logarithms of fused probabilities, by modalities joined with "+" in the order of `MODALITIES`,
+    weights: a weighted sum or a logarithmic pool, whose systems are modalities of the kinds in `MODALITIES`.
+    calibrations: of the logarithms of fused probabilities, by modalities joined with "+" in the order of `ordered`,
         such as "face+voice", or `ANY` for all others. Combinations without one are not calibrated.
 
     Raises:
@@ -49,7 +50,7 @@ class ModalityFusion:
     calibrations: Mapping[str, LogitCalibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if unknown := set(self.weights.systems) - set(MODALITIES):
+        if unknown := {m for m in self.weights.systems if kind(m) not in MODALITIES}:
             raise ShapeError(
                 f"fusion of {', '.join(sorted(unknown))}: no such modality; there are {', '.join(MODALITIES)}."
             )
@@ -83,8 +84,8 @@ class ModalityFusion:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The fused modalities, in the order of `MODALITIES`."""
-        return tuple(m for m in MODALITIES if m in self.weights.systems)
+        """The fused modalities, in the order of `ordered`."""
+        return ordered(self.weights.systems)
 
     @property
     def label_set(self) -> LabelSet:
@@ -96,7 +97,7 @@ class ModalityFusion:
 
         A modality that is not valid at a row is left out: of a sum, whose other weights are renormalised for each
         class, and of a pool, which is then less certain.
-        The weight of the voice is divided by the number of visible persons, any of whom may be speaking; a person who
+        The weight of voices is divided by the number of visible persons, any of whom may be speaking; a person who
         is not visible while others are gets no score from the voice.
 
         Args:
@@ -118,13 +119,17 @@ class ModalityFusion:
         return Scores(values, named[0].timeline, self.label_set, valid, self.weights.method)
 
     def voice_alone(self, stack: SystemScores) -> Bools:
-        """Rows where only the voice is valid, bool [rows]."""
-        voice = np.array([s == VOICE for s in stack.systems])
+        """Rows where only voices are valid, bool [rows]."""
+        voice = np.array([kind(s) == VOICE for s in stack.systems])
         return np.asarray(stack.covered & ~stack.valid[~voice].any(axis=0))
 
     def _shared(self, persons: int) -> WeightedFusion | LogPoolFusion:
         """The weights for rows with this number of visible persons and one voice."""
-        return self.weights if persons == 1 else self.weights.weakened(VOICE, 1 / persons)
+        return self.weights if persons == 1 else self.weights.weakened(self._voices, 1 / persons)
+
+    @property
+    def _voices(self) -> frozenset[str]:
+        return frozenset(m for m in self.weights.systems if kind(m) == VOICE)
 
     def _calibrated(self, values: Floats, stack: SystemScores, valid: Bools) -> Floats:
         out = np.zeros_like(values)
@@ -145,7 +150,12 @@ def combination(modalities: list[str]) -> str:
     >>> combination(["voice", "face"])
     'face+voice'
     """
-    return "+".join(m for m in MODALITIES if m in modalities)
+    return "+".join(ordered(modalities))
+
+
+def ordered(modalities: Iterable[str]) -> tuple[str, ...]:
+    """Modalities by their kind, in the order of `MODALITIES`; those of one kind by name, that without one first."""
+    return tuple(sorted(modalities, key=lambda m: (MODALITIES.index(kind(m)), m)))
 
 
 def logarithms(probabilities: NDArray[Any]) -> NDArray[np.float32]:

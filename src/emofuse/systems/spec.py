@@ -17,6 +17,15 @@ from emofuse.systems.training_settings import FitSettings, WaveAugment
 FACE, VOICE = "face", "voice"
 
 
+def kind(modality: str) -> str:
+    """The kind of a modality of a bundle; those of further networks are named after it.
+
+    >>> kind("voice:pann")
+    'voice'
+    """
+    return modality.partition(":")[0]
+
+
 @dataclass(frozen=True)
 class FaceNet:
     """Settings of a network that classifies single faces.
