@@ -23,7 +23,7 @@ LONG_SIDE, SMALL_FACES_LONG_SIDE = 320, 640
 STRIDES = (8, 16, 32)
 _OUTPUTS = tuple(f"stride{n}" for n in STRIDES)
 _CANDIDATE_SCORE = 0.25  # of a place that is searched once more
-_MOST_CANDIDATES = 24
+_MOST_CANDIDATES, _MOST_DOUBTFUL = 24, 8  # that are searched once more; those below the score of a face
 _SAME_IOU = 0.3  # of a face in its region with the candidate
 
 
@@ -84,10 +84,16 @@ class DefaultDetector:
         found = self._distinct(found)
         return [Face(*values) for values in zip(found.boxes, found.scores, found.landmarks, strict=True)]
 
+    def candidates(self, image: Image) -> Floats:
+        """Boxes of the places that are searched once more, best first, float32 [n, 4]."""
+        check_luma(image, "face detection")
+        return self._distinct(self._search(image, self._long_side, _CANDIDATE_SCORE)).boxes
+
     def _decided(self, image: Image, candidates: _Found) -> _Found:
         """The candidates that are faces according to a search of their regions; of many, the best ones are searched."""
-        decided = []
-        for box in candidates.boxes[:_MOST_CANDIDATES]:
+        decided, sure = [], int((candidates.scores >= self._min_score).sum())
+        n = min(_MOST_CANDIDATES, sure + _MOST_DOUBTFUL)
+        for box in candidates.boxes[:n]:
             region = region_around(image, box)
             found = self._search(region.image, max(region.image.shape), self._min_score)
             found = _Found(region.boxes(found.boxes), found.scores, region.points(found.landmarks))
@@ -95,9 +101,7 @@ class DefaultDetector:
             if len(overlap) and overlap.max() >= _SAME_IOU:
                 best = [int(overlap.argmax())]
                 decided.append(_Found(*(values[best] for values in found)))
-        rest = _Found(*(values[_MOST_CANDIDATES:] for values in candidates))
-        sure = rest.scores >= self._min_score
-        return _joined([*decided, _Found(*(values[sure] for values in rest))])
+        return _joined([*decided, _Found(*(values[n:sure] for values in candidates))])
 
     def _distinct(self, found: _Found) -> _Found:
         kept = suppress(found.boxes, found.scores, iou=self._iou)

@@ -67,10 +67,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class Studio:
-    """Photographs with faces and images without any, from which canvases are composed."""
+    """Photographs with faces and images without any, from which canvases are composed.
+
+    confusing: parts of images without faces that a detector took for faces; they are pasted onto canvases.
+    """
 
     faces: Sequence[Photograph]
     backgrounds: Sequence[Grey]
+    confusing: Sequence[Grey] = ()
 
     def canvas(self, size: tuple[int, int], rng: np.random.Generator) -> Photograph:
         """A random canvas; size: width and height."""
@@ -88,6 +92,8 @@ class Studio:
         if rng.random() < 0.5:
             for _ in range(int(rng.integers(1, 5))):
                 canvas.distract(self.background(size, rng), rng)
+        for _ in range(int(rng.integers(0, 5)) if self.confusing else 0):
+            canvas.distract(self.confusing[int(rng.integers(len(self.confusing)))], rng, whole=True)
         return canvas.labelled(distortions.camera(canvas.image, rng))
 
     def background(self, size: tuple[int, int], rng: np.random.Generator) -> Grey:
@@ -200,12 +206,12 @@ class Canvas:
                 self.certain.append(bool(photograph.certain[n]) and visible >= _VISIBLE)
         return True
 
-    def distract(self, texture: Grey, rng: np.random.Generator) -> None:
-        """Paste a part of a texture in the outline of a head or of a photograph, where there is no face.
+    def distract(self, texture: Grey, rng: np.random.Generator, *, whole: bool = False) -> None:
+        """Paste a texture in the outline of a head or of a photograph, where there is no face.
 
         Without such patches a detector learns that what has the outline of a pasted head is a face.
 
-        texture: uint8, of the size of the canvas.
+        whole: the texture is reduced or enlarged to a rectangle; otherwise a part of it is pasted, of the same scale.
         """
         height, width = self.image.shape
         tall = math.exp(rng.uniform(math.log(_LEAST_FACE), math.log(0.8 * height)))
@@ -217,11 +223,13 @@ class Canvas:
             return
         mask, angle = np.zeros_like(self.image), float(np.degrees(rng.normal(0, 0.4)))
         place = (float(centre[0]), float(centre[1])), (2 * float(half[0]), 2 * float(half[1])), angle
-        if rng.random() < 0.7:
+        if whole:
+            texture = _stretched(texture, np.asarray(cv2.boxPoints(place), np.float32), (width, height))
+        if whole or rng.random() < 0.3:
+            cv2.fillPoly(mask, [np.round(cv2.boxPoints(place)).astype(np.int32)], 255)
+        else:
             cv2.ellipse(mask, place, 255, -1)
             mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.4, 0.05 * tall)), np.uint8)
-        else:
-            cv2.fillPoly(mask, [np.round(cv2.boxPoints(place)).astype(np.int32)], 255)
         weight = mask.astype(np.float32) / 255
         self.image = (self.image * (1 - weight) + texture * weight + 0.5).astype(np.uint8)
 
@@ -348,6 +356,18 @@ def _scaled(photograph: Photograph, transform: NDArray[np.float64]) -> NDArray[n
     small = np.array([max(1, width // factor), max(1, height // factor)])
     matrix = transform[:, :2] * (np.array([width, height]) / small)
     return np.column_stack([matrix, matrix @ np.full(2, 0.5) + transform[:, 2] - 0.5])
+
+
+def _stretched(texture: Grey, corners: Floats, size: tuple[int, int]) -> Grey:
+    """An image of a size (width, height) with a texture reduced or enlarged to a rectangle.
+
+    corners: of the rectangle: left lower, left upper, right upper, ...
+    """
+    factor = max(1, int(min(texture.shape) / max(float(np.linalg.norm(corners[1] - corners[0])), 1.0)))
+    small = cv2.resize(texture, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    height, width = small.shape
+    matrix = cv2.getAffineTransform(np.array([[0, height], [0, 0], [width, 0]], np.float32), corners[:3])
+    return np.asarray(cv2.warpAffine(small, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _visible(box: Floats, mask: Grey, *, of_inside: bool = False) -> float:

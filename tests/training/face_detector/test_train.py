@@ -14,7 +14,7 @@ from emofuse.nets.face_detector import FaceDetectorNet
 from emofuse.training.face_detector.export import export_detector
 from emofuse.training.face_detector.fit import CHECKPOINT, DetectorSettings, fit_detector
 from emofuse.training.face_detector.loss import predicted
-from emofuse.training.face_detector.photographs import read_labels, studio, table_labels
+from emofuse.training.face_detector.photographs import confusing_parts, read_labels, studio, table_labels
 from emofuse.training.face_detector.train import DetectorTraining, train_detector
 
 SETTINGS = DetectorSettings(steps=4, batch=2, width=64, height=64, warmup=1)
@@ -157,3 +157,12 @@ def test_a_training_starts_from_the_weights_of_another(photographs, tmp_path):
     assert torch.equal(weights[0][name], weights[1][name])
     with pytest.raises(WeightsError, match="folder of a training of the face detector"):
         fit_detector(images, still, tmp_path / "third", start=first, **options)
+
+
+def test_what_confuses_a_detector_is_cut_out_with_its_surroundings():
+    class Confused:
+        def candidates(self, image):
+            return np.float32([[40, 30, 10, 12]])
+
+    parts = confusing_parts([np.arange(100 * 200, dtype=np.uint8).reshape(100, 200)], Confused())
+    assert [part.shape for part in parts] == [(30, 30)] + [(50 - 21, 30)] * 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from emofuse.core.arrays import ArrayFormat
 from emofuse.errors import DataError
 from emofuse.faces import Detector, Face
+from emofuse.faces.default import DefaultDetector
+from emofuse.faces.detector import region_around
 from emofuse.media.images import luma_of, read_image
 from emofuse.synthetic.canvases import Photograph, Studio
 
@@ -21,6 +23,7 @@ Labels = dict[str, tuple[Boxes, Boxes, NDArray[np.bool_]]]  # boxes, landmarks a
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 BACKGROUNDS = "backgrounds"
 CERTAIN_SCORE = 0.75  # faces that the teacher is less sure of are neither faces nor background
+_LEAST_SIDE = 8  # of a confusing part, pixels
 _SAVED_EVERY = 5000  # images
 _BORDER = 0.4  # black border around an image, relative to its long side: teachers miss faces that fill it
 _FORMAT = ArrayFormat("face labels", 1, remedy="delete it, and the images are labelled again", error=DataError)
@@ -97,6 +100,17 @@ def studio(folder: Path, paths: list[Path], labels: Labels) -> Studio:
     if not faces:
         raise DataError(f"{folder}: no face was found in its {len(paths)} images; give photographs of faces.")
     return Studio(faces, backgrounds)
+
+
+def confusing_parts(backgrounds: Sequence[NDArray[np.uint8]], detector: DefaultDetector) -> list[NDArray[np.uint8]]:
+    """The parts of images without faces that a detector takes for possible faces, with their surroundings."""
+    parts = []
+    for image in backgrounds:
+        halves = [part for rows in np.array_split(image, 2) for part in np.array_split(rows, 2, axis=1)]
+        for part in (image, *halves):
+            whole = np.ascontiguousarray(part)
+            parts += [region_around(whole, box).image for box in detector.candidates(whole)]
+    return [part for part in parts if min(part.shape) >= _LEAST_SIDE]
 
 
 def write_labels(path: Path, labels: Labels) -> None:

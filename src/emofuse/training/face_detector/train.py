@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from emofuse.core.files import atomic
@@ -13,7 +13,7 @@ from emofuse.errors import DataError
 from emofuse.faces import Detector
 from emofuse.faces.default import DefaultDetector
 from emofuse.training.face_detector import photographs
-from emofuse.training.face_detector.fit import Accuracy, DetectorSettings, fit_detector, measure
+from emofuse.training.face_detector.fit import NETWORK, Accuracy, DetectorSettings, fit_detector, measure
 from emofuse.training.loop import Progress
 
 TRAIN, VALIDATION = "train", "validation"
@@ -27,7 +27,8 @@ class DetectorTraining:
     data: folder of photographs of faces and of other things; if it has the folders `train` and `validation`, these are
         the splits, otherwise a tenth of the images, chosen by a digest of their names, is set aside for validation.
     out: folder of labels, checkpoint and network; a killed training resumes there.
-    start: folder of an earlier training to start from; default: random weights.
+    start: folder of an earlier training to start from, what confuses its network is pasted onto canvases; default:
+        random weights.
     labels: a teacher, which finds the faces of the photographs, or a CSV that lists them (`photographs.table_labels`).
     """
 
@@ -67,6 +68,11 @@ def train_detector(
         if not splits[split]:
             raise DataError(f"{data}: no image is left for {split}; give more images.")
     studios = {split: photographs.studio(data, splits[split], labels) for split in (TRAIN, VALIDATION)}
+    if training.start is not None:
+        detector = DefaultDetector(training.start / NETWORK)
+        confusing = photographs.confusing_parts(studios[TRAIN].backgrounds, detector)
+        studios[TRAIN] = replace(studios[TRAIN], confusing=confusing)
+        report(f"{len(confusing)} parts of images without faces confuse the network to start from")
     for split, studio in studios.items():
         report(f"{split}: {len(studio.faces)} photographs with faces, {len(studio.backgrounds)} without")
 
