@@ -229,7 +229,8 @@ def _region(image: Image | PartlyConverted, transform: Floats, size: int) -> tup
         image = _Still(image)
     limit = np.array(image.size)
     square = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - transform[:, 2]
-    corners = np.linalg.lstsq(transform[:, :2], square.T, rcond=None)[0].T
+    # The inverse of a similarity is its transpose divided by its determinant.
+    corners = square @ transform[:, :2] / max(np.linalg.det(transform[:, :2]), np.finfo(np.float64).tiny)
     spare = 2 + 2 * np.ptp(corners, axis=0).max() / size
     low = np.clip(np.floor(corners.min(axis=0) - spare), 0, limit - 1).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0) + spare), low + 1, limit).astype(int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ def is_cut(one: Thumbnail, other: Thumbnail) -> bool:
     """
     if one.shape != other.shape:
         raise ShapeError(f"is_cut: a thumbnail of shape {one.shape} after one of {other.shape}; give all one shape.")
+    if one.dtype == other.dtype == np.uint8:
+        return cv2.norm(one, other, cv2.NORM_L1) > _CUT_LEVEL * one.size
     known = (one >= 0) & (other >= 0)
     apart = np.abs(one.astype(np.int16) - other.astype(np.int16))
     return bool(known.any()) and float(apart.mean(where=known)) > _CUT_LEVEL

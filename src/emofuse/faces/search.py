@@ -17,6 +17,7 @@ from emofuse.faces.detector import Detector, Face, box_iou, region_around
 from emofuse.media.images import Image
 
 SEARCH_SECONDS = 0.4
+_INTERVAL = ticks(SEARCH_SECONDS)
 MOST_REGIONS = 16  # of a frame; where more faces are known, the whole frame is searched every time
 _SAME_IOU = 0.4  # boxes that overlap more show the same face
 _REACH = 1.0  # distance in sizes of the face, plus the logarithm of the ratio of sizes, to be the expected face
@@ -62,9 +63,7 @@ class FaceSearch:
         if due or lost:
             self._searched_at = start
         faces.sort(key=lambda face: -face.score)
-        waiting = [
-            k for k in self._known if start - k.found_at < ticks(SEARCH_SECONDS) and not _is_among(k.face, faces)
-        ]
+        waiting = [k for k in self._known if start - k.found_at < _INTERVAL and not _is_among(k.face, faces)]
         self._known = sorted([*(_Known(f, start) for f in faces), *waiting], key=lambda known: -_size(known.face))
         self._last = frame
         return faces
@@ -95,7 +94,7 @@ class FaceSearch:
         if not any(known.found_at == self._last.start for known in self._known) or len(self._known) > MOST_REGIONS:
             return True
         # The frame that is nearest to the interval is searched.
-        return frame.start - self._searched_at + (frame.start - self._last.start) // 2 >= ticks(SEARCH_SECONDS)
+        return frame.start - self._searched_at + (frame.start - self._last.start) // 2 >= _INTERVAL
 
     def _in_region(self, image: Image, face: Face) -> Face | None:
         """An expected face, found in a region of the image around it."""
