@@ -93,6 +93,12 @@ def test_a_file_that_is_not_onnx_is_refused_in_one_line(tmp_path):
 
 
 @needs_openvino
+def test_networks_for_changing_sizes_run_in_onnx_runtime():
+    assert Engine(2, "openvino").on_onnx_runtime == Engine(2, "cpu")
+    assert Engine(2, "auto").on_onnx_runtime == Engine(2, "auto")
+
+
+@needs_openvino
 def test_the_engine_and_its_version_are_part_of_the_identity_of_a_result():
     assert Engine(device="openvino").providers[0].startswith("OpenVINO 20")
 

@@ -34,7 +34,7 @@ def choose_detector(name: str, engine: Engine) -> ChosenDetector:
         WeightsError: its weights are neither on this machine nor can they be downloaded.
     """
     find(name, {"auto": None, **dict.fromkeys(DETECTORS)}, "--detector")
-    note = ""
+    note, engine = "", engine.on_onnx_runtime
     try:
         timeout_seconds = 5 if name == "auto" else 20
         detector = DETECTORS["yunet" if name == "auto" else name](partial(_fetch, timeout_seconds), engine)

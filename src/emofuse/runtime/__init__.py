@@ -77,10 +77,15 @@ class Engine:
         return replace(self, threads=1)
 
     @property
+    def on_onnx_runtime(self) -> Engine:
+        """The same in ONNX Runtime, for inputs of changing sizes, for each of which OpenVINO prepares itself anew."""
+        return replace(self, device="cpu") if self.device == openvino.NAME else self
+
+    @property
     def providers(self) -> list[str]:
         """Execution providers in order of preference; the CPU is always last."""
         if self.device == openvino.NAME:
-            # Detectors of faces and speech may use ONNX Runtime.
+            # Detectors of faces and of speech use ONNX Runtime.
             return [f"OpenVINO {version(openvino.NAME)}", PROVIDERS["cpu"]]
         available = onnxruntime.get_available_providers()
         chosen = list(PROVIDERS.values()) if self.device == "auto" else [PROVIDERS[self.device]]
