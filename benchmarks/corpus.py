@@ -32,8 +32,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emofuse.core.labels import AFFWILD2
+from emofuse.faces.default import DefaultDetector
 from emofuse.faces.detector import Detector
-from emofuse.faces.haar import Haar
 from emofuse.faces.yunet import YuNet
 from emofuse.media.audio import AudioReader
 from emofuse.media.images import read_image
@@ -70,13 +70,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="a synthetic corpus")
     parser.add_argument("--speed", action="store_true", help="measure how fast corpora are generated")
-    parser.add_argument("--detectors", type=Path, metavar="YUNET", help="compare Haar with YuNet; its ONNX file")
+    parser.add_argument("--detectors", type=Path, metavar="YUNET", help="ONNX file of YuNet, to compare with")
     parser.add_argument("--scores", type=Path, metavar="DIR", help="also write tables for `emofuse evaluate`")
     options = parser.parse_args()
     if options.speed:
         report_speed()
     elif options.detectors:
-        report_detectors(options.folder, [Haar(), YuNet(options.detectors)])
+        report_detectors(options.folder, [DefaultDetector(), YuNet(options.detectors)])
     else:
         report_probes(options.folder, options.scores)
 

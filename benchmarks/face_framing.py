@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.faces.default import DefaultDetector
 from emofuse.faces.detector import Detector, Face
-from emofuse.faces.haar import Haar
 from emofuse.faces.yunet import YuNet
 
 SIDE, BORDER = 96, 48  # pixels of the enlarged image, and of the padding on each side
@@ -34,7 +34,7 @@ def main() -> None:
         images = data["images"][data["usage"] == 0]
     rng = np.random.default_rng(0)
     images = images[rng.choice(len(images), options.count, replace=False)]
-    for detector in (YuNet(options.weights), Haar()):
+    for detector in (YuNet(options.weights), DefaultDetector()):
         report(detector, images)
 
 

@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the damage; default: 0")
     parser.add_argument("--copies", type=int, default=100, help="damaged files per pair; default: 100")
     parser.add_argument("--only", default="", metavar="TEXT", help="only pairs whose name contains this")
-    parser.add_argument("--detector", default="auto")
+    parser.add_argument("--detector", default="default")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that a batch ends with this process
     os.environ["SVT_LOG"] = "1"  # errors only

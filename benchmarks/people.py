@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder with labels.csv")
     parser.add_argument("--bundle", default="default", help="name or folder of a bundle; default: default")
-    parser.add_argument("--detector", default="auto", help="face detector: auto, yunet or haar; default: auto")
+    parser.add_argument("--detector", default="default", help="face detector: default, or yunet")
     parser.add_argument("--plot", type=Path, help="PNG to write with a reliability diagram")
     options = parser.parse_args()
     predictor = Predictor(Options(options.bundle, options.detector))

@@ -32,7 +32,7 @@ VIDEOS = ("720p", "two-faces", "1080p")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--detector", default="auto", help="face detector: auto, yunet or haar; default: auto")
+    parser.add_argument("--detector", default="default", help="face detector: default, or yunet")
     parser.add_argument("--videos", nargs="+", choices=VIDEOS, default=VIDEOS, help="default: all")
     parser.add_argument("--every-frame", action="store_true", help="also measure one row per frame")
     parser.add_argument("--stages", action="store_true", help="also measure the time of each stage")

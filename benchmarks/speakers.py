@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/speakers"))
     parser.add_argument("--rate", type=float, default=10.0, help="faces per second; default: 10")
     parser.add_argument("--crop", choices=CROPS, default="identity", help="framing of the faces; default: identity")
-    parser.add_argument("--detector", default="auto", help="face detector: auto, yunet or haar; default: auto")
+    parser.add_argument("--detector", default="default", help="face detector: default, or yunet")
     options = parser.parse_args()
     data = ClipList(options.clips)
     embeddings = compute_embeddings(data, options)

@@ -55,7 +55,7 @@ def files_outside_the_cache(home: Path) -> list[str]:
 def test_predict_with_a_plot_opens_no_socket_and_writes_only_results_and_the_cache(tmp_path, sample):
     home, out = tmp_path / "home", tmp_path / "out"
     home.mkdir()
-    words = ["predict", str(sample), "--out", str(out), "--plot", "--detector", "haar"]
+    words = ["predict", str(sample), "--out", str(out), "--plot"]
     done = subprocess.run(
         [sys.executable, "-c", _GUARDED, *words], capture_output=True, text=True, env=environment(home), check=False
     )
@@ -77,7 +77,7 @@ def test_no_internet_socket_is_opened_by_any_library_or_process(tmp_path, sample
     home, log = tmp_path / "home", tmp_path / "strace.txt"
     home.mkdir()
     copies = [str(shutil.copy(sample, tmp_path / f"{name}.mp4")) for name in "ab"]
-    words = ["predict", *copies, "--out", str(tmp_path / "out"), "--jobs", "2", "--detector", "haar"]
+    words = ["predict", *copies, "--out", str(tmp_path / "out"), "--jobs", "2"]
     code = f"""
 import time
 from emofuse.cli.main import main

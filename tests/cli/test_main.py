@@ -24,17 +24,17 @@ def one_line(message: str, *parts: str) -> None:
 
 
 def test_predict_prints_the_timeline_and_the_paths_of_the_results(run, talk):
-    code, out, _ = run("predict", talk, "--detector", "haar", "--plot")
+    code, out, _ = run("predict", talk, "--plot")
     assert code == 0
-    assert re.search(r"talk\.mp4: 6\.0 s, 1 person, faces by haar", out)
+    assert re.search(r"talk\.mp4: 6\.0 s, 1 person, faces by default", out)
     assert "table  emofuse-results/talk.csv" in out
     assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv("emofuse-results/talk.csv")) == 30
 
 
 def test_predicting_again_reports_that_it_is_already_done(run, talk):
-    run("predict", talk, "--detector", "haar")
-    code, out, _ = run("predict", talk, "--detector", "haar")
+    run("predict", talk)
+    code, out, _ = run("predict", talk)
     assert code == 0
     assert "was already done." in out
 
@@ -44,7 +44,7 @@ SLOW = pytest.mark.slow
 
 @pytest.mark.parametrize("form", ["csv", pytest.param("parquet", marks=SLOW), pytest.param("json", marks=SLOW)])
 def test_every_frame_writes_a_row_per_frame_in_every_format(run, talk, form):
-    code, out, _ = run("predict", talk, "--detector", "haar", "--every-frame", "--format", form, "--json")
+    code, out, _ = run("predict", talk, "--every-frame", "--format", form, "--json")
     assert code == 0
     entry = json.loads(out)["files"][0]
     assert entry["rows"] == entry["steps"] == 180
@@ -83,7 +83,7 @@ BAD = [
 
 @pytest.mark.parametrize(("make", "parts"), BAD, ids=lambda v: getattr(v, "__name__", ""))
 def test_a_bad_file_is_reported_in_one_line_with_exit_code_2(run, talk, tmp_path, make, parts):
-    code, out, err = run("predict", make(tmp_path, talk), "--detector", "haar")
+    code, out, err = run("predict", make(tmp_path, talk))
     assert code == 2
     assert out == ""
     one_line(err, *parts)
@@ -91,7 +91,7 @@ def test_a_bad_file_is_reported_in_one_line_with_exit_code_2(run, talk, tmp_path
 
 def test_bad_files_have_distinct_messages_and_do_not_stop_the_good_one(run, talk, tmp_path):
     bad = [make(tmp_path, talk) for make, _ in BAD]
-    code, out, err = run("predict", *bad, talk, "--detector", "haar")
+    code, out, err = run("predict", *bad, talk)
     assert code == 2
     assert f"1 of {len(bad) + 1} files predicted, {len(bad)} failed" in out
     reasons = {line.split(": ", 1)[1] for line in err.split("These files failed:")[1].strip().splitlines()}
@@ -132,7 +132,7 @@ def rotated(folder: Path) -> Path:
 @pytest.mark.parametrize("make", [no_face, no_audio, one_frame, tiny, odd_sizes, variable_rate, rotated])
 def test_an_unusual_video_yields_a_table_without_faces_and_no_error(run, tmp_path, make):
     path = make(tmp_path)
-    code, _, err = run("predict", path, "--detector", "haar")
+    code, _, err = run("predict", path)
     assert (code, err) == (0, "")
     table = pd.read_csv(Path("emofuse-results") / f"{path.stem}.csv")
     assert set(table.status) == {"no_face"}
@@ -142,7 +142,7 @@ def test_an_unusual_video_yields_a_table_without_faces_and_no_error(run, tmp_pat
 
 def test_an_unwritable_output_folder_is_reported_in_one_line(run, talk, tmp_path):
     (tmp_path / "taken").write_text("")
-    code, _, err = run("predict", talk, "--out", tmp_path / "taken", "--detector", "haar")
+    code, _, err = run("predict", talk, "--out", tmp_path / "taken")
     assert code == 2
     one_line(err, "taken", "choose another")
 
@@ -217,5 +217,5 @@ def test_importing_loads_no_heavy_package(module):
 
 
 def test_predicting_loads_no_torch(talk):
-    code = f"import sys, emofuse; emofuse.predict({os.fspath(talk)!r}, detector='haar'); print('torch' in sys.modules)"
+    code = f"import sys, emofuse; emofuse.predict({os.fspath(talk)!r}); print('torch' in sys.modules)"
     assert _python(code).strip() == "False"

@@ -24,15 +24,15 @@ def bundle(tmp_path_factory) -> Path:
 
 
 def test_the_detectors_and_rows_from_the_voice_alone_are_shown(run, bundle, talk):
-    code, out, err = run("predict", talk, "--bundle", bundle, "--detector", "haar", "--plot")
+    code, out, err = run("predict", talk, "--bundle", bundle, "--plot")
     assert (code, err) == (0, "")
-    assert "talk.mp4: 6.0 s, 1 person, faces by haar, voice by energy" in out
+    assert "talk.mp4: 6.0 s, 1 person, faces by default, voice by energy" in out
     assert re.search(r" s  +\w+ voice only", out)
     assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_min_confidence_and_per_modality_apply_to_table_and_summary(run, bundle, talk):
-    words = ("--bundle", bundle, "--detector", "haar", "--min-confidence", 1, "--per-modality", "--json")
+    words = ("--bundle", bundle, "--min-confidence", 1, "--per-modality", "--json")
     entry = json.loads(run("predict", talk, *words)[1])["files"][0]
     table = pd.read_csv("emofuse-results/talk.csv")
     assert set(table.emotion) == {"uncertain"}
@@ -48,7 +48,7 @@ def test_a_confidence_above_one_is_refused(run, talk):
 
 def test_folders_are_searched_for_audio_files_too(run, bundle, tmp_path):
     write_wave(tmp_path / "in" / "a.wav", tone(2, 2.0, 0))
-    code, out, _ = run("predict", tmp_path / "in", "--bundle", bundle, "--detector", "haar")
+    code, out, _ = run("predict", tmp_path / "in", "--bundle", bundle)
     assert code == 0
     assert "a.wav: 2.0 s, voice by energy\n" in out
 
@@ -57,7 +57,7 @@ def test_folders_are_searched_for_audio_files_too(run, bundle, tmp_path):
 def test_a_plot_without_faces_is_drawn_with_and_without_a_voice(bundle, tmp_path, loudness):
     audio = loudness * tone(2, 2.0, 0, rate=44_100)
     path = write_media(tmp_path / "a.mkv", moving_bar(60), audio=audio.astype(np.float32), audio_codec="pcm_s16le")
-    draw_timeline(predict(path, bundle=bundle, detector="haar"), tmp_path / "a.png")
+    draw_timeline(predict(path, bundle=bundle), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -74,7 +74,7 @@ def test_an_empty_plot_states_what_was_not_found(bundle, tmp_path, monkeypatch, 
         "a.wav": lambda p: write_wave(p, 0 * tone(2, 2.0, 0)),
         "a.mp4": lambda p: write_media(p, moving_bar(60)),
     }
-    draw_timeline(predict(silent[path](tmp_path / path), bundle=bundle, detector="haar"), tmp_path / "a.png")
+    draw_timeline(predict(silent[path](tmp_path / path), bundle=bundle), tmp_path / "a.png")
     assert shown == [missing]
 
 

@@ -113,7 +113,7 @@ def test_two_torchrun_processes_train_one_system_and_print_each_line_once(talk, 
     (tmp_path / "list.csv").write_text("\n".join(["path,label,start,end,split", *rows]))
     out = tmp_path / "out"
     words = ("--set", "net.tiny=true", "--set", "fit.batch=8", "--set", "windows.seconds=1", "--epochs", "2")
-    done = torchrun("train", "mobile-svm", "--data", tmp_path / "list.csv", "--out", out, "--detector", "haar", *words)
+    done = torchrun("train", "mobile-svm", "--data", tmp_path / "list.csv", "--out", out, *words)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(set(lines))

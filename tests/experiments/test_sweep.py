@@ -66,7 +66,7 @@ def request_(corpus, tmp_path_factory) -> SweepRequest:
     changes = QUICK | {"net.rate_hz": "1"}
     over = {"kernel": ("poly", "linear"), "C": ("1", "3")}
     out = tmp_path_factory.mktemp("sweep") / "out"
-    return SweepRequest("vggface2-svm", over, Trial(corpus[0], out, detector="haar"), changes)
+    return SweepRequest("vggface2-svm", over, Trial(corpus[0], out), changes)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ ROWS = ("vggface2", "vggface2-svm", "mcwf-best")
 
 @pytest.fixture(scope="module")
 def request_(corpus, tmp_path_factory) -> Table1Request:
-    return Table1Request(Trial(corpus[0], tmp_path_factory.mktemp("table1") / "out", detector="haar"), ROWS, QUICK)
+    return Table1Request(Trial(corpus[0], tmp_path_factory.mktemp("table1") / "out"), ROWS, QUICK)
 
 
 @pytest.fixture(scope="module")

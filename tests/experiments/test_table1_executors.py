@@ -32,7 +32,7 @@ TIMES = {"training.json", "history.csv"}  # these record durations
 
 @pytest.fixture(scope="module")
 def request_(corpus, tmp_path_factory) -> Table1Request:
-    return Table1Request(Trial(corpus[0], tmp_path_factory.mktemp("here") / "out", detector="haar"), ROWS, CHANGES)
+    return Table1Request(Trial(corpus[0], tmp_path_factory.mktemp("here") / "out"), ROWS, CHANGES)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_processes_write_equal_files(request_, expected, tmp_path):
 
 def test_a_run_killed_at_random_moments_resumes_to_equal_files(request_, expected, tmp_path):
     rng, out = random.Random(0), tmp_path / "out"
-    words = ["table1", "--data", str(request_.trial.data), "--out", str(out), "--detector", "haar", "--jobs", "2"]
+    words = ["table1", "--data", str(request_.trial.data), "--out", str(out), "--jobs", "2"]
     words += [word for row in ROWS for word in ("--rows", row)]
     words += [word for change in CHANGES.items() for word in ("--set", "=".join(change))]
     kills = 0

@@ -66,7 +66,7 @@ def test_a_writer_of_another_package_is_used_by_save_and_by_the_command(talk, tm
     assert "tab" in WRITERS
     check_writer(WRITERS["tab"], "tab")
     assert prediction().save(tmp_path / "t.tab").read_text("utf-8").startswith("file\tperson\t")
-    words = ["predict", talk, "--out", tmp_path / "out", "--format", "tab", "--rate", 1, "--detector", "haar"]
+    words = ["predict", talk, "--out", tmp_path / "out", "--format", "tab", "--rate", 1]
     with pytest.raises(SystemExit) as ended:
         main(list(map(str, words)))
     assert not ended.value.code

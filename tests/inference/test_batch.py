@@ -23,15 +23,15 @@ from emofuse.report.timeline import draw_timeline
 from emofuse.synthetic.sample import make_sample
 
 HERE = Here()
-HAAR = Options(detector="haar")
+DEFAULTS = Options()
 
 
-def planned(files: list[Path], out: Path, options: Options = HAAR) -> list[FileTask]:
+def planned(files: list[Path], out: Path, options: Options = DEFAULTS) -> list[FileTask]:
     return plan(files, out=out, options=options, format="csv", plot=False)
 
 
 def run(
-    files: list[Path], out: Path, *, executor: Executor = HERE, options: Options = HAAR, isolate: bool = False
+    files: list[Path], out: Path, *, executor: Executor = HERE, options: Options = DEFAULTS, isolate: bool = False
 ) -> list[batch.FileResult]:
     tasks = planned(files, out, options)
     ignore = {"draw": None, "progress": lambda *_: None, "note": lambda _: None, "isolate": isolate}
@@ -78,7 +78,7 @@ def test_changed_content_or_options_are_predicted_again(videos, tmp_path):
     run(videos[:1], tmp_path / "out")
     videos[0].write_bytes(videos[1].read_bytes())
     assert not run(videos[:1], tmp_path / "out")[0].skipped
-    assert not run(videos[:1], tmp_path / "out", options=Options(detector="haar", rate_hz=None))[0].skipped
+    assert not run(videos[:1], tmp_path / "out", options=Options(rate_hz=None))[0].skipped
 
 
 def test_a_table_that_was_changed_is_written_again(videos, tmp_path):
@@ -156,7 +156,7 @@ def test_a_file_without_a_row_is_never_done(videos, tmp_path, monkeypatch):
 def test_a_name_that_is_not_utf8_is_escaped_in_all_results(videos, tmp_path, form):
     odd = videos[0].with_name(os.fsdecode(b"mod\xe0.mp4"))
     videos[0].rename(odd)
-    tasks = plan([odd], out=tmp_path / "out", options=HAAR, format=form, plot=True)
+    tasks = plan([odd], out=tmp_path / "out", options=DEFAULTS, format=form, plot=True)
     results = list(predict_files(tasks, executor=HERE, draw=draw_timeline, progress=lambda *_: None, note=print))
     write_summary(results)
     assert results[0].entry["outputs"] == [f"mod_xe0.{form}", "mod_xe0.png"]
@@ -208,7 +208,7 @@ def test_a_bad_file_never_stops_the_others(videos, tmp_path):
 def test_files_with_equal_stems_get_different_names(tmp_path):
     def stems(*names: str) -> list[str]:
         files = [tmp_path / n for n in names]
-        return [j.stem for j in plan(files, out=tmp_path / "out", options=HAAR, format="csv", plot=False)]
+        return [j.stem for j in plan(files, out=tmp_path / "out", options=DEFAULTS, format="csv", plot=False)]
 
     assert stems("a.mp4", "b.mp4") == ["a", "b"]
     assert stems("a.mp4", "a.avi") == ["a.mp4", "a.avi"]
@@ -218,13 +218,13 @@ def test_files_with_equal_stems_get_different_names(tmp_path):
 
 def test_an_unknown_format_suggests_the_nearest(tmp_path):
     with pytest.raises(SettingsError, match="did you mean 'parquet'"):
-        plan([tmp_path / "x.mp4"], out=tmp_path, options=HAAR, format="parkuet", plot=False)
+        plan([tmp_path / "x.mp4"], out=tmp_path, options=DEFAULTS, format="parkuet", plot=False)
 
 
 def test_an_output_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="choose another"):
-        plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=HAAR, format="csv", plot=False)
+        plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=DEFAULTS, format="csv", plot=False)
 
 
 def _predict(
@@ -234,7 +234,7 @@ def _predict(
     code = "import sys; from emofuse.cli.main import main; main(sys.argv[1:])"
     if file_size is not None:
         code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_size},) * 2); {code}"
-    words = ["predict", *map(str, videos), "--out", str(out), "--detector", "haar", "--plot", *more]
+    words = ["predict", *map(str, videos), "--out", str(out), "--plot", *more]
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
         stdout=subprocess.DEVNULL,

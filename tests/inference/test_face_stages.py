@@ -33,6 +33,7 @@ class Anywhere:
     """Detects one face in every image whose face is not black."""
 
     colour = True
+    certain_score = 0.85
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         return [Face(np.array([2, 2, 8, 8], np.float32), 0.9, None)] if crop(image).any() else []
@@ -89,6 +90,7 @@ class Brightest:
     """Detects the bright square of an image, wherever it is."""
 
     colour = False
+    certain_score = 0.85
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         rows, columns = (np.flatnonzero((image > 150).any(axis=axis)) for axis in (1, 0))

@@ -144,7 +144,7 @@ def test_with_digital_silence_or_no_audio_only_the_face_is_scored(both, tmp_path
 
 def test_an_audio_file_is_scored_by_its_voice(both, tmp_path):
     audio = np.concatenate([tone(2, 4.0, 0), np.zeros(6 * RATE, np.float32)])
-    prediction = predict(write_wave(tmp_path / "a.wav", audio), bundle=both, detector="haar")
+    prediction = predict(write_wave(tmp_path / "a.wav", audio), bundle=both)
     table = prediction.table()
     assert prediction.timeline == Timeline.steps(5, end=ticks(10))
     assert table.person.isna().all()
@@ -156,7 +156,7 @@ def test_an_audio_file_is_scored_by_its_voice(both, tmp_path):
 
 def test_every_frame_of_an_audio_file_is_refused(both, tmp_path):
     with pytest.raises(SettingsError, match="is an audio file, so --every-frame does not apply; use --rate"):
-        predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=both, detector="haar", every_frame=True)
+        predict(write_wave(tmp_path / "a.wav", tone(2, 1.0, 0)), bundle=both, every_frame=True)
 
 
 def test_a_video_without_faces_is_scored_by_its_voice_without_a_person(both, tmp_path):
@@ -295,7 +295,7 @@ def test_a_bundle_of_one_modality_has_its_columns_even_without_a_face(tmp_path):
 
 
 def job(path: Path, out: Path, bundle: Path, **options: object):
-    (planned,) = plan([path], out=out, options=Options(str(bundle), "haar", **options), format="csv", plot=False)
+    (planned,) = plan([path], out=out, options=Options(str(bundle), **options), format="csv", plot=False)
     return predict_file(predictor(bundle, **options), planned, None, lambda _: None)
 
 
@@ -338,6 +338,6 @@ def test_audio_that_cannot_be_read_is_a_warning_if_there_are_faces(both, tmp_pat
 
 def test_progress_increases_and_ends_at_one(both, tmp_path):
     fractions: list[float] = []
-    Predictor(Options(str(both), "haar")).predict(half_seen(tmp_path), progress=fractions.append)
+    Predictor(Options(str(both))).predict(half_seen(tmp_path), progress=fractions.append)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0

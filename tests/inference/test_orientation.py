@@ -27,6 +27,7 @@ class BrightTop:
     """Finds a face with a high score where the upper part of the image is bright, with a low one where it is not."""
 
     colour = True
+    certain_score = 0.85
 
     def __init__(self, low: float = 0.75) -> None:
         self.calls, self._low = 0, low
@@ -130,7 +131,7 @@ def test_another_rotation_is_refused():
 
 
 def test_results_of_another_rotation_are_not_done_already():
-    identities = [Predictor(Options(detector="haar", rotate=rotate)).identity["rotate"] for rotate in (None, 0, 90)]
+    identities = [Predictor(Options(rotate=rotate)).identity["rotate"] for rotate in (None, 0, 90)]
     assert identities == ["auto", 0, 90]
 
 

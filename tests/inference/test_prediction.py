@@ -19,7 +19,7 @@ def prediction() -> Prediction:
     both = np.array([[3, 1], [3, 1], [1, 4], [0, 0]], np.float32)
     first = Scores(both, timeline, LABELS, np.array([True, True, True, False]), "x")
     second = Scores(both[::-1].copy(), timeline, LABELS, np.array([False, False, True, True]), "x")
-    metadata = {"bundle": "b 1", "detector": "haar", "warnings": []}
+    metadata = {"bundle": "b 1", "detector": "default", "warnings": []}
     return Prediction("two, people.mp4", timeline, np.array([-1, 0, 7, 15]), LABELS, {1: first, 2: second}, metadata)
 
 

@@ -1,4 +1,4 @@
-"""Real predictions of the synthetic sample with the default bundle and the Haar cascade, which needs no weights."""
+"""Real predictions of the synthetic sample with the default bundle and detector."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from support.media_files import moving_bar, tone_burst, write_media
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(Options(detector="haar"))
+    return Predictor(Options())
 
 
 def test_rows_cover_the_clip_from_zero_to_its_end(talk):
-    prediction = emofuse.predict(talk, detector="haar")
+    prediction = emofuse.predict(talk)
     with VideoReader(talk) as reader:
         assert prediction.timeline == Timeline.steps(5, end=reader.end)
     assert prediction.persons == [1]
@@ -31,7 +31,7 @@ def test_rows_cover_the_clip_from_zero_to_its_end(talk):
 
 
 def test_every_frame_has_one_row_per_decoded_frame(talk):
-    prediction = emofuse.predict(talk, detector="haar", every_frame=True)
+    prediction = emofuse.predict(talk, every_frame=True)
     with av.open(str(talk)) as container:
         decoded = sum(1 for _ in container.decode(video=0))
     assert len(prediction.table()) == decoded
@@ -65,7 +65,7 @@ def test_progress_ends_at_one(talk, predictor):
 
 
 def test_another_rate_has_other_steps(talk):
-    prediction = emofuse.predict(talk, detector="haar", rate_hz=Fraction(5, 2))
+    prediction = emofuse.predict(talk, rate_hz=Fraction(5, 2))
     assert len(prediction.timeline) == 15
 
 

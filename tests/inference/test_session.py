@@ -33,6 +33,7 @@ class SquareDetector:
     """Detects the bright square that `image_of` draws, if there is one."""
 
     colour = True
+    certain_score = 0.85
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         rows, columns = np.nonzero(image[:, :, 0] > 0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emofuse.core import registry
+from emofuse.errors import SettingsError
 from emofuse.faces import DETECTORS, Face
 from emofuse.media.images import check_luma, check_rgb
 from emofuse.models.detectors import choose_detector
@@ -18,6 +19,7 @@ class Redness:
 
     identity = "redness:1"
     colour = True
+    certain_score = 0.85
 
     def __call__(self, image):
         check_rgb(image, "redness")
@@ -33,6 +35,7 @@ class Darkness:
 
     identity = "darkness:1"
     colour = False
+    certain_score = 0.85
 
     def __call__(self, image):
         check_luma(image, "darkness")
@@ -50,12 +53,12 @@ def load(weights, engine):
 def test_a_detector_of_another_package_is_found_by_name_and_fulfils_the_contract(monkeypatch):
     entry = EntryPoint("redness", f"{__name__}:load", "emofuse.detectors")
     monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([entry]).select(group=group))
-    assert list(DETECTORS) == ["haar", "yunet", "redness"]
+    assert list(DETECTORS) == ["default", "yunet", "redness"]
     chosen = choose_detector("redness", Engine(1))
-    assert (chosen.identity, chosen.note) == ("redness:1", "")
+    assert chosen.identity == "redness:1"
     image = np.full((120, 160, 3), 60, np.uint8)
     image[30:70, 50:90] = 255, 0, 0
-    check_detector(chosen.detector, image)
+    check_detector(chosen, image)
 
 
 def test_a_detector_without_colour_is_given_luma():
@@ -71,3 +74,13 @@ def test_a_detector_that_takes_colour_for_luma_breaks_the_contract():
 
     with pytest.raises(AssertionError, match="was accepted; raise ShapeError"):
         check_detector(Careless())
+
+
+def test_small_faces_are_searched_in_larger_images():
+    chosen = [choose_detector("default", Engine(1), small_faces=small).identity for small in (False, True)]
+    assert [identity.rpartition(":")[2] for identity in chosen] == ["320", "640"]
+
+
+def test_only_the_default_detector_has_a_variant_for_small_faces():
+    with pytest.raises(SettingsError, match="leave one of the two out"):
+        choose_detector("yunet", Engine(1), small_faces=True)

@@ -25,7 +25,6 @@ from emofuse.heads import KernelELM
 from emofuse.heads import save as save_head
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.models import bundle as bundles
-from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceInput, FaceModality
 from emofuse.models.fusion import ModalityFusion
 from emofuse.models.voice import VoiceModality
@@ -139,6 +138,7 @@ class Squares:
 
     identity = "squares"
     colour = True
+    certain_score = 0.85
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         light = (image[:, :, 0] > 100).any(axis=0)
@@ -148,8 +148,8 @@ class Squares:
 
 
 def predictor(bundle: Path, **options: object) -> Predictor:
-    found = Predictor(Options(str(bundle), "haar", **options))
-    found.detector = ChosenDetector(Squares())
+    found = Predictor(Options(str(bundle), **options))
+    found.detector = Squares()
     return found
 
 
@@ -184,4 +184,4 @@ def anger_and_happiness(folder: Path) -> Path:
 
 def use_square_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every predictor use `Squares`, whatever its detector option."""
-    monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_: ChosenDetector(Squares()))
+    monkeypatch.setattr("emofuse.inference.predictor.choose_detector", lambda *_, **__: Squares())

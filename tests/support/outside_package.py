@@ -53,6 +53,7 @@ class CentreFace:
 
     identity = "centre:1"
     colour = True
+    certain_score = 0.85
 
     def __call__(self, image: Any) -> list[Face]:
         check_rgb(image, self.identity)

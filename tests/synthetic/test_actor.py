@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emofuse.faces.haar import Haar
+from emofuse.faces.default import DefaultDetector
 from emofuse.faces.yunet import YuNet
+from emofuse.media.images import luma_of
 from emofuse.synthetic.actor import IdleMotion, animate, ease, mouth_openings
 from emofuse.synthetic.render import EXPRESSIONS, Expression, FaceRenderer, Identity, Pose
 
@@ -115,13 +116,13 @@ def test_a_second_subject_changes_only_its_side_of_the_frame(renderer):
     other.onto(both, EXPRESSIONS["fear"], Pose(x=0.75, scale=0.75))
     different = np.flatnonzero((alone != both).any(axis=(0, 2)))
     assert different.min() > 0.5 * SIZE[0]
-    assert len(Haar()(both)) == 2
+    assert len(DefaultDetector()(luma_of(both))) == 2
 
 
 def test_no_face_is_found_when_the_head_is_turned_away(renderer):
-    detector = Haar()
+    detector = DefaultDetector()
     for yaw in (-150, -115, -90, 90, 115, 150, 180):
-        assert detector(renderer.frame(Expression(), Pose(yaw=yaw))) == []
+        assert detector(luma_of(renderer.frame(Expression(), Pose(yaw=yaw)))) == []
 
 
 def test_the_back_of_the_head_has_the_colour_of_the_hair(renderer):

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from emofuse.errors import MediaError, OutputError, SettingsError, ShapeError
+from emofuse.faces.default import DefaultDetector
 from emofuse.media.encode import write_video
+from emofuse.media.images import luma_of
 from emofuse.synthetic.render import EXPRESSIONS, Expression, FaceRenderer, Identity, Pose
 from emofuse.synthetic.sample import SPEECH_RATE_HZ, make_sample, sample_script, synthetic_voice
 
 RATE = Fraction(10)
 SIZE = (640, 360)
-CASCADE = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+DETECTOR = DefaultDetector()
 FRONTAL = (
     Pose(),
     Pose(x=0.42, roll=5, yaw=-10),
@@ -43,8 +45,8 @@ def portraits():
     ]
 
 
-def haar_finds(image):
-    return len(CASCADE.detectMultiScale(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 1.1, 5)) > 0
+def face_found(image):
+    return len(DETECTOR(luma_of(image))) > 0
 
 
 def timed_frames(path):
@@ -85,7 +87,7 @@ def test_there_is_no_face_while_the_subject_is_away(sample):
     start, end = next((start, end) for start, end, name in script if name == "away")
     shown = [image.astype(int) for time, image in timed_frames(path) if start <= time < end]
     assert len(shown) == 10
-    assert not any(haar_finds(image.astype(np.uint8)) for image in shown[::5])
+    assert not any(face_found(image.astype(np.uint8)) for image in shown[::5])
     # Only the wall, which does not move, without a shoulder or an ear at the edge.
     assert max(np.abs(image - shown[7]).max() for image in shown) < 24
 
@@ -97,11 +99,11 @@ def test_a_face_is_found_while_the_subject_is_in_the_frame(sample):
         for time, image in timed_frames(path)
         if not any(name == "away" and start - 0.7 < time < end + 0.7 for start, end, name in script)
     ]
-    assert np.mean([haar_finds(image) for image in still[::3]]) >= 0.95
+    assert np.mean([face_found(image) for image in still[::3]]) >= 0.95
 
 
-def test_haar_finds_frontal_faces_of_every_expression(portraits):
-    assert np.mean([haar_finds(image) for image in portraits]) >= 0.95
+def test_the_default_detector_finds_frontal_faces_of_every_expression(portraits):
+    assert np.mean([face_found(image) for image in portraits]) >= 0.95
 
 
 def test_yunet_finds_frontal_faces_of_every_expression(portraits):
@@ -120,7 +122,7 @@ def test_yunet_finds_frontal_faces_of_every_expression(portraits):
 ])  # fmt: skip
 def test_faces_of_other_identities_are_found(identity):
     renderer = FaceRenderer(identity, size=SIZE)
-    assert all(haar_finds(renderer.frame(EXPRESSIONS[name], Pose())) for name in ("neutral", "happiness"))
+    assert all(face_found(renderer.frame(EXPRESSIONS[name], Pose())) for name in ("neutral", "happiness"))
 
 
 def test_expressions_are_interpolated():

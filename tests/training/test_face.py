@@ -43,7 +43,7 @@ def run(tmp_path_factory) -> Iterator[TrainingRun]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # for all tests here: sums in the same order, and so the same metrics in the card
     callbacks = fit.Callbacks(events=False)
-    yield TrainingRun(tmp_path_factory.mktemp("faces"), detector="haar", callbacks=callbacks)
+    yield TrainingRun(tmp_path_factory.mktemp("faces"), callbacks=callbacks)
     torch.set_num_threads(before)
 
 
@@ -61,7 +61,7 @@ def test_the_bundle_has_a_head_for_windows_and_records_how_it_was_trained(traine
 
 
 def test_the_bundle_predicts_videos(trained, run, talk):
-    prediction = predicting.predict(talk, bundle=run.out, detector="haar")
+    prediction = predicting.predict(talk, bundle=run.out)
     scores = prediction.scores[1]
     assert len(scores) == 30
     assert scores.values[scores.valid].sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -152,7 +152,7 @@ def test_every_definition_has_a_digest_of_its_own():
     ],
 )
 def test_impossible_requests_are_refused_in_one_line(corpus, tmp_path, name, changes, error, message):
-    request = TrainRequest(name, corpus[0], tmp_path, changes, detector="haar")
+    request = TrainRequest(name, corpus[0], tmp_path, changes)
     with pytest.raises(error, match=message) as raised:
         train(request, report=lambda _: None)
     assert "\n" not in str(raised.value)

@@ -19,7 +19,6 @@ from emofuse.faces.detector import Face
 from emofuse.inference.face_stages import FaceStages
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session
-from emofuse.models.detectors import ChosenDetector
 from emofuse.training.face_cache import Embeddings, FaceSource
 from support.media_files import moving_bar, write_media
 
@@ -29,6 +28,7 @@ class Blind:
 
     identity = "blind"
     colour = True
+    certain_score = 0.85
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         return []
@@ -40,6 +40,7 @@ class Walking:
 
     identity = "walking"
     colour = True
+    certain_score = 0.85
     calls: int = 0
 
     def __call__(self, image: np.ndarray) -> list[Face]:
@@ -57,7 +58,7 @@ def film(tmp_path: Path) -> Path:
 
 def source_of(folder: Path, detector: Any = None) -> FaceSource:
     (folder / "list.csv").write_text("path,label\nfilm.mp4,fear\n")
-    chosen = ChosenDetector(detector or Walking())
+    chosen = detector or Walking()
     return FaceSource(ClipList(folder / "list.csv"), BoxCrop(16), chosen, folder / "faces", Fraction(10))
 
 
@@ -195,7 +196,7 @@ class MeanColour:
 
 def test_embeddings_list_the_images_of_a_clip_once_and_read_no_video(corpus, tmp_path, monkeypatch):
     data = Counting(corpus[0])
-    source = FaceSource(data, BoxCrop(16), ChosenDetector(Walking()), tmp_path / "faces")
+    source = FaceSource(data, BoxCrop(16), Walking(), tmp_path / "faces")
     monkeypatch.setattr("emofuse.training.face_cache.file_digest", pytest.fail)
     scorer = MeanColour()
     embeddings = Embeddings(source, scorer, "mean", tmp_path / "embeddings")

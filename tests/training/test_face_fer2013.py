@@ -39,7 +39,7 @@ QUICK = {
 def trained(system: str, data: Path, out: Path, *, weights: Path | None = None, **changes: str) -> Bundle:
     """A system in its tiny version; names of settings with __ for the dot."""
     given = {"net.tiny": "true"} | {name.replace("__", "."): value for name, value in changes.items()}
-    train(TrainRequest(system, data, out, given, weights, detector="haar"), report=lambda _: None)
+    train(TrainRequest(system, data, out, given, weights), report=lambda _: None)
     return load(out)
 
 

@@ -76,7 +76,7 @@ def fuse(
     measure: Measure = "cpm",
     folds: Folds = 5,
     seed: Seed = 0,
-    detector: Detector = "auto",
+    detector: Detector = "default",
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="Also fit on clips that a bundle was trained on.")
     ] = False,
@@ -132,7 +132,7 @@ def quantise(
     ] = 0.3,
     keep: Annotated[str, typer.Option(help="Layers to keep in float32, separated by commas.")] = "first,last",
     ranges: Annotated[int, typer.Option(help="Number of examples to measure activation ranges on.", min=1)] = 512,
-    detector: Detector = "auto",
+    detector: Detector = "default",
     as_json: AsJson = False,
 ) -> None:
     """Quantise a network of a bundle to int8, unless its accuracy drops too much."""

@@ -26,7 +26,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a setting, such as fit.lr=3e-5; repeatable.", metavar="NAME=VALUE"),
 ]
-Detector = Annotated[str, typer.Option(help="Face detector for videos: auto, yunet or haar.")]
+Detector = Annotated[str, typer.Option(help="Face detector for videos: default, or yunet.")]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or mps.")]
 Jobs = Annotated[int | None, typer.Option(help="Number of jobs to run at once.", min=1)]
 Executor = Annotated[

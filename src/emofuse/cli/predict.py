@@ -38,7 +38,11 @@ def predict(
     every_frame: Annotated[bool, typer.Option("--every-frame", help="Write one row per decoded frame.")] = False,
     rate: Annotated[float, typer.Option(help="Rows per second.", metavar="HZ")] = 5.0,
     bundle: Annotated[str, typer.Option(help="Bundle to use, by name or folder.", metavar="NAME|DIR")] = "default",
-    detector: Detector = "auto",
+    detector: Detector = "default",
+    small_faces: Annotated[
+        bool,
+        typer.Option("--small-faces", help="Search larger images for smaller faces, in four times the time."),
+    ] = False,
     rotate: Annotated[
         str, typer.Option(help="Turn videos clockwise by 0, 90, 180 or 270 degrees, or until faces are upright: auto.")
     ] = "auto",
@@ -77,7 +81,7 @@ def predict(
     chosen = executor_of(executor, jobs=jobs, threads=threads, address=address, device=device)
     hz = None if every_frame else checked_rate(rate)
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
-    options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation)
+    options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
     found = find_files(paths, audio=bool(load(bundle).voices))
     tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
     isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))

@@ -33,7 +33,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Number of epochs (overrides the system's setting).", min=0)
     ] = None,
-    detector: Detector = "auto",
+    detector: Detector = "default",
     teacher: Annotated[
         str, typer.Option(help="What labels the photographs for `face-detector`: a detector, or a CSV of boxes.")
     ] = "yunet",

@@ -15,7 +15,7 @@ T = TypeVar("T")
 def nearest(name: str, names: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" for the most similar name, or "" if none is similar.
 
-    >>> nearest("yunett", ["haar", "yunet"])
+    >>> nearest("yunett", ["default", "yunet"])
     " (did you mean 'yunet'?)"
     """
     close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)

@@ -61,7 +61,7 @@ class FuseRequest:
     smooth_seconds: float = 1.5
     half: bool = False
     licence: str = ""
-    detector: str = "auto"
+    detector: str = "default"
     allow_seen: bool = False
 
 

@@ -28,7 +28,7 @@ class Setup:
 
     data: Path
     out: Path
-    detector: str = "auto"
+    detector: str = "default"
     device: str = "auto"
     threads: int = 1
 

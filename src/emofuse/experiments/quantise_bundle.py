@@ -58,7 +58,7 @@ class QuantiseRequest:
     max_accuracy_drop: float = 0.3
     ranges: int = 512
     keep: tuple[str, ...] = (FIRST, LAST)
-    detector: str = "auto"
+    detector: str = "default"
     rate_hz: float = 5.0
 
 

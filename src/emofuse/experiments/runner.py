@@ -28,9 +28,6 @@ from emofuse.evaluation.score_tables import write_scores
 from emofuse.evaluation.sources import Source, open_source
 from emofuse.experiments.jobs import Job, Jobs, Setup
 from emofuse.models import bundle as bundles
-from emofuse.models.detectors import ChosenDetector, choose_detector
-from emofuse.runtime import Engine
-from emofuse.systems import VOICE
 from emofuse.training import loop as fit
 from emofuse.training.train import system_scores, train_system
 from emofuse.training.training_run import TrainingRun
@@ -147,9 +144,6 @@ def run_jobs(
         OutputError: files written on another machine are not visible on this one.
     """
     tasks = _tasks(jobs, splits)
-    if tasks:  # choosing a detector takes time, and without tasks none is needed
-        jobs = replace(jobs, setup=_with_detector(jobs))
-        tasks = _tasks(jobs, splits)
     total, running = len(jobs.by_name) * (1 + len(splits)), dict[str, None]()
     done = total - len(tasks)
 
@@ -174,14 +168,6 @@ def run_jobs(
             done += 1
             show_progress()
     return {name: bundles.load(jobs.folder(name)) for name in jobs.by_name}
-
-
-def _with_detector(jobs: Jobs) -> Setup:
-    """The setup with the detector that `auto` stands for here, since it may differ on other machines."""
-    setup = jobs.setup
-    if setup.detector != "auto" or all(p.definition.modality == VOICE for p in jobs.by_name.values()):
-        return setup
-    return replace(setup, detector=_detector("auto").identity.partition(":")[0])
 
 
 def _tasks(jobs: Jobs, splits: Sequence[str]) -> list[Task[Step]]:
@@ -250,10 +236,6 @@ def _score(step: ScoringStep) -> None:
     scores = system_scores(job.definition, bundle, data, run)
     path = step.jobs.table(step.name, bundle.identity, step.split)
     write_scores(path, {clip.id: scores(clip) for clip in data.split(step.split)})
-
-
-def _detector(name: str) -> ChosenDetector:
-    return choose_detector(name, Engine())
 
 
 def history(folder: Path) -> list[dict[str, float]]:

@@ -73,7 +73,7 @@ class Trial:
     scale: str = "tiny"
     weights: Mapping[str, Path] = field(default_factory=dict)
     from_scratch: bool = False
-    detector: str = "auto"
+    detector: str = "default"
     device: str = "auto"
     seed: int = 0
     threads: int = 0

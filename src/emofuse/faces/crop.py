@@ -40,15 +40,15 @@ Points = tuple[tuple[float, float], ...]
 
 # FER-2013, medians over 3,000 training faces, x and y as fractions of the side; made symmetric.
 FER_TEMPLATE: Points = ((0.32, 0.39), (0.68, 0.39), (0.5, 0.598), (0.349, 0.749), (0.651, 0.749))
-FER_HAAR_MARGIN, FER_HAAR_SHIFT_Y = 0.032, 0.0
+FER_BOX_MARGIN, FER_BOX_SHIFT_Y = 0.032, 0.0  # for square boxes from the brow to the chin
 
 # Framing of the 112x112 faces that face recognition networks are trained on and Aff-Wild2 has in `cropped_aligned`.
 IDENTITY_TEMPLATE: Points = tuple(
     (x / 112, y / 112)
     for x, y in ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
 )
-# The box of Haar in that framing: from FER_HAAR_MARGIN by the distance and height of the eyes in both templates.
-IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y = 0.181, -0.068
+# The same boxes in that framing: from FER_BOX_MARGIN by the distance and height of the eyes in both templates.
+IDENTITY_BOX_MARGIN, IDENTITY_BOX_SHIFT_Y = 0.181, -0.068
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,13 @@ def from_json(data: Mapping[str, Any]) -> Crop:
 
 
 def fer_crop(size: int) -> AlignedCrop:
-    """The framing of FER-2013, for faces of YuNet and, by the fallback, of Haar."""
-    return AlignedCrop(size, FER_TEMPLATE, BoxCrop(size, FER_HAAR_MARGIN, FER_HAAR_SHIFT_Y))
+    """The framing of FER-2013; that of faces without landmarks is approximate."""
+    return AlignedCrop(size, FER_TEMPLATE, BoxCrop(size, FER_BOX_MARGIN, FER_BOX_SHIFT_Y))
 
 
 def identity_crop(size: int = 112) -> AlignedCrop:
     """The framing of face recognition networks and of Aff-Wild2's aligned faces."""
-    return AlignedCrop(size, IDENTITY_TEMPLATE, BoxCrop(size, IDENTITY_HAAR_MARGIN, IDENTITY_HAAR_SHIFT_Y))
+    return AlignedCrop(size, IDENTITY_TEMPLATE, BoxCrop(size, IDENTITY_BOX_MARGIN, IDENTITY_BOX_SHIFT_Y))
 
 
 CROP_PRESETS: Mapping[str, Callable[[int], AlignedCrop]] = MappingProxyType(

@@ -54,6 +54,7 @@ class DefaultDetector:
     """
 
     colour = False
+    certain_score = 0.6
 
     def __init__(
         self,

@@ -58,10 +58,12 @@ class Detector(Protocol):
 
     identity: names the detector, its weights and settings in results; one line.
     colour: whether images are RGB; otherwise they are luma, which needs no conversion of decoded frames.
+    certain_score: hardly any false detection has this score.
     """
 
     identity: str
     colour: bool
+    certain_score: float
 
     def __call__(self, image: Image) -> list[Face]:
         """The faces of an image of any size, sorted by decreasing score.

@@ -1,45 +1,59 @@
 """By how much a video must be turned so that its faces are upright, which not every file states.
 
 Detectors find many faces that lie on their side or upside down, some with landmarks as if they were upright, but with a
-lower score. So a frame is searched in all four orientations: its faces are upright where the best score is highest,
+lower score. So some frames are searched in all four orientations: faces are upright where the best scores are highest,
 corrected by the angle of the landmarks. All turns are clockwise, in degrees.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emofuse.faces.detector import Face
 
 TURNS = (0, 90, 180, 270)
-_MARGIN = 0.01  # by which the best score of one orientation must exceed that of all others
-_TURNED_SCORE = 0.85  # lowest score of a face that is upright once the frame is turned
+_ADVANTAGE = 0.6  # in log odds, summed over frames, of the turn that is taken over all others
+
+Floats = NDArray[np.float64]
 
 
-def frame_turn(found: Mapping[int, Sequence[Face]]) -> int | None:
-    """The turn that makes the faces of a frame upright; None if they do not show it.
+def scores_by_turn(found: Mapping[int, Sequence[Face]]) -> Floats:
+    """The best score of faces that each turn makes upright, float64 [4] in the order of `TURNS`; 0 without a face.
 
     Args:
-        found: the faces by the turn of the frame in which they were detected.
+        found: the faces of one frame by the turn of the frame in which they were detected.
     """
     best = dict.fromkeys(TURNS, 0.0)
     for turn, faces in found.items():
         for face in faces:
             upright = (turn - roll(face)) % 360
             best[upright] = max(best[upright], face.score)
-    first, second = sorted(best, key=best.__getitem__, reverse=True)[:2]
-    certain = best[first] >= (_TURNED_SCORE if first else 0.0) and best[first] - best[second] >= _MARGIN
-    return first if certain else None
+    return np.array(list(best.values()))
 
 
-def video_turn(turns: Sequence[int | None]) -> int | None:
-    """The turn of most frames that show one; None if there is none. Two frames must agree on a turn other than 0."""
-    votes = Counter(turn for turn in turns if turn is not None)
-    turn, n = votes.most_common(1)[0] if votes else (0, 0)
-    return turn if 2 * n > votes.total() and n >= (2 if turn else 1) else None
+def video_turn(scores: Sequence[Floats], *, certain: float) -> int | None:
+    """The turn that makes the faces of a video upright; None if the frames so far do not show it.
+
+    Args:
+        scores: of each frame, by turn.
+        certain: a turn other than 0 needs two frames with such a score (`Detector.certain_score`).
+
+    >>> video_turn([np.array([0.0, 0.9, 0.6, 0.0])] * 2, certain=0.85)
+    90
+    """
+    if not scores:
+        return None
+    likely = np.clip(scores, 0.5, 0.99)
+    evidence = np.log(likely / (1 - likely)).sum(axis=0)
+    second, first = np.argsort(evidence, kind="stable")[-2:]
+    if evidence[first] - evidence[second] < _ADVANTAGE:
+        return None
+    if first and np.sum(np.array(scores)[:, first] >= certain) < 2:
+        return None
+    return TURNS[first]
 
 
 def roll(face: Face) -> int:

@@ -37,6 +37,7 @@ class YuNet:
     """
 
     colour = True
+    certain_score = 0.85
 
     def __init__(
         self,

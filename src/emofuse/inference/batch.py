@@ -278,8 +278,7 @@ def _stall_seconds(task: FileTask) -> float:
 
 
 def _notes(predictor: Predictor) -> tuple[str, ...]:
-    stages = (predictor.detector, *predictor.audio_stages.values())
-    return tuple(dict.fromkeys(stage.note for stage in stages if stage and stage.note))
+    return tuple(dict.fromkeys(stage.note for stage in predictor.audio_stages.values() if stage.note))
 
 
 def _with_remedy(result: Result[FileTask, FileResult]) -> Result[FileTask, FileResult]:

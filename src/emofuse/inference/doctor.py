@@ -17,6 +17,7 @@ from emofuse.errors import EmofuseError
 from emofuse.media.container import can_decode
 from emofuse.models import bundle as bundles
 from emofuse.models import weights
+from emofuse.models.detectors import DEFAULT, choose_detector
 from emofuse.runtime import Engine
 
 PACKAGES = ("numpy", "scipy", "av", "opencv-python-headless", "onnxruntime", "soxr", "pandas", "pyarrow", "matplotlib")
@@ -66,9 +67,10 @@ def _checked(what: str, check: Callable[[], tuple[str, bool]]) -> Finding:
 
 
 def _detector() -> tuple[str, bool]:
+    choose_detector(DEFAULT, Engine())(np.zeros((64, 64), np.uint8))
     path = weights.locate(weights.known("yunet"))
-    missing = "YuNet's weights are missing: `emofuse weights fetch yunet`; until then the simpler Haar cascade is used"
-    return (f"YuNet at {path}" if path else missing), True
+    yunet = f"yunet at {path}" if path else "yunet is not here, optional: `emofuse weights fetch yunet`"
+    return f"default, in the package; {yunet}", True
 
 
 def _bundle() -> tuple[str, bool]:

@@ -16,6 +16,7 @@ from emofuse.core.files import decoded, printable
 from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
+from emofuse.faces.detector import Detector
 from emofuse.inference.audio_feed import AudioFeed
 from emofuse.inference.audio_stages import AudioStages, AudioStream, choose_audio_stages
 from emofuse.inference.collector import Collector
@@ -27,7 +28,7 @@ from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.container import MediaFile
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
-from emofuse.models.detectors import ChosenDetector, choose_detector
+from emofuse.models.detectors import DEFAULT, choose_detector
 from emofuse.models.face import FaceOutputsScorer, FaceScorer, FacesScorer
 from emofuse.models.fusion import WINDOWS
 from emofuse.runtime import Engine
@@ -44,6 +45,7 @@ class Options:
 
     rate_hz: rows per second; None for one row per decoded frame.
     rotate: degrees clockwise by which videos are turned; None for what makes their faces upright.
+    small_faces: whether the default detector searches larger images.
     min_confidence: rows below it have the emotion `uncertain`.
     per_modality: the table also has columns of each modality of the bundle.
 
@@ -52,12 +54,13 @@ class Options:
     """
 
     bundle: str = "default"
-    detector: str = "auto"
+    detector: str = DEFAULT
     rate_hz: Fraction | None = Fraction(5)
     engine: Engine = field(default_factory=Engine)
     min_confidence: float = 0.0
     per_modality: bool = False
     rotate: int | None = None
+    small_faces: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -102,9 +105,9 @@ class Predictor:
             key: choose_audio_stages(voice.separation, voice.activity, options.engine)
             for key, voice in self.bundle.voices.items()
         }
-        self.detector: ChosenDetector | None = None
+        self.detector: Detector | None = None
         if self.bundle.faces:
-            self.detector = choose_detector(options.detector, options.engine)
+            self.detector = choose_detector(options.detector, options.engine, small_faces=options.small_faces)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -151,7 +154,7 @@ class Predictor:
         """A new session for one live video, which reports faces that are not upright."""
         session = self._session()
         if session.faces is not None and self.detector is not None:
-            session.faces.orientation = OrientationWatch(self.detector.detector)
+            session.faces.orientation = OrientationWatch(self.detector)
         return session
 
     def _session(self) -> Session:
@@ -160,7 +163,7 @@ class Predictor:
             face = next(iter(self.bundle.faces.values()))  # crop and smoothing of all are equal
             single = any(kind(m) == FACE for m in self.bundle.modalities)
             smoother = ScoreSmoother(face.smoothing) if face.smoothing is not None and single else None
-            stages = FaceStages(face.crop, self.detector.detector, self.scorer)
+            stages = FaceStages(face.crop, self.detector, self.scorer)
             faces = stages.stream(self.sampling, smoother=smoother, window_stages=list(self._window_stages()))
         for key, scorer in self.voice_scorers.items():
             if scorer is not None:
@@ -259,7 +262,7 @@ class Predictor:
         """Push the frames of a file, and what is ready of its audio."""
         wanted = self.sampling.wanted(video.timeline)
         if self.options.rotate is None and self.detector is not None:
-            frames, note = upright_frames(video, wanted, self.detector.detector)
+            frames, note = upright_frames(video, wanted, self.detector)
             run.warnings.extend([note] if note else [])
         else:
             video.turn(self.options.rotate or 0)
@@ -307,7 +310,7 @@ def predict(
     path: str | Path,
     *,
     bundle: str | Path = "default",
-    detector: str = "auto",
+    detector: str = DEFAULT,
     rate_hz: float | Fraction = 5,
     every_frame: bool = False,
     threads: int = 0,
@@ -315,28 +318,30 @@ def predict(
     min_confidence: float = 0.0,
     per_modality: bool = False,
     rotate: int | str = AUTO,
+    small_faces: bool = False,
 ) -> Prediction:
     """Emotions of every person in one video.
 
     Args:
         bundle: name of a bundled model, or the folder of a bundle.
-        detector: "yunet", "haar", or "auto" for YuNet if its weights are available.
+        detector: "default", "yunet", or one of another package.
         rate_hz: rows per second.
         every_frame: one row per decoded frame instead.
         min_confidence: 0 to 1; rows below it have the emotion "uncertain".
         per_modality: the table also has columns of each modality of the bundle, such as `face_anger`; `modalities` of
             the prediction always has them as scores.
         rotate: degrees by which the video is turned clockwise: 0, 90, 180, 270, or "auto" until its faces are upright.
+        small_faces: search larger images, in about four times the time.
     Raises:
         EmofuseError: one line with the problem and its remedy.
 
-    >>> predict("no-such-talk.mp4", detector="haar")
+    >>> predict("no-such-talk.mp4")
     Traceback (most recent call last):
     emofuse.errors.MediaError: no-such-talk.mp4: there is no such file. Check its name and folder.
     """
     rate = None if every_frame else checked_rate(rate_hz)
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
-    options = Options(str(bundle), detector, rate, engine, min_confidence, per_modality, rotation)
+    options = Options(str(bundle), detector, rate, engine, min_confidence, per_modality, rotation, small_faces)
     return Predictor(options).predict(path)
 
 

@@ -1,51 +1,36 @@
-"""The face detector of a run, by name; `auto` is YuNet where its weights are available, and Haar otherwise."""
+"""The face detector of a run, by name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from emofuse.core.registry import find
-from emofuse.errors import OutputError, WeightsError
+from emofuse.errors import SettingsError
 from emofuse.faces import DETECTORS, Detector
+from emofuse.faces.default import SMALL_FACES_LONG_SIDE, DefaultDetector
 from emofuse.models import weights
 from emofuse.runtime import Engine
 
-
-@dataclass(frozen=True)
-class ChosenDetector:
-    """A detector, and a note on why it is not the preferred one, or ""."""
-
-    detector: Detector
-    note: str = ""
-
-    @property
-    def identity(self) -> str:
-        """Names the detector in results."""
-        return self.detector.identity
+DEFAULT = "default"
 
 
-def choose_detector(name: str, engine: Engine) -> ChosenDetector:
+def choose_detector(name: str, engine: Engine, *, small_faces: bool = False) -> Detector:
     """The detector of a name.
 
+    small_faces: search larger images, in which smaller faces are found; of the default detector only.
+
     Raises:
-        SettingsError: there is no such detector.
+        SettingsError: there is no such detector, or it has no variant for small faces.
         WeightsError: its weights are neither on this machine nor can they be downloaded.
     """
-    find(name, {"auto": None, **dict.fromkeys(DETECTORS)}, "--detector")
-    note, engine = "", engine.on_onnx_runtime
-    try:
-        timeout_seconds = 5 if name == "auto" else 20
-        detector = DETECTORS["yunet" if name == "auto" else name](partial(_fetch, timeout_seconds), engine)
-    except (WeightsError, OutputError) as error:  # the cache may not be writable
-        if name != "auto":
-            raise
-        detector = DETECTORS["haar"](partial(_fetch, 0), engine)
-        reason = str(error).split(". ")[0].removesuffix(".")
-        note = f"faces are detected by the simpler Haar cascade, because YuNet is not available: {reason}."
-    return ChosenDetector(detector, note)
+    find(name, dict.fromkeys(DETECTORS), "--detector")
+    engine = engine.on_onnx_runtime
+    if not small_faces:
+        return DETECTORS[name](_fetch, engine)
+    if name != DEFAULT:
+        raise SettingsError(f"--small-faces: is a variant of --detector {DEFAULT}; leave one of the two out.")
+    return DefaultDetector(engine=engine, long_side=SMALL_FACES_LONG_SIDE)
 
 
-def _fetch(timeout_seconds: float, name: str) -> Path:
-    return weights.fetch(weights.known(name), timeout_seconds=timeout_seconds)
+def _fetch(name: str) -> Path:
+    return weights.fetch(weights.known(name))

@@ -21,6 +21,7 @@ from emofuse.core.registry import find
 from emofuse.errors import WeightsError
 
 VARIABLE = "EMOFUSE_WEIGHTS"
+_TIMEOUT_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def locate_set(weights: Weights) -> tuple[Path, ...]:
     return ()
 
 
-def fetch(weights: Weights, *, timeout_seconds: float = 20) -> Path:
+def fetch(weights: Weights) -> Path:
     """The file, or the first of a set, from one of the folders; else downloaded into the cache.
 
     Raises:
@@ -163,7 +164,7 @@ def fetch(weights: Weights, *, timeout_seconds: float = 20) -> Path:
         return found
     path = cache() / weights.file
     with atomic(path) as partial:
-        _download(weights, partial, timeout_seconds)
+        _download(weights, partial)
     return path
 
 
@@ -221,9 +222,9 @@ def _check(weights: Weights, paths: tuple[Path, ...]) -> None:
         )
 
 
-def _download(weights: Weights, partial: Path, timeout_seconds: float) -> None:
+def _download(weights: Weights, partial: Path) -> None:
     try:
-        with urllib.request.urlopen(weights.url, timeout=timeout_seconds) as response, partial.open("wb") as out:
+        with urllib.request.urlopen(weights.url, timeout=_TIMEOUT_SECONDS) as response, partial.open("wb") as out:
             shutil.copyfileobj(response, out, 1 << 20)
     except OSError as error:
         if error.filename == str(partial):

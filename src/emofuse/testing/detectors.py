@@ -26,12 +26,13 @@ def check_detector(detector: Detector, portrait: Image | None = None) -> None:
     Raises:
         AssertionError: what the detector does not fulfil, and what was found.
 
-    >>> from emofuse.faces.haar import Haar
-    >>> check_detector(Haar())
+    >>> from emofuse.faces.default import DefaultDetector
+    >>> check_detector(DefaultDetector())
     """
     assert detector.identity, "identity is empty; name the detector, its weights and settings."
     assert detector.identity.isprintable(), f"identity {detector.identity!r} is not a single printable line."
     assert isinstance(detector.colour, bool), "colour is not a bool."
+    assert 0 <= detector.certain_score <= 1, f"certain_score is {detector.certain_score}; give a score from 0 to 1."
     for height, width in SIZES:
         faces = _detected(detector, np.full((height, width, 3) if detector.colour else (height, width), 128, np.uint8))
         assert faces == [], f"{len(faces)} faces were found in an even grey image of {height} x {width} pixels."

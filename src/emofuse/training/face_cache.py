@@ -21,11 +21,11 @@ from emofuse.core.types import Clip, Track
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError
 from emofuse.faces.crop import Crop
+from emofuse.faces.detector import Detector
 from emofuse.inference.face_stages import FaceStages
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.video import VideoReader
-from emofuse.models.detectors import ChosenDetector
 from emofuse.models.face import FaceScorer
 
 _BATCH = 64
@@ -51,7 +51,7 @@ class FaceSource:
 
     data: DataSet
     crop: Crop
-    detector: ChosenDetector
+    detector: Detector
     folder: Path
     rate_hz: Fraction | None = Fraction(5)
 
@@ -95,7 +95,7 @@ class FaceSource:
 
 
 def crop_faces(
-    video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, path: Path
+    video: Path, crop: Crop, detector: Detector, *, sampling: Sampling, path: Path
 ) -> tuple[Timeline, NDArray[np.bool_]]:
     """Write the faces of the person who is in most frames of a video to an npy file, uint8 [frames, side, side, 3].
 
@@ -121,10 +121,10 @@ def crop_faces(
 
 
 def _crop_all(
-    video: Path, crop: Crop, detector: ChosenDetector, *, sampling: Sampling, crops: IO[bytes]
+    video: Path, crop: Crop, detector: Detector, *, sampling: Sampling, crops: IO[bytes]
 ) -> tuple[Timeline, dict[int, dict[int, int]]]:
     """Append all crops of a video to `crops`; returns the number of each crop by person and row."""
-    stages = FaceStages(crop, detector.detector, _Unscored())
+    stages = FaceStages(crop, detector, _Unscored())
     session = Session(sampling, faces=stages.stream(sampling))
     persons: dict[int, dict[int, int]] = {}
     numbers = count()

@@ -40,7 +40,7 @@ class TrainRequest:
     out: Path
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: Path | None = None
-    detector: str = "auto"
+    detector: str = "default"
     device: str = "auto"
     epochs: int | None = None
     teacher: str = "yunet"
@@ -105,7 +105,7 @@ def _train_face_detector(
         raise SettingsError(f"{FACE_DETECTOR}: has no epochs but steps; use --set steps=N.")
     settings = with_settings(DetectorSettings(), dict(request.changes))
     labels = Path(request.teacher)
-    teacher = labels if labels.suffix == ".csv" else choose_detector(request.teacher, ONE_THREAD).detector
+    teacher = labels if labels.suffix == ".csv" else choose_detector(request.teacher, ONE_THREAD)
     training = DetectorTraining(request.data, request.out, teacher, settings, request.device, request.weights)
     accuracy = train_detector(training, report=report, progress=progress)
     report(

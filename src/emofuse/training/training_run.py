@@ -43,7 +43,7 @@ class TrainingRun:
 
     out: Path
     weights: Path | None = None
-    detector: str = "auto"
+    detector: str = "default"
     machine: fit.Machine = fit.Machine()  # noqa: RUF009 (frozen)
     callbacks: fit.Callbacks = fit.Callbacks()  # noqa: RUF009 (frozen)
     report: Callable[[str], None] = lambda _: None

@@ -14,10 +14,10 @@ import pytest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.time import Timeline, ticks
 from emofuse.errors import DataError, SettingsError
-from emofuse.faces.haar import Haar
+from emofuse.faces.default import DefaultDetector
 from emofuse.faces.yunet import YuNet
 from emofuse.media.audio import AudioReader
-from emofuse.media.images import read_image
+from emofuse.media.images import luma_of, read_image
 from emofuse.media.video import VideoReader
 from emofuse.synthetic import make_corpus
 from emofuse.synthetic.corpus.plan import RATES_HZ, plan_corpus
@@ -193,15 +193,14 @@ def test_audio_is_missing_only_where_planted(corpus):
 
 def test_crops_are_aligned_faces_of_112_pixels(corpus):
     folder, content = corpus
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_eye.xml")
-    eyes = []
+    detector, eyes = DefaultDetector(), list[np.ndarray]()
     for _, _, entry in entries(content):
         image = read_image(folder / "cropped_aligned" / entry["name"] / crops(folder, entry)[0])
         assert image.shape == (112, 112, 3)
-        grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (336, 336))
-        eyes += [((x + w / 2) / 3, (y + h / 2) / 3) for x, y, w, h in cascade.detectMultiScale(grey, 1.1, 6)]
+        wide = cv2.copyMakeBorder(luma_of(image), 56, 56, 56, 56, cv2.BORDER_REPLICATE)
+        eyes += [face.landmarks[:2] - 56 for face in detector(wide)[:1]]
     assert len(eyes) >= 8
-    distance = np.abs(np.array(eyes)[:, None] - [(38.3, 51.7), (73.5, 51.5)]).max(axis=2).min(axis=1)
+    distance = np.abs(np.array(eyes) - [(38.3, 51.7), (73.5, 51.5)]).max(axis=(1, 2))
     assert np.median(distance) < 4
 
 
@@ -275,13 +274,14 @@ def sampled_frames(corpus):
 
 
 def recall_of(detector, sampled_frames):
-    hits = [len(detector(image)) >= k for image, faces in sampled_frames for k in range(1, faces + 1)]
+    found = [(len(detector(image if detector.colour else luma_of(image))), faces) for image, faces in sampled_frames]
+    hits = [n >= k for n, faces in found for k in range(1, faces + 1)]
     assert len(hits) > 60
     return float(np.mean(hits))
 
 
-def test_haar_finds_the_faces(sampled_frames):
-    assert recall_of(Haar(), sampled_frames) >= 0.95
+def test_the_default_detector_finds_the_faces(sampled_frames):
+    assert recall_of(DefaultDetector(), sampled_frames) >= 0.95
 
 
 def test_yunet_finds_the_faces(sampled_frames):
