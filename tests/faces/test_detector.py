@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.errors import ShapeError
-from emofuse.faces.detector import Face, box_iou, shrink, suppress
+from emofuse.faces.detector import REGION_PIXELS, REGION_SIZE, Face, box_iou, region_around, shrink, suppress
 
 
 def slow_iou(a, b):
@@ -52,3 +52,26 @@ def test_a_face_keeps_its_own_copy_of_the_box():
     assert not face.box.flags.writeable
     with pytest.raises(ShapeError, match=r"box has shape \(3,\)"):
         Face(box[:3], 0.5)
+
+
+@given(st.floats(-50, 400), st.floats(-50, 250), st.floats(1, 500), st.floats(1, 300))
+@settings(max_examples=200, deadline=None)
+def test_a_region_holds_its_face_at_one_scale_and_in_no_more_pixels_than_are_searched(x, y, width, height):
+    rows, columns = np.mgrid[:200, :320].astype(np.uint16)
+    image = np.stack([columns // 2, rows, 0 * rows], axis=2).astype(np.uint8)
+    region = region_around(image, np.float32([x, y, width, height]))
+    assert max(region.image.shape[:2]) <= REGION_PIXELS
+    assert region.scale == pytest.approx(max(1.0, REGION_SIZE * max(width, height) / REGION_PIXELS), rel=0.05, abs=0.6)
+    middle = np.float32(region.image.shape[1::-1]) / 2
+    if min(region.image.shape[:2]) > 8:
+        across, down = region.points(middle)
+        pixel = region.image[int(middle[1]), int(middle[0])].astype(float)
+        assert abs(2 * pixel[0] - across) <= 2 + 2 * region.scale[0]
+        assert abs(pixel[1] - down) <= 2 + 2 * region.scale[1]
+
+
+def test_boxes_of_a_region_are_placed_like_their_corners():
+    region = region_around(np.zeros((400, 400), np.uint8), np.float32([100, 120, 128, 100]))
+    assert region.image.shape == (160, 160)
+    assert region.boxes(np.float32([[10, 20, 30, 40]])).tolist() == [[24, 50, 60, 80]]
+    assert region.points(np.float32([[10, 20]])).tolist() == [[24, 50]]

@@ -152,7 +152,8 @@ def region_around(image: Image, box: Floats) -> Region:
     even = 1 << max(int(np.log2(side / REGION_PIXELS)), 0)
     high = low + np.maximum((high - low) // even * even, 1)
     part = image[low[1] : high[1], low[0] : high[0]]
-    height, width = (max(1, round(n * min(1.0, REGION_PIXELS / side))) for n in part.shape[:2])
+    ratio = min(1.0, REGION_PIXELS / max(side, *part.shape[:2]))  # sides are rounded up to whole pixels
+    height, width = (max(1, round(n * ratio)) for n in part.shape[:2])
     scale = np.array([part.shape[1] / width, part.shape[0] / height], np.float32)
     return Region(np.ascontiguousarray(shrink(part, height, width)), scale, low.astype(np.float32))
 
