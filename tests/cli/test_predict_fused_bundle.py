@@ -26,7 +26,7 @@ def bundle(tmp_path_factory) -> Path:
 def test_the_detectors_and_rows_from_the_voice_alone_are_shown(run, bundle, talk):
     code, out, err = run("predict", talk, "--bundle", bundle, "--plot")
     assert (code, err) == (0, "")
-    assert "talk.mp4: 6.0 s, 1 person, faces by default, voice by energy" in out
+    assert "talk.mp4: 6.0 s, 1 person, faces by the default detector, voice by energy" in out
     assert re.search(r" s  +\w+ voice only", out)
     assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
 

@@ -20,7 +20,7 @@ def headline(prediction: Prediction) -> str:
     """The file, its length, the number of persons, and what detected them, on one line."""
     seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
     persons, used = len(prediction.persons), used_for(prediction)
-    by = [f"{persons} person{'s' * (persons != 1)}, faces by {used['face']}"] if "face" in used else []
+    by = [f"{persons} person{'s' * (persons != 1)}, faces by the {used['face']} detector"] if "face" in used else []
     by += [f"voice by {used['voice']}"] if "voice" in used else []
     return f"{prediction.file}: {seconds:.1f} s, {', '.join(by)}"
 
