@@ -65,7 +65,7 @@ class Examples:
             given = getattr(self, name)
             if given is not None and given.shape != shape:
                 raise ShapeError(f"examples: {name} have the shape {given.shape}; give {shape}.")
-        given_classes = np.any(self.targets.reshape(len(self), -1, self.classes), axis=1)
+        given_classes = self.targets.any(axis=tuple(range(1, self.targets.ndim - 1)))
         if self.possible is not None and np.any(given_classes & ~self.possible):
             raise ShapeError("examples: a row has a target that is not possible; mark the class of every target.")
 
