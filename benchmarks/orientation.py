@@ -14,12 +14,10 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from emofuse.core.time import ticks
 from emofuse.faces.detector import Detector, Face
 from emofuse.faces.orientation import TURNS, scores_by_turn, video_turn
-from emofuse.inference.orientation import CHECKED_SECONDS, faces_by_turn
+from emofuse.inference.orientation import checked_numbers, faces_by_turn
+from emofuse.inference.sampling import Sampling
 from emofuse.media.images import luma_of, read_image
 from emofuse.media.video import VideoReader
 from emofuse.models.detectors import choose_detector
@@ -45,8 +43,7 @@ def main() -> None:
 def checked_frames(path: Path, detector: Detector) -> list[Found]:
     """The faces by turn in the frames of a clip that may be checked."""
     with VideoReader(path) as video:
-        numbers = np.searchsorted(video.timeline.start, [ticks(time) for time in CHECKED_SECONDS])
-        frames = video.frames(np.unique(numbers[numbers < len(video.timeline)]))
+        frames = video.frames(checked_numbers(video.timeline, Sampling().wanted(video.timeline)))
         return [faces_by_turn(frame.rgb() if detector.colour else frame.luma(), detector) for frame in frames]
 
 

@@ -9,14 +9,15 @@ from types import MappingProxyType
 import numpy as np
 
 from emofuse.core.registry import find
-from emofuse.core.time import Ints, ticks
+from emofuse.core.time import Ints, Timeline, ticks
 from emofuse.faces.detector import Detector, Face
 from emofuse.faces.orientation import TURNS, Floats, scores_by_turn, video_turn
 from emofuse.media.images import Image
 from emofuse.media.video import Frame, VideoReader
 
 AUTO = "auto"
-CHECKED_SECONDS = (0, 0.25, 0.5, 1, 2, 4, 8)  # in a file; a session goes on at ever longer intervals
+_FIRST_FRAMES, _LATER_SECONDS = 4, (1, 2, 4, 8)  # that are checked of a file
+_LIVE_SECONDS = 0.25  # from the first frame that is checked to the next; then the intervals double
 _HOW = {90: "by 90 degrees clockwise", 180: "by 180 degrees", 270: "by 270 degrees clockwise"}
 _WHY = {90: "lie on their side", 180: "are upside down", 270: "lie on their side"}
 _ROTATIONS: Mapping[str, int | None] = MappingProxyType({AUTO: None, **{str(turn): turn for turn in TURNS}})
@@ -37,17 +38,36 @@ def checked_rotation(rotate: int | str) -> int | None:
 def upright_frames(video: VideoReader, wanted: Ints | None, detector: Detector) -> tuple[Iterator[Frame], str | None]:
     """The wanted frames of a video, turned so that its faces are upright; and by how much and why, if it is turned.
 
-    If the faces of the first frame are clearly upright, so is the video; otherwise up to seven frames of the first
+    It is upright as soon as the faces of the first wanted frames say so. Where they do not, some frames of the first
     eight seconds are decoded beforehand.
     """
     frames = video.frames(wanted)
-    first = list(islice(frames, 1))
-    if not first or video_turn([_scores(first[0], detector)], certain=detector.certain_score) == 0:
+    numbers, first, scores = checked_numbers(video.timeline, wanted), list[Frame](), list[Floats]()
+    for frame in islice(frames, _FIRST_FRAMES):
+        first.append(frame)
+        scores.append(_scores(frame, detector))
+        if video_turn(scores, certain=detector.certain_score) == 0:
+            return chain(first, frames), None
+    warnings = list(video.warnings)
+    for frame in video.frames(numbers[len(first) :]):
+        scores.append(_scores(frame, detector))
+        if video_turn(scores, certain=detector.certain_score) == 0:
+            break
+    video.warnings[:] = warnings  # these frames are read and counted again
+    turn = video_turn(scores, certain=detector.certain_score)
+    if not turn:
         return chain(first, frames), None
     del frames, first
-    turn = _checked_turn(video, detector)
     video.turn(turn)
-    return video.frames(wanted), f"turned {_HOW[turn]}, as its faces {_WHY[turn]}" if turn else None
+    return video.frames(wanted), f"turned {_HOW[turn]}, as its faces {_WHY[turn]}"
+
+
+def checked_numbers(timeline: Timeline, wanted: Ints | None) -> Ints:
+    """The numbers of the frames that may be checked: the first wanted ones, and some of the first eight seconds."""
+    first = (np.arange(len(timeline)) if wanted is None else wanted)[:_FIRST_FRAMES]
+    later = np.searchsorted(timeline.start, [ticks(time) for time in _LATER_SECONDS])
+    later = later[(later > first.max(initial=-1)) & (later < len(timeline))]
+    return np.unique(np.concatenate([first, later]))
 
 
 def faces_by_turn(image: Image, detector: Detector) -> dict[int, list[Face]]:
@@ -67,7 +87,7 @@ class OrientationWatch:
         """Take the next frame; few of them are checked, and none once they are upright."""
         if frame.start >= self._next and self._turn != 0:
             self._scores.append(_scores(frame, self._detector))
-            self._next = frame.start + max(frame.start, ticks(CHECKED_SECONDS[1]))
+            self._next = frame.start + max(frame.start, ticks(_LIVE_SECONDS))
 
     @property
     def warning(self) -> str | None:
@@ -78,18 +98,6 @@ class OrientationWatch:
     @property
     def _turn(self) -> int | None:
         return video_turn(self._scores, certain=self._detector.certain_score)
-
-
-def _checked_turn(video: VideoReader, detector: Detector) -> int:
-    numbers = np.searchsorted(video.timeline.start, [ticks(time) for time in CHECKED_SECONDS])
-    warnings, scores, turn = list(video.warnings), list[Floats](), None
-    for frame in video.frames(np.unique(numbers[numbers < len(video.timeline)])):
-        scores.append(_scores(frame, detector))
-        turn = video_turn(scores, certain=detector.certain_score)
-        if turn == 0:
-            break
-    video.warnings[:] = warnings  # these frames are read and counted again
-    return turn or 0
 
 
 def _scores(frame: Frame, detector: Detector) -> Floats:
