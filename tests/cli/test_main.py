@@ -94,8 +94,9 @@ def test_bad_files_have_distinct_messages_and_do_not_stop_the_good_one(run, talk
     code, out, err = run("predict", *bad, talk)
     assert code == 2
     assert f"1 of {len(bad) + 1} files predicted, {len(bad)} failed" in out
-    reasons = {line.split(": ", 1)[1] for line in err.split("These files failed:")[1].strip().splitlines()}
-    assert len(reasons) == len(bad)
+    lines = err.strip().splitlines()  # each file once
+    reasons = {line.removeprefix("failed: ").split(": ", 1)[1] for line in lines}
+    assert len(reasons) == len(lines) == len(bad)
     assert Path("emofuse-results/talk.csv").is_file()
 
 
@@ -177,6 +178,15 @@ def test_wrong_usage_is_reported_in_one_line(run, words, part):
     code, _, err = run(*words)
     assert code == 2
     one_line(err, part, "See `emofuse", "--help`")
+
+
+@pytest.mark.parametrize("name", ["-5.mp4", "--five.mp4"])
+def test_a_file_whose_name_looks_like_an_option_is_recognised(run, tmp_path, name):
+    (tmp_path / name).touch()
+    code, _, err = run("predict", name)
+    assert code == 2
+    one_line(err, f"Write ./{name} for the file")
+    assert "Write" not in run("predict", "-6.mp4")[2]
 
 
 def test_systems_lists_what_can_be_trained(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from rich.table import Table
 
 from emofuse.cli import output
+from emofuse.cli.main import main
 from emofuse.errors import OutputError
 
 FULL = Path("/dev/full")
@@ -86,6 +88,16 @@ def test_a_closed_pipe_is_not_an_error():
     process.stdout.close()
     assert (process.wait(), process.stderr.read()) == (0, b"")
     process.stderr.close()
+
+
+def test_help_into_a_closed_pipe_is_not_an_error(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as end:
+            main(["--help"])
+    assert not end.value.code
 
 
 def test_closed_streams_never_receive_a_file_that_is_opened_later(tmp_path):

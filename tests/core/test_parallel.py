@@ -273,3 +273,16 @@ def test_a_module_that_is_missing_on_a_machine_is_reported_in_one_line(on_ray, m
     monkeypatch.delenv("PYTHONPATH")
     with pytest.raises(SettingsError, match=r"No module named '.*'; install emofuse on all machines"):
         list(run(TASKS, functions.double, executor=on_ray))
+
+
+def test_a_process_ends_even_if_a_finaliser_swallows_the_exception_that_stops_it(monkeypatch):
+    class Interrupted:
+        def __del__(self) -> None:
+            parallel._stop(signal.SIGTERM, None)
+
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    Interrupted()
+    assert ended == [1]

@@ -90,6 +90,16 @@ def test_a_table_that_was_changed_is_written_again(videos, tmp_path):
     assert table.read_bytes() == whole
 
 
+def test_a_file_of_another_folder_never_replaces_the_results_of_its_namesake(videos, tmp_path):
+    other = tmp_path / "other" / "v0.mp4"
+    other.parent.mkdir()
+    other.write_bytes(videos[1].read_bytes())
+    results = [run([file], tmp_path / "out")[0] for file in (videos[0], other, videos[0])]
+    assert [r.entry["outputs"] for r in results] == [["v0.csv"], ["v0.mp4.csv"], ["v0.csv"]]
+    assert [r.skipped for r in results] == [False, False, True]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["done"] == 2
+
+
 def test_several_processes_write_the_same_bytes(videos, tmp_path):
     run(videos, tmp_path / "one")
     run(videos, tmp_path / "two", executor=Processes(2))
@@ -203,17 +213,6 @@ def test_a_bad_file_never_stops_the_others(videos, tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["done"], summary["failed"]) == (2, 1)
     assert summary["files"][1]["status"] == "failed"
-
-
-def test_files_with_equal_stems_get_different_names(tmp_path):
-    def stems(*names: str) -> list[str]:
-        files = [tmp_path / n for n in names]
-        return [j.stem for j in plan(files, out=tmp_path / "out", options=DEFAULTS, format="csv", plot=False)]
-
-    assert stems("a.mp4", "b.mp4") == ["a", "b"]
-    assert stems("a.mp4", "a.avi") == ["a.mp4", "a.avi"]
-    assert stems("p/a.mp4", "q/a.mp4") == ["p__a.mp4", "q__a.mp4"]
-    assert stems("A.mp4", "a.MP4", "b.mp4") == ["0001-A.mp4", "0002-a.MP4", "b"]
 
 
 def test_an_unknown_format_suggests_the_nearest(tmp_path):

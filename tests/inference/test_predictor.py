@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import onnxruntime
 import pytest
 
 import emofuse
@@ -86,3 +87,13 @@ def test_a_video_that_cannot_be_decoded_leaves_its_voice_and_says_so(tmp_path, p
     silent.write_bytes(silent.read_bytes().replace(b"avc1", b"avcx"))
     with pytest.raises(MediaError, match="a format that cannot be decoded here"):
         predictor.predict(silent)
+
+
+def test_a_device_that_is_listed_but_not_used_is_noted_and_not_named_in_results(predictor, monkeypatch):
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine may have CUDA")
+    before = predictor.identity
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", *before["providers"]])
+    other = Predictor(predictor.options)
+    assert other.identity == before
+    assert [note for note in other.notes if note.startswith("--device auto: ")]

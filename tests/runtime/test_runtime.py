@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -41,7 +42,14 @@ def test_a_device_that_is_listed_but_not_used_is_refused_in_one_line(path, cuda_
     with pytest.raises(SettingsError, match=r"--device cuda: is listed, but .* opened face\.onnx on the CPU") as caught:
         OnnxNetwork(path, Engine(device="cuda"))
     assert "\n" not in str(caught.value)
-    assert OnnxNetwork(path, Engine(device="auto")).outputs
+
+
+def test_a_device_that_is_preferred_but_not_used_is_noted_in_one_line(path, cuda_is_listed):
+    engine = Engine(device="auto")
+    note = engine.fallback_note("CPUExecutionProvider")
+    assert re.fullmatch(r"--device auto: .* lists CUDAExecutionProvider, but runs on the CPU; .*", note)
+    assert engine.fallback_note("CUDAExecutionProvider") == ""
+    assert Engine(device="cpu").fallback_note(OnnxNetwork(path, Engine(device="cpu")).provider) == ""
 
 
 def test_more_threads_than_any_machine_needs_are_refused():

@@ -25,6 +25,8 @@ from emofuse.training.loop import Balance, Faces, FitSettings, Machine, PaperAug
         ({"ema_decay": 1.0}, r"ema_decay is 1\.0; give .* or none"),
         ({"swa_start_epoch": -1, "ema_decay": None}, "swa_start_epoch is -1; give at least 0"),
         ({"swa_start_epoch": 2}, "swa_start_epoch and ema_decay exclude each other; set ema_decay to none"),
+        ({"seed": -1}, "seed is -1; give 0 to 4294967295"),
+        ({"seed": 2**32}, "seed is 4294967296; give 0 to 4294967295"),
         ({"mixup": 0.2, "batch": 7}, "mixup takes examples in pairs, but batch is 7; give an even one"),
         ({"patience": 3, "polish_epochs": 2}, "patience would skip the polish epochs"),
     ],

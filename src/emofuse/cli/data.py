@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import MAX_SEED, AsJson
+from emofuse.cli.options import AsJson
 from emofuse.cli.output import print_error, progress_bar, show
+from emofuse.core.settings import MAX_SEED
 
 app = typer.Typer(help="Check data, or generate synthetic data to try with.", no_args_is_help=True)
 

@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command; a known error is one line on standard error and exit code 2."""
     open_streams()
     _prepare_environment()
+    words = [_home_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
-        words = [_home_expanded(word) for word in (sys.argv[1:] if arguments is None else arguments)]
         code = app(words, prog_name="emofuse", standalone_mode=False)
         if code == _INTERRUPTED:  # typer does not raise the interrupt
             raise KeyboardInterrupt
@@ -54,8 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         discard(sys.stdout)
         sys.exit(0)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # of the help, which typer prints itself
+            discard(sys.stdout)
+            sys.exit(0)
+        raise
     except Exception as error:
-        message = _usage(error) or _full(error)
+        message = _usage(error, words) or _full(error)
         if message is None:
             raise
         print_error(message)
@@ -80,7 +85,7 @@ def _home_expanded(word: str) -> str:
     return before + equals + os.path.expanduser(path) if path.startswith("~") else word
 
 
-def _usage(error: Exception) -> str | None:
+def _usage(error: Exception, words: Sequence[str]) -> str | None:
     """The message for wrong usage: one line, or the help if there was no command. None for unexpected exceptions.
 
     typer bundles its own copy of click, so its errors are recognised by their attributes and not by their class.
@@ -92,7 +97,14 @@ def _usage(error: Exception) -> str | None:
         return message
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "emofuse"
-    return f"emofuse: {' '.join(message.split()).removesuffix('.')}. See `{path} --help`."
+    return f"emofuse: {' '.join(message.split()).removesuffix('.')}. {_file_hint(error, words)}See `{path} --help`."
+
+
+def _file_hint(error: Exception, words: Sequence[str]) -> str:
+    """How to give a file whose name was taken for an option; "" if there is none."""
+    option = getattr(error, "option_name", None)
+    files = (word for word in words if option and word.startswith(option) and Path(word).exists())
+    return next((f"Write ./{word} for the file. " for word in files), "")
 
 
 def _full(error: Exception) -> str | None:

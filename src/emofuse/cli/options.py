@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emofuse.core.settings import MAX_SEED
 from emofuse.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ Data = Annotated[
 Split = Annotated[str, typer.Option(help="Split of the data: train, validation, test, or all.")]
 Measure = Annotated[str, typer.Option(help="Measure that fusion weights maximise.")]
 Folds = Annotated[int, typer.Option(help="Number of cross-validation folds; subjects are kept together.")]
-MAX_SEED = 2**32 - 1  # of scikit-learn
 Seed = Annotated[int, typer.Option(help="Seed of trainings, fusion searches and resampling.", min=0, max=MAX_SEED)]
 Settings = Annotated[
     list[str] | None,

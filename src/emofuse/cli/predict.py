@@ -123,20 +123,16 @@ def _run(tasks: Sequence[FileTask], chosen: parallel.Executor, *, isolate: bool)
 
 
 def _show_batch(results: Sequence[FileResult]) -> None:
-    failed, skipped = [o for o in results if o.error], sum(o.skipped for o in results)
-    done, out = len(results) - len(failed) - skipped, results[0].task.out
+    failed, skipped = sum(o.error is not None for o in results), sum(o.skipped for o in results)
+    done, out = len(results) - failed - skipped, results[0].task.out
     if skipped == len(results):
         print_text(f"All {skipped} files were already done. Results: {out}")
     else:
         already = f", {skipped} already done" if skipped else ""
-        print_text(f"{done} of {len(results)} files predicted{already}, {len(failed)} failed. Results: {out}")
+        print_text(f"{done} of {len(results)} files predicted{already}, {failed} failed. Results: {out}")
     for result in results:
         for warning in result.entry.get("warnings", []):
             print_text(f"warning: {result.entry['file']}: {warning}")
-    if failed:
-        print_error("These files failed:")
-        for result in failed:
-            print_error(f"  {result.error}")
 
 
 def _show_one(results: Sequence[FileResult]) -> None:

@@ -228,6 +228,7 @@ def stop_processes(processes: Sequence[Any]) -> None:
 
 def _stop(number: int, frame: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.unraisablehook = lambda _: os._exit(1)  # a finaliser that this interrupts would swallow the exception
     sys.exit(128 + number)  # an exception, so that half-written files are removed
 
 

@@ -17,6 +17,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from emofuse.core.registry import nearest
 from emofuse.errors import SettingsError
 
+MAX_SEED = 2**32 - 1  # of scikit-learn
+
 T = TypeVar("T")
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import (
-    NAME_BYTES,
     decoded,
     digest,
     file_digest,
     printable,
     remove_abandoned,
-    shortened,
     write_bytes,
     write_json,
 )
@@ -34,10 +31,10 @@ from emofuse.export import WRITERS
 from emofuse.inference import summary
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor
+from emofuse.inference.stems import claim_stems
 from emofuse.media.container import check_readable
 
 RECORDS = ".emofuse"
-_STEM_BYTES = NAME_BYTES - len(".traceback.txt")
 _STALL_SECONDS = 120.0  # without progress, and what reading the file at this rate takes
 _SLOWEST_READ = 5e6
 _MEMORY_FRACTION = 0.8  # of the machine's memory, for all processes together
@@ -165,7 +162,7 @@ def _done(task: FileTask, name: str) -> dict[str, Any] | None:
 
 
 def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plot: bool) -> list[FileTask]:
-    """One task per file with a unique name: the stem, or more of the path where stems repeat.
+    """One task per file, with a name that no other file has in this output folder.
 
     What killed runs left half written is removed.
 
@@ -177,31 +174,8 @@ def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plo
     write_json(out / RECORDS / "format.json", {"format": 1})  # fails here if the folder cannot be written
     for folder in (out, out / RECORDS):
         remove_abandoned(folder)
-    stems = _stems(files)
+    stems = claim_stems(files, out / RECORDS)
     return [FileTask(f, s, out, options, format, plot) for f, s in zip(files, stems, strict=True)]
-
-
-def _stems(files: Sequence[Path]) -> list[str]:
-    """The stem of each file; files with equal stems get longer names, in the end a number.
-
-    Names that are too long are cut, and bytes that are not UTF-8 are escaped: every program can open the results.
-    """
-    names = [
-        [
-            shortened(decoded(name).replace("\\", "_"), _STEM_BYTES)
-            for name in (f.stem, f.name, "__".join((*f.parts[-2:-1], f.name)), f"{n:04d}-{f.name}")
-        ]
-        for n, f in enumerate(files, 1)
-    ]
-    level = [0] * len(files)
-    while True:
-        stems = [choice[k] for choice, k in zip(names, level, strict=True)]
-        count = Counter(s.lower() for s in stems)  # some file systems ignore case
-        shared = [n for n, s in enumerate(stems) if count[s.lower()] > 1 and level[n] < 3]
-        if not shared:
-            return stems
-        for n in shared:
-            level[n] += 1
 
 
 def predict_files(
@@ -248,7 +222,7 @@ def predict_files(
 
         def predict_here(task: FileTask) -> FileResult:
             result = predict_file(predictor, task, draw, partial(progress, task))
-            return replace(result, notes=_notes(predictor))
+            return replace(result, notes=predictor.notes)
 
         results = run(queue, predict_here, started=lambda task: progress(task.argument, 0.0))
     else:
@@ -275,10 +249,6 @@ def _stall_seconds(task: FileTask) -> float:
         return _STALL_SECONDS + task.path.stat().st_size / _SLOWEST_READ
     except OSError:
         return _STALL_SECONDS
-
-
-def _notes(predictor: Predictor) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(stage.note for stage in predictor.audio_stages.values() if stage.note))
 
 
 def _with_remedy(result: Result[FileTask, FileResult]) -> Result[FileTask, FileResult]:
@@ -310,7 +280,7 @@ def _predict_in_worker(
 ) -> FileResult:
     options = replace(task.options, engine=replace(task.options.engine, threads=threads))
     predictor = _predictors.get(options) or _predictors.setdefault(options, Predictor(options))
-    result = replace(predict_file(predictor, task, draw, progress), notes=_notes(predictor))
+    result = replace(predict_file(predictor, task, draw, progress), notes=predictor.notes)
     return result if keep else replace(result, prediction=None)
 
 

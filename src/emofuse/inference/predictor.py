@@ -116,13 +116,25 @@ class Predictor:
         return {
             "emofuse": __version__,
             "libraries": _libraries(),
-            "providers": self.options.engine.providers,
+            "providers": self._providers,
             "bundle": self.bundle.identity,
             **self._stages,
             "rate_hz": "every frame" if rate is None else str(rate),
             "rotate": AUTO if self.options.rotate is None else self.options.rotate,
             **self._table_options,
         }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the choices for this machine, in one line each."""
+        stages = [stage.note for stage in self.audio_stages.values()]
+        devices = [self.options.engine.fallback_note(provider) for provider in self._providers]
+        return tuple(dict.fromkeys(filter(None, [*stages, *devices])))
+
+    @property
+    def _providers(self) -> list[str]:
+        """The execution providers that the networks of the bundle run on."""
+        return sorted({scorer.provider for scorer in (self.scorer, *self.voice_scorers.values()) if scorer is not None})
 
     @property
     def _table_options(self) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class FaceScorer:
     def __init__(self, face: FaceModality, engine: Engine, *, classes: int, output: str = OUTPUT) -> None:
         self._face, self._output = face, output
         self._net, self._map = _checked_network(face, engine, (output,), classes), engine.parallel_map()
+        self.provider = self._net.provider
         columns = self._net.outputs[output][-1]
         if not isinstance(columns, int):  # not every network states it
             columns = self._scores(np.zeros((1, face.crop.size, face.crop.size, 3), np.uint8)).shape[1]
@@ -150,7 +151,7 @@ class FaceOutputsScorer:
 
     def __init__(self, face: FaceModality, engine: Engine, *, classes: int) -> None:
         self._net, self._map = _checked_network(face, engine, (OUTPUT, EMBEDDING), classes), engine.parallel_map()
-        self._face = face
+        self._face, self.provider = face, self._net.provider
 
     def __call__(self, crops: NDArray[np.uint8]) -> FaceOutputs:
         """RGB crops uint8 [n, size, size, 3], at least one."""
@@ -181,6 +182,7 @@ class FacesScorer:
         size: int,
     ) -> None:
         self._scorers, self._single, self._windowed = scorers, single, windowed
+        self.provider = next(iter(scorers.values())).provider
         self.columns: dict[str, slice] = {}
         start = 0
         for key, outputs in self._outputs(np.zeros((1, size, size, 3), np.uint8)).items():

@@ -88,6 +88,7 @@ class VoiceScorer:
     def __init__(self, voice: VoiceModality, engine: Engine, *, classes: int) -> None:
         self._voice, self._classes = voice, classes
         self._net, self._map = OnnxNetwork(voice.net, engine.single_threaded), engine.parallel_map()
+        self.provider = self._net.provider
         segments, width = voice.windows.segments, voice.windows.samples[0]
         if OUTPUT not in self._net.outputs:
             raise BundleError(f"{voice.net}: the network has no output {OUTPUT!r}; get the bundle again.")
@@ -127,6 +128,7 @@ class FrameScorer:
         self.chunks, self.frames = voice.chunks, voice.windows.samples[0] // SAMPLES_PER_FRAME
         self._calibrate, self._map = voice.calibration, engine.parallel_map()
         self._net, self._pool = (OnnxNetwork(path, engine.single_threaded) for path in (voice.net, voice.pool))
+        self.provider = self._net.provider
         samples, frames = (net.inputs[next(iter(net.inputs))][1] for net in (self._net, self._pool))
         if (samples, frames) != (sum(self.chunks.samples), self.frames):
             raise BundleError(

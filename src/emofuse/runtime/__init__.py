@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -86,10 +85,20 @@ class Engine:
         """Execution providers in order of preference; the CPU is always last."""
         if self.device == openvino.NAME:
             # Detectors of faces and of speech use ONNX Runtime.
-            return [f"OpenVINO {version(openvino.NAME)}", PROVIDERS["cpu"]]
+            return [openvino.provider(), PROVIDERS["cpu"]]
         available = onnxruntime.get_available_providers()
         chosen = list(PROVIDERS.values()) if self.device == "auto" else [PROVIDERS[self.device]]
         return [p for p in dict.fromkeys([*chosen, PROVIDERS["cpu"]]) if p in available]
+
+    def fallback_note(self, provider: str) -> str:
+        """Why the provider that a network runs on is not the preferred one, or ""."""
+        preferred = self.providers[0]
+        if provider == preferred:
+            return ""
+        return (
+            f"--device {self.device}: ONNX Runtime lists {preferred}, but runs on the CPU; install the driver and "
+            f"libraries that onnxruntime {onnxruntime.__version__} needs, or use --device cpu."
+        )
 
     def parallel_map(self) -> Map:
         """A `map` that uses as many threads as a network may use.
@@ -107,7 +116,7 @@ class OnnxNetwork:
     """An ONNX file, ready to run.
 
     inputs, outputs: shapes by name; a size that is not fixed is a name or None. input_types: such as "tensor(float)".
-    metadata: text that the file holds about itself; empty with OpenVINO.
+    provider: the execution provider that is used. metadata: text that the file holds about itself; empty with OpenVINO.
 
     Args:
         error: class of the errors; remedy: the end of their messages.
@@ -132,8 +141,9 @@ class OnnxNetwork:
         except Exception as failure:  # exceptions of the engines have no common base
             reason = (str(failure).splitlines() or [type(failure).__name__])[0]
             raise error(f"{path}: cannot be read as an ONNX network ({reason}); {remedy}.") from None
-        self._on_cpu = self._session.get_providers()[0] in (PROVIDERS["cpu"], openvino.NAME)
-        if self._on_cpu and engine.device not in ("auto", "cpu", openvino.NAME):
+        self.provider = str(self._session.get_providers()[0])
+        self._on_cpu = self.provider != PROVIDERS["cuda"]
+        if self._on_cpu and engine.device == "cuda":
             raise SettingsError(
                 f"--device {engine.device}: is listed, but ONNX Runtime opened {path.name} on the CPU; install the "
                 f"driver and libraries that onnxruntime {onnxruntime.__version__} needs, or use --device cpu."

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,11 @@ class _Port(NamedTuple):
     name: str
     shape: list[int | None]
     type: str
+
+
+def provider() -> str:
+    """Names OpenVINO, with its version, beside ONNX Runtime's execution providers."""
+    return f"OpenVINO {version(NAME)}"
 
 
 def check_installed() -> None:
@@ -74,7 +80,7 @@ class OpenVinoSession:
         return SimpleNamespace(custom_metadata_map={})
 
     def get_providers(self) -> list[str]:
-        return [NAME]
+        return [provider()]
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Copies of these outputs."""

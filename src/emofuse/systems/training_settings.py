@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from emofuse.core.settings import MAX_SEED
 from emofuse.errors import SettingsError
 
 
@@ -78,6 +79,8 @@ class FitSettings:
         _at_least("patience", 1 if self.patience is None else self.patience, 1)
         for name in ("lr", "polish_lr", "weight_decay", "warmup_epochs", "polish_strength", "mixup"):
             _at_least(name, getattr(self, name), 0)
+        if not 0 <= self.seed <= MAX_SEED:
+            raise SettingsError(f"fit: seed is {self.seed}; give 0 to {MAX_SEED}.")
         if not 0 <= self.label_smoothing < 1:
             raise SettingsError(f"fit: label_smoothing is {self.label_smoothing}; give at least 0 and less than 1.")
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
