@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emofuse.errors import ShapeError, WeightsError
-from emofuse.faces.default import NETWORK, DefaultDetector
+from emofuse.faces.default import NETWORK, DefaultDetector, _Found
 from emofuse.faces.detector import box_iou
 from emofuse.faces.yunet import YuNet
 from emofuse.media.images import luma_of
@@ -55,3 +55,17 @@ def test_another_network_is_refused(tmp_path):
         DefaultDetector(weights_file("yunet_n_dynamic.onnx"))
     with pytest.raises(WeightsError, match="no such file"):
         DefaultDetector(tmp_path / "missing.onnx")
+
+
+def test_of_several_cells_that_see_a_candidate_the_surest_decides(monkeypatch):
+    near, sure = [100, 100, 60, 60], [104, 104, 60, 60]
+
+    def search(self, image, long_side, min_score):
+        whole = len(image) == 400  # elsewhere the region: pixels of the image less its corner
+        boxes = np.float32([near] if whole else [np.subtract(box, [55, 55, 0, 0]) for box in (near, sure)])
+        scores = np.float32([0.4] if whole else [0.6, 0.9])
+        return _Found(boxes, scores, np.repeat(boxes[:, None, :2], 5, axis=1))
+
+    monkeypatch.setattr(DefaultDetector, "_search", search)
+    (face,) = DefaultDetector()(np.zeros((400, 600), np.uint8))
+    assert (face.box.tolist(), round(face.score, 3)) == (sure, 0.9)

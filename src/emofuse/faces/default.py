@@ -96,7 +96,7 @@ class DefaultDetector:
         n = min(_MOST_CANDIDATES, sure + _MOST_DOUBTFUL)
         for box in candidates.boxes[:n]:
             region = region_around(image, box)
-            found = self._search(region.image, max(region.image.shape), self._min_score)
+            found = self._distinct(self._search(region.image, max(region.image.shape), self._min_score))
             found = _Found(region.boxes(found.boxes), found.scores, region.points(found.landmarks))
             overlap = box_iou(box, found.boxes)
             if len(overlap) and overlap.max() >= _SAME_IOU:
