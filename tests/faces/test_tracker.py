@@ -159,7 +159,7 @@ def test_the_number_of_tracks_does_not_grow_with_time():
     tracker = Tracker()
     for n in range(500):
         tracker.push(ticks(n / 5), [face(100 + 1000 * (n // 3)), face(7 * n * n % 5000)])
-        assert len(tracker._tracks) <= 2 * 11  # two faces in each of the frames of the last two seconds
+        assert len(tracker._tracks) <= 2 * 16  # two faces in each of the frames of the last three seconds
 
 
 positions_per_frame = st.lists(st.lists(st.integers(0, 12), max_size=3, unique=True), min_size=1, max_size=25)

@@ -23,7 +23,7 @@ from emofuse.faces.detector import box_iou
 Point = NDArray[np.float64]
 
 # Distances are in face sizes (square root of the box area), ratios of sizes are natural logarithms.
-RECALL_SECONDS = 2.0  # a person who is absent for longer gets a new number
+RECALL_SECONDS = 3.0  # a person who is absent for longer gets a new number
 # How far a face may be from its expected position, growing with the time since its detection; and its size.
 REACH, REACH_PER_SECOND, REACH_LIMIT = 0.5, 2.0, 1.5
 GROWTH, GROWTH_PER_SECOND, GROWTH_LIMIT = 0.4, 0.3, 0.7
