@@ -150,14 +150,15 @@ def false_alarms(detector: Detector, backgrounds: Sequence[Grey]) -> float:
 
 
 def milliseconds(detectors: Sequence[Detector], studio: Studio) -> list[float]:
-    """Time of each detector for one frame, in turns; medians."""
-    canvas = _frame(studio.faces[0], Condition(""), studio, np.random.default_rng(0))
-    images = [np.repeat(canvas.image[..., None], 3, axis=2) if d.colour else canvas.image for d in detectors]
+    """Time of each detector per frame, in turns, medians over frames with one face."""
+    rng = np.random.default_rng(0)
     times: list[list[float]] = [[] for _ in detectors]
-    for _ in range(60):
-        for k, (detector, image) in enumerate(zip(detectors, images, strict=True)):
+    for photograph in studio.faces[:60]:
+        image = _frame(photograph, Condition(""), studio, rng).image
+        for k, detector in enumerate(detectors):
+            given = np.repeat(image[..., None], 3, axis=2) if detector.colour else image
             start = time.perf_counter()
-            detector(image)
+            detector(given)
             times[k].append(time.perf_counter() - start)
     return [1000 * float(np.median(t)) for t in times]
 
