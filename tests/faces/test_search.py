@@ -108,11 +108,15 @@ def test_a_face_that_leaves_its_region_is_found_in_the_whole_frame_at_once():
     assert detector.whole == 2
 
 
-def test_while_there_is_no_face_every_frame_is_searched_as_a_whole():
+@pytest.mark.parametrize("rate", [5, 10, 30])
+def test_while_there_is_no_face_the_whole_frame_is_searched_every_0_2_s(rate):
     detector = Squares()
-    found = searched([frame((20, 100, 40))] * 2 + [frame()] * 5 + [frame((400, 100, 40))], rate=30, detector=detector)
-    assert [len(faces) for faces in found] == [1, 1, 0, 0, 0, 0, 0, 1]
-    assert detector.whole == 1 + 5 + 1
+    frames = [frame()] * (2 * rate) + [frame((400, 100, 40))] * rate
+    found = searched(frames, rate=rate, detector=detector)
+    first = next(n for n, faces in enumerate(found) if faces)
+    assert (first - 2 * rate) / rate <= 0.2
+    assert all(found[first:])
+    assert detector.whole == pytest.approx(10 + 3, abs=1)
 
 
 def test_when_one_of_two_faces_has_left_the_whole_frame_is_searched_once_and_then_as_usual():
