@@ -93,10 +93,10 @@ class FaceSearch:
             return True
         if len(self._known) > MOST_REGIONS:
             return True
-        seen = any(known.found_at == self._last.start for known in self._known)
+        detected = any(known.found_at == self._last.start for known in self._known)
         # The frame that is nearest to the interval is searched.
         passed = frame.start - self._searched_at + (frame.start - self._last.start) // 2
-        return passed >= (_INTERVAL if seen else _INTERVAL // 2)
+        return passed >= (_INTERVAL if detected else _INTERVAL // 2)
 
     def _in_region(self, image: Image, face: Face) -> Face | None:
         """An expected face, found in a region of the image around it."""

@@ -281,8 +281,8 @@ class Predictor:
             frames = video.frames(wanted)
         for reached, output in chain([(0, SessionOutput())], run.session.outputs(frames)):
             run.collector.add(output)
-            for heard in chain.from_iterable(feed.outputs(reached) for feed in audio):
-                run.collector.add(heard)
+            for audio_output in chain.from_iterable(feed.outputs(reached) for feed in audio):
+                run.collector.add(audio_output)
             run.progress(reached / max(video.end, 1))
         faces = run.session.faces
         return (faces and faces.canvas) or (video.info.width, video.info.height)

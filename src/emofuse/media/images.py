@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from emofuse.errors import DataError, ShapeError
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})  # that `read_image` reads
+
 Image = NDArray[np.uint8]  # RGB [height, width, 3], or luma [height, width]
 
 

@@ -19,7 +19,7 @@ from emofuse.core.registry import nearest
 from emofuse.datasets.records import header_of
 from emofuse.datasets.tables import PATH_COLUMNS, Table, label_index, label_indices
 from emofuse.errors import DataError
-from emofuse.media.images import read_image
+from emofuse.media.images import IMAGE_SUFFIXES, read_image
 
 USAGES = ("train", "public-test", "private-test")
 SIZE = 48
@@ -34,7 +34,6 @@ _FOLDERS = {
     **dict.fromkeys(("validation", "val", "valid", "dev", "publictest"), 1),
     **dict.fromkeys(("test", "testing", "privatetest"), 2),
 }
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _AGAIN = "get the file again"
 _CLASSES: Mapping[str, int] = {name: label for name, label in label_indices(AFFWILD2).items() if label >= 0}
 
@@ -205,7 +204,7 @@ def _listing(folder: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _usage_of(folder: Path) -> int | None:

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from emofuse.core.files import atomic
 from emofuse.errors import WeightsError
 from emofuse.faces.default import DefaultDetector
+from emofuse.faces.detector import box_iou
 from emofuse.nets.face_detector import FaceDetectorNet
 from emofuse.synthetic.canvases import Photograph, Studio
 from emofuse.training.face_detector.export import export_detector
@@ -117,9 +118,9 @@ def measure(detector: DefaultDetector, studio: Studio, settings: DetectorSetting
     errors, overlaps = list[float](), list[float]()
     for canvas in canvases:
         matched = set[int]()
+        boxes = np.hstack([canvas.boxes[:, :2], canvas.boxes[:, 2:] - canvas.boxes[:, :2]])
         for face in detector(canvas.image):
-            box = np.concatenate([face.box[:2], face.box[:2] + face.box[2:]])
-            overlap = np.array([_iou(box, other) for other in canvas.boxes])
+            overlap = box_iou(face.box, boxes)
             best = int(overlap.argmax()) if len(overlap) else -1
             if best < 0 or overlap[best] < 0.5:
                 extra += not (len(overlap) and overlap.max() > 0.2)
@@ -174,7 +175,6 @@ def _batches(studio: Studio, settings: DetectorSettings, done: int) -> Iterator[
         num_workers=1,
         prefetch_factor=8,
         multiprocessing_context="fork",
-        persistent_workers=False,
     )
     yield from loader
 
@@ -222,9 +222,3 @@ def _averaged_weights(path: Path) -> dict[str, Tensor]:
     state = torch.load(path, weights_only=True)["averaged"]
     prefix = "module."
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-def _iou(one: NDArray[Any], other: NDArray[Any]) -> float:
-    sides = np.maximum(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0)
-    shared = float(sides.prod())
-    return shared / max(float((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod()) - shared, 1e-6)

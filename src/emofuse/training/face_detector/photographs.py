@@ -14,13 +14,12 @@ from emofuse.errors import DataError
 from emofuse.faces import Detector, Face
 from emofuse.faces.default import DefaultDetector
 from emofuse.faces.detector import region_around
-from emofuse.media.images import luma_of, read_image
+from emofuse.media.images import IMAGE_SUFFIXES, luma_of, read_image
 from emofuse.synthetic.canvases import Photograph, Studio
 
 Boxes = NDArray[np.float32]
 Labels = dict[str, tuple[Boxes, Boxes, NDArray[np.bool_]]]  # boxes, landmarks and certainty by relative path
 
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 BACKGROUNDS = "backgrounds"
 CERTAIN_SCORE = 0.75  # faces that the teacher is less sure of are neither faces nor background
 _LEAST_SIDE = 8  # of a confusing part, pixels
@@ -36,7 +35,7 @@ def image_paths(folder: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGES and p.is_file())
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
     if not found:
         raise DataError(f"{folder}: has no images; give a folder with photographs of faces and of other things.")
     return found
