@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from emofuse.datasets.problems import Level, Problem
 from emofuse.datasets.tables import UNLABELLED_NAMES, label_index, label_indices
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
+RECORDING_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 _DEPTH = 4  # levels of folders that are searched
 _HELD_OUT = 5  # each fifth subject is validated on where the names give no split
 _SUBJECT_FOLDER = re.compile(r"(?:actor|subject|subj|sub|speaker|person|participant|p|s)[-_ ]?(\d+)", re.IGNORECASE)
@@ -75,33 +76,26 @@ NAME_SCHEMES: Mapping[str, NameScheme] = MappingProxyType(
 )
 
 
-def is_clip_folder(folder: Path, label_set: LabelSet) -> bool:
-    """Whether a folder has a recording with a label in its name or in that of its folder."""
+def is_clip_folder(folder: Path, label_set: LabelSet, suffixes: Set[str] = RECORDING_SUFFIXES) -> bool:
+    """Whether a folder has a file with one of the suffixes and a label in its name or in that of its folder."""
     indices = label_indices(label_set)
-    return any(_labels(Path(path), indices) for path in _recordings(folder))
+    return any(_labels(Path(path), indices) for path in _files(folder, suffixes))
 
 
-def clips_in_folder(folder: Path, label_set: LabelSet) -> tuple[list[ListedClip], list[Problem]]:
-    """The recordings of a folder as clips, in order of their paths, and the problems of the folder as a whole.
-
-    Where the names give no split, each fifth subject is the validation split, or each fifth clip of a class where the
-    names give no subjects either.
-    """
-    paths, indices = list(_recordings(folder)), label_indices(label_set)
+def clips_in_folder(folder: Path, label_set: LabelSet, suffixes: Set[str] = RECORDING_SUFFIXES) -> list[ListedClip]:
+    """The files with one of the suffixes in and below a folder as clips, in order of their paths."""
+    paths, indices = sorted(_files(folder, suffixes)), label_indices(label_set)
     ids = clip_ids(paths)
-    clips = [_clip(folder, path, ids[path], indices) for path in paths]
-    if any(clip.split for clip in clips):
-        return clips, []
-    return _with_splits(folder, clips)
+    return [_clip(folder, path, ids[path], indices) for path in paths]
 
 
-def _recordings(folder: Path) -> Iterator[str]:
-    """The recordings in and below a folder, as sorted relative paths with `/`."""
+def _files(folder: Path, suffixes: Set[str]) -> Iterator[str]:
+    """The files with one of the suffixes in and below a folder, as relative paths with `/`."""
     for parent, folders, files in os.walk(folder):
         inside = Path(parent).relative_to(folder)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and len(inside.parts) < _DEPTH)
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES:
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
                 yield (inside / name).as_posix()
 
 
@@ -143,8 +137,16 @@ def _clip(folder: Path, name: str, id_: str, indices: Mapping[str, int]) -> List
     return ListedClip(id_, name, None, splits[0] if splits else None, _subject(path), (segment,), tuple(problems))
 
 
-def _with_splits(folder: Path, clips: Sequence[ListedClip]) -> tuple[list[ListedClip], list[Problem]]:
-    """The clips with assumed splits, and a problem that says so; unchanged where there are too few."""
+def with_splits(folder: Path, clips: Sequence[ListedClip], *, instead: str) -> tuple[list[ListedClip], list[Problem]]:
+    """The clips with assumed splits, and a problem that says so; unchanged if one has a split, or there are too few.
+
+    Each fifth subject is the validation split, or each fifth clip of a class where a subject is not known.
+
+    Args:
+        instead: what to do to choose the splits oneself, for the problem.
+    """
+    if any(clip.split for clip in clips):
+        return list(clips), []
     subjects = sorted({clip.subject for clip in clips if clip.subject})
     if len(subjects) > 1 and all(clip.subject for clip in clips):
         chosen = set(subjects[_HELD_OUT - 1 :: _HELD_OUT] or subjects[-1:])
@@ -161,7 +163,7 @@ def _with_splits(folder: Path, clips: Sequence[ListedClip]) -> tuple[list[Listed
         found += ", and as subjects are unknown, people may be in both splits"
     if not held_out:
         return list(clips), []
-    found = f"the names give no split: {found}, the train split the others"
-    consequence = "to choose yourself, write a clip list with a column split, or folders train and validation"
+    found = f"no split is given: {found}, the train split the others"
+    consequence = f"to choose yourself, {instead}"
     problem = Problem(level, "assumed-split", folder.name or str(folder), folder, None, found, consequence)
     return [replace(c, split="validation" if c.id in held_out else "train") for c in clips], [problem]

@@ -20,7 +20,7 @@ from emofuse.core.labels import AFFWILD2, UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
 from emofuse.core.time import Ints, Timeline, seconds, ticks
 from emofuse.core.types import Annotation, Clip
-from emofuse.datasets.clip_folder import clips_in_folder, is_clip_folder
+from emofuse.datasets.clip_folder import clips_in_folder, is_clip_folder, with_splits
 from emofuse.datasets.clip_rows import LEFT_OUT, TABLE, ListedClip, read_clips
 from emofuse.datasets.dataset import DATASETS, DataFormat, DataSet
 from emofuse.datasets.problems import Level, Problem, error_for
@@ -52,7 +52,8 @@ class ClipList(DataSet):
         if path.is_dir() and not _lists_in(path):
             self.path = self.folder = path
             self.name = path.resolve().name
-            listed, self._problems = clips_in_folder(path, label_set)
+            instead = "write a clip list with a column split, or folders train and validation"
+            listed, self._problems = with_splits(path, clips_in_folder(path, label_set), instead=instead)
         else:
             self.path = _only_list(path) if path.is_dir() else path
             self.folder = self.path.parent

@@ -81,14 +81,16 @@ class ListedClip:
         return np.array([s.label for s in self.segments], np.int64)
 
 
-def read_clips(path: Path, label_set: LabelSet) -> list[ListedClip]:
+def read_clips(path: Path, label_set: LabelSet, table: Table = TABLE) -> list[ListedClip]:
     """The clips of a list in the order of their first rows.
 
+    Args:
+        table: has the columns of `TABLE` or fewer; rows without a label are not labelled.
     Raises:
-        DataError: the file cannot be read as CSV or Excel, or lacks the column path or label.
+        DataError: the file cannot be read as CSV or Excel, or lacks a required column.
     """
     groups: defaultdict[str, list[TableRow]] = defaultdict(list)
-    for row in TABLE.rows(path):
+    for row in table.rows(path):
         name = row.cells["path"].replace("\\", "/")
         groups[posixpath.normpath(name) if name else ""].append(row)
     ids, indices = clip_ids(groups), label_indices(label_set)
@@ -172,7 +174,7 @@ class _RowParser:
                 longest = segment
 
     def _label(self, row: TableRow) -> int:
-        text = row.cells["label"]
+        text = row.cells.get("label", "")
         index = label_index(text, self.label_indices)
         if index is not None:
             return index
