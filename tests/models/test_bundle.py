@@ -217,7 +217,7 @@ def test_both_outputs_of_the_network_come_from_one_inference(fused):
     crops = np.random.default_rng(0).integers(0, 256, (20, CROP, CROP, 3), dtype=np.uint8)
     judged = judge(crops)
     assert runs == [PIECE] * 5
-    for output, values in (("logits", judged.probabilities), ("embedding", judged.embeddings)):
+    for output, values in (("logits", judged.values), ("embedding", judged.embeddings)):
         alone = FaceScorer(load(fused).face, Engine(1), classes=7, output=output)(crops)
         assert values == pytest.approx(alone, abs=1e-6)
 

@@ -22,7 +22,7 @@ from emofuse.core.registry import nearest
 from emofuse.core.version import __version__
 from emofuse.errors import BundleError, LabelError, OutputError, SettingsError, ShapeError
 from emofuse.fusion import save as save_fusion
-from emofuse.models.face import EMBEDDING, OUTPUT, FaceModality, FaceOutputsScorer, FaceScorer
+from emofuse.models.face import EMBEDDING, IDENTITY, OUTPUT, FaceModality, FaceOutputsScorer, FaceScorer
 from emofuse.models.fusion import WEIGHTS, WINDOWS, ModalityFusion, ordered
 from emofuse.models.voice import FrameScorer, VoiceModality, VoiceScorer, voice_scorer
 from emofuse.runtime import Engine
@@ -104,6 +104,11 @@ class Bundle:
         return {key: network for key, network in self.networks.items() if isinstance(network, VoiceModality)}
 
     @property
+    def person_threshold(self) -> float | None:
+        """Cosine from which two faces belong to one person; None if no network has an output for it."""
+        return next((face.identity.threshold for face in self.faces.values() if face.identity is not None), None)
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities that are scored, of the kinds in `emofuse.models.fusion.MODALITIES`."""
         if self.fusion is not None:
@@ -112,7 +117,7 @@ class Bundle:
         return (WINDOWS,) if WINDOWS in present else present
 
     def face_scorer(self, engine: Engine, key: str = FACE) -> FaceScorer | FaceOutputsScorer | None:
-        """A face network, which returns what the modalities need: probabilities, embeddings, or both.
+        """A face network, which returns what the modalities need: probabilities, embeddings, or both; and identities.
 
         key: of `faces`.
 
@@ -123,10 +128,12 @@ class Bundle:
         if face is None:
             return None
         classes, needed = len(self.label_set), set(self.modalities) & set(modalities_of({key: face}))
-        windows = any(kind(m) == WINDOWS for m in needed)
-        if len(needed) == 2:
-            return FaceOutputsScorer(face, engine, classes=classes)
-        return FaceScorer(face, engine, classes=classes, output=EMBEDDING if windows else OUTPUT)
+        outputs = [OUTPUT] if any(kind(m) == FACE for m in needed) else []
+        outputs += [EMBEDDING] if any(kind(m) == WINDOWS for m in needed) else []
+        outputs += [IDENTITY] if face.identity is not None else []
+        if len(outputs) == 1:
+            return FaceScorer(face, engine, classes=classes, output=outputs[0])
+        return FaceOutputsScorer(face, engine, classes=classes, outputs=tuple(outputs))
 
     def voice_scorer(self, engine: Engine, key: str = VOICE) -> VoiceScorer | FrameScorer | None:
         """The networks of a voice, of `voices`, ready to run.

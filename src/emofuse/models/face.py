@@ -15,11 +15,11 @@ from emofuse.core.colour import LUMA, Colour
 from emofuse.core.smoothing import Triangle
 from emofuse.core.time import seconds, ticks
 from emofuse.core.windows import Windows
-from emofuse.errors import BundleError
+from emofuse.errors import BundleError, SettingsError
 from emofuse.faces import crop as crops
 from emofuse.runtime import Engine, OnnxNetwork
 
-OUTPUT, EMBEDDING = "logits", "embedding"
+OUTPUT, EMBEDDING, IDENTITY = "logits", "embedding", "identity"  # outputs of a network
 NET, HEAD = "face.onnx", "head.safetensors"
 
 
@@ -43,12 +43,30 @@ class FaceInput:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """How the output `identity` of a network, float32 [n, d], is compared.
+
+    threshold: cosine from which two faces belong to one person.
+
+    Raises:
+        SettingsError: it is not between -1 and 1.
+    """
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not -1 < self.threshold < 1:
+            raise SettingsError(f"identity: threshold is {self.threshold}; give a cosine between -1 and 1.")
+
+
+@dataclass(frozen=True)
 class FaceModality:
     """How a bundle classifies faces.
 
     net: ONNX file. calibration: of the logits of single faces; None if only windows are classified.
     windows, head: windows, and the file of the head of `emofuse.heads` that classifies the mean and deviation of the
         embeddings in each. smoothing: of the probabilities of single faces over time.
+    identity: of the network's output `identity`, which distinguishes persons; None if it has none.
     """
 
     net: Path
@@ -58,6 +76,7 @@ class FaceModality:
     windows: Windows | None = None
     head: Path | None = None
     smoothing: Triangle | None = None
+    identity: Identity | None = None
 
     @property
     def files(self) -> dict[str, Path]:
@@ -76,6 +95,7 @@ class FaceModality:
             "windows": asdict(self.windows) if self.windows else None,
             "head": HEAD if self.head else None,
             "smoothing_seconds": seconds(self.smoothing.reach) if self.smoothing else None,
+            "identity": asdict(self.identity) if self.identity else None,
         }
 
     @classmethod
@@ -86,6 +106,7 @@ class FaceModality:
             KeyError, TypeError, ValueError, BundleError, SettingsError, ShapeError: it is incomplete or wrong.
         """
         windows, head, reach = content["windows"], content["head"], content["smoothing_seconds"]
+        identity = content.get("identity")  # bundles that are older have none
         if (windows is None) != (head is None):
             raise ValueError("windows without a head, or a head without windows")
         return cls(
@@ -96,6 +117,7 @@ class FaceModality:
             windows=Windows(**windows) if windows else None,
             head=folder / head if head else None,
             smoothing=Triangle(ticks(reach)) if reach is not None else None,
+            identity=Identity(float(identity["threshold"])) if identity is not None else None,
         )
 
 
@@ -105,10 +127,15 @@ def calibration_of(content: Mapping[str, Any]) -> LogitCalibration:
 
 
 class FaceOutputs(NamedTuple):
-    """Outputs of one inference: probabilities float32 [n, classes] and embeddings float32 [n, features]."""
+    """Outputs of one inference: values float32 [n, ...], embeddings [n, features], and identities [n, d] if there are.
 
-    probabilities: NDArray[np.float32]
+    values: probabilities of the classes, or the embeddings if only windows are classified. embeddings: equal to
+    `values` if only single faces are classified.
+    """
+
+    values: NDArray[np.float32]
     embeddings: NDArray[np.float32]
+    identities: NDArray[np.float32] | None = None
 
 
 class FaceScorer:
@@ -141,27 +168,39 @@ class FaceScorer:
 
 
 class FaceOutputsScorer:
-    """Face crops to calibrated probabilities and embeddings, both from one inference.
+    """Face crops to several outputs of one inference: calibrated probabilities, embeddings, identities.
+
+    outputs: of the network, in the order OUTPUT, EMBEDDING, IDENTITY; one of the first two at least.
 
     Raises:
-        BundleError: the network does not fit the labels, or has no embedding.
+        BundleError: the network does not fit the labels, or lacks one of the outputs.
     """
 
     batch = FaceScorer.batch
 
-    def __init__(self, face: FaceModality, engine: Engine, *, classes: int) -> None:
-        self._net, self._map = _checked_network(face, engine, (OUTPUT, EMBEDDING), classes), engine.parallel_map()
-        self._face, self.provider = face, self._net.provider
+    def __init__(
+        self,
+        face: FaceModality,
+        engine: Engine,
+        *,
+        classes: int,
+        outputs: tuple[str, ...] = (OUTPUT, EMBEDDING),
+    ) -> None:
+        self._net, self._map = _checked_network(face, engine, outputs, classes), engine.parallel_map()
+        self._face, self._names, self.provider = face, outputs, self._net.provider
 
     def __call__(self, crops: NDArray[np.uint8]) -> FaceOutputs:
         """RGB crops uint8 [n, size, size, 3], at least one."""
         batches = [self._outputs(crops[n : n + self.batch]) for n in range(0, len(crops), self.batch)]
-        return FaceOutputs(*(np.concatenate(rows) for rows in zip(*batches, strict=True)))
+        found = [np.concatenate(rows) for rows in zip(*batches, strict=True)]
+        identities = found.pop() if IDENTITY in self._names else None
+        return FaceOutputs(found[0], found[-1], identities)
 
-    def _outputs(self, crops: NDArray[np.uint8]) -> FaceOutputs:
-        logits, embeddings = self._net.run_in_pieces((OUTPUT, EMBEDDING), self._face.input(crops), self._map)
-        calibrate = self._face.calibration
-        return FaceOutputs(logits if calibrate is None else calibrate(logits), embeddings)
+    def _outputs(self, crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        rows = self._net.run_in_pieces(self._names, self._face.input(crops), self._map)
+        if self._names[0] == OUTPUT and self._face.calibration is not None:
+            rows[0] = self._face.calibration(rows[0])
+        return rows
 
 
 class FacesScorer:
@@ -191,12 +230,14 @@ class FacesScorer:
                 start = self.columns[key].stop
 
     def __call__(self, crops: NDArray[np.uint8]) -> FaceOutputs:
-        """RGB crops uint8 [n, size, size, 3] -> probabilities of all networks in a row, and embeddings likewise."""
+        """RGB crops uint8 [n, size, size, 3] -> probabilities of all networks in a row, embeddings likewise, and the
+        identities of the first network that has any."""
         outputs = self._outputs(crops)
         empty = np.zeros((len(crops), 0), np.float32)
         return FaceOutputs(
-            np.concatenate([empty, *(outputs[key].probabilities for key in self._single)], axis=1),
+            np.concatenate([empty, *(outputs[key].values for key in self._single)], axis=1),
             np.concatenate([empty, *(outputs[key].embeddings for key in self._windowed)], axis=1),
+            next((each.identities for each in outputs.values() if each.identities is not None), None),
         )
 
     def _outputs(self, crops: NDArray[np.uint8]) -> dict[str, FaceOutputs]:
