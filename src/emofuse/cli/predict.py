@@ -52,6 +52,17 @@ def predict(
     per_modality: Annotated[
         bool, typer.Option("--per-modality", help="Add columns with the scores of each modality.")
     ] = False,
+    persons: Annotated[
+        str,
+        typer.Option(
+            help="Persons in the table: auto (all), a number, or largest (the one with the largest face).",
+            metavar="auto|N|largest",
+        ),
+    ] = "auto",
+    people: Annotated[
+        Path | None,
+        typer.Option(help="Folder with photographs of people to name, one file or sub-folder per name.", metavar="DIR"),
+    ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw each timeline as a PNG.")] = False,
     jobs: Jobs = None,
     executor: Executor = None,
@@ -70,11 +81,14 @@ def predict(
 
     Writes one table per video and summary.json to the output folder. Files that are already done are skipped.
     """
+    from dataclasses import replace
+
     from emofuse.core.registry import find
     from emofuse.inference import batch
     from emofuse.inference.file_search import find_files
     from emofuse.inference.orientation import checked_rotation
     from emofuse.inference.predictor import Options, checked_rate
+    from emofuse.inference.renumbering import PersonChoice
     from emofuse.models.bundle import load
     from emofuse.runtime import Engine
 
@@ -82,6 +96,7 @@ def predict(
     hz = None if every_frame else checked_rate(rate)
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
+    options = replace(options, persons=PersonChoice.parse(persons), people=people)
     found = find_files(paths, audio=bool(load(bundle).voices))
     tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
     isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))

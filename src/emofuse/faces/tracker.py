@@ -2,7 +2,8 @@
 
 Frames are pushed in the order of their time, at any rate; how far a face may move and how long it may be absent are
 measured in seconds, so 5 and 30 frames per second lead to the same persons. Faces are distinguished by position and
-size alone. After a cut, positions mean nothing: a person is found again only when the shot comes back.
+size alone; `emofuse.inference.persons` joins tracks by identity. After a cut, positions mean nothing: a person is found
+again only when the shot comes back.
 """
 
 from __future__ import annotations

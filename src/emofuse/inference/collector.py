@@ -15,7 +15,8 @@ from emofuse.core.time import Ints, Timeline, ticks
 from emofuse.core.types import Bools, Scores
 from emofuse.inference.audio_stages import AudioWindowScore
 from emofuse.inference.face_stages import FaceWindowScore
-from emofuse.inference.prediction import NO_PERSON, Prediction
+from emofuse.inference.prediction import NO_PERSON, PersonDetails, Prediction
+from emofuse.inference.renumbering import FilePerson, PersonFaces
 from emofuse.inference.session import SessionOutput
 from emofuse.models.fusion import WINDOWS, ModalityFusion
 from emofuse.systems import FACE, VOICE, kind
@@ -25,12 +26,27 @@ _FROZEN_AFTER = ticks(5)  # recorders of screens and calls leave out frames for 
 
 @dataclass
 class _Person:
-    """Frames in which a person's face was found, its probabilities there, the sum of its centres, and its windows."""
+    """Frames in which a person's face was found, its probabilities there, the sums of its centres and of its heights,
+    and its windows."""
 
     frames: array[int] = field(default_factory=lambda: array("q"))
     probabilities: array[float] = field(default_factory=lambda: array("f"))
     centres: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    heights: float = 0.0
     windows: list[FaceWindowScore] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Person]) -> _Person:
+        """Several persons who turned out to be one."""
+        whole = cls()
+        for part in parts:
+            whole.frames += part.frames
+            whole.probabilities += part.probabilities
+            whole.centres += part.centres
+            whole.heights += part.heights
+            whole.windows += part.windows
+        whole.windows.sort(key=lambda window: (window.start, window.end))
+        return whole
 
 
 class Collector:
@@ -63,17 +79,39 @@ class Collector:
             if self._of(FACE):
                 person.probabilities.extend(found.values.tolist())
             person.centres += found.face.box[:2].astype(np.float64) + found.face.box[2:] / 2
+            person.heights += float(found.face.box[3])
         for window in output.face_windows:
             self._persons.setdefault(window.person, _Person()).windows.append(window)
         self._audio_windows += output.audio_windows
 
+    @property
+    def faces(self) -> dict[int, PersonFaces]:
+        """Where the faces of each person were found so far."""
+        return {
+            number: PersonFaces(np.array(person.frames, np.int64), person.heights)
+            for number, person in self._persons.items()
+            if person.frames
+        }
+
     def prediction(
-        self, file: str, system: str, metadata: Mapping[str, Any], *, size: tuple[int, int] | None = None
+        self,
+        file: str,
+        system: str,
+        metadata: Mapping[str, Any],
+        *,
+        size: tuple[int, int] | None = None,
+        persons: Sequence[FilePerson] | None = None,
     ) -> Prediction:
-        """Everything collected so far; with the size of the frames (width, height) also where the faces were."""
+        """Everything collected so far.
+
+        Args:
+            size: of the frames (width, height), for the places of the faces.
+            persons: of the whole file; those of the session are joined accordingly and numbered in this order.
+        """
         start, end, frames = np.array(self._steps, np.int64).reshape(-1, 3).T
         timeline = Timeline(start, end)
-        found = {p: person for p, person in self._persons.items() if person.frames}
+        known = self._numbered(persons)
+        found = {p: _Person.joined([self._persons[n] for n in each.numbers]) for p, each in known.items()}
         frozen = _frozen(start, frames)
         rows = {p: np.where(frozen, -1, _rows(person.frames, frames)) for p, person in found.items()}
         modalities = {p: self._face_scores(found[p], timeline, r) for p, r in rows.items()}
@@ -85,9 +123,15 @@ class Collector:
             modalities = {p: scores | found_voices for p, scores in modalities.items()}
         visible = np.sum([np.zeros(len(timeline), np.int64), *(r >= 0 for r in rows.values())], axis=0)
         scores = {p: replace(self._fused(s, visible), system=system) for p, s in modalities.items()}
-        centres = {p: _centre(person, size) for p, person in found.items()} if size else {}
-        prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata, centres)
+        details = {p: _details(known[p], person, size) for p, person in found.items()}
+        prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata, details)
         return replace(prediction, modalities=modalities, modality_names=self._modalities, frozen=frozen)
+
+    def _numbered(self, persons: Sequence[FilePerson] | None) -> dict[int, FilePerson]:
+        """The persons of the prediction, by their number in it."""
+        if persons is not None:
+            return dict(enumerate(persons, start=1))
+        return {number: FilePerson((number,)) for number in sorted(self.faces)}
 
     def _face_scores(self, person: _Person, timeline: Timeline, rows: Ints) -> dict[str, Scores]:
         """Scores of the modalities of faces."""
@@ -140,9 +184,12 @@ def _rows(found: array[int], frames: Ints) -> Ints:
     return row_of[frames]
 
 
-def _centre(person: _Person, size: tuple[int, int]) -> tuple[float, float]:
+def _details(known: FilePerson, person: _Person, size: tuple[int, int] | None) -> PersonDetails:
+    if size is None:
+        return PersonDetails(name=known.name, confidence=known.confidence)
     x, y = person.centres / len(person.frames) / size
-    return float(x), float(y)
+    height = person.heights / len(person.frames) / size[1]
+    return PersonDetails((float(x), float(y)), height, known.name, known.confidence)
 
 
 def _invalid(modality: str, timeline: Timeline, label_set: LabelSet) -> Scores:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
 from emofuse.models.face import FaceOutputs
 from emofuse.models.fusion import WINDOWS
+
+if TYPE_CHECKING:
+    from emofuse.inference.persons import PersonStage
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -66,6 +69,7 @@ class ScoredFace:
     values: probabilities float32 [classes], those of several networks in a row, smoothed if the session smooths; an
         embedding if only windows are scored.
     embedding: float32 [features]; the same as `values` where the network has one output.
+    identity: float32 [d], by which persons are distinguished; None if the network has none.
     """
 
     frame: int
@@ -74,6 +78,7 @@ class ScoredFace:
     face: Face
     values: Floats
     embedding: Floats
+    identity: Floats | None = None
 
 
 class FaceWindowScore(NamedTuple):
@@ -87,7 +92,7 @@ class FaceWindowScore(NamedTuple):
 
 
 class Scorer(Protocol):
-    """Turns crops into probabilities, embeddings, or both (`FaceOutputs`)."""
+    """Turns crops into probabilities or embeddings, or into several outputs (`FaceOutputs`)."""
 
     def __call__(self, crops: Image, /) -> NDArray[Any] | FaceOutputs:
         """Crops uint8 [n, size, size, 3] to one row each, [n, ...]."""
@@ -136,27 +141,31 @@ class FaceStages:
         """Score the faces of all persons in one batch."""
         if not tracked:
             return []
-        outputs = self.scorer(np.stack([t.face.crop for t in tracked]))
-        values, embeddings = outputs if isinstance(outputs, FaceOutputs) else (outputs, outputs)
+        found = self.scorer(np.stack([t.face.crop for t in tracked]))
+        outputs = found if isinstance(found, FaceOutputs) else FaceOutputs(found, found)
+        identities = [None] * len(tracked) if outputs.identities is None else outputs.identities
         return [
             ScoredFace(t.face.frame, t.face.start, t.person, t.face.face, *rows)
-            for t, *rows in zip(tracked, values, embeddings, strict=True)
+            for t, *rows in zip(tracked, outputs.values, outputs.embeddings, identities, strict=True)
         ]
 
     def stream(
         self,
         sampling: Sampling,
         *,
+        persons: PersonStage | None = None,
         smoother: ScoreSmoother | None = None,
         window_stages: Sequence[FaceWindowStage] = (),
     ) -> FaceStream:
         """The face stages of one video."""
-        return FaceStream(self, Tracker(sampling.confirm_frames), smoother, window_stages)
+        tracker = Tracker[DetectedFace](sampling.confirm_frames)
+        return FaceStream(self, tracker, persons=persons, smoother=smoother, window_stages=window_stages)
 
 
 class FaceStream:
-    """The face stages of one video. smoother, window_stages: of this video alone, if the bundle uses them.
+    """The face stages of one video. persons, smoother, window_stages: of this video alone, if the bundle uses them.
 
+    persons: joins the tracks of the tracker; without it, each track is a person.
     canvas: width and height of the first frame, None before it. Boxes and landmarks of all faces are in its pixels,
         also where the size changes on the way.
     orientation: whether the faces are upright; None where that is not to be checked.
@@ -166,10 +175,13 @@ class FaceStream:
         self,
         stages: FaceStages,
         tracker: Tracker[DetectedFace],
-        smoother: ScoreSmoother | None,
-        window_stages: Sequence[FaceWindowStage],
+        *,
+        persons: PersonStage | None = None,
+        smoother: ScoreSmoother | None = None,
+        window_stages: Sequence[FaceWindowStage] = (),
     ) -> None:
         self._stages, self._search, self._tracker = stages, FaceSearch(stages.detector), tracker
+        self.persons = persons
         self._smoother, self._window_stages = smoother, window_stages
         self.canvas: tuple[int, int] | None = None
         self.orientation: OrientationWatch | None = None
@@ -177,14 +189,14 @@ class FaceStream:
 
     @property
     def lookahead_frames(self) -> int:
-        """The number of frames after which it is certain which person a face belongs to, if any."""
+        """The number of frames after which it is certain which track a face belongs to, if any."""
         return self._tracker.lookahead_frames
 
     @property
     def lookahead(self) -> int:
-        """Ticks of future faces that smoothing needs: a face is returned `lookahead_frames` after the first frame that
-        starts this much later than its own, or at the close."""
-        return self._smoother.lookahead if self._smoother else 0
+        """Ticks of future faces that telling persons apart and smoothing need: a face is returned at most
+        `lookahead_frames` after the first frame that starts this much later than its own, or at the close."""
+        return sum(stage.lookahead for stage in (self.persons, self._smoother) if stage is not None)
 
     def detect(self, frames: Iterable[Frame | FrameTime]) -> TrackedFaces:
         """Find the faces of the next frames and assign them to persons.
@@ -203,10 +215,11 @@ class FaceStream:
         return self._tracked(tracked)
 
     def score(self, tracked: TrackedFaces) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
-        """Score faces in one batch, smooth their scores and pool them into windows."""
-        scored = self._stages.score(tracked.faces)
-        windows = [window for stage in self._window_stages for window in stage.push(scored, tracked.complete)]
-        return (scored if self._smoother is None else self._smoother.push(scored, tracked.complete)), windows
+        """Score faces in one batch, join tracks to persons, smooth their scores and pool them into windows."""
+        scored, complete = self._stages.score(tracked.faces), tracked.complete
+        if self.persons is not None:
+            scored, complete = self.persons.push(scored, complete)
+        return self._pooled(scored, complete)
 
     def push(self, frames: Iterable[Frame | FrameTime]) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Process the next frames."""
@@ -215,10 +228,17 @@ class FaceStream:
     def close(self, end: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Process what is left of a video that ends at `end` (ticks)."""
         faces, windows = self.score(self._tracked(self._tracker.close()))
+        if self.persons is not None:
+            more, more_windows = self._pooled(self.persons.close(), self._complete)
+            faces, windows = faces + more, windows + more_windows
         if self._smoother is not None:
             faces += self._smoother.close()
         windows += [window for stage in self._window_stages for window in stage.close(end)]
         return faces, windows
+
+    def _pooled(self, scored: list[ScoredFace], complete: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
+        windows = [window for stage in self._window_stages for window in stage.push(scored, complete)]
+        return (scored if self._smoother is None else self._smoother.push(scored, complete)), windows
 
     def _placed(self, found: FrameFaces) -> FrameFaces:
         """The faces of a frame in pixels of the canvas."""
@@ -230,7 +250,12 @@ class FaceStream:
         return found._replace(faces=faces, size=self.canvas, thumbnail=placement.thumbnail(found.thumbnail))
 
     def _tracked(self, faces: list[TrackedFace[DetectedFace]]) -> TrackedFaces:
-        return TrackedFaces(faces, self._starts[0] if len(self._starts) == self._starts.maxlen else 0)
+        return TrackedFaces(faces, self._complete)
+
+    @property
+    def _complete(self) -> int:
+        """The time (ticks) before which no track gets another face."""
+        return self._starts[0] if len(self._starts) == self._starts.maxlen else 0
 
 
 @dataclass
@@ -257,6 +282,8 @@ class ScoreSmoother:
         """Take faces; return those that no face at or after `complete` can change, by frame and person."""
         for face in faces:
             self._persons.setdefault(face.person, _Faces()).faces.append(face)
+        for person in self._persons.values():
+            person.faces.sort(key=lambda face: face.start)  # a face that waited may be older than others
         return self._smoothed(complete)
 
     def close(self) -> list[ScoredFace]:

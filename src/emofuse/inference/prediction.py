@@ -52,6 +52,22 @@ class Segment(NamedTuple):
 
 
 @dataclass(frozen=True)
+class PersonDetails:
+    """What is known of a person besides the scores.
+
+    centre, height: means of the centre (x, y) of the face where it was found, and of its height, as fractions of the
+        frame size; None if that is unknown.
+    name: in the photographs that were given, if the person is among them.
+    confidence: that it is one person, 0 to 1, from the similarity of the faces; None if they cannot be compared.
+    """
+
+    centre: tuple[float, float] | None = None
+    height: float | None = None
+    name: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Scores of every person of one video, all on the same timeline.
 
@@ -59,12 +75,12 @@ class Prediction:
     scores: by person, from 1; a row is valid where the person's face was found, or where the voice is scored instead.
         The voice of a video in which no person was found has the key `NO_PERSON`.
     metadata: the bundle, detector and other stages that were used, and warnings about the file.
-    centres: by person; mean centre (x, y) of the face where it was found, as a fraction of the frame size.
+    details: by person, if a face was found.
     modalities: by person (or `NO_PERSON`), then by modality of the bundle (face, face-windows, voice): the scores of
         each, on the same timeline.
     modality_names: of the modalities that the bundle has.
     min_confidence: a row below it has the emotion `uncertain`; its probabilities stay.
-    per_modality: whether the table has columns of each modality.
+    per_modality: whether the table has columns of each modality. with_names: whether it has a column of names.
     frozen: bool [n], where the frame has stood still for too long for its scores to hold. Default: nowhere.
 
     >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
@@ -77,12 +93,13 @@ class Prediction:
     label_set: LabelSet
     scores: Mapping[int, Scores]
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    centres: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    details: Mapping[int, PersonDetails] = field(default_factory=dict)
     modalities: Mapping[int, Mapping[str, Scores]] = field(default_factory=dict)
     modality_names: tuple[str, ...] = ()
     min_confidence: float = 0.0
     per_modality: bool = False
     frozen: Bools | None = None
+    with_names: bool = False
 
     @classmethod
     def empty(cls, file: str, *, metadata: Mapping[str, Any] | None = None) -> Prediction:
@@ -93,6 +110,10 @@ class Prediction:
     def persons(self) -> list[int]:
         """Persons in the order of their first appearance, from 1."""
         return sorted(p for p in self.scores if p != NO_PERSON)
+
+    def name(self, person: int) -> str | None:
+        """The name of a person in the photographs that were given, if it is among them."""
+        return self.details[person].name if person in self.details else None
 
     @property
     def rows(self) -> int:
@@ -187,8 +208,9 @@ class Prediction:
 
     def table(self) -> pd.DataFrame:
         """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
-        confidence, and with `per_modality` the classes of each modality. Where no face was found or nobody spoke, the
-        classes, emotion and confidence are missing values; so is the person where none was found."""
+        confidence, and with `per_modality` the classes of each modality; with `with_names` the name after the person.
+        Where no face was found or nobody spoke, the classes, emotion and confidence are missing values; so is the
+        person where none was found."""
         import pandas as pd
 
         blocks = list(self.blocks())
@@ -206,6 +228,7 @@ class Prediction:
         columns: dict[str, Any] = {
             "file": pd.Series([self.file] * n, dtype="str"),
             "person": pd.array([person or None] * n, dtype="Int64"),
+            **({"name": pd.Series([self.name(person)] * n, dtype="str")} if self.with_names else {}),
             "start": np.round(self.timeline.start / TICKS_PER_SECOND, 6),
             "end": np.round(self.timeline.end / TICKS_PER_SECOND, 6),
             "frame": pd.Series(self.frames, dtype="Int64").where(self.frames >= 0),

@@ -21,8 +21,11 @@ from emofuse.inference.audio_feed import AudioFeed
 from emofuse.inference.audio_stages import AudioStages, AudioStream, choose_audio_stages
 from emofuse.inference.collector import Collector
 from emofuse.inference.face_stages import FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
+from emofuse.inference.known_people import KnownPeople, read_known_people
 from emofuse.inference.orientation import AUTO, OrientationWatch, checked_rotation, upright_frames
+from emofuse.inference.persons import PersonStage
 from emofuse.inference.prediction import Prediction
+from emofuse.inference.renumbering import FilePerson, PersonChoice, file_persons
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.container import MediaFile
@@ -48,6 +51,7 @@ class Options:
     small_faces: whether the default detector searches larger images.
     min_confidence: rows below it have the emotion `uncertain`.
     per_modality: the table also has columns of each modality of the bundle.
+    persons: which persons of a file the table has. people: folder of photographs of people to name, if there is one.
 
     Raises:
         SettingsError: min_confidence is not from 0 to 1.
@@ -61,6 +65,8 @@ class Options:
     per_modality: bool = False
     rotate: int | None = None
     small_faces: bool = False
+    persons: PersonChoice = field(default_factory=PersonChoice)
+    people: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -92,6 +98,7 @@ class Predictor:
 
     Raises:
         BundleError, SettingsError, WeightsError: an option names something that does not exist.
+        DataError, SettingsError: a photograph of a person cannot be used.
     """
 
     def __init__(self, options: Options) -> None:
@@ -108,6 +115,7 @@ class Predictor:
         self.detector: Detector | None = None
         if self.bundle.faces:
             self.detector = choose_detector(options.detector, options.engine, small_faces=options.small_faces)
+        self.known_people = None if options.people is None else self._known_people(options.people)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -122,6 +130,7 @@ class Predictor:
             "rate_hz": "every frame" if rate is None else str(rate),
             "rotate": AUTO if self.options.rotate is None else self.options.rotate,
             **self._table_options,
+            **({"people": self.known_people.digest} if self.known_people is not None else {}),
         }
 
     @property
@@ -139,7 +148,10 @@ class Predictor:
     @property
     def _table_options(self) -> dict[str, Any]:
         """The options of the table that differ from their defaults."""
-        options = {"min_confidence": self.options.min_confidence, "per_modality": self.options.per_modality}
+        given, known = self.options, self.known_people
+        options: dict[str, Any] = {"min_confidence": given.min_confidence, "per_modality": given.per_modality}
+        options |= {"people": sorted(known.identities)} if known is not None else {}
+        options |= {"persons": str(given.persons)} if given.persons != PersonChoice() else {}
         return {name: value for name, value in options.items() if value}
 
     @property
@@ -162,6 +174,28 @@ class Predictor:
         size = next(iter(bundle.faces.values())).crop.size
         return FacesScorer(scorers, single=single, windowed=[_network_of(m) for m in windowed], size=size)
 
+    def _known_people(self, folder: Path) -> KnownPeople:
+        stages = self._face_stages()
+        if stages is None or self.bundle.person_threshold is None:
+            raise SettingsError(
+                f"--people: the bundle {self.bundle.name} {self.bundle.version} cannot tell persons apart; "
+                "choose one whose face network has an identity, such as the default."
+            )
+        return read_known_people(folder, stages)
+
+    def _face_stages(self) -> FaceStages | None:
+        if self.detector is None or self.scorer is None:
+            return None
+        crop = next(iter(self.bundle.faces.values())).crop  # of all networks
+        return FaceStages(crop, self.detector, self.scorer)
+
+    def _person_stage(self) -> PersonStage | None:
+        threshold, known = self.bundle.person_threshold, self.known_people
+        if threshold is None:
+            return None
+        enough, identities = self.sampling.confirm_frames, known.identities if known is not None else None
+        return PersonStage(threshold, enough=enough, known=identities)
+
     def session(self) -> Session:
         """A new session for one live video, which reports faces that are not upright."""
         session = self._session()
@@ -171,12 +205,15 @@ class Predictor:
 
     def _session(self) -> Session:
         faces, audio = None, dict[str, AudioStream]()
-        if self.detector is not None and self.scorer is not None:
-            face = next(iter(self.bundle.faces.values()))  # crop and smoothing of all are equal
+        if (stages := self._face_stages()) is not None:
+            smoothing = next(iter(self.bundle.faces.values())).smoothing  # of all networks
             single = any(kind(m) == FACE for m in self.bundle.modalities)
-            smoother = ScoreSmoother(face.smoothing) if face.smoothing is not None and single else None
-            stages = FaceStages(face.crop, self.detector, self.scorer)
-            faces = stages.stream(self.sampling, smoother=smoother, window_stages=list(self._window_stages()))
+            faces = stages.stream(
+                self.sampling,
+                persons=self._person_stage(),
+                smoother=ScoreSmoother(smoothing) if smoothing is not None and single else None,
+                window_stages=list(self._window_stages()),
+            )
         for key, scorer in self.voice_scorers.items():
             if scorer is not None:
                 audio[key] = self.audio_stages[key].stream(self.bundle.voices[key].windows, scorer)
@@ -212,14 +249,27 @@ class Predictor:
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
         metadata |= self._table_options | {"warnings": run.warnings}
-        prediction = run.collector.prediction(decoded(file.path.name), self.bundle.name, metadata, size=size)
+        name, persons = decoded(file.path.name), self._file_persons(run)
+        prediction = run.collector.prediction(name, self.bundle.name, metadata, size=size, persons=persons)
         if not prediction.rows:
             raise MediaError(f"{printable(file.path)}: has no frame and no audio with a duration, so there is no row.")
         if prediction.frozen is not None and prediction.frozen.any():
             rows = f"{int(prediction.frozen.sum())} of {len(prediction.frozen)} time steps"
             run.warnings.append(f"a frame stands still for long: {rows} are frozen and have no face scores")
         options = self.options
-        return replace(prediction, min_confidence=options.min_confidence, per_modality=options.per_modality)
+        return replace(
+            prediction,
+            min_confidence=options.min_confidence,
+            per_modality=options.per_modality,
+            with_names=self.known_people is not None,
+        )
+
+    def _file_persons(self, run: _FileRun) -> list[FilePerson]:
+        """The persons of a file whose session is closed."""
+        stage = run.session.faces.persons if run.session.faces is not None else None
+        identities = [] if stage is None else stage.identities
+        threshold, choice = self.bundle.person_threshold, self.options.persons
+        return file_persons(run.collector.faces, identities, threshold=threshold, choice=choice)
 
     def _process(self, run: _FileRun, file: MediaFile) -> tuple[int, int] | None:
         """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
@@ -331,6 +381,8 @@ def predict(
     per_modality: bool = False,
     rotate: int | str = AUTO,
     small_faces: bool = False,
+    persons: int | str = "auto",
+    people: str | Path | None = None,
 ) -> Prediction:
     """Emotions of every person in one video.
 
@@ -344,6 +396,8 @@ def predict(
             the prediction always has them as scores.
         rotate: degrees by which the video is turned clockwise: 0, 90, 180, 270, or "auto" until its faces are upright.
         small_faces: search larger images, in about four times the time.
+        persons: "auto", the greatest number of persons, or "largest" for the one with the largest face alone.
+        people: folder with photographs of people whose names the table is to have: one file or sub-folder per name.
     Raises:
         EmofuseError: one line with the problem and its remedy.
 
@@ -354,6 +408,7 @@ def predict(
     rate = None if every_frame else checked_rate(rate_hz)
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(str(bundle), detector, rate, engine, min_confidence, per_modality, rotation, small_faces)
+    options = replace(options, persons=PersonChoice.parse(persons), people=None if people is None else Path(people))
     return Predictor(options).predict(path)
 
 

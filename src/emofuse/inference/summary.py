@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import locked, write_json
-from emofuse.core.time import seconds
+from emofuse.core.time import Timeline, seconds
 from emofuse.core.types import Bools, Scores
 from emofuse.core.version import __version__
-from emofuse.inference.prediction import VOICE_ONLY, Prediction
+from emofuse.inference.prediction import VOICE_ONLY, PersonDetails, Prediction
 
 
 def describe(prediction: Prediction) -> dict[str, Any]:
@@ -19,10 +19,15 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     steps, voice = len(prediction.timeline), prediction.voice
     persons = []
     for p in prediction.persons:
-        entry: dict[str, Any] = {"person": p, "face_fraction": _fraction(prediction.face_found(p))}
+        details, found = prediction.details.get(p, PersonDetails()), prediction.face_found(p)
+        entry: dict[str, Any] = {"person": p} | ({"name": details.name} if prediction.with_names else {})
+        entry |= {"face_fraction": _fraction(found), "face_seconds": _seconds(prediction.timeline, found)}
         if voice is not None:
             entry["voice_only_fraction"] = _fraction(prediction.statuses(p) == VOICE_ONLY)
-        entry["face_centre"] = [round(c, 4) for c in prediction.centres[p]]
+        entry["face_centre"] = None if details.centre is None else [round(c, 4) for c in details.centre]
+        entry["face_height"] = None if details.height is None else round(details.height, 4)
+        if details.confidence is not None:
+            entry["one_person_confidence"] = round(details.confidence, 4)
         persons.append(entry | {"mean_probabilities": _mean_probabilities(prediction.scores[p])})
     entries: dict[str, Any] = {
         "duration_seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
@@ -38,6 +43,11 @@ def describe(prediction: Prediction) -> dict[str, Any]:
 def _fraction(rows: Bools) -> float:
     """The fraction of rows that are true."""
     return round(float(rows.mean()), 4) if len(rows) else 0.0
+
+
+def _seconds(timeline: Timeline, rows: Bools) -> float:
+    """How long the rows that are true last."""
+    return round(seconds((timeline.end - timeline.start)[rows].sum()), 6)
 
 
 def _mean_probabilities(scores: Scores) -> dict[str, float] | None:

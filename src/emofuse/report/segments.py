@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.inference.prediction import OK
-from emofuse.report.timeline import used_for
+from emofuse.report.timeline import person_label, used_for
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +27,7 @@ def headline(prediction: Prediction) -> str:
 
 def segment_table(prediction: Prediction) -> tuple[Table, int]:
     """The first segments as a table for a rich console, and the number of those left out."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("person", "from", "to", "emotion", "confidence", box=None, pad_edge=False)
@@ -36,6 +37,10 @@ def segment_table(prediction: Prediction) -> tuple[Table, int]:
         emotion = " ".join(filter(None, (s.emotion, note)))
         confidence = "" if s.confidence is None else f"{s.confidence:.2f}"
         table.add_row(
-            "-" if s.person is None else str(s.person), f"{s.start:.1f} s", f"{s.end:.1f} s", emotion, confidence
+            "-" if s.person is None else escape(person_label(prediction, s.person)),
+            f"{s.start:.1f} s",
+            f"{s.end:.1f} s",
+            emotion,
+            confidence,
         )
     return table, max(0, len(segments) - _MAX_SEGMENTS)

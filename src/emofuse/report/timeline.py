@@ -78,6 +78,12 @@ def used_for(prediction: Prediction) -> dict[str, str]:
     return used
 
 
+def person_label(prediction: Prediction, person: int) -> str:
+    """The number of a person, with the name if it is known."""
+    name = prediction.name(person)
+    return str(person) if name is None else f"{person} {name}"
+
+
 def _has_voice(prediction: Prediction) -> bool:
     """Whether there is a band to draw for the voice of a video in which no person was found."""
     return len(prediction.modality_names) <= 1 or bool(prediction.scores[NO_PERSON].valid.any())
@@ -98,5 +104,6 @@ def _band(axes: Axes, prediction: Prediction, person: int) -> None:
             axes.text((s.start + s.end) / 2, 1.03, name, ha="center", va="bottom", fontsize=8, color="#404040")
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1])
-    axes.set_ylabel(f"person {person}" if person else "voice")
+    label = plain(f"person {person_label(prediction, person)}" if person else "voice")
+    axes.set_ylabel(label.pop("s"), **label)
     axes.spines[["top", "right"]].set_visible(False)
