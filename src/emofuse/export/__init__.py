@@ -5,6 +5,17 @@
 """
 
 from emofuse.export import csv_file, json_file, parquet_file
+from emofuse.export.segments import Segment, SegmentSettings, find_segments
 from emofuse.export.writer import WRITERS, ResultTable, Writer
 
-__all__ = ["WRITERS", "ResultTable", "Writer", "csv_file", "json_file", "parquet_file"]
+__all__ = [
+    "WRITERS",
+    "ResultTable",
+    "Segment",
+    "SegmentSettings",
+    "Writer",
+    "csv_file",
+    "find_segments",
+    "json_file",
+    "parquet_file",
+]

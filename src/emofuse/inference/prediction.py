@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from emofuse.core.labels import AFFWILD2, LabelSet
 from emofuse.core.registry import find
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
-from emofuse.export import WRITERS, ResultTable
+from emofuse.export import WRITERS, ResultTable, Segment, SegmentSettings, find_segments
 from emofuse.systems import VOICE, kind
 
 if TYPE_CHECKING:
@@ -38,17 +37,6 @@ class Moment:
     emotion: str | None
     confidence: float | None
     probabilities: Mapping[str, float] | None
-
-
-class Segment(NamedTuple):
-    """Consecutive rows of one person with the same status and emotion; the mean confidence. Times in seconds."""
-
-    person: int | None
-    start: float
-    end: float
-    status: str
-    emotion: str | None
-    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -191,20 +179,12 @@ class Prediction:
         probabilities = dict(zip(self.label_set.names, scores.probabilities()[0].tolist(), strict=True))
         return Moment(person or None, start, end, status, emotion, max(probabilities.values()), probabilities)
 
-    def segments(self) -> list[Segment]:
-        """The rows of each person, neighbours of the same status and emotion merged."""
-        return [s for person in self._listed for s in self._segments(person)]
+    def segments(self, settings: SegmentSettings | None = None) -> list[Segment]:
+        """The rows of each person, neighbours of the same status and emotion merged, in the order of persons and time.
 
-    def _segments(self, person: int) -> Iterator[Segment]:
-        scores = self.scores.get(person)
-        confidence = scores.probabilities().max(axis=1, initial=0) if scores else np.zeros(len(self.timeline))
-        states, first = list(zip(self.statuses(person).tolist(), self.emotions(person), strict=True)), 0
-        for (status, emotion), run in groupby(states):
-            last = first + len(list(run))
-            start, end = seconds(self.timeline.start[first]), seconds(self.timeline.end[last - 1])
-            mean = None if emotion is None else float(confidence[first:last].mean())
-            yield Segment(person or None, start, end, status, emotion, mean)
-            first = last
+        settings: minimal duration, hysteresis and merging. Default: every change of the table begins a segment.
+        """
+        return [s for rows in self.blocks() for s in find_segments(rows, self.label_set.names, settings)]
 
     def table(self) -> pd.DataFrame:
         """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
