@@ -7,7 +7,6 @@ so a time within two microseconds of a frame's start is that start.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,59 +18,17 @@ from emofuse.core.files import atomic
 from emofuse.core.labels import LabelSet
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline
 from emofuse.core.types import Clip, Scores
-from emofuse.datasets.records import EXCEL_SUFFIXES, MISSING, column_name, csv_dialect, read_records, seconds_of
-from emofuse.datasets.tables import END_COLUMNS, PATH_COLUMNS, START_COLUMNS, label_index, label_indices
+from emofuse.datasets.records import MISSING, seconds_of
+from emofuse.datasets.tables import END_COLUMNS, START_COLUMNS, label_index, label_indices
 from emofuse.errors import DataError, EmofuseError
 from emofuse.inference.prediction import OK, SCORED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CLIP_COLUMNS = ("clip", "file", *(name for name in PATH_COLUMNS if name not in ("clip", "file")))
-
 _SNAP = TICKS_PER_SECOND // 500_000
 _LARGEST = float(np.finfo(np.float32).max)
 _LATEST = 10**9  # seconds
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """The table in a .csv, .tsv, .txt, .xlsx, .parquet or .json file, with columns as `column_name` spells them.
-
-    Columns of names (`CLIP_COLUMNS`) are text. Rows without any cell are left out.
-
-    Raises:
-        DataError: it cannot be read in the format of its suffix.
-    """
-    import pandas as pd
-
-    try:
-        if path.suffix.lower() == ".parquet":
-            table = pd.read_parquet(path)
-        elif path.suffix.lower() == ".json":
-            content = json.loads(path.read_text("utf-8"))
-            table = pd.DataFrame(content["rows"] if isinstance(content, dict) else content)
-        elif path.suffix.lower() in EXCEL_SUFFIXES:
-            records = [cells for _, cells in read_records(path, remedy="give a table of scores") if any(cells)]
-            table = pd.DataFrame(records[1:], columns=pd.Index(records[0] if records else []))
-        else:
-            table = _read_csv(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as a table ({' '.join(str(error).split())}).") from None
-    table = table.rename(columns=column_name).dropna(how="all")
-    if doubled := table.columns[table.columns.duplicated()].tolist():
-        raise DataError(f"{path}: two columns are called {doubled[0]!r}; keep one of them.")
-    return table
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    encoding, skipped, separator = csv_dialect(path)
-    options: dict[str, Any] = {"encoding": encoding, "sep": separator, "skiprows": skipped}
-    header = pd.read_csv(path, nrows=0, **options).columns
-    texts = {column: "str" for column in header if column_name(column) in CLIP_COLUMNS}  # or "007" would be 7
-    table: pd.DataFrame = pd.read_csv(path, dtype=texts, low_memory=False, **options)
-    return table
 
 
 def clip_scores(

@@ -21,8 +21,9 @@ from emofuse.datasets.affwild2.label_files import rename
 from emofuse.datasets.records import header_of
 from emofuse.datasets.tables import START_COLUMNS
 from emofuse.errors import DataError
-from emofuse.evaluation.score_tables import CLIP_COLUMNS, clip_scores, read_table
+from emofuse.evaluation.score_tables import clip_scores
 from emofuse.evaluation.submission_formats import EntryLabels, read_folder, read_single
+from emofuse.export.tables import CLIP_COLUMNS, read_table
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:

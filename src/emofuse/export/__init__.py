@@ -1,10 +1,11 @@
-"""Writers of results: one file per format, found by name and open to other packages.
+"""Writers of results, one file per format, found by name and open to other packages; and the reader of what they write.
 
 >>> sorted(WRITERS)[:3]
 ['csv', 'json', 'parquet']
 """
 
 from emofuse.export import csv_file, json_file, parquet_file
+from emofuse.export.reader import read_results
 from emofuse.export.segments import Segment, SegmentSettings, find_segments
 from emofuse.export.writer import WRITERS, ResultTable, Writer
 
@@ -18,4 +19,5 @@ __all__ = [
     "find_segments",
     "json_file",
     "parquet_file",
+    "read_results",
 ]

@@ -20,12 +20,14 @@ class ResultTable:
     file: name of the video. labels: names of the class columns.
     metadata: JSON values: the bundle and the stages that were used, and warnings.
     blocks: the rows in pieces, at least one, all with the same columns and types; can be read once.
+    media: the video or audio file, if it is known where that is.
     """
 
     file: str
     labels: tuple[str, ...]
     metadata: Mapping[str, Any]
     blocks: Iterable[pd.DataFrame]
+    media: Path | None = None
 
 
 class Writer(Protocol):

@@ -1,0 +1,143 @@
+"""Reading results: the tables that writers have written, with what `summary.json` beside them adds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.core.files import printable
+from emofuse.errors import DataError
+from emofuse.export.tables import read_as_named
+from emofuse.export.writer import ResultTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMMARY = "summary.json"
+SUFFIXES = (".parquet", ".csv", ".json")  # of tables of results; of one result in several formats, the first is read
+_REQUIRED = ("file", "person", "start", "end", "status", "emotion", "confidence")
+_BEFORE_LABELS, _AFTER_LABELS = "status", "emotion"  # the classes are the columns between these two
+_REMEDY = "give a table that `emofuse predict` has written, or its folder"
+
+
+def read_results(paths: Sequence[str | Path]) -> list[ResultTable]:
+    """The results in tables, and in folders of them as `emofuse predict` writes; in the order of the paths.
+
+    Of a folder with summary.json the files listed there are read, otherwise every table. The blocks of a result are its
+    persons, and can be read again.
+
+    Raises:
+        DataError: a path does not exist, a table is damaged or holds no results, or there is none.
+    """
+    return [result for path in map(Path, paths) for result in _read(path)]
+
+
+def _read(path: Path) -> Iterator[ResultTable]:
+    entries = _entries(path if path.is_dir() else path.parent)
+    if path.is_file():
+        yield from _results(path, entries.get(path.name, {}))
+        return
+    if not path.is_dir():
+        raise DataError(f"{printable(path)}: no such file or folder; {_REMEDY}.")
+    listed = dict.fromkeys(_table_of(path, entry) for entry in entries.values())
+    tables = [table for table in listed if table] or _tables(path)
+    if not tables:
+        raise DataError(f"{printable(path)}: holds no results; {_REMEDY}.")
+    for table in tables:
+        yield from _results(table, entries.get(table.name, {}))
+
+
+def _entries(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The entries of the summary of a folder by the name of each output, in order; none if there is no summary."""
+    try:
+        files = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
+        return {name: entry for entry in files for name in entry.get("outputs", ())}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _table_of(folder: Path, entry: Mapping[str, Any]) -> Path | None:
+    """The table of an entry, in the format that is read fastest."""
+    found = (folder / name for suffix in SUFFIXES for name in entry["outputs"] if name.endswith(suffix))
+    return next((path for path in found if path.is_file()), None)
+
+
+def _tables(folder: Path) -> list[Path]:
+    by_stem = {path.stem: path for suffix in reversed(SUFFIXES) for path in folder.glob(f"*{suffix}")}
+    return sorted(path for path in by_stem.values() if path.name != SUMMARY)
+
+
+def _results(path: Path, entry: Mapping[str, Any]) -> Iterator[ResultTable]:
+    """The results in one table: one, unless tables of several files were joined."""
+    table = _checked(read_as_named(path), path)
+    columns = table.columns.tolist()
+    labels = tuple(columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)])
+    metadata = _metadata(path) if path.suffix.lower() == ".json" else {}
+    metadata |= {key: value for key, value in entry.items() if key != "file"}
+    for file, rows in (
+        table.groupby("file", sort=False) if len(table) else [(Path(entry.get("file", path.stem)).name, table)]
+    ):
+        name = str(file)
+        blocks = [block for _, block in rows.groupby("person", sort=True, dropna=False)] or [rows]
+        yield ResultTable(name, labels, metadata, blocks, _media(path, name, entry))
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text("utf-8"))
+    return (
+        {k: v for k, v in content.items() if k not in ("file", "labels", "rows")} if isinstance(content, dict) else {}
+    )
+
+
+def _media(path: Path, name: str, entry: Mapping[str, Any]) -> Path | None:
+    """The media file: where it was when it was predicted, or beside the table or its folder."""
+    places = [Path(entry["file"])] if "file" in entry else []
+    return next((p for p in (*places, path.parent / name, path.parent.parent / name) if p.is_file()), None)
+
+
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with columns of the right types.
+
+    Raises:
+        DataError: a column is missing, or a value is not what the column holds.
+    """
+    if missing := [name for name in _REQUIRED if name not in table.columns]:
+        found = ", ".join(map(str, table.columns[:20])) or "nothing"
+        raise DataError(f"{printable(path)}: no column {missing[0]!r}, found {found}; {_REMEDY}.")
+    columns = table.columns.tolist()
+    labels = columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)]
+    if not labels:
+        raise DataError(f"{printable(path)}: no class between the columns status and emotion; {_REMEDY}.")
+    numbers = {name: _numbers(table, name, path) for name in ("person", "start", "end", "confidence", *labels)}
+    start, end = numbers["start"], numbers["end"]
+    values = np.stack([numbers[name] for name in labels])
+    _refuse(np.asarray(~(start <= end)), path, "its start is after its end, or missing")
+    _refuse(np.asarray(((values < 0) | (values > 1)).any(axis=0)), path, "a probability is not from 0 to 1")
+    _refuse(numbers["person"] % 1 > 0, path, "the person is not a whole number")
+    return table.assign(**numbers).astype({"person": "Int64"})
+
+
+def _refuse(wrong: NDArray[np.bool_], path: Path, problem: str) -> None:
+    if wrong.any():
+        raise DataError(
+            f"{printable(path)}: row {int(wrong.argmax()) + 1} is damaged ({problem}); predict the file again."
+        )
+
+
+def _numbers(table: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
+    """A column as numbers, with decimal points or commas; NaN where a value is missing."""
+    import pandas as pd
+
+    column = table[name]
+    try:
+        if not pd.api.types.is_numeric_dtype(column):
+            column = pd.to_numeric(column.astype("string").str.replace(",", ".", regex=False))
+        return column.to_numpy(np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{printable(path)}: column {name!r} is damaged ({reason}); predict the file again.") from None
