@@ -1,111 +1,125 @@
-"""Training of the default bundle's face networks, on a few synthetic faces for one epoch each."""
+"""Training of the default bundle's face network, on a few synthetic faces for one epoch each."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from emofuse.core.labels import AFFWILD2
-from emofuse.datasets.fer2013.dataset import FaceImages
-from emofuse.errors import SettingsError
+from emofuse.datasets.fer2013.dataset import Fer2013
+from emofuse.errors import DataError, SettingsError
+from emofuse.faces.crop import FER_TEMPLATE, fer_crop
 from emofuse.models.bundle import load
+from emofuse.models.face import IDENTITY, NET
 from emofuse.nets.mobilefacenet import MobileFaceNet
-from emofuse.runtime import Engine
-from emofuse.training import default
+from emofuse.runtime import Engine, OnnxNetwork
+from emofuse.training import default, default_faces
 from emofuse.training import loop as fit
 from emofuse.training.loop import FitSettings
-from support.fer2013_files import write_random_table
+from support.fer2013_files import generate_faces, write_random_table
 
 ONCE = FitSettings(epochs=1, batch=16)
-SHORT = default.DefaultSettings(compact=ONCE, mobile=ONCE, distilled=ONCE)
+SHORT = default.DefaultSettings(small=ONCE, full=replace(ONCE, seed=1), small_size=16, full_size=32)
+
+
+def write_photographs(folder: Path, table: str, header: str, values: list[str]) -> Path:
+    """Random images with a table that names them."""
+    folder.mkdir(parents=True)
+    lines = [header]
+    for n, (face, value) in enumerate(zip(generate_faces([k % 7 for k in range(len(values))]), values, strict=True)):
+        cv2.imwrite(str(folder / f"face_{n:03d}.png"), face)
+        lines.append(f"face_{n:03d}.png,{value}")
+    (folder / table).write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> tuple[Path, list[tuple[str, int]]]:
-    folder = tmp_path_factory.mktemp("default")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("faces")
+    write_random_table(folder / "fer2013.csv")
+    write_photographs(folder / "rafdb", "labels.csv", "path,label", [AFFWILD2.names[n % 7] for n in range(63)])
+    write_photographs(folder / "lfw", "people.csv", "path,person", [f"Person {n // 2}" for n in range(20)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "mobile.pt"
     net = fit.fresh(MobileFaceNet, seed=0)
-    torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, folder / "mobile.pt")
+    torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data, weights) -> tuple[Path, list[tuple[str, int]]]:
+    out = tmp_path_factory.mktemp("default")
     epochs: list[tuple[str, int]] = []
-    table = write_random_table(folder / "fer.csv")
-    training = default.DefaultTraining(SHORT, folder / "out", lambda n, e: epochs.append((n, e.epoch)))
-    default.train(table, folder / "mobile.pt", training)
-    default.train(table, folder / "mobile.pt", training)
-    return folder / "out", epochs
+    training = default.DefaultTraining(SHORT, out, lambda n, e: epochs.append((n, e.epoch)))
+    default.train(data, weights, training)
+    default.train(data, weights, training)
+    return out, epochs
 
 
-def test_each_network_is_trained_once(trained):
-    assert trained[1] == [("mobile-0", 0), ("mobile-1", 0), ("compact", 0), ("distilled", 0)]
+def test_each_stage_is_trained_once(trained):
+    assert trained[1] == [("small", 0), ("full", 0)]
 
 
-def test_settings_without_a_seed_are_refused():
-    with pytest.raises(SettingsError, match="mobile_seeds is empty"):
-        default.DefaultSettings(mobile_seeds=())
-
-
-@pytest.mark.parametrize("name", ["votes_weight", "teacher_weight", "compact_weight", "labels_weight"])
-def test_a_weight_above_1_is_refused_before_anything_is_trained(name):
+@pytest.mark.parametrize("name", ["votes_weight", "smoothing", "fer_part"])
+def test_a_part_above_1_is_refused_before_anything_is_trained(name):
     with pytest.raises(SettingsError, match=rf"default: {name} is 1\.5; give 0 to 1"):
         default.DefaultSettings(**{name: 1.5})
+
+
+def test_a_size_that_does_not_fit_the_network_is_refused():
+    with pytest.raises(SettingsError, match="full_size is 100; give a multiple of 16"):
+        default.DefaultSettings(full_size=100)
 
 
 def test_the_bundle_scores_single_faces(trained):
     bundle = load(trained[0])
     assert (bundle.name, bundle.label_set, bundle.modalities) == ("default-face", AFFWILD2, ("face",))
-    crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), dtype=np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     assert bundle.face_scorer(Engine(1, "cpu"))(crops).sum(axis=1) == pytest.approx(1)
 
 
-def test_the_card_has_metrics_of_both_test_splits(trained):
+def test_the_network_has_identities(trained):
+    assert OnnxNetwork(trained[0] / NET, Engine(1, "cpu")).outputs[IDENTITY][-1] == 128
+
+
+def test_the_card_has_metrics_of_what_was_set_aside(trained):
     metrics = load(trained[0]).card["metrics"]
-    assert set(metrics) == {"public-test", "private-test"}
-    assert metrics["private-test"]["images"] == 28
-    assert metrics["private-test"]["ferplus"]["majority"]["images"] == 0  # the table has no votes
+    assert set(metrics) == {"rafdb-set-aside", "fer2013-private-test"}
+    assert metrics["rafdb-set-aside"]["images"] == sum(
+        default_faces.part_of(f"face_{n:03d}.png") == default_faces.TEST for n in range(63)
+    )
+    assert metrics["fer2013-private-test"]["images"] == 28
+    assert metrics["fer2013-private-test"]["ferplus"]["majority"]["images"] == 0  # the table has no votes
 
 
-def test_the_targets_are_the_label_and_the_normalised_votes():
-    votes = np.array([[0, 3, 0, 0, 1, 0, 0], [0] * 7], np.float32)
-    faces = FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([4, 6]), votes, np.zeros((2, 3), np.float32))
-    targets = default.two_targets(faces)
-    assert targets[:, 0].argmax(axis=1).tolist() == [4, 6]
-    assert targets[0, 1].tolist() == [0, 0.75, 0, 0, 0.25, 0, 0]
-    assert targets[1, 1].sum() == 0
+def test_nothing_that_is_set_aside_is_trained_on(data, weights, tmp_path):
+    given = default.DefaultData.read(data, weights, tmp_path)
+    examples = given.train(default.DefaultSettings(), 32)
+    photographs = sum(default_faces.part_of(f"face_{n:03d}.png") >= 2 for n in range(63))
+    people = sum(default_faces.part_of(f"Person {n // 2}") >= 1 for n in range(20))
+    assert len(examples) == photographs + 70 + people
+    labelled, known = examples.targets.any(axis=1), examples.identities.any(axis=1)
+    assert labelled.tolist() == [True] * (photographs + 70) + [False] * people
+    assert known.tolist() == [True] * photographs + [False] * 70 + [True] * people
 
 
-class Certain(torch.nn.Module):
-    """A network that is certain of one class, for each set of labels."""
-
-    def __init__(self, *classes: int) -> None:
-        super().__init__()
-        self.logits = 30 * torch.eye(7)[list(classes)].squeeze(0)
-
-    def forward(self, faces):
-        return faces.new_zeros(len(faces), 1), self.logits.expand(len(faces), *self.logits.shape)
+def test_an_image_without_a_face_is_cropped_as_fer2013_is_framed(data, tmp_path):
+    photographs, _ = default_faces.fer2013(Fer2013(data), "public-test", tmp_path)
+    assert photographs.landmarks[0] == pytest.approx(48 * np.array(FER_TEMPLATE), abs=1e-4)
+    crops = default_faces.Crops([photographs], fer_crop(48))
+    assert np.abs(crops[np.array([3])][0, ..., 0].astype(int) - photographs.image(3)[..., 0]).max() <= 1
 
 
-def two_faces() -> FaceImages:
-    votes = np.array([[4, 0, 0, 0, 0, 0, 0], [0] * 7], np.float32)  # the second one has no votes
-    return FaceImages(np.zeros((2, 48, 48), np.uint8), np.array([1, 2]), votes, np.zeros((2, 3), np.float32))
-
-
-def distilled(folder: Path, compact: Certain, mobile: Certain, **changes: float) -> np.ndarray:
-    training = default.DefaultTraining(default.DefaultSettings(**changes), folder, lambda *_: None)
-    return default.distillation_targets(two_faces(), compact, [mobile], training)
-
-
-def test_the_probabilities_of_the_ensemble_are_half_of_the_targets(tmp_path):
-    targets = distilled(tmp_path, Certain(3), Certain(3, 5))
-    for row, label_set, wanted in ((0, 0, [1, 3]), (0, 1, [0, 5]), (1, 0, [2, 3]), (1, 1, [5])):
-        assert targets[row, label_set] == pytest.approx(np.eye(7)[wanted].mean(axis=0), abs=1e-6)
-
-
-def test_the_probabilities_of_the_ensemble_are_cached_until_the_file_is_damaged_or_settings_change(tmp_path):
-    first = distilled(tmp_path, Certain(3), Certain(3, 5))
-    assert (distilled(tmp_path, Certain(6), Certain(6, 6)) == first).all()  # from the cache
-    other = distilled(tmp_path, Certain(6), Certain(6, 6), compact_weight=0.5)
-    assert other[1, 1].argmax() == 6
-    for path in tmp_path.glob("teacher-*"):
-        path.write_bytes(path.read_bytes()[:50])
-    assert (distilled(tmp_path, Certain(3), Certain(3, 5)) == first).all()
+def test_a_table_without_a_column_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,emotion\n", "utf-8")
+    with pytest.raises(DataError, match=r"labels\.csv: not a table with the columns path and label"):
+        default_faces.rafdb(tmp_path, tmp_path / "out")

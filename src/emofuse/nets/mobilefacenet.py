@@ -72,8 +72,16 @@ class MobileFaceNet(nn.Module):
         self.classify = nn.Linear(settings.identity, settings.classes)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.conv2(self.features(self.dw_conv(self.conv1(faces))))
-        embedding = self.bn(self.conv3(self.gdconv(x))).flatten(1)
+        return self.classified(self.map(faces))
+
+    def map(self, faces: Tensor) -> Tensor:
+        """The last map, float [n, wide, size / 16, size / 16]."""
+        last: Tensor = self.conv2(self.features(self.dw_conv(self.conv1(faces))))
+        return last
+
+    def classified(self, last: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding and the logits of the last map."""
+        embedding = self.bn(self.conv3(self.gdconv(last))).flatten(1)
         return embedding, self.classify(self.dropout(embedding))
 
 
@@ -93,11 +101,15 @@ def at_size(net: MobileFaceNet, size: int) -> MobileFaceNet:
     other = MobileFaceNet(replace(net.settings, size=size))
     kernel = "gdconv.depthwise.weight"
     tensors = dict(net.state_dict())
-    width, sides = tensors[kernel].shape[2], (size // 16, size // 16)
-    scaled = functional.interpolate(tensors[kernel], sides, mode="bilinear", align_corners=False)
-    tensors[kernel] = scaled * (width / sides[0]) ** 2
+    tensors[kernel] = resized_kernel(tensors[kernel], size // 16)
     other.load_state_dict(tensors)
     return other
+
+
+def resized_kernel(kernel: Tensor, side: int) -> Tensor:
+    """A kernel [n, 1, any, any] interpolated to [n, 1, side, side], with the same sum."""
+    scaled = functional.interpolate(kernel, (side, side), mode="bilinear", align_corners=False)
+    return scaled * (kernel.shape[2] / side) ** 2
 
 
 def load_torch(path: Path, settings: MobileFaceNetSettings | None = None) -> dict[str, Tensor]:

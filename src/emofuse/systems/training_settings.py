@@ -45,6 +45,7 @@ class FitSettings:
     frozen: prefixes of names of layers that are not trained and whose batch norms keep their statistics.
     lr_factors: factors of the learning rate by prefix of the layer's name; the longest matching prefix applies.
     mixup: alpha of the Beta distribution for mixing pairs of examples; 0 for none.
+    identity_weight: weight of the loss of identities, for examples that have them.
     """
 
     epochs: int = 30
@@ -61,6 +62,7 @@ class FitSettings:
     balance: Balance = Balance()
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    identity_weight: float = 1.0
     keep: str = "accuracy"
     patience: int | None = None
     ema_decay: float | None = 0.998

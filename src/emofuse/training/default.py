@@ -1,16 +1,14 @@
-"""Training of the face networks of the default bundle on FER-2013.
+"""Training of the face network of the default bundle on RAF-DB, FER-2013 and LFW.
 
-Networks with different errors are averaged: a compact network trained on FER-2013 alone, and MobileFaceNet, which
-starts from identities and has two outputs, for FER-2013's labels and for FER+'s votes. MobileFaceNet is trained with
-each of two seeds; the first one is then distilled from the ensemble of these and the compact network, and it alone is
-kept. `emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR` repeats this.
+MobileFaceNet, which starts from identities, learns expressions from RAF-DB's labels and from FER-2013's labels and FER+
+votes, and keeps its identities: the published network is distilled into a second head on LFW and RAF-DB. It is trained
+first on small faces, which hold all that FER-2013 has and take a third of the time, and then at its full size.
+`emofuse train default --data FACES --weights mobilefacenet.pt --out DIR` repeats this.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,265 +16,225 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from emofuse import metrics
-from emofuse.core.arrays import ArrayFormat
 from emofuse.core.calibration import LogitCalibration
-from emofuse.core.colour import Colour
-from emofuse.core.files import digest
 from emofuse.core.labels import AFFWILD2
-from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, SIZE, FaceImages, Fer2013
-from emofuse.errors import BundleError, SettingsError
+from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, USAGES, FaceImages, Fer2013
+from emofuse.errors import SettingsError
 from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import Bundle, write_bundle
-from emofuse.models.face import EMBEDDING, NET, OUTPUT, FaceInput, FaceModality
+from emofuse.models.face import EMBEDDING, IDENTITY, NET, OUTPUT, FaceInput, FaceModality
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import published_weights
-from emofuse.nets.compact import CompactFace
-from emofuse.nets.wrappers import Ensemble, Resize, TwoLabelSets, ensemble_probabilities
+from emofuse.nets.expression import ExpressionNet, at_size, of_identities
+from emofuse.systems.training_settings import Balance
+from emofuse.training import default_faces as faces
 from emofuse.training import loop as fit
+from emofuse.training.default_faces import Crops, Source, colour_faces
 from emofuse.training.loop import FitSettings
 
-START = "mobilefacenet"  # pretrained weights of MobileFaceNet
-_TEACHER = ArrayFormat("teacher", 1, remedy="delete it")
-COMPACT, MOBILE, DISTILLED = "compact", "mobile", "distilled"  # names of the trainings, their folders and settings
-MOBILE_SIZE = 64
-LABEL_SETS = ("labels", "votes")
-PREPARE_MOBILE = fit.Faces(
-    size=MOBILE_SIZE,
-    augment=fit.VideoAugment(
-        turn_degrees=12,
-        scale=1.15,
-        shift=0.05,
-        blur=0.014,
-        side_light=0.35,
-        contrast=0.25,
-        noise=0.02,
-        compression=1.2,
-    ),
+START = faces.IDENTITIES
+SMALL, FULL = "small", "full"  # names of the stages, their folders and settings
+AUGMENT = fit.VideoAugment(
+    turn_degrees=15,
+    scale=1.15,
+    shift=0.05,
+    blur=0.02,
+    side_light=0.35,
+    contrast=0.3,
+    noise=0.025,
+    compression=1.5,
+    grey=0.3,
+    tint=1.15,
+    small=0.35,
 )
 
-
-_COMPACT = FitSettings(epochs=28, polish_epochs=5)
-_MOBILE = FitSettings(
-    epochs=17,
-    polish_epochs=2,
+_SMALL = FitSettings(
+    epochs=5,
     batch=64,
     optimiser="adamw",
     lr=1e-3,
-    polish_lr=1e-4,
     weight_decay=1e-2,
-    warmup_epochs=0.5,
-    label_smoothing=0.05,
+    warmup_epochs=0.3,
+    balance=Balance("log", mu=0.34),
     ema_decay=0.998,
+    keep="uar",
 )
-_DISTILLED = replace(_MOBILE, epochs=15, lr=6e-4, polish_lr=6e-5, label_smoothing=0.0, seed=10)
+_FULL = replace(_SMALL, epochs=3, lr=3e-4, warmup_epochs=0.1, seed=10)
 
 
 @dataclass(frozen=True)
 class DefaultSettings:
-    """Settings of the trainings, and weights of the ensemble.
+    """Settings of the two stages.
 
-    mobile_seeds: MobileFaceNet is trained once with each; the first one is distilled.
-    votes_weight: of the FER+ votes in the soft targets of the compact network, whose polish epochs use the original
-        labels alone. teacher_weight: of the ensemble's probabilities in the targets of the distilled network.
-    compact_weight: of the compact network in the output for the labels, 0 to 1; the MobileFaceNets have the rest.
-    labels_weight: of the output for the labels against that for FER+, 0 to 1; selected, like `compact_weight`, on the
-        public test set.
+    small_size, full_size: sides of the faces in pixels, multiples of 16.
+    votes_weight: of the FER+ votes in the targets of FER-2013; the labels have the rest.
+    smoothing: of RAF-DB's labels.
+    rafdb_weight: of a face of RAF-DB in the loss; one of FER-2013 has 1.
+    fer_part: part of FER-2013 in the second stage, whose faces are too coarse to gain from the size.
 
     Raises:
-        SettingsError: there is no seed, or a weight is not in 0 to 1.
+        SettingsError: a size is no multiple of 16, or a number is out of range.
     """
 
-    compact: FitSettings = _COMPACT
-    mobile: FitSettings = _MOBILE
-    distilled: FitSettings = _DISTILLED
-    mobile_seeds: tuple[int, ...] = (0, 1)
-    votes_weight: float = 0.4
-    teacher_weight: float = 0.5
-    compact_weight: float = 0.3
-    labels_weight: float = 0.8
+    small: FitSettings = _SMALL
+    full: FitSettings = _FULL
+    small_size: int = 64
+    full_size: int = 96
+    votes_weight: float = 0.5
+    smoothing: float = 0.1
+    rafdb_weight: float = 1.5
+    fer_part: float = 0.35
 
     def __post_init__(self) -> None:
-        if not self.mobile_seeds:
-            raise SettingsError("default: mobile_seeds is empty; give one seed for each MobileFaceNet, as 0,1.")
-        for name in ("votes_weight", "teacher_weight", "compact_weight", "labels_weight"):
+        for name in ("small_size", "full_size"):
+            if getattr(self, name) < 16 or getattr(self, name) % 16:
+                raise SettingsError(f"default: {name} is {getattr(self, name)}; give a multiple of 16.")
+        for name in ("votes_weight", "smoothing", "fer_part"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"default: {name} is {getattr(self, name)}; give 0 to 1.")
+        if not self.rafdb_weight > 0:
+            raise SettingsError(f"default: rafdb_weight is {self.rafdb_weight}; give a number above 0.")
 
 
 @dataclass(frozen=True)
 class DefaultTraining:
-    """Settings, the folder of checkpoints, and a callback for each epoch of a training by its name."""
+    """Settings, the folder of aligned faces and checkpoints, and a callback for each epoch of a stage by its name."""
 
     settings: DefaultSettings
     out: Path
     report: Callable[[str, fit.Epoch], None]
 
-    def fit(self, name: str, net: Any, examples: fit.TrainingData, settings: FitSettings) -> None:
-        """Train a network, resuming from the checkpoint in the folder of its name."""
+    def fit(self, name: str, net: ExpressionNet, data: fit.TrainingData, settings: FitSettings) -> None:
+        """Train a network, resuming from the checkpoint in the folder of the stage."""
         callbacks = fit.Callbacks(epoch=partial(self.report, name))
-        fit.fit(net, examples, settings=settings, folder=self.out / name, callbacks=callbacks)
+        fit.fit(net, data, settings=settings, folder=self.out / name, callbacks=callbacks)
+
+
+@dataclass(frozen=True, eq=False)
+class DefaultData:
+    """The sources; landmarks and identities are kept in `out`."""
+
+    fer: Fer2013
+    rafdb: Source
+    lfw: Source
+    weights: Path
+    out: Path
+
+    @classmethod
+    def read(cls, folder: Path, weights: Path, out: Path) -> DefaultData:
+        """The sources in a folder with fer2013.npz, rafdb/ and lfw/.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        return cls(Fer2013(folder), faces.rafdb(folder / "rafdb", out), faces.lfw(folder / "lfw", out), weights, out)
+
+    def train(self, settings: DefaultSettings, size: int, *, fer_part: float = 1.0) -> fit.Examples:
+        """RAF-DB, FER-2013 and LFW without what is set aside."""
+        fer, labelled = faces.fer2013(self.fer, USAGES[0], self.out)
+        chosen = np.sort(np.random.default_rng(0).permutation(len(fer))[: round(fer_part * len(fer))])
+        rafdb, lfw = self.rafdb.rows(range(2, 10)), self.lfw.rows(range(1, 10))
+        parts = [self.rafdb.photographs[rafdb], fer[chosen], self.lfw.photographs[lfw]]
+        targets = [
+            _smoothed(self.rafdb.labels[rafdb], settings.smoothing),
+            labelled[chosen].targets(votes_weight=settings.votes_weight),
+            np.zeros((len(lfw), len(AFFWILD2)), np.float32),
+        ]
+        known = [faces.identities(parts[k], self.weights, self.out / f"identities-{k}") for k in (0, 2)]
+        unknown = np.zeros((len(chosen), known[0].shape[1]), np.float32)
+        return fit.Examples(
+            Crops(parts, fer_crop(size)),
+            np.concatenate(targets),
+            weights=np.repeat(np.array([settings.rafdb_weight, 1, 1], np.float32), [len(part) for part in parts]),
+            identities=np.concatenate([known[0], unknown, known[1]]),
+        )
+
+    def validation(self, size: int) -> fit.Examples:
+        """FER-2013's public test set and a tenth of RAF-DB, which select the epoch and the calibration."""
+        fer, labelled = faces.fer2013(self.fer, USAGES[1], self.out)
+        rows = self.rafdb.rows([faces.VALIDATION])
+        targets = [_smoothed(self.rafdb.labels[rows], 0), labelled.targets(votes_weight=0.5)]
+        return fit.Examples(Crops([self.rafdb.photographs[rows], fer], fer_crop(size)), np.concatenate(targets))
 
 
 def train(data: Path, weights: Path, training: DefaultTraining) -> None:
-    """Train all networks on FER-2013, resuming from checkpoints, and write the bundle.
+    """Train the network, resuming from checkpoints, and write the bundle.
 
-    Epochs and calibration are selected on the public test set; the private test set is measured once, before export,
-    and selects nothing.
+    What is set aside is measured once, before export, and selects nothing.
 
     Args:
-        weights: pretrained weights of MobileFaceNet.
+        data: folder with fer2013.npz, rafdb/ and lfw/. weights: published weights of MobileFaceNet.
     Raises:
-        DataError: the data set cannot be read.
+        DataError: a data set cannot be read.
         WeightsError: the weights are for another network.
         OutputError: the folder cannot be written.
     """
-    faces, seeds = Fer2013(data), training.settings.mobile_seeds
-    # Before the compact network, since the weights may be wrong.
-    mobiles = [train_mobile(faces, weights, training, seed=seed) for seed in seeds]
-    compact = train_compact(faces, training)
-    targets = distillation_targets(clear_faces(faces), compact, mobiles, training)
-    distilled = distil_mobile(faces, targets, mobiles[0], training)
-    write(training.out, faces, compact, distilled, training.settings)
-
-
-def train_compact(data: Fer2013, training: DefaultTraining) -> Any:
-    """CompactFace from scratch."""
-    train, validation, settings = data.images("train"), data.images("public-test"), training.settings
-    net = fit.fresh(CompactFace, seed=settings.compact.seed)
-    examples = fit.TrainingData(
-        fit.Examples(
-            train.faces,
-            train.targets(votes_weight=settings.votes_weight),
-            polish_targets=train.targets(votes_weight=0),
-        ),
-        fit.Examples(validation.faces, validation.targets(votes_weight=0)),
-    )
-    training.fit(COMPACT, net, examples, settings.compact)
-    return net
-
-
-def train_mobile(data: Fer2013, weights: Path, training: DefaultTraining, *, seed: int) -> TwoLabelSets:
-    """MobileFaceNet from pretrained weights, on the clear faces."""
-    identity = mobilefacenet.MobileFaceNetSettings(classes=len(LABEL_SETS) * len(AFFWILD2), dropout=0.2)
-    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(identity), seed=seed)
+    settings = training.settings
+    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(_base()), seed=settings.small.seed)
     pretrained.load_pretrained(start, weights, name=START, fresh_head=True)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
-    net = TwoLabelSets(mobilefacenet.at_size(start, MOBILE_SIZE))
-    settings = replace(training.settings.mobile, seed=seed)
-    training.fit(f"{MOBILE}-{seed}", net, _clear_examples(data, two_targets(clear_faces(data))), settings)
-    return net
+    given, net = DefaultData.read(data, weights, training.out / "faces"), of_identities(start)
+    for stage, size, fer_part in ((SMALL, settings.small_size, 1.0), (FULL, settings.full_size, settings.fer_part)):
+        net = at_size(net, size)
+        examples = given.train(settings, size, fer_part=fer_part), given.validation(size)
+        training.fit(stage, net, fit.TrainingData(*examples, colour_faces(size, AUGMENT)), getattr(settings, stage))
+    write(training.out, given, net, settings)
 
 
-def distil_mobile(
-    data: Fer2013, targets: NDArray[np.float32], start: TwoLabelSets, training: DefaultTraining
-) -> TwoLabelSets:
-    """A trained MobileFaceNet, trained again on the same faces with `distillation_targets`."""
-    net = copy.deepcopy(start)
-    training.fit(DISTILLED, net, _clear_examples(data, targets), training.settings.distilled)
-    return net
+def write(out: Path, data: DefaultData, net: ExpressionNet, settings: DefaultSettings) -> None:
+    """Calibrate and measure the network, and write the bundle."""
+    size, validation = settings.full_size, data.validation(settings.full_size)
+    plain = colour_faces(size)
 
+    def logits(inputs: fit.Inputs) -> NDArray[np.float32]:
+        return fit.predict(net, inputs, prepare=plain, embeddings=False).logits
 
-def clear_faces(data: Fer2013) -> FaceImages:
-    """The training faces for which most annotators chose one of the seven emotions."""
-    train = data.images("train")
-    return train[train.is_clear]
-
-
-def distillation_targets(
-    faces: FaceImages, compact: Any, mobiles: Sequence[TwoLabelSets], training: DefaultTraining
-) -> NDArray[np.float32]:
-    """`two_targets` mixed with the probabilities of the ensemble of all networks for the same faces; float32 [n, 2, 7].
-
-    Labels of the faces are noisy, and trained networks give unlikely ones a low probability. The probabilities are
-    cached in the training's folder: a checkpoint belongs to its targets, which may differ in the last bit on another
-    machine.
-    Source: Furlanello et al. 2018, Born-Again Neural Networks.
-    """
-    given, settings = two_targets(faces), training.settings
-    relevant = {k: v for k, v in asdict(settings).items() if k not in ("distilled", "teacher_weight", "labels_weight")}
-    key = digest(relevant | {"given": hashlib.sha256(given.tobytes()).hexdigest()})
-    path = training.out / f"teacher-{key[:16]}.safetensors"
-    try:
-        teacher = _TEACHER.read(path)[0]["logits"]
-    except (BundleError, KeyError):  # missing or incomplete: computed again
-        nets = [compact, *(nn.Sequential(Resize(MOBILE_SIZE), net).eval() for net in mobiles)]
-        outputs = [fit.predict(net, faces.faces).logits for net in nets]
-        teacher = ensemble_probabilities(outputs, member_weights(len(mobiles), settings))
-        _TEACHER.write(path, {"logits": teacher})
-    known = given.any(axis=2, keepdims=True)
-    mixed = (1 - settings.teacher_weight) * given + settings.teacher_weight * teacher
-    return np.asarray(np.where(known, mixed, teacher))
-
-
-def member_weights(mobiles: int, settings: DefaultSettings) -> tuple[list[float], list[float]]:
-    """Weights of the compact network and of each MobileFaceNet for each of LABEL_SETS; the former has labels only."""
-    compact = settings.compact_weight
-    return [compact, *[(1 - compact) / mobiles] * mobiles], [0.0, *[1 / mobiles] * mobiles]
-
-
-def ensemble(
-    compact: Any, mobiles: Sequence[TwoLabelSets], settings: DefaultSettings, *, labels_weight: float | None = None
-) -> Ensemble:
-    """The ensemble of all networks; the compact network is the first member.
-
-    Args:
-        labels_weight: of the output for the labels; 1 and 0 select one output; default: that of the settings.
-    """
-    weight = settings.labels_weight if labels_weight is None else labels_weight
-    members = [compact, *(nn.Sequential(Resize(MOBILE_SIZE), net) for net in mobiles)]
-    return Ensemble(members, member_weights(len(mobiles), settings), (weight, 1 - weight)).eval()
-
-
-def two_targets(faces: FaceImages) -> NDArray[np.float32]:
-    """Targets of both outputs, float32 [n, 2, 7]: the label, and the normalised votes (zeros if there are none)."""
-    hard = np.eye(len(AFFWILD2), dtype=np.float32)[faces.labels]
-    votes = faces.votes / np.maximum(faces.votes.sum(axis=1, keepdims=True), 1)
-    return np.stack([hard, votes], axis=1)
-
-
-def write(out: Path, data: Fer2013, compact: Any, mobile: TwoLabelSets, settings: DefaultSettings) -> None:
-    """Calibrate and measure the ensemble, and write the bundle."""
-    net = ensemble(compact, [mobile], settings)
-    splits = {name: data.images(name) for name in ("public-test", "private-test")}
-    logits = {name: fit.predict(net, faces.faces).logits for name, faces in splits.items()}
-    calibration = LogitCalibration.fit(logits["public-test"], splits["public-test"].labels, biased=False)
-    measured = {name: metrics_of(faces, calibration(logits[name])) for name, faces in splits.items()}
-    face = FaceModality(out / NET, fer_crop(SIZE), FaceInput(Colour.GREY, (0.0,), (255.0,)), calibration)
+    truth = fit.labels(validation.targets)
+    calibration = LogitCalibration.fit(logits(validation.inputs), truth, biased=False)
+    rows = data.rafdb.rows([faces.TEST])
+    images, fer = faces.fer2013(data.fer, USAGES[2], data.out)
+    raf, private = (
+        calibration(logits(Crops([given], fer_crop(size)))) for given in (data.rafdb.photographs[rows], images)
+    )
+    measured = {
+        "rafdb-set-aside": measures_of(data.rafdb.labels[rows], raf),
+        "fer2013-private-test": metrics_of(fer, private),
+    }
+    face = FaceModality(out / NET, fer_crop(size), FaceInput(plain.colour, plain.mean, plain.scale), calibration)
+    example = fit.face_example(size, channels=3)
     card = {
-        "what": "CompactFace and MobileFaceNet on single frames: grey 48x48 faces to seven displayed expressions",
-        "data": "FER-2013 training split with its labels and the votes of FER+",
-        "licence": "code Apache-2.0; weights trained on FER-2013, which is for research use",
-        "command": "emofuse train default --data fer2013.npz --weights mobilefacenet.pt --out DIR",
+        "what": "MobileFaceNet on single frames: colour faces to seven displayed expressions, and to identities",
+        "data": "RAF-DB (training part), FER-2013 with the votes of FER+, LFW (identities)",
+        "licence": "code Apache-2.0; weights trained on RAF-DB and FER-2013, which are for research use",
+        "command": "emofuse train default --data FACES --weights mobilefacenet.pt --out DIR",
         "start": published_weights(START).source,
         "settings": asdict(settings),
-        "onnx_largest_error": fit.export_onnx(net, fit.face_example(SIZE), face.net, outputs=(EMBEDDING, OUTPUT)),
+        "onnx_largest_error": fit.export_onnx(net, example, face.net, outputs=(EMBEDDING, OUTPUT, IDENTITY)),
         "metrics": measured,
     }
-    write_bundle(out, Bundle("default-face", "4", AFFWILD2, card, face))
+    write_bundle(out, Bundle("default-face", "5", AFFWILD2, card, face))
 
 
-def _clear_examples(data: Fer2013, targets: NDArray[np.float32]) -> fit.TrainingData:
-    """The clear faces with targets [n, 2, 7], and the public test set, which selects the epoch."""
-    validation = data.images("public-test")
-    selection = fit.Examples(validation.faces, two_targets(validation))
-    return fit.TrainingData(fit.Examples(clear_faces(data).faces, targets), selection, PREPARE_MOBILE)
-
-
-def metrics_of(faces: FaceImages, probabilities: NDArray[np.float32]) -> dict[str, Any]:
-    """Metrics of probabilities [n, 7] as fractions, by the original labels; "ferplus": by each of FERPLUS_RULES."""
+def metrics_of(images: FaceImages, probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    """`measures_of` FER-2013's labels; "ferplus": accuracy and UAR by each of FERPLUS_RULES."""
     guess = probabilities.argmax(axis=1)
-    counts = metrics.confusion(faces.labels, guess, classes=len(AFFWILD2))
-    recalls = zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)
-    return _accuracies(counts) | {
-        "calibration_error": round(metrics.calibration_error(faces.labels, probabilities), 4),
-        "recall": {name: round(float(recall), 4) for name, recall in recalls},
+    return measures_of(images.labels, probabilities) | {
         "ferplus": {
-            name: _accuracies(metrics.confusion(rule(faces), guess, classes=len(AFFWILD2)))
+            name: _accuracies(metrics.confusion(rule(images), guess, classes=len(AFFWILD2)))
             for name, rule in FERPLUS_RULES.items()
         },
+    }
+
+
+def measures_of(truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    """Metrics of probabilities [n, 7] as fractions."""
+    counts = metrics.confusion(truth, probabilities.argmax(axis=1), classes=len(AFFWILD2))
+    recalls = zip(AFFWILD2.names, metrics.recalls_of(counts), strict=True)
+    return _accuracies(counts) | {
+        "calibration_error": round(metrics.calibration_error(truth, probabilities), 4),
+        "recall": {name: None if np.isnan(recall) else round(float(recall), 4) for name, recall in recalls},
     }
 
 
@@ -285,3 +243,12 @@ def _accuracies(counts: NDArray[np.int64]) -> dict[str, Any]:
     images = int(counts.sum())
     measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if images else {}
     return {"images": images} | {name: round(float(value), 4) for name, value in measured.items()}
+
+
+def _base() -> mobilefacenet.MobileFaceNetSettings:
+    return mobilefacenet.MobileFaceNetSettings(dropout=0.3)
+
+
+def _smoothed(labels: NDArray[np.int64], smoothing: float) -> NDArray[np.float32]:
+    classes = len(AFFWILD2)
+    return np.asarray((1 - smoothing) * np.eye(classes)[labels] + smoothing / classes, np.float32)

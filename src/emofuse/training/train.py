@@ -81,14 +81,13 @@ def _train_default(request: TrainRequest, report: Callable[[str], None]) -> None
     settings = with_settings(default.DefaultSettings(), dict(request.changes))
     if request.epochs is not None:
         shorter = {
-            name: replace(getattr(settings, name), epochs=request.epochs, polish_epochs=0)
-            for name in (default.COMPACT, default.MOBILE, default.DISTILLED)
+            name: replace(getattr(settings, name), epochs=request.epochs) for name in (default.SMALL, default.FULL)
         }
         settings = replace(settings, **shorter)
 
-    def on_epoch(net: str, epoch: Epoch) -> None:
-        own: FitSettings = getattr(settings, net.partition("-")[0])
-        report(f"{net}: {_line(epoch, own.epochs + own.polish_epochs)}")
+    def on_epoch(stage: str, epoch: Epoch) -> None:
+        own: FitSettings = getattr(settings, stage)
+        report(f"{stage}: {_line(epoch, own.epochs)}")
 
     default.train(request.data, request.weights, default.DefaultTraining(settings, request.out, on_epoch))
 

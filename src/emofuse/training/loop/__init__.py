@@ -7,7 +7,7 @@ from emofuse.systems.training_settings import Balance, FitSettings, Machine, Spe
 from emofuse.training.loop.devices import DEVICES, device, fresh
 from emofuse.training.loop.examples import Examples, Inputs, TrainingData, labels
 from emofuse.training.loop.export import export_onnx, face_example, wave_example
-from emofuse.training.loop.face_augment import AUGMENTS, CompactAugment, Draws, PaperAugment, VideoAugment
+from emofuse.training.loop.face_augment import AUGMENTS, CompactAugment, Draws, FaceAugment, PaperAugment, VideoAugment
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Progress
 from emofuse.training.loop.loop import CHECKPOINT, KEEP, fit
 from emofuse.training.loop.loss import IMPOSSIBLE, possible_logits
@@ -33,6 +33,7 @@ __all__ = [
     "Epoch",
     "ValidationResult",
     "Examples",
+    "FaceAugment",
     "Faces",
     "FitSettings",
     "Inputs",

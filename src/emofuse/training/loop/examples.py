@@ -33,6 +33,8 @@ class Examples:
     weights: float32 [n], weights of the rows in the training loss; None for equal ones.
     possible: bool [n, classes], the classes that a row can have, such as those of its corpus: others are left out of
         its loss, so that they are not learned as absent. None for all.
+    identities: float32 [n, d], the identities that the third output of the network learns, by cosine; zeros where
+        there is none. None for a network without identities.
     Raises:
         ShapeError: lengths or shapes differ, or targets are not distributions.
 
@@ -46,6 +48,7 @@ class Examples:
     polish_targets: NDArray[np.float32] | None = None
     weights: NDArray[np.float32] | None = None
     possible: NDArray[np.bool_] | None = None
+    identities: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets):
@@ -65,6 +68,8 @@ class Examples:
             given = getattr(self, name)
             if given is not None and given.shape != shape:
                 raise ShapeError(f"examples: {name} have the shape {given.shape}; give {shape}.")
+        if self.identities is not None and (self.identities.ndim != 2 or len(self.identities) != len(self)):
+            raise ShapeError(f"examples: identities have the shape {self.identities.shape}; give ({len(self)}, d).")
         given_classes = self.targets.any(axis=tuple(range(1, self.targets.ndim - 1)))
         if self.possible is not None and np.any(given_classes & ~self.possible):
             raise ShapeError("examples: a row has a target that is not possible; mark the class of every target.")

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from emofuse.core.colour import LUMA
+
 Draws = dict[str, Tensor]
 
 
@@ -120,6 +122,7 @@ _JPEG_LUMINANCE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
+_SMALL_SIDES = (24, 32, 48)
 _GRAIN = 48  # side of the noise pattern
 
 
@@ -129,6 +132,9 @@ class VideoAugment:
     contrast, noise and compression artefacts, each on some of the faces.
 
     Sizes are fractions of the face's side, so the effect does not depend on the size in pixels. Values are maxima.
+
+    grey: fraction of colour faces that become grey. tint: change of each colour channel, as a factor above 1.
+    small: fraction of faces that are reduced to 24, 32 or 48 pixels and enlarged again.
     """
 
     turn_degrees: float = 15.0
@@ -140,9 +146,12 @@ class VideoAugment:
     contrast: float = 0.3
     noise: float = 0.03
     compression: float = 2.0
+    grey: float = 0.0
+    tint: float = 1.0
+    small: float = 0.0
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
-        names = ("mirror", "side", "hides", "top", "left", "blur", "blurs", "light", "lit", "noise", "noisy", "blocks")
+        names = ("mirror", "hides", "top", "left", "blur", "blurs", "light", "lit", "noise", "noisy", "blocks")
         return {
             "angle": uniform(n, -self.turn_degrees, self.turn_degrees, generator),
             "scale": uniform(n, -math.log(self.scale), math.log(self.scale), generator),
@@ -150,14 +159,21 @@ class VideoAugment:
             "down": uniform(n, -2 * self.shift, 2 * self.shift, generator),
             "gamma": uniform(n, -math.log(self.gamma), math.log(self.gamma), generator),
             "contrast": uniform(n, -self.contrast, self.contrast, generator),
-            **{name: uniform(n, 0, 1, generator) for name in names},
+            "side": uniform(n, 0.1, 0.34, generator),
+            **{name: uniform(n, 0, 1, generator) for name in (*names, "greyed", "reduced")},
             "grain": torch.randn(n, 1, _GRAIN, _GRAIN, generator=generator),
+            "tint": torch.empty(n, 3).uniform_(-math.log(self.tint), math.log(self.tint), generator=generator),
         }
 
     def __call__(self, faces: Tensor, draws: Draws, strength: float) -> Tensor:
         turn = (strength * draws["angle"].deg2rad(), torch.where(draws["mirror"] < 0.5, -1.0, 1.0))
         shift = (strength * draws["across"], strength * draws["down"])
         faces = moved(faces, *turn, scale=torch.exp(strength * draws["scale"]), shift=shift)
+        if faces.shape[1] == 3:
+            faces = faces * torch.exp(strength * draws["tint"])[:, :, None, None]
+            grey = (faces * torch.tensor(LUMA, device=faces.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+            faces = torch.where((draws["greyed"] < self.grey).view(-1, 1, 1, 1), grey, faces)
+        faces = _reduced(faces, draws["reduced"], strength * self.small)
         blurs = draws["blurs"] < 0.5
         faces = _blurred(faces, strength * self.blur * draws["blur"] * blurs * faces.shape[-1])
         faces = self._lit(faces, draws, strength)
@@ -181,6 +197,18 @@ class VideoAugment:
         return faces * (1 + amount * (x * angle.cos() + y * angle.sin()))
 
 
+def _reduced(faces: Tensor, draws: Tensor, fraction: float) -> Tensor:
+    """A fraction of the faces, reduced to each of a few sizes in equal parts and enlarged again."""
+    faces = faces.clone()
+    for n, side in enumerate(_SMALL_SIDES):
+        low, high = (fraction * k / len(_SMALL_SIDES) for k in (n, n + 1))
+        rows = (draws >= low) & (draws < high)
+        if side < min(faces.shape[2:]) and bool(rows.any()):
+            less = functional.interpolate(faces[rows], (side, side), mode="bilinear", antialias=True)
+            faces[rows] = functional.interpolate(less, faces.shape[2:], mode="bilinear")
+    return faces
+
+
 def _blurred(faces: Tensor, sigma: Tensor) -> Tensor:
     """Each face blurred by a Gaussian with its own deviation float [n] in pixels."""
     n, channels, height, width = faces.shape
@@ -199,19 +227,25 @@ def _compressed(faces: Tensor, coarse: Tensor) -> Tensor:
 
     Rows and columns beyond a multiple of 8 are unchanged.
     """
-    n, channels, height, width = faces.shape
+    chosen = coarse > 0
+    if not bool(chosen.any()):
+        return faces
+    given = faces[chosen]
+    n, channels, height, width = given.shape
     rows, columns = height // 8, width // 8
     k = torch.arange(8, device=faces.device)
     cosines = torch.cos(math.pi / 8 * (k + 0.5).view(1, -1) * k.view(-1, 1)) / 2
     cosines[0] /= math.sqrt(2)
-    inside = faces[..., : rows * 8, : columns * 8]
-    blocks = inside.reshape(n, channels, rows, 8, columns, 8).transpose(3, 4)
-    table = torch.tensor(_JPEG_LUMINANCE, dtype=faces.dtype, device=faces.device) / 255
-    step = table * coarse.clamp(min=1e-3).view(-1, 1, 1, 1, 1, 1)
-    kept = torch.round(cosines @ blocks @ cosines.T / step) * step
+    transform = torch.kron(cosines, cosines)  # of a block as a row of 64
+    inside = given[..., : rows * 8, : columns * 8]
+    blocks = inside.reshape(n, channels, rows, 8, columns, 8).transpose(3, 4).reshape(n, -1, 64)
+    table = torch.tensor(_JPEG_LUMINANCE, dtype=faces.dtype, device=faces.device).view(1, 1, 64) / 255
+    step = table * coarse[chosen].clamp(min=1e-3).view(-1, 1, 1)
+    kept = torch.round(blocks @ transform.T / step) * step
+    back = (kept @ transform).view(n, channels, rows, columns, 8, 8).transpose(3, 4)
+    given[..., : rows * 8, : columns * 8] = back.reshape(n, channels, rows * 8, columns * 8)
     result = faces.clone()
-    back = (cosines.T @ kept @ cosines).transpose(3, 4).reshape(n, channels, rows * 8, columns * 8)
-    result[..., : rows * 8, : columns * 8] = back
+    result[chosen] = given
     return result
 
 

@@ -25,7 +25,7 @@ from emofuse.training.loop.devices import device, keep_freed_memory
 from emofuse.training.loop.distributed import ProcessGroup, process_group
 from emofuse.training.loop.examples import TrainingData
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Events, Progress, write_history
-from emofuse.training.loop.loss import Targets, check_classes, mixed, mixup_weights, targets_of
+from emofuse.training.loop.loss import Targets, check_classes, identity_loss, mixed, mixup_weights, targets_of, tensor
 from emofuse.training.loop.optimisers import SCHEDULES, frozen_modules, lr_at, set_lr, set_trained
 from emofuse.training.loop.outputs import checked_logits, embedding_and_logits, evaluate
 from emofuse.training.loop.prepare import draws_of
@@ -50,7 +50,7 @@ def fit(
     Processes started by torchrun share the work and the folder; each takes batches of `settings.batch`.
 
     Args:
-        net: returns logits, or (embedding, logits), for the output of `data.prepare`.
+        net: returns logits, (embedding, logits), or (embedding, logits, identity), for the output of `data.prepare`.
         folder: receives checkpoint.safetensors, from which the same training resumes, history.csv and tensorboard/.
     Returns:
         All epochs, including those before a resume.
@@ -81,6 +81,7 @@ class _Run:
         self.machine, self.callbacks = context
         self.group: ProcessGroup = state.group
         self.targets = {polish: targets_of(data.train, settings, polish=polish) for polish in (False, True)}
+        self.identities = None if data.train.identities is None else tensor(data.train.identities)
         self.rows_of_step = settings.batch * settings.accumulate * self.group.size
         self.steps = len(data.train) // self.rows_of_step
         if self.steps == 0:
@@ -234,15 +235,19 @@ class _Run:
         weight = mixup_weights(len(rows), s.mixup, state.generator) if s.mixup else None
         parts = (targets,) if weight is None else targets.of_mixed(weight)
         total = sum(part.total() for part in parts) or 1.0  # a step without any label has the loss 0
+        wanted = None if self.identities is None else self.identities[torch.from_numpy(rows)]
         loss = 0.0
         for own in self._own():
             batch = next(batches).to(self.group.device)
             inputs = prepare(batch, draws_of(draws, own), strength=self._strength(epoch))
             if weight is not None:
                 inputs = mixed(inputs, weight[own])
-            logits = embedding_and_logits(state.net(inputs))[1]
-            logits = checked_logits(logits, targets.values[own])
+            output = state.net(inputs)
+            logits = checked_logits(embedding_and_logits(output)[1], targets.values[own])
             batch_loss = torch.stack([part[own].loss(logits, total) for part in parts]).sum()
+            if wanted is not None:
+                known = float(wanted.any(dim=1).sum()) or 1.0
+                batch_loss = batch_loss + s.identity_weight * identity_loss(output[2], wanted[own], known)
             batch_loss.backward()  # type: ignore[no-untyped-call]
             loss += batch_loss.item()
         return loss

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from emofuse.core.class_weights import RULES, Doubles
 from emofuse.core.registry import find
@@ -125,6 +126,17 @@ def cross_entropy(logits: Tensor, values: Tensor, total: float) -> Tensor:
     """
     # In this order of operations, the result without weights is bit-equal to torch's own cross_entropy.
     return -(logits.log_softmax(dim=-1) * values).sum() / total
+
+
+def identity_loss(found: Tensor, wanted: Tensor, total: float) -> Tensor:
+    """Sum of 1 - cosine between identities [n, d] and those wanted, divided by `total`; rows of zeros do not count.
+
+    >>> identity_loss(torch.eye(3), torch.tensor([[2.0, 0, 0], [1, 0, 0], [0, 0, 0]]), 2.0).item()
+    0.5
+    """
+    cosine = functional.cosine_similarity(found, wanted.to(found.device), dim=1)
+    counts = wanted.any(dim=1).to(found.device)
+    return ((1 - cosine) * counts).sum() / total
 
 
 def mixed(values: Tensor, weight: Tensor) -> Tensor:

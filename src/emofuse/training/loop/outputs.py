@@ -84,7 +84,7 @@ def predict(
 
 
 def embedding_and_logits(output: Any) -> tuple[Tensor | None, Tensor]:
-    """(embedding or None, logits) of a network's output, which is logits or (embedding, logits)."""
+    """(embedding or None, logits) of a network's output: logits alone, or both, perhaps with an identity."""
     return (None, output) if isinstance(output, Tensor) else (output[0], output[1])
 
 

@@ -158,7 +158,7 @@ def identity_of(net: nn.Module, data: TrainingData, settings: FitSettings, group
     """A digest of all that determines the weights, except for the inputs and the machine."""
     train = data.train
     arrays: dict[str, NDArray[Any] | None] = {"targets": train.targets, "polish_targets": train.polish_targets}
-    arrays |= {"weights": train.weights, "possible": train.possible}
+    arrays |= {"weights": train.weights, "possible": train.possible, "identities": train.identities}
     definition = asdict(settings) | {"net": str(net), "prepare": repr(data.prepare), "processes": group.size}
     for name, array in arrays.items():
         content = b"" if array is None else np.ascontiguousarray(array).data

@@ -1,0 +1,69 @@
+"""The face network of the default bundle: MobileFaceNet with one head for expressions and one for identities.
+
+Both heads share everything up to the last 7x7 map (at 112 pixels), so that knowing who is who costs hardly more than
+knowing the expression. Both start from the published head, which was trained on identities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from emofuse.nets import mobilefacenet
+from emofuse.nets.mobilefacenet import MobileFaceNet, MobileFaceNetSettings
+
+
+@dataclass(frozen=True)
+class ExpressionNetSettings:
+    """The published network, whose `classes` and `dropout` are those of the expressions."""
+
+    base: MobileFaceNetSettings = MobileFaceNetSettings(dropout=0.3)  # noqa: RUF009 (frozen)
+
+
+class ExpressionNet(nn.Module):
+    """Preprocessed faces float [n, 3, size, size] -> (embedding [n, 128], logits [n, classes], identity [n, 128]).
+
+    The embedding is the one of the expression. Compare identities by cosine.
+    """
+
+    head: ClassVar[tuple[str, ...]] = ("expression.classify.",)
+
+    def __init__(self, settings: ExpressionNetSettings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or ExpressionNetSettings()
+        base = self.settings.base
+        self.expression = MobileFaceNet(base)
+        own = MobileFaceNet(replace(base, dropout=0.0))
+        self.gdconv, self.conv3, self.bn = own.gdconv, own.conv3, own.bn
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shared = self.expression.map(faces)
+        embedding, logits = self.expression.classified(shared)
+        identity = self.bn(self.conv3(self.gdconv(shared))).flatten(1)
+        return embedding, logits, identity
+
+
+def build(classes: int = 7, *, tiny: bool = False) -> ExpressionNet:
+    """The network of the default bundle, or one of a few thousand parameters for faces of 32 pixels."""
+    return ExpressionNet(ExpressionNetSettings(replace(mobilefacenet.build(classes, tiny=tiny).settings, dropout=0.3)))
+
+
+def of_identities(published: MobileFaceNet) -> ExpressionNet:
+    """A network whose weights below the classifier are those of MobileFaceNet, its head twice."""
+    net = ExpressionNet(ExpressionNetSettings(published.settings))
+    net.expression.load_state_dict(published.state_dict())
+    for name in ("gdconv", "conv3", "bn"):
+        getattr(net, name).load_state_dict(getattr(published, name).state_dict())
+    return net
+
+
+def at_size(net: ExpressionNet, size: int) -> ExpressionNet:
+    """The same network for faces of another size, a multiple of 16, with copied weights."""
+    other = ExpressionNet(replace(net.settings, base=replace(net.settings.base, size=size)))
+    tensors = dict(net.state_dict())
+    for name in ("expression.gdconv.depthwise.weight", "gdconv.depthwise.weight"):
+        tensors[name] = mobilefacenet.resized_kernel(tensors[name], size // 16)
+    other.load_state_dict(tensors)
+    return other
