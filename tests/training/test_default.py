@@ -119,7 +119,9 @@ def test_an_image_without_a_face_is_cropped_as_fer2013_is_framed(data, tmp_path)
     assert np.abs(crops[np.array([3])][0, ..., 0].astype(int) - photographs.image(3)[..., 0]).max() <= 1
 
 
-def test_a_table_without_a_column_is_refused(tmp_path):
-    (tmp_path / "labels.csv").write_text("path,emotion\n", "utf-8")
-    with pytest.raises(DataError, match=r"labels\.csv: not a table with the columns path and label"):
-        default_faces.rafdb(tmp_path, tmp_path / "out")
+def test_a_photograph_without_a_label_or_a_person_is_refused(tmp_path):
+    write_photographs(tmp_path / "faces", "labels.csv", "path,label", ["fear", ""])
+    with pytest.raises(DataError, match=r"face_001\.png: has no label; give one to each photograph"):
+        default_faces.rafdb(tmp_path / "faces", tmp_path)
+    with pytest.raises(DataError, match=r"face_000\.png: has no subject; name the person of each photograph"):
+        default_faces.lfw(tmp_path / "faces", tmp_path)

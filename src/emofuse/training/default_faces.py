@@ -8,7 +8,6 @@ selecting.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from numpy.typing import NDArray
 
 from emofuse.core.arrays import ArrayFormat
 from emofuse.core.colour import Colour
-from emofuse.core.files import digest, file_digest
-from emofuse.core.labels import AFFWILD2
+from emofuse.core.files import digest, file_digest, printable
 from emofuse.datasets.fer2013.dataset import USAGES, FaceImages, Fer2013
+from emofuse.datasets.image_folder import LabelledImage, read_image_folder
 from emofuse.errors import DataError
 from emofuse.faces.crop import FER_TEMPLATE, AlignedCrop, identity_crop
 from emofuse.faces.default import DefaultDetector
@@ -107,26 +106,30 @@ class Source:
 
 
 def rafdb(folder: Path, out: Path) -> Source:
-    """RAF-DB in a folder with labels.csv (path, label); its landmarks are kept in `out`.
+    """RAF-DB in a folder of photographs with labels; its landmarks are kept in `out`.
 
     Raises:
-        DataError: the table or an image cannot be read, or a label is unknown.
+        DataError: the folder or an image cannot be read, or a label is unknown or missing.
     """
-    table = _table(folder / "labels.csv", "label")
-    paths = [folder / name for name, _ in table]
-    found = _photographs("rafdb", paths, out)
-    return Source(found, [path.name for path in paths], AFFWILD2.encode(label for _, label in table))
+    listed = read_image_folder(folder)
+    if missing := [image.path for image in listed if image.label < 0]:
+        raise DataError(f"{printable(missing[0])}: has no label; give one to each photograph of {printable(folder)}.")
+    return Source(
+        _photographs("rafdb", listed, out), [i.path.name for i in listed], np.array([i.label for i in listed])
+    )
 
 
 def lfw(folder: Path, out: Path) -> Source:
-    """LFW in a folder with people.csv (path, person); its landmarks are kept in `out`.
+    """LFW in a folder of photographs with subjects; its landmarks are kept in `out`.
 
     Raises:
-        DataError: the table or an image cannot be read.
+        DataError: the folder or an image cannot be read, or a photograph has no subject.
     """
-    table = _table(folder / "people.csv", "person")
-    found = _photographs("lfw", [folder / name for name, _ in table], out)
-    return Source(found, [person for _, person in table], np.full(len(table), -1))
+    listed = read_image_folder(folder)
+    if missing := [image.path for image in listed if image.subject is None]:
+        raise DataError(f"{printable(missing[0])}: has no subject; name the person of each photograph in its table.")
+    names = [image.subject or "" for image in listed]
+    return Source(_photographs("lfw", listed, out), names, np.array([image.label for image in listed]))
 
 
 def fer2013(data: Fer2013, usage: str, out: Path) -> tuple[Photographs, FaceImages]:
@@ -200,21 +203,12 @@ def colour_faces(size: int, augment: fit.FaceAugment | None = None) -> fit.Faces
     return fit.Faces(Colour.RGB, given.mean, given.scale, size=size, augment=augment)
 
 
-def _photographs(name: str, paths: Sequence[Path], out: Path) -> Photographs:
+def _photographs(name: str, listed: Sequence[LabelledImage], out: Path) -> Photographs:
     def image(k: int) -> Image:
-        return read_image(paths[k])
+        return read_image(listed[k].path)
 
-    key = digest({path.name: path.stat().st_size for path in paths})
-    return Photographs(image, landmarks(image, len(paths), out / name, key=key))
-
-
-def _table(path: Path, column: str) -> list[tuple[str, str]]:
-    """The file names and one other column of a table."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [(row["path"], row[column]) for row in csv.DictReader(file)]
-    except (OSError, KeyError, UnicodeDecodeError):
-        raise DataError(f"{path}: not a table with the columns path and {column}; get the data set again.") from None
+    key = digest({each.path.name: each.path.stat().st_size for each in listed})
+    return Photographs(image, landmarks(image, len(listed), out / name, key=key))
 
 
 def _landmarks(detector: DefaultDetector, image: Image) -> NDArray[np.float32]:
