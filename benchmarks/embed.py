@@ -38,7 +38,6 @@ from emofuse.datasets.fer2013.dataset import Fer2013
 from emofuse.models.bundle import MANIFEST, load
 from emofuse.models.face import OUTPUT
 from emofuse.nets.catalogue import NETWORKS
-from emofuse.nets.compact import CompactFace
 from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.nets.vggface import VGGFace
 from emofuse.nets.vggface2 import VGGFace2, VGGFace2Settings
@@ -47,7 +46,7 @@ from emofuse.training import loop
 from emofuse.training.loop.devices import keep_freed_memory, laid_out
 
 NETS: dict[str, Callable[[], nn.Module]] = {
-    "vggface2": VGGFace2, "vggface": VGGFace, "mobilefacenet": MobileFaceNet, "compact": CompactFace
+    "vggface2": VGGFace2, "vggface": VGGFace, "mobilefacenet": MobileFaceNet
 }  # fmt: skip
 FILE = "face.onnx"
 OUTPUTS = ("embedding", OUTPUT)
@@ -88,7 +87,7 @@ def report_speed(name: str, *, batch: int, threads: int, rounds: int) -> None:
     torch.set_num_threads(threads)
     net = laid_out(loop.fresh(NETS[name], seed=0), torch.channels_last).eval()
     size = net.settings.size
-    faces = 255 * loop.face_example(size, n=batch, channels=1 if name == "compact" else 3)
+    faces = 255 * loop.face_example(size, n=batch, channels=3)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net(faces[:1])
     gflop = counter.get_total_flops() / 1e9

@@ -17,11 +17,11 @@ from emofuse.experiments.quantise_bundle import QuantiseRequest, cost_of, quanti
 from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import Bundle, load, write_bundle
 from emofuse.models.face import FaceInput, FaceModality
-from emofuse.nets.compact import build
 from emofuse.training import loop as fit
 from support.fer2013_files import write_random_table
 from support.fused_bundles import CARD
 from support.fused_bundles import write_bundle as write_fused_bundle
+from support.small_trainings import Residuals
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def face(tmp_path_factory) -> Path:
     """A bundle of a small network with random weights."""
     folder = tmp_path_factory.mktemp("face")
     fit.export_onnx(
-        fit.fresh(lambda: build(tiny=True), seed=0),
+        fit.fresh(Residuals, seed=0),
         fit.face_example(48),
         folder / "face.onnx",
         outputs=("embedding", "logits"),

@@ -16,13 +16,12 @@ from emofuse.core.files import file_digest  # noqa: E402
 from emofuse.errors import OutputError, WeightsError  # noqa: E402
 from emofuse.nets.catalogue import NETWORKS, all_published_weights, network_for, published_weights  # noqa: E402
 from emofuse.nets.cnn14 import Cnn14  # noqa: E402
-from emofuse.nets.compact import CompactFace  # noqa: E402
 from emofuse.nets.mobilefacenet import MobileFaceNet  # noqa: E402
 from emofuse.nets.pretrained import FORMAT, convert, import_weights, load_pretrained, origin, save_trained  # noqa: E402
 from emofuse.nets.speech_encoder import SpeechEncoder  # noqa: E402
 from emofuse.nets.vggface import VGGFace  # noqa: E402
 from emofuse.nets.vggface2 import VGGFace2  # noqa: E402
-from emofuse.training.loop import export_onnx, face_example, fresh  # noqa: E402
+from emofuse.training.loop import fresh  # noqa: E402
 from support import tiny_networks  # noqa: E402 (torch may be missing)
 from support.weight_files import (  # noqa: E402
     average_image,
@@ -50,7 +49,6 @@ def tiny(monkeypatch) -> None:
         "vggface2": (VGGFace2, tiny_networks.VGGFACE2),
         "vggface": (VGGFace, tiny_networks.VGGFACE),
         "mobilefacenet": (MobileFaceNet, tiny_networks.MOBILEFACENET),
-        "compact": (CompactFace, tiny_networks.COMPACT),
         "speech-encoder": (SpeechEncoder, tiny_networks.SPEECH_ENCODER),
         "cnn14-16k": (Cnn14, tiny_networks.CNN14),
         "cnn14-32k": (Cnn14, replace(tiny_networks.CNN14, logmel=replace(tiny_networks.CNN14.logmel, window=128))),
@@ -77,10 +75,6 @@ def original(name: str, folder: Path, *, seed: int = 0) -> Path:
         net = fresh(lambda: MobileFaceNet(tiny_networks.MOBILEFACENET), seed=seed)
         torch.save({k: v for k, v in net.state_dict().items() if not k.startswith(net.head)}, path)
         return path
-    if name == "compact":
-        net = fresh(lambda: CompactFace(settings), seed=seed)
-        export_onnx(net, face_example(settings.size), path, outputs=("embedding", "logits"))
-        return path
     if name == "whisper-tiny-en":
         return write_whisper(path, fresh(lambda: SpeechEncoder(settings), seed=seed).encoder)
     if name.startswith("pann"):
@@ -93,11 +87,16 @@ def original(name: str, folder: Path, *, seed: int = 0) -> Path:
     return write(path, in_net(layers, average_image(settings.size, rng)))
 
 
-NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet", "compact", "pann-16k", "pann-32k", "whisper-tiny-en")
+NAMES = ("vggface2", "vggface", "vggfer", "mobilefacenet", "pann-16k", "pann-32k", "whisper-tiny-en")
 
 
 def test_these_tests_cover_all_published_weights():
-    assert tuple(weights.name for _, weights in all_published_weights()) == NAMES
+    assert tuple(weights.name for _, weights in all_published_weights() if not weights.bundle) == NAMES
+
+
+def test_weights_that_come_with_the_package_are_not_imported(tmp_path):
+    with pytest.raises(WeightsError, match=r"weights 'expression' are part of emofuse; leave out --weights"):
+        convert(tmp_path / "w.safetensors", "expression")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -175,7 +174,6 @@ FOUND = {
     "vggface": "a MATLAB 5 to 7 file",
     "vggfer": "a MATLAB 7.3 file",
     "mobilefacenet": "a zip archive, as torch writes them",
-    "compact": "a file of unknown kind",
     "pann-16k": "a zip archive, as torch writes them",
     "pann-32k": "a zip archive, as torch writes them",
     "whisper-tiny-en": "a safetensors file",

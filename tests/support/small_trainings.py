@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from emofuse.nets.compact import CompactFace, CompactFaceSettings
+from emofuse.nets.residual import Residual
+from emofuse.nets.wrappers import standardised
 from emofuse.training.loop import (
     Callbacks,
     Epoch,
@@ -43,10 +44,23 @@ SMALL = TrainingData(examples(24, seed=0, side=12), examples(10, seed=1, side=12
 PLAIN = replace(SMALL, prepare=Faces(augment=None))
 
 
-def compact(classes: int = 7) -> CompactFace:
-    # oneDNN writes past its buffer in the backward pass of a strided 1x1 convolution in channels_last
-    # with fewer input channels than its block, 8 or 16 (uxlfoundation/oneDNN issue 6035): not below 16.
-    return CompactFace(CompactFaceSettings(widths=(16, 16), classes=classes))
+class Residuals(nn.Module):
+    """A net of two residual blocks with batch norms for grey faces -> (embedding [n, 16], logits [n, classes])."""
+
+    head = ("classify.",)
+
+    def __init__(self, classes: int = 7) -> None:
+        super().__init__()
+        # oneDNN writes past its buffer in the backward pass of a strided 1x1 convolution in channels_last
+        # with fewer input channels than its block, 8 or 16 (uxlfoundation/oneDNN issue 6035): not below 16.
+        self.stem = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.stages = nn.Sequential(Residual(16, 16, stride=2), Residual(16, 16, stride=2))
+        self.dropout = nn.Dropout(0.3)
+        self.classify = nn.Linear(16, classes)
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.stages(self.stem(standardised(faces))).mean(dim=(2, 3))
+        return embedding, self.classify(self.dropout(embedding))
 
 
 def layers(classes: int = 7, dropout: float = 0.2) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emofuse.nets import compact, compact_speech, mobilefacenet, speech_encoder
+from emofuse.nets import compact_speech, mobilefacenet, speech_encoder
 from emofuse.nets.cnn1d_lstm import Cnn1dLstmSettings
 from emofuse.nets.cnn14 import Cnn14Settings
 from emofuse.nets.logmel import LogMelSettings
@@ -16,6 +16,5 @@ CNN14 = Cnn14Settings(
 )
 CNN1D_LSTM = Cnn1dLstmSettings((4, 6), kernels=(6, 5), pools=(16, 4), hidden=8)
 MOBILEFACENET = mobilefacenet.build(tiny=True).settings
-COMPACT = compact.build(tiny=True).settings
 COMPACT_SPEECH = compact_speech.build(tiny=True).settings
 SPEECH_ENCODER = speech_encoder.build(tiny=True).settings

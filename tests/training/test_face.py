@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from emofuse import heads
-from emofuse.core.colour import Colour
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
@@ -111,15 +110,14 @@ def test_with_standardised_faces_layers_keep_their_names_in_frozen_and_lr_factor
     assert not [name for name in changed if name.startswith("conv1.")]
 
 
-def test_the_compact_network_starts_from_the_bundled_weights(corpus, run, tmp_path):
-    bundle = train_system(system("compact-kelm"), open_data(corpus[0]), replace(run, out=tmp_path))
-    assert bundle.card["start"]["name"] == "compact"
-    assert bundle.face.input.colour is Colour.GREY
+def test_a_network_of_the_bundle_starts_from_its_weights(corpus, run, tmp_path):
+    bundle = train_system(system("expression-kelm"), open_data(corpus[0]), replace(run, out=tmp_path))
+    assert bundle.card["start"]["name"] == "expression"
     assert bundle.face.crop == identity_crop(112)  # the faces of the corpus itself
 
 
 def test_faces_are_cropped_from_videos_as_the_network_was_trained():
-    face = system("compact").net
+    face = system("expression").net
     assert CROP_PRESETS[face.framing](face.side) == load("default").face.crop
 
 

@@ -165,6 +165,8 @@ def all_published_weights() -> Iterator[tuple[Network, PublishedWeights]]:
 
 NETWORKS: Registry[Network] = Registry("network", "emofuse.networks")
 
+# ImageNet's mean and deviation of pixels from 0 to 255.
+_IMAGENET_MEAN, _IMAGENET_SCALE = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _VGG_FACE = PublishedWeights(
     name="vggface",
     reader="emofuse.nets.vggface:load_matconvnet",
@@ -229,8 +231,8 @@ for _entry in (
     Network(
         "mobilefacenet",
         "emofuse.nets.mobilefacenet:build",
-        # ImageNet's mean and deviation, as in data_gen.py of the published code.
-        Preprocessing(112, Colour.RGB, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        # As in data_gen.py of the published code.
+        Preprocessing(112, Colour.RGB, _IMAGENET_MEAN, _IMAGENET_SCALE),
         tiny_size=32,
         weights=(
             PublishedWeights(
@@ -245,18 +247,18 @@ for _entry in (
         ),
     ),
     Network(
-        "compact",
-        "emofuse.nets.compact:build",
-        Preprocessing(48, Colour.GREY, (0.0,), (255.0,)),
-        tiny_size=48,
+        "mobilefacenet-96",
+        "emofuse.nets.mobilefacenet:build_96",
+        Preprocessing(96, Colour.RGB, _IMAGENET_MEAN, _IMAGENET_SCALE),
+        tiny_size=32,
         weights=(
             PublishedWeights(
-                name="compact",
-                reader="emofuse.nets.compact:load_onnx",
-                file="face.onnx",
-                form="onnx",
-                what="the compact face network of the default bundle, trained on FER-2013",
-                licence="weights trained on FER-2013, which is for research use",
+                name="expression",
+                reader="emofuse.nets.mobilefacenet:load_torch",
+                file="weights.safetensors",
+                form="safetensors",
+                what="the face network of the default bundle, trained on RAF-DB and FER-2013",
+                licence="weights trained on RAF-DB and FER-2013, which are for research use",
                 source="emofuse itself",
                 bundle="default",
             ),

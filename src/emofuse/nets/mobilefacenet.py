@@ -93,6 +93,11 @@ def build(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
     return MobileFaceNet(MobileFaceNetSettings(16, groups, wide=24, identity=8, classes=classes, size=32))
 
 
+def build_96(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
+    """The architecture for faces of 96 pixels, as in the default bundle, or the tiny one."""
+    return build(tiny=True, classes=classes) if tiny else MobileFaceNet(MobileFaceNetSettings(classes=classes, size=96))
+
+
 def at_size(net: MobileFaceNet, size: int) -> MobileFaceNet:
     """The same network for faces of another size, a multiple of 16, with copied weights.
 

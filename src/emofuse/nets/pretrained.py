@@ -27,8 +27,10 @@ def convert(path: Path, name: str) -> dict[str, Tensor]:
     """The tensors of a published file, by their names in the network.
 
     Raises:
-        WeightsError: the file is not the one of `name`.
+        WeightsError: the file is not the one of `name`, or `name` is part of the package.
     """
+    if published_weights(name).bundle:
+        raise WeightsError(f"weights {name!r} are part of emofuse; leave out --weights to start from them.")
     tensors: dict[str, Tensor] = loaded(published_weights(name).reader)(path, _published(name).settings)
     return tensors
 

@@ -12,7 +12,7 @@ from emofuse.systems.spec import FaceNet, System, VoiceNet
 from emofuse.systems.training_settings import Balance, FitSettings, SpeechAugment, WaveAugment
 
 _MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375), size=112)
-_COMPACT = FaceNet("compact", Colour.GREY, mean=(0.0,), scale=(255.0,), size=48, side=48, framing="fer")
+_EXPRESSION = replace(_MOBILE, weights="expression", size=96, side=96, framing="fer")
 _FAST = replace(FINE_TUNING, lr=3e-4)
 # Few epochs on soft targets; the exponential moving average of the weights is kept.
 _MOBILE_FER = replace(_MOBILE, augment="compact", votes_weight=0.4)
@@ -75,9 +75,11 @@ SMALL_SYSTEMS = (
     System("mobile-svm", "as Visual 2, with MobileFaceNet", _MOBILE, _FAST, WINDOWS, SVM),
     System("mobile-fer", "as the stage before Visual 3, with MobileFaceNet", _MOBILE_FER, _FER_STAGE),
     System("mobile-kelm", "as Visual 3, with MobileFaceNet", _MOBILE, HEAD_ONLY, CHUNKS, KELM),
-    System("compact", "as Visual 1, with the compact network of FER-2013", _COMPACT, _FAST),
-    System("compact-svm", "as Visual 2, with the compact network of FER-2013", _COMPACT, _FAST, WINDOWS, SVM),
-    System("compact-kelm", "as Visual 3, with the compact network of FER-2013", _COMPACT, HEAD_ONLY, CHUNKS, KELM),
+    System("expression", "as Visual 1, with the network of the default bundle", _EXPRESSION, _FAST),
+    System("expression-svm", "as Visual 2, with the network of the default bundle", _EXPRESSION, _FAST, WINDOWS, SVM),
+    System(
+        "expression-kelm", "as Visual 3, with the network of the default bundle", _EXPRESSION, HEAD_ONLY, CHUNKS, KELM
+    ),
     System(
         "compact-speech", "as Raw audio 5, with a small network from scratch", _SPEECH, _SPEECH_FIT, _SPEECH_WINDOWS
     ),

@@ -36,7 +36,7 @@ def check_network(network: Network, *, no_gradient: Container[str] = (), toleran
         AssertionError: a part of the contract that the network does not keep, and what was found.
 
     >>> from emofuse.nets.catalogue import NETWORKS
-    >>> check_network(NETWORKS["compact"])
+    >>> check_network(NETWORKS["mobilefacenet"])
     """
     inputs = _inputs(network, 6)
     _check_shapes(network, inputs)

@@ -33,8 +33,10 @@ from emofuse.training import default_faces as faces
 from emofuse.training import loop as fit
 from emofuse.training.default_faces import Crops, Source, colour_faces
 from emofuse.training.loop import FitSettings
+from emofuse.training.training_run import WEIGHTS
 
 START = faces.IDENTITIES
+LICENCE = "code Apache-2.0; weights trained on RAF-DB and FER-2013, which are for research use"
 SMALL, FULL = "small", "full"  # names of the stages, their folders and settings
 AUGMENT = fit.VideoAugment(
     turn_degrees=15,
@@ -207,13 +209,14 @@ def write(out: Path, data: DefaultData, net: ExpressionNet, settings: DefaultSet
     card = {
         "what": "MobileFaceNet on single frames: colour faces to seven displayed expressions, and to identities",
         "data": "RAF-DB (training part), FER-2013 with the votes of FER+, LFW (identities)",
-        "licence": "code Apache-2.0; weights trained on RAF-DB and FER-2013, which are for research use",
+        "licence": LICENCE,
         "command": "emofuse train default --data FACES --weights mobilefacenet.pt --out DIR",
         "start": published_weights(START).source,
         "settings": asdict(settings),
         "onnx_largest_error": fit.export_onnx(net, example, face.net, outputs=(EMBEDDING, OUTPUT, IDENTITY)),
         "metrics": measured,
     }
+    pretrained.save_trained(net.expression.half(), out / WEIGHTS, name="default", about={"licence": LICENCE})
     write_bundle(out, Bundle("default-face", "5", AFFWILD2, card, face))
 
 

@@ -9,7 +9,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from emofuse.errors import SettingsError  # noqa: E402
 from emofuse.training.loop import export_onnx, face_example, fresh  # noqa: E402
-from support.small_trainings import compact  # noqa: E402 (torch may be missing)
+from support.small_trainings import Residuals  # noqa: E402 (torch may be missing)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter, about itself
 
@@ -45,7 +45,7 @@ def session(path):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_exported_network_equals_torch(tmp_path, batch):
-    net = fresh(compact, seed=9)
+    net = fresh(Residuals, seed=9)
     net(torch.rand(8, 1, 48, 48))  # so that the batch norms are not the identity
     export_onnx(net, face_example(48, n=2), tmp_path / "net.onnx", outputs=("embedding", "logits"))
     exported = session(tmp_path / "net.onnx")

@@ -38,7 +38,7 @@ from support.small_trainings import (  # noqa: E402 (torch may be missing)
     SMALL,
     TRAIN,
     VALIDATION,
-    compact,
+    Residuals,
     examples,
     layers,
     same_weights,
@@ -57,11 +57,11 @@ FACES = TrainingData(TRAIN, VALIDATION)
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, epoch):
-    whole = trained(tmp_path / "whole", build=compact, data=FACES)
+    whole = trained(tmp_path / "whole", build=Residuals, data=FACES)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", build=compact, data=FACES, callbacks=stopping(epoch=epoch))
+        trained(tmp_path / "parts", build=Residuals, data=FACES, callbacks=stopping(epoch=epoch))
     torch.rand(7)  # what else was drawn in between does not matter
-    assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES), whole)
+    assert same_weights(trained(tmp_path / "parts", build=Residuals, data=FACES), whole)
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
@@ -77,10 +77,10 @@ def test_a_run_killed_at_any_steps_ends_with_the_weights_of_an_uninterrupted_one
 
 
 def test_a_convolutional_network_killed_within_an_epoch_ends_with_the_same_weights(tmp_path):
-    whole = trained(tmp_path / "whole", build=compact, data=FACES)
+    whole = trained(tmp_path / "whole", build=Residuals, data=FACES)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", build=compact, data=FACES, machine=OFTEN, callbacks=stopping(at=(1, 2)))
-    assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES), whole)
+        trained(tmp_path / "parts", build=Residuals, data=FACES, machine=OFTEN, callbacks=stopping(at=(1, 2)))
+    assert same_weights(trained(tmp_path / "parts", build=Residuals, data=FACES), whole)
 
 
 def test_a_resumed_run_ends_with_the_checkpoint_of_an_uninterrupted_one(tmp_path):
@@ -196,7 +196,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_different_ones(tm
 
 
 def test_training_on_a_learnable_set_reduces_the_loss(tmp_path):
-    net = fresh(compact, seed=9)
+    net = fresh(Residuals, seed=9)
     before = evaluate(net, VALIDATION).loss
     settings = replace(SETTINGS, epochs=6, warmup_epochs=0.5)
     history = fit(net, FACES, settings=settings, folder=tmp_path, callbacks=QUIET)
@@ -258,7 +258,7 @@ MEAN = replace(SETTINGS, ema_decay=None, swa_start_epoch=1, lr=0.01)
 def test_the_averaged_weights_are_the_mean_of_all_steps_from_the_swa_epoch_on(tmp_path):
     from safetensors.torch import load_file
 
-    net, steps = fresh(compact, seed=9), []
+    net, steps = fresh(Residuals, seed=9), []
 
     def step(progress: Progress) -> None:
         if progress.epoch >= 1:
@@ -274,7 +274,7 @@ def test_the_averaged_weights_are_the_mean_of_all_steps_from_the_swa_epoch_on(tm
 def test_batch_norms_of_averaged_weights_are_measured_with_them(tmp_path):
     still = TrainingData(TRAIN, VALIDATION, Faces(augment=None))
     settings = replace(MEAN, epochs=3, batch=len(TRAIN), lr=0.3)
-    net = trained(tmp_path, build=compact, data=still, settings=settings)
+    net = trained(tmp_path, build=Residuals, data=still, settings=settings)
     seen: list[torch.Tensor] = []
     net.stem[1].register_forward_hook(lambda _, given, __: seen.append(given[0]))
     evaluate(net, TRAIN, prepare=still.prepare)
@@ -283,18 +283,20 @@ def test_batch_norms_of_averaged_weights_are_measured_with_them(tmp_path):
 
 
 def test_batch_norms_of_frozen_layers_are_not_measured_anew(tmp_path):
-    start = fresh(compact, seed=9).state_dict()
-    net = trained(tmp_path, build=compact, data=FACES, settings=replace(MEAN, frozen=("stem",)))
+    start = fresh(Residuals, seed=9).state_dict()
+    net = trained(tmp_path, build=Residuals, data=FACES, settings=replace(MEAN, frozen=("stem",)))
     changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, start[k])}
     assert changed == {"stages", "classify"}
 
 
 @pytest.mark.parametrize("at", [(0, 2), (1, 1), (2, 2)])
 def test_averaging_resumes_from_a_checkpoint(tmp_path, at):
-    whole = trained(tmp_path / "whole", build=compact, data=FACES, settings=MEAN)
+    whole = trained(tmp_path / "whole", build=Residuals, data=FACES, settings=MEAN)
     with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN, machine=OFTEN, callbacks=stopping(at=at))
-    assert same_weights(trained(tmp_path / "parts", build=compact, data=FACES, settings=MEAN), whole)
+        trained(
+            tmp_path / "parts", build=Residuals, data=FACES, settings=MEAN, machine=OFTEN, callbacks=stopping(at=at)
+        )
+    assert same_weights(trained(tmp_path / "parts", build=Residuals, data=FACES, settings=MEAN), whole)
 
 
 def test_a_training_that_ends_before_the_swa_epoch_keeps_the_network_itself(tmp_path):
@@ -303,8 +305,8 @@ def test_a_training_that_ends_before_the_swa_epoch_keeps_the_network_itself(tmp_
 
 
 def test_frozen_layers_and_their_batch_norms_do_not_change(tmp_path):
-    start = fresh(compact, seed=9).state_dict()
-    net = trained(tmp_path, build=compact, data=FACES, settings=replace(SETTINGS, epochs=1, frozen=("stem",)))
+    start = fresh(Residuals, seed=9).state_dict()
+    net = trained(tmp_path, build=Residuals, data=FACES, settings=replace(SETTINGS, epochs=1, frozen=("stem",)))
     changed = {k.split(".")[0] for k, v in net.state_dict().items() if not torch.equal(v, start[k])}
     assert changed == {"stages", "classify"}
 

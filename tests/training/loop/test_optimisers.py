@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from emofuse.errors import SettingsError  # noqa: E402
 from emofuse.training.loop import OPTIMISERS, SCHEDULES, FitSettings, fresh, lr_at  # noqa: E402
 from emofuse.training.loop.optimisers import optimiser, optimiser_state, restore_optimiser, set_lr, set_trained  # noqa: E402
-from support.small_trainings import compact, layers  # noqa: E402 (torch may be missing)
+from support.small_trainings import Residuals, layers  # noqa: E402 (torch may be missing)
 
 NET = FitSettings(optimiser="sgd", lr=0.1)
 
@@ -41,7 +41,7 @@ def test_every_optimiser_resumes_exactly_from_its_state(name):
 
 
 def test_restored_state_has_the_memory_layout_of_its_parameter():
-    net = fresh(compact, seed=1).to(memory_format=torch.channels_last)
+    net = fresh(Residuals, seed=1).to(memory_format=torch.channels_last)
     opt = optimiser(net, NET)
     conv = net.stages[0].body[0].weight
     restore_optimiser(opt, {"3.momentum_buffer": torch.ones(16, 16, 3, 3)}, {})
@@ -60,7 +60,7 @@ def test_amsgrad_is_selected_by_name(name, wanted):
 
 def test_the_longest_matching_prefix_determines_the_factor_of_a_layer():
     factors = {"stages": 0.5, "stages.0": 0.1, "classify": 10.0}
-    net = compact()
+    net = Residuals()
     opt = optimiser(net, replace(NET, lr_factors=factors))
     set_lr(opt, 0.2)
     lr = {id(p): group["lr"] for group in opt.param_groups for p in group["params"]}
@@ -78,7 +78,7 @@ def test_prefixes_match_whole_components_of_names():
 
 
 def test_the_optimiser_does_not_contain_frozen_parameters():
-    net = compact()
+    net = Residuals()
     opt = optimiser(net, replace(NET, frozen=("stem", "stages")))
     given = [p for group in opt.param_groups for p in group["params"]]
     assert {id(p) for p in given} == {id(p) for p in net.classify.parameters()}
@@ -89,12 +89,12 @@ def test_an_unknown_layer_suggests_the_nearest(changed):
     with pytest.raises(
         SettingsError, match=r"no layer begins with 'stagess.*did you mean 'stages.*; there are: classify, stages"
     ):
-        optimiser(compact(), replace(NET, **changed))
+        optimiser(Residuals(), replace(NET, **changed))
 
 
 def test_freezing_everything_is_refused():
     with pytest.raises(SettingsError, match="all layers are frozen"):
-        optimiser(compact(), replace(NET, frozen=("stem", "stages", "classify")))
+        optimiser(Residuals(), replace(NET, frozen=("stem", "stages", "classify")))
 
 
 # Learning rates

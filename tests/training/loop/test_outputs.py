@@ -9,13 +9,13 @@ from sklearn.metrics import accuracy_score, log_loss, recall_score  # noqa: E402
 
 from emofuse.errors import ShapeError  # noqa: E402
 from emofuse.training.loop import Examples, Faces, WaveAugment, Waveforms, evaluate, fresh, predict  # noqa: E402
-from support.small_trainings import SMALL, VALIDATION, compact, layers  # noqa: E402
+from support.small_trainings import SMALL, VALIDATION, Residuals, layers  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_evaluation_agrees_with_scikit_learn():
-    net = fresh(compact, seed=9)
+    net = fresh(Residuals, seed=9)
     logits = predict(net, VALIDATION.inputs).logits.astype(float)
     truth = VALIDATION.targets.argmax(axis=1)
     judged = evaluate(net, VALIDATION)
@@ -38,14 +38,14 @@ def test_unlabelled_rows_are_not_evaluated():
 
 
 def test_logits_and_embeddings_do_not_depend_on_the_size_of_the_batches():
-    net = fresh(compact, seed=9)
+    net = fresh(Residuals, seed=9)
     one, all_ = (predict(net, VALIDATION.inputs, batch=n) for n in (3, 256))
     np.testing.assert_allclose(one.logits, all_.logits, atol=1e-5)
     np.testing.assert_allclose(one.embeddings, all_.embeddings, atol=1e-5)
 
 
 def test_predictions_are_the_outputs_in_evaluation_mode():
-    net = fresh(compact, seed=9)
+    net = fresh(Residuals, seed=9)
     said = predict(net, VALIDATION.inputs)
     with torch.inference_mode():
         embedding, logits = net.eval()(torch.from_numpy(VALIDATION.inputs).unsqueeze(1).float() / 255)
@@ -58,7 +58,7 @@ def test_a_network_without_embeddings_returns_none():
 
 
 def test_embeddings_can_be_left_out():
-    assert predict(fresh(compact, seed=9), VALIDATION.inputs, embeddings=False).embeddings is None
+    assert predict(fresh(Residuals, seed=9), VALIDATION.inputs, embeddings=False).embeddings is None
 
 
 def test_waveforms_are_predicted_without_augmentation():

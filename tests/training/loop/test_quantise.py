@@ -18,7 +18,7 @@ from emofuse.training.loop import (  # noqa: E402
     quantise_dense_onnx,
     quantise_onnx,
 )
-from support.small_trainings import compact  # noqa: E402 (torch may be missing)
+from support.small_trainings import Residuals  # noqa: E402 (torch may be missing)
 from support.tiny_networks import VGGFACE2  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter, about itself
@@ -47,7 +47,7 @@ class Scaling(torch.nn.Module):
 def net(tmp_path_factory):
     """A small face network whose batch norms are not the identity."""
     path = tmp_path_factory.mktemp("float") / "net.onnx"
-    module = fresh(compact, seed=9).train()
+    module = fresh(Residuals, seed=9).train()
     module(torch.from_numpy(faces(16, seed=2)))
     with torch.no_grad():
         module.classify.weight.mul_(10)  # so that faces differ in their largest logit
