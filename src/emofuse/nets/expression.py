@@ -6,8 +6,7 @@ knowing the expression. Both start from the published head, which was trained on
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -15,27 +14,17 @@ from emofuse.nets import mobilefacenet
 from emofuse.nets.mobilefacenet import MobileFaceNet, MobileFaceNetSettings
 
 
-@dataclass(frozen=True)
-class ExpressionNetSettings:
-    """The published network, whose `classes` and `dropout` are those of the expressions."""
-
-    base: MobileFaceNetSettings = MobileFaceNetSettings(dropout=0.3)  # noqa: RUF009 (frozen)
-
-
 class ExpressionNet(nn.Module):
     """Preprocessed faces float [n, 3, size, size] -> (embedding [n, 128], logits [n, classes], identity [n, 128]).
 
     The embedding is the one of the expression. Compare identities by cosine.
+
+    expression: everything but the head for identities.
     """
 
-    head: ClassVar[tuple[str, ...]] = ("expression.classify.",)
-
-    def __init__(self, settings: ExpressionNetSettings | None = None) -> None:
+    def __init__(self, settings: MobileFaceNetSettings) -> None:
         super().__init__()
-        self.settings = settings or ExpressionNetSettings()
-        base = self.settings.base
-        self.expression = MobileFaceNet(base)
-        own = MobileFaceNet(replace(base, dropout=0.0))
+        self.expression, own = MobileFaceNet(settings), MobileFaceNet(settings)
         self.gdconv, self.conv3, self.bn = own.gdconv, own.conv3, own.bn
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,14 +34,9 @@ class ExpressionNet(nn.Module):
         return embedding, logits, identity
 
 
-def build(classes: int = 7, *, tiny: bool = False) -> ExpressionNet:
-    """The network of the default bundle, or one of a few thousand parameters for faces of 32 pixels."""
-    return ExpressionNet(ExpressionNetSettings(replace(mobilefacenet.build(classes, tiny=tiny).settings, dropout=0.3)))
-
-
 def of_identities(published: MobileFaceNet) -> ExpressionNet:
     """A network whose weights below the classifier are those of MobileFaceNet, its head twice."""
-    net = ExpressionNet(ExpressionNetSettings(published.settings))
+    net = ExpressionNet(published.settings)
     net.expression.load_state_dict(published.state_dict())
     for name in ("gdconv", "conv3", "bn"):
         getattr(net, name).load_state_dict(getattr(published, name).state_dict())
@@ -61,7 +45,7 @@ def of_identities(published: MobileFaceNet) -> ExpressionNet:
 
 def at_size(net: ExpressionNet, size: int) -> ExpressionNet:
     """The same network for faces of another size, a multiple of 16, with copied weights."""
-    other = ExpressionNet(replace(net.settings, base=replace(net.settings.base, size=size)))
+    other = ExpressionNet(replace(net.expression.settings, size=size))
     tensors = dict(net.state_dict())
     for name in ("expression.gdconv.depthwise.weight", "gdconv.depthwise.weight"):
         tensors[name] = mobilefacenet.resized_kernel(tensors[name], size // 16)

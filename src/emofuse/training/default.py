@@ -24,7 +24,7 @@ from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, USAGES, FaceImages, 
 from emofuse.errors import SettingsError
 from emofuse.faces.crop import fer_crop
 from emofuse.models.bundle import Bundle, write_bundle
-from emofuse.models.face import EMBEDDING, IDENTITY, NET, OUTPUT, FaceInput, FaceModality
+from emofuse.models.face import EMBEDDING, IDENTITY, NET, OUTPUT, FaceInput, FaceModality, Identity
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import published_weights
 from emofuse.nets.expression import ExpressionNet, at_size, of_identities
@@ -74,6 +74,7 @@ class DefaultSettings:
     votes_weight: of the FER+ votes in the targets of FER-2013; the labels have the rest.
     smoothing: of RAF-DB's labels.
     rafdb_weight: of a face of RAF-DB in the loss; one of FER-2013 has 1.
+    identity_threshold: cosine from which two faces belong to one person; chosen by benchmarks/persons.py.
     fer_part: part of FER-2013 in the second stage, whose faces are too coarse to gain from the size.
 
     Raises:
@@ -88,6 +89,7 @@ class DefaultSettings:
     smoothing: float = 0.1
     rafdb_weight: float = 1.5
     fer_part: float = 0.35
+    identity_threshold: float = 0.4
 
     def __post_init__(self) -> None:
         for name in ("small_size", "full_size"):
@@ -204,7 +206,13 @@ def write(out: Path, data: DefaultData, net: ExpressionNet, settings: DefaultSet
         "rafdb-set-aside": measures_of(data.rafdb.labels[rows], raf),
         "fer2013-private-test": metrics_of(fer, private),
     }
-    face = FaceModality(out / NET, fer_crop(size), FaceInput(plain.colour, plain.mean, plain.scale), calibration)
+    face = FaceModality(
+        out / NET,
+        fer_crop(size),
+        FaceInput(plain.colour, plain.mean, plain.scale),
+        calibration,
+        identity=Identity(settings.identity_threshold),
+    )
     example = fit.face_example(size, channels=3)
     card = {
         "what": "MobileFaceNet on single frames: colour faces to seven displayed expressions, and to identities",

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from emofuse.training.loop import VideoAugment  # noqa: E402 (torch may be missing)
-from emofuse.training.loop.face_augment import _blurred, _compressed  # noqa: E402
+from emofuse.training.loop.face_augment import _blurred, _compressed, _reduced  # noqa: E402
 from emofuse.training.loop.prepare import draws_of  # noqa: E402
 
 VIDEO = VideoAugment()
@@ -69,3 +69,22 @@ def test_pixels_beyond_a_multiple_of_the_block_are_not_compressed():
     changed = _compressed(given, torch.tensor([20.0]))
     assert torch.equal(changed[..., 40:, :], given[..., 40:, :])
     assert not torch.equal(changed[..., :40, :40], given[..., :40, :40])
+
+
+def test_a_face_of_the_chosen_part_is_reduced_to_one_of_a_few_sizes_and_enlarged_again():
+    given = faces(4, side=96)
+    changed = _reduced(given, torch.tensor([0.0, 0.2, 0.4, 0.7]), 0.6)
+    for row, side in enumerate((24, 32, 48)):
+        small = torch.nn.functional.interpolate(given[row : row + 1], (side, side), mode="bilinear", antialias=True)
+        expected = torch.nn.functional.interpolate(small, (96, 96), mode="bilinear")
+        torch.testing.assert_close(changed[row : row + 1], expected)
+    assert torch.equal(changed[3], given[3])
+
+
+def test_colour_faces_of_the_chosen_part_become_grey():
+    colour = torch.rand(8, 3, 40, 40, generator=torch.Generator().manual_seed(1))
+    augment = VideoAugment(grey=0.5)
+    draws = augment.draw(8, torch.Generator().manual_seed(0)) | {"hides": torch.ones(8)}
+    grey = [bool(torch.allclose(face[0], face[2], atol=1e-5)) for face in augment(colour, draws, 1.0)]
+    assert grey == (draws["greyed"] < 0.5).tolist()
+    assert 0 < sum(grey) < 8
