@@ -21,6 +21,7 @@ from emofuse import metrics
 from emofuse.core.labels import AFFWILD2
 from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, USAGES, Fer2013
 from emofuse.models.bundle import load
+from emofuse.models.face import FaceScorer
 from emofuse.runtime import Engine
 from emofuse.training import default_faces
 from emofuse.training.default_faces import Crops, Photographs
@@ -54,7 +55,8 @@ def probabilities(name: str, photographs: Photographs, threads: int) -> np.ndarr
     bundle = load(name)
     if bundle.face is None or bundle.face.calibration is None:
         raise SystemExit(f"{name}: does not classify single faces; give a bundle with a calibrated face network.")
-    score, crops = bundle.face_scorer(Engine(threads, "cpu")), Crops([photographs], bundle.face.crop)
+    score = FaceScorer(bundle.face, Engine(threads, "cpu"), classes=len(bundle.label_set))
+    crops = Crops([photographs], bundle.face.crop)
     return np.concatenate(
         [score(crops[np.arange(n, min(n + _BATCH, len(crops)))]) for n in range(0, len(crops), _BATCH)]
     )
