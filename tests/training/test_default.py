@@ -84,7 +84,7 @@ def test_the_bundle_scores_single_faces(trained):
     bundle = load(trained[0])
     assert (bundle.name, bundle.label_set, bundle.modalities) == ("default-face", AFFWILD2, ("face",))
     crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    assert bundle.face_scorer(Engine(1, "cpu"))(crops).probabilities.sum(axis=1) == pytest.approx(1)
+    assert bundle.face_scorer(Engine(1, "cpu"))(crops).values.sum(axis=1) == pytest.approx(1)
 
 
 def test_the_network_has_identities(trained):
