@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.errors import ShapeError
-from emofuse.faces.detector import REGION_PIXELS, REGION_SIZE, Face, box_iou, region_around, shrink, suppress
+from emofuse.faces.detector import REGION_PIXELS, REGION_SIZE, Face, box_iou, region_around, resized, suppress
 
 
 def slow_iou(a, b):
@@ -38,7 +38,7 @@ def test_iou_equals_values_worked_by_hand():
 
 def test_shrinking_keeps_the_mean_and_the_positions():
     ramp = np.repeat(np.linspace(0, 255, 1000).astype(np.uint8)[None, :, None], 700, axis=0).repeat(3, axis=2)
-    small = shrink(ramp, 90, 129)
+    small = resized(ramp, 90, 129)
     expected = (np.arange(129) + 0.5) / 129 * 255
     assert small.shape == (90, 129, 3)
     assert np.abs(small[45, :, 0] - expected)[2:-2].max() < 2

@@ -14,7 +14,7 @@ import numpy as np
 
 from emofuse.core.files import file_digest
 from emofuse.errors import WeightsError
-from emofuse.faces.detector import DETECTORS, Face, Floats, box_iou, region_around, shrink, suppress
+from emofuse.faces.detector import DETECTORS, Face, Floats, box_iou, region_around, resized, suppress
 from emofuse.media.images import Image, check_luma
 from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
 
@@ -111,7 +111,7 @@ class DefaultDetector:
     def _search(self, image: Image, long_side: int, min_score: float) -> _Found:
         """What the network finds in an image that is reduced to `long_side` pixels, before suppression."""
         scale = min(1.0, long_side / max(image.shape))
-        small = shrink(image, *(max(1, round(side * scale)) for side in image.shape))
+        small = resized(image, *(max(1, round(side * scale)) for side in image.shape))
         padded = np.zeros((1, 1, *(-(-side // STRIDES[-1]) * STRIDES[-1] for side in small.shape)), np.uint8)
         padded[0, 0, : small.shape[0], : small.shape[1]] = small
         back = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)

@@ -107,8 +107,8 @@ def suppress(boxes: Floats, scores: Floats, *, iou: float) -> NDArray[np.int64]:
     return np.asarray(kept, np.int64)
 
 
-def shrink(image: Image, height: int, width: int) -> Image:
-    """The image reduced to a size without aliasing: halved as often as possible, then scaled linearly.
+def resized(image: Image, height: int, width: int) -> Image:
+    """The image at another size without aliasing: halved as often as possible, then scaled linearly.
 
     Area averaging at a non-integer ratio takes ten times as long, with no difference to detectors.
     """
@@ -155,7 +155,7 @@ def region_around(image: Image, box: Floats) -> Region:
     ratio = min(1.0, REGION_PIXELS / max(side, *part.shape[:2]))  # sides are rounded up to whole pixels
     height, width = (max(1, round(n * ratio)) for n in part.shape[:2])
     scale = np.array([part.shape[1] / width, part.shape[0] / height], np.float32)
-    return Region(np.ascontiguousarray(shrink(part, height, width)), scale, low.astype(np.float32))
+    return Region(np.ascontiguousarray(resized(part, height, width)), scale, low.astype(np.float32))
 
 
 def _read_only(values: Floats, shape: tuple[int, ...], name: str) -> Floats:

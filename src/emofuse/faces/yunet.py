@@ -9,7 +9,7 @@ import numpy as np
 
 from emofuse.core.files import file_digest
 from emofuse.errors import WeightsError
-from emofuse.faces.detector import DETECTORS, Face, Floats, shrink, suppress
+from emofuse.faces.detector import DETECTORS, Face, Floats, resized, suppress
 from emofuse.media.images import Image, check_rgb
 from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
 
@@ -74,7 +74,7 @@ class YuNet:
         scale = min(1.0, self._long_side / max(height, width))
         if self._fixed is not None:
             scale = min(scale, self._fixed[0] / height, self._fixed[1] / width)
-        return shrink(image, max(1, round(height * scale)), max(1, round(width * scale)))
+        return resized(image, max(1, round(height * scale)), max(1, round(width * scale)))
 
     def _decoded(self, pixels: Floats) -> tuple[Floats, Floats, Floats]:
         """Boxes [n, 4], scores [n] and landmarks [n, 5, 2] of at least the minimum score, before suppression."""

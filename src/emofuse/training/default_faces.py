@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +25,7 @@ from emofuse.datasets.image_folder import LabelledImage, read_image_folder
 from emofuse.errors import DataError
 from emofuse.faces.crop import FER_TEMPLATE, AlignedCrop, identity_crop
 from emofuse.faces.default import DefaultDetector
-from emofuse.faces.detector import Face
+from emofuse.faces.detector import Face, resized
 from emofuse.media.images import Image, luma_of, read_image
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import network_for
@@ -217,7 +216,7 @@ def _landmarks(detector: DefaultDetector, image: Image) -> NDArray[np.float32]:
     rows, columns = round(height * _MARGIN), round(width * _MARGIN)
     padded = np.pad(luma_of(image), ((rows, rows), (columns, columns)), mode="edge")
     scale = _SEARCHED / max(padded.shape)
-    searched = np.asarray(cv2.resize(padded, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR), np.uint8)
+    searched = resized(padded, *(round(side * scale) for side in padded.shape))
     middle = np.array(searched.shape[::-1]) / 2
 
     def distance(face: Face) -> float:
