@@ -156,6 +156,7 @@ def test_an_unwritable_output_folder_is_reported_in_one_line(run, talk, tmp_path
         (("--format", "parqet"), "did you mean 'parquet'"),
         (("--rate", "0"), "above 0"),
         (("--device", "tpu"), "choose one of"),
+        (("--max-yaw", "0"), "give degrees above 0 and up to 90"),
     ],
 )
 def test_an_invalid_option_value_is_reported_in_one_line_with_a_remedy(run, talk, words, part):

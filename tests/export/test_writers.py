@@ -59,6 +59,8 @@ def test_json_has_metadata_labels_and_rows(tmp_path):
     assert (content["file"], content["bundle"]) == ('two, "people" ä.mp4', "synthetic 1")
     assert content["labels"] == ["neutral", "anger", "happiness"]
     assert [row["emotion"] for row in content["rows"][:4]] == [None, "neutral", "anger", "uncertain"]
+    without, with_face = ([row[n] for n in ("x", "detector_score", "yaw", "pitch")] for row in content["rows"][:2])
+    assert (without, with_face) == ([None] * 4, [0.25, 0.75, -20, None])
 
 
 @pytest.mark.usefixtures("tab")

@@ -17,14 +17,17 @@ from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Clip
 from emofuse.errors import MediaError, SettingsError
 from emofuse.evaluation.sources import open_source
+from emofuse.faces.detector import Face
 from emofuse.inference.batch import plan, predict_file
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor, predict
+from emofuse.inference.summary import describe
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.video import VideoReader
-from support.fused_bundles import RATE, image_of, predictor, write_bundle, write_video
+from support.fused_bundles import RATE, Squares, image_of, predictor, write_bundle, write_video
 from support.media_files import write_media
 from support.speech_bundles import tone, write_wave
+from support.turned_heads import MODEL, landmarks
 
 NAMES = list(AFFWILD2.names)
 BOTH = {"face": 0.6, "voice": 0.4}
@@ -341,3 +344,42 @@ def test_progress_increases_and_ends_at_one(both, tmp_path):
     Predictor(Options(str(both))).predict(half_seen(tmp_path), progress=fractions.append)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+class TurnedSquares(Squares):
+    """The same, with landmarks: the lighter faces are turned by 60 degrees."""
+
+    head_model = MODEL
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        faces = []
+        for face in super().__call__(image):
+            x, y = face.box[:2].astype(int) + 4
+            faces.append(Face(face.box, face.score, landmarks((60 if image[y, x, 0] > 200 else 0, 0, 0))))
+        return faces
+
+
+def test_a_face_that_is_turned_too_far_leaves_the_row_to_the_voice_and_keeps_its_box(both, tmp_path):
+    path = write_video(tmp_path / "turning.mkv", [(220 if 10 <= n < 20 else 150,) for n in range(30)], spoken(6))
+    limited, unlimited = predictor(both, max_yaw=45.0), predictor(both)
+    limited.detector = unlimited.detector = TurnedSquares()
+    some, every = limited.predict(path), unlimited.predict(path)
+    assert some.statuses(1).tolist() == ["ok"] * 10 + ["voice_only"] * 10 + ["ok"] * 10
+    assert set(every.statuses(1)) == {"ok"}
+    assert some.modalities[1]["face"].valid.tolist() == [True] * 10 + [False] * 10 + [True] * 10
+    assert some.faces[1].found.all()
+    assert np.array_equal(some.faces[1].values, every.faces[1].values)
+    assert (some.metadata["max_yaw"], "max_yaw" in every.metadata) == (45.0, False)
+    assert limited.identity != unlimited.identity
+
+
+def test_who_is_turned_away_beside_others_has_no_score(both, tmp_path):
+    path = write_video(tmp_path / "two.mkv", [(150, 220)] * 20, spoken(4))
+    limited = predictor(both, max_yaw=45.0)
+    limited.detector = TurnedSquares()
+    prediction = limited.predict(path)
+    assert set(prediction.statuses(1)) == {"ok"}
+    assert set(prediction.statuses(2)) == {"turned"}
+    second = describe(prediction)["persons"][1]
+    assert (second["face_fraction"], second["turned_fraction"]) == (1.0, 1.0)
+    assert (second["mean_face"]["yaw"], second["mean_probabilities"]) == (60.0, None)

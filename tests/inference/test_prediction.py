@@ -26,7 +26,8 @@ def prediction() -> Prediction:
 def test_the_table_has_every_person_at_every_step_in_order(prediction):
     table = prediction.table()
     assert table.columns.tolist() == [
-        *("file", "person", "start", "end", "frame", "status", "calm", "cross", "emotion", "confidence")
+        *("file", "person", "start", "end", "frame", "status", "calm", "cross", "emotion", "confidence"),
+        *("x", "y", "width", "height", "detector_score", "yaw", "pitch", "roll"),
     ]
     assert table.person.tolist() == [1] * 4 + [2] * 4
     assert table.start.tolist() == [0, 0.5, 1, 1.5] * 2

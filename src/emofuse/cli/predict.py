@@ -49,6 +49,12 @@ def predict(
     min_confidence: Annotated[
         float, typer.Option(help="Label rows below this confidence as 'uncertain'.", metavar="0..1")
     ] = 0.0,
+    max_yaw: Annotated[
+        float | None,
+        typer.Option(
+            help="Do not score faces that are turned to the side by more degrees. Default: any.", metavar="DEGREES"
+        ),
+    ] = None,
     per_modality: Annotated[
         bool, typer.Option("--per-modality", help="Add columns with the scores of each modality.")
     ] = False,
@@ -96,7 +102,7 @@ def predict(
     hz = None if every_frame else checked_rate(rate)
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
-    options = replace(options, persons=PersonChoice.parse(persons), people=people)
+    options = replace(options, persons=PersonChoice.parse(persons), people=people, max_yaw=max_yaw)
     found = find_files(paths, audio=bool(load(bundle).voices))
     tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
     isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))

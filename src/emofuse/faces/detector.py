@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -23,6 +23,9 @@ from emofuse.core.registry import Registry
 from emofuse.errors import ShapeError
 from emofuse.media.images import Image
 from emofuse.runtime import Engine
+
+if TYPE_CHECKING:
+    from emofuse.faces.pose import HeadModel
 
 Floats = NDArray[np.float32]
 
@@ -59,11 +62,13 @@ class Detector(Protocol):
     identity: names the detector, its weights and settings in results; one line.
     colour: whether images are RGB; otherwise they are luma, which needs no conversion of decoded frames.
     certain_score: hardly any false detection has this score.
+    head_model: how the landmarks lie on a head, for `pose_of`; unused if there are none.
     """
 
     identity: str
     colour: bool
     certain_score: float
+    head_model: HeadModel
 
     def __call__(self, image: Image) -> list[Face]:
         """The faces of an image of any size, sorted by decreasing score.
@@ -137,22 +142,22 @@ class Region:
         return np.concatenate([self.points(boxes[..., :2]), boxes[..., 2:] * self.scale], axis=-1)
 
 
-def region_around(image: Image, box: Floats) -> Region:
+def region_around(image: Image, box: Floats, *, size: float = REGION_SIZE, pixels: int = REGION_PIXELS) -> Region:
     """The square around the box of a face in which it is searched, cut at the border of the image.
 
-    Its side is `REGION_SIZE` times the longer side of the box; larger ones are reduced to `REGION_PIXELS`, so that
-    faces are searched at one scale.
+    Its side is `size` times the longer side of the box; larger ones are reduced to `pixels`, so that faces are searched
+    at one scale.
     """
-    side = max(REGION_SIZE * float(box[2:].max()), 1.0)
+    side = max(size * float(box[2:].max()), 1.0)
     centre = box[:2] + box[2:] / 2
     limit = np.array(image.shape[1::-1])
     low = np.clip(np.floor(centre - side / 2), 0, limit - 1).astype(int)
     high = np.clip(np.ceil(centre + side / 2), low + 1, limit).astype(int)
     # Halving even sides takes a fifth of the time, and most of the reduction is halving.
-    even = 1 << max(int(np.log2(side / REGION_PIXELS)), 0)
+    even = 1 << max(int(np.log2(side / pixels)), 0)
     high = low + np.maximum((high - low) // even * even, 1)
     part = image[low[1] : high[1], low[0] : high[0]]
-    ratio = min(1.0, REGION_PIXELS / max(side, *part.shape[:2]))  # sides are rounded up to whole pixels
+    ratio = min(1.0, pixels / max(side, *part.shape[:2]))  # sides are rounded up to whole pixels
     height, width = (max(1, round(n * ratio)) for n in part.shape[:2])
     scale = np.array([part.shape[1] / width, part.shape[0] / height], np.float32)
     return Region(np.ascontiguousarray(resized(part, height, width)), scale, low.astype(np.float32))

@@ -10,6 +10,7 @@ import numpy as np
 from emofuse.core.files import file_digest
 from emofuse.errors import WeightsError
 from emofuse.faces.detector import DETECTORS, Face, Floats, resized, suppress
+from emofuse.faces.pose import HeadModel
 from emofuse.media.images import Image, check_rgb
 from emofuse.runtime import ONE_THREAD, Engine, OnnxNetwork
 
@@ -38,6 +39,7 @@ class YuNet:
 
     colour = True
     certain_score = 0.85
+    head_model = HeadModel()
 
     def __init__(
         self,

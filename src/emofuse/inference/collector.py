@@ -14,6 +14,7 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Ints, Timeline, ticks
 from emofuse.core.types import Bools, Scores
 from emofuse.inference.audio_stages import AudioWindowScore
+from emofuse.inference.face_rows import FACE_COLUMNS, FaceRows
 from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import NO_PERSON, PersonDetails, Prediction
 from emofuse.inference.renumbering import FilePerson, PersonFaces
@@ -22,18 +23,26 @@ from emofuse.models.fusion import WINDOWS, ModalityFusion
 from emofuse.systems import FACE, VOICE, kind
 
 _FROZEN_AFTER = ticks(5)  # recorders of screens and calls leave out frames for a few seconds where nothing moves
+_NO_POSE = (np.nan, np.nan, np.nan)
 
 
 @dataclass
 class _Person:
-    """Frames in which a person's face was found, its probabilities there, the sums of its centres and of its heights,
-    and its windows."""
+    """Frames in which a person's face was found, its probabilities and geometry there, and the person's windows.
+
+    geometry: in the order of `FACE_COLUMNS`, boxes in pixels. turned: 1 where the face was turned too far.
+    """
 
     frames: array[int] = field(default_factory=lambda: array("q"))
     probabilities: array[float] = field(default_factory=lambda: array("f"))
-    centres: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    heights: float = 0.0
+    geometry: array[float] = field(default_factory=lambda: array("d"))
+    turned: array[int] = field(default_factory=lambda: array("b"))
     windows: list[FaceWindowScore] = field(default_factory=list)
+
+    @property
+    def geometries(self) -> NDArray[np.float64]:
+        """The geometry of each face, float64 [n, columns]."""
+        return np.array(self.geometry).reshape(-1, len(FACE_COLUMNS))
 
     @classmethod
     def joined(cls, parts: Sequence[_Person]) -> _Person:
@@ -42,8 +51,8 @@ class _Person:
         for part in parts:
             whole.frames += part.frames
             whole.probabilities += part.probabilities
-            whole.centres += part.centres
-            whole.heights += part.heights
+            whole.geometry += part.geometry
+            whole.turned += part.turned
             whole.windows += part.windows
         whole.windows.sort(key=lambda window: (window.start, window.end))
         return whole
@@ -53,8 +62,8 @@ class Collector:
     """Collects the output of a session into a `Prediction`; keeps numbers only, no images.
 
     A row takes the scores of single faces from its frame, and the mean of the windows of faces or of audio over its
-    start. Scores of faces are valid where the person's face was found in the frame of the row, and that frame has not
-    stood still for too long.
+    start. Scores of faces are valid where the person's face was found in the frame of the row, not turned too far, and
+    that frame has not stood still for too long.
 
     Args:
         modalities: those that the session scores, of the kinds in `emofuse.models.fusion.MODALITIES`; several need a
@@ -78,8 +87,8 @@ class Collector:
             person.frames.append(found.frame)
             if self._of(FACE):
                 person.probabilities.extend(found.values.tolist())
-            person.centres += found.face.box[:2].astype(np.float64) + found.face.box[2:] / 2
-            person.heights += float(found.face.box[3])
+            person.geometry.extend((*found.face.box.tolist(), found.face.score, *(found.pose or _NO_POSE)))
+            person.turned.append(found.turned)
         for window in output.face_windows:
             self._persons.setdefault(window.person, _Person()).windows.append(window)
         self._audio_windows += output.audio_windows
@@ -88,7 +97,7 @@ class Collector:
     def faces(self) -> dict[int, PersonFaces]:
         """Where the faces of each person were found so far."""
         return {
-            number: PersonFaces(np.array(person.frames, np.int64), person.heights)
+            number: PersonFaces(np.array(person.frames, np.int64), float(person.geometries[:, 3].sum()))
             for number, person in self._persons.items()
             if person.frames
         }
@@ -113,7 +122,8 @@ class Collector:
         known = self._numbered(persons)
         found = {p: _Person.joined([self._persons[n] for n in each.numbers]) for p, each in known.items()}
         frozen = _frozen(start, frames)
-        rows = {p: np.where(frozen, -1, _rows(person.frames, frames)) for p, person in found.items()}
+        rows_found = {p: np.where(frozen, -1, _rows(person.frames, frames)) for p, person in found.items()}
+        rows = {p: np.where(_turned(found[p])[r], -1, r) for p, r in rows_found.items()}
         modalities = {p: self._face_scores(found[p], timeline, r) for p, r in rows.items()}
         if voices := self._of(VOICE):
             found_voices = {m: self._voice_scores(m).onto(timeline) for m in voices}
@@ -123,9 +133,11 @@ class Collector:
             modalities = {p: scores | found_voices for p, scores in modalities.items()}
         visible = np.sum([np.zeros(len(timeline), np.int64), *(r >= 0 for r in rows.values())], axis=0)
         scores = {p: replace(self._fused(s, visible), system=system) for p, s in modalities.items()}
-        details = {p: _details(known[p], person, size) for p, person in found.items()}
-        prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata, details)
-        return replace(prediction, modalities=modalities, modality_names=self._modalities, frozen=frozen)
+        prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata)
+        prediction = replace(prediction, modalities=modalities, modality_names=self._modalities, frozen=frozen)
+        geometry = {p: _geometry(person, size) for p, person in found.items()} if size else {}
+        faces = {p: FaceRows(values[rows_found[p]], _turned(found[p])[rows_found[p]]) for p, values in geometry.items()}
+        return replace(prediction, faces=faces, details={p: _details(known[p], geometry.get(p)) for p in found})
 
     def _numbered(self, persons: Sequence[FilePerson] | None) -> dict[int, FilePerson]:
         """The persons of the prediction, by their number in it."""
@@ -184,12 +196,22 @@ def _rows(found: array[int], frames: Ints) -> Ints:
     return row_of[frames]
 
 
-def _details(known: FilePerson, person: _Person, size: tuple[int, int] | None) -> PersonDetails:
-    if size is None:
+def _turned(person: _Person) -> Bools:
+    """Where the person's faces are turned too far; the last element answers for rows without the face."""
+    return np.array([*person.turned, 0], bool)
+
+
+def _geometry(person: _Person, size: tuple[int, int]) -> NDArray[np.float64]:
+    """The geometry of the person's faces, and NaN as the last one, for rows without the face."""
+    values = person.geometries / [*size, *size, *[1] * (len(FACE_COLUMNS) - 4)]
+    return np.vstack([values, np.full(len(FACE_COLUMNS), np.nan)])
+
+
+def _details(known: FilePerson, geometry: NDArray[np.float64] | None) -> PersonDetails:
+    if geometry is None:
         return PersonDetails(name=known.name, confidence=known.confidence)
-    x, y = person.centres / len(person.frames) / size
-    height = person.heights / len(person.frames) / size[1]
-    return PersonDetails((float(x), float(y)), height, known.name, known.confidence)
+    x, y, width, height = np.nanmean(geometry[:, :4], axis=0).tolist()
+    return PersonDetails((x + width / 2, y + height / 2), height, known.name, known.confidence)
 
 
 def _invalid(modality: str, timeline: Timeline, label_set: LabelSet) -> Scores:

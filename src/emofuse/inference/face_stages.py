@@ -23,6 +23,7 @@ from emofuse.faces.crop import Crop
 from emofuse.faces.cuts import Thumbnail, thumbnail
 from emofuse.faces.detector import Detector, Face
 from emofuse.faces.placement import Placement
+from emofuse.faces.pose import HeadPose, pose_of
 from emofuse.faces.search import FaceSearch
 from emofuse.faces.tracker import TrackedFace, Tracker
 from emofuse.inference.orientation import OrientationWatch
@@ -50,12 +51,16 @@ class FrameTime:
 
 @dataclass(frozen=True, eq=False)
 class DetectedFace:
-    """A face with its crop, uint8 [size, size, 3]; `frame` is the index of its frame, `start` when that begins."""
+    """A face with its crop, uint8 [size, size, 3]; `frame` is the index of its frame, `start` when that begins.
+
+    pose: None if the detector finds no landmarks.
+    """
 
     frame: int
     start: int
     face: Face
     crop: Image
+    pose: HeadPose | None = None
 
     @property
     def box(self) -> Floats:
@@ -70,6 +75,8 @@ class ScoredFace:
         embedding if only windows are scored.
     embedding: float32 [features]; the same as `values` where the network has one output.
     identity: float32 [d], by which persons are distinguished; None if the network has none.
+    pose: as that of `DetectedFace`.
+    turned: whether the face is turned too far for its scores to hold; these are neither smoothed nor in any window.
     """
 
     frame: int
@@ -79,6 +86,8 @@ class ScoredFace:
     values: Floats
     embedding: Floats
     identity: Floats | None = None
+    pose: HeadPose | None = None
+    turned: bool = False
 
 
 class FaceWindowScore(NamedTuple):
@@ -122,11 +131,13 @@ class FaceStages:
     crop: cuts a face out of an image.
     detector: finds faces in an upright image.
     scorer: turns crops into scores, such as the network of a bundle.
+    max_yaw: degrees by which a face may be turned to the side; None for any.
     """
 
     crop: Crop
     detector: Detector
     scorer: Scorer
+    max_yaw: float | None = None
 
     def detect(self, frame: Frame, search: FaceSearch) -> FrameFaces:
         """Find and crop the faces of the next frame of a search."""
@@ -134,7 +145,10 @@ class FaceStages:
         # What is RGB already is cropped from there, otherwise only the faces become RGB.
         source, grey = image if self.detector.colour else frame, thumbnail(image)
         faces = search.push(frame.start, image, grey)
-        found = [DetectedFace(frame.index, frame.start, face, self.crop(source, face)) for face in faces]
+        found = [
+            DetectedFace(frame.index, frame.start, face, self.crop(source, face), pose_of(face, image, self.detector))
+            for face in faces
+        ]
         return FrameFaces(frame.start, found, frame.size, grey)
 
     def score(self, tracked: list[TrackedFace[DetectedFace]]) -> list[ScoredFace]:
@@ -145,9 +159,18 @@ class FaceStages:
         outputs = found if isinstance(found, FaceOutputs) else FaceOutputs(found, found)
         identities = [None] * len(tracked) if outputs.identities is None else outputs.identities
         return [
-            ScoredFace(t.face.frame, t.face.start, t.person, t.face.face, *rows)
-            for t, *rows in zip(tracked, outputs.values, outputs.embeddings, identities, strict=True)
+            self._scored(*rows) for rows in zip(tracked, outputs.values, outputs.embeddings, identities, strict=True)
         ]
+
+    def _scored(
+        self, tracked: TrackedFace[DetectedFace], values: Floats, embedding: Floats, identity: Floats | None
+    ) -> ScoredFace:
+        found = tracked.face
+        at = (found.frame, found.start, tracked.person, found.face)
+        return ScoredFace(*at, values, embedding, identity, found.pose, self._is_turned(found))
+
+    def _is_turned(self, found: DetectedFace) -> bool:
+        return found.pose is not None and self.max_yaw is not None and abs(found.pose.yaw) > self.max_yaw
 
     def stream(
         self,
@@ -237,8 +260,12 @@ class FaceStream:
         return faces, windows
 
     def _pooled(self, scored: list[ScoredFace], complete: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
-        windows = [window for stage in self._window_stages for window in stage.push(scored, complete)]
-        return (scored if self._smoother is None else self._smoother.push(scored, complete)), windows
+        readable = [face for face in scored if not face.turned]
+        windows = [window for stage in self._window_stages for window in stage.push(readable, complete)]
+        if self._smoother is None:
+            return scored, windows
+        turned = [face for face in scored if face.turned]
+        return turned + self._smoother.push(readable, complete), windows
 
     def _placed(self, found: FrameFaces) -> FrameFaces:
         """The faces of a frame in pixels of the canvas."""

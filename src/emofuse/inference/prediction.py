@@ -15,20 +15,24 @@ from emofuse.core.registry import find
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
 from emofuse.export import WRITERS, ResultTable, Segment, SegmentSettings, find_segments
+from emofuse.inference.face_rows import FaceGeometry, FaceRows
 from emofuse.systems import VOICE, kind
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OK, VOICE_ONLY = SCORED = ("ok", "voice_only")  # statuses of rows with scores; voice_only: no face was found
-NO_FACE, NO_FRAME, NO_VOICE, FROZEN = "no_face", "no_frame", "no_voice", "frozen"
+OK, VOICE_ONLY = SCORED = ("ok", "voice_only")  # statuses of rows with scores; voice_only: no face was scored
+NO_FACE, NO_FRAME, NO_VOICE, FROZEN, TURNED = "no_face", "no_frame", "no_voice", "frozen", "turned"
 UNCERTAIN = "uncertain"  # takes the place of an emotion below the minimum confidence
 NO_PERSON = 0  # key of voice scores where no person was found: a voice is not assigned to one of several persons
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The prediction for one person at one time; `probabilities` is None where there are no scores."""
+    """The prediction for one person at one time; `probabilities` is None where there are no scores.
+
+    face: where it is and how it is turned; None where it was not found.
+    """
 
     person: int | None
     start: float
@@ -37,6 +41,7 @@ class Moment:
     emotion: str | None
     confidence: float | None
     probabilities: Mapping[str, float] | None
+    face: FaceGeometry | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Prediction:
     min_confidence: a row below it has the emotion `uncertain`; its probabilities stay.
     per_modality: whether the table has columns of each modality. with_names: whether it has a column of names.
     frozen: bool [n], where the frame has stood still for too long for its scores to hold. Default: nowhere.
+    faces: by person; where the face was in each row and how the head was turned.
 
     >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
     ['anger', 'confidence', 'disgust']
@@ -88,6 +94,7 @@ class Prediction:
     per_modality: bool = False
     frozen: Bools | None = None
     with_names: bool = False
+    faces: Mapping[int, FaceRows] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, file: str, *, metadata: Mapping[str, Any] | None = None) -> Prediction:
@@ -127,7 +134,10 @@ class Prediction:
         return NO_PERSON in self.scores and all(kind(m) == VOICE for m in self.modalities.get(NO_PERSON, {}))
 
     def face_found(self, person: int) -> Bools:
-        """Where the person's face was found, bool [n]."""
+        """Where the person's face was found, also if it is turned too far, bool [n]."""
+        return np.asarray(self._face_scored(person) | self._faces(person).turned)
+
+    def _face_scored(self, person: int) -> Bools:
         faces = [s.valid for name, s in self.modalities.get(person, {}).items() if kind(name) != VOICE]
         if faces:
             return np.asarray(np.any(faces, axis=0))
@@ -138,8 +148,10 @@ class Prediction:
         valid = self._valid(person)
         voices = [kind(m) == VOICE for m in self.modality_names]
         with_voice = any(voices) and not all(voices) and bool(self.modalities.get(person))
-        scored = np.where(self.face_found(person) | (not with_voice), OK, VOICE_ONLY)
+        scored = np.where(self._face_scored(person) | (not with_voice), OK, VOICE_ONLY)
         missing = np.where(self.frames >= 0, NO_FACE, NO_FRAME)
+        if person in self.faces:
+            missing = np.where(self.faces[person].turned, TURNED, missing)
         if self.frozen is not None:
             missing = np.where(self.frozen, FROZEN, missing)
         return np.where(valid, scored, np.full(len(valid), NO_VOICE) if self.audio_only else missing)
@@ -154,6 +166,9 @@ class Prediction:
         names = self.label_set.decode(scores.predictions())
         return [name if name is None or c else UNCERTAIN for name, c in zip(names, certain, strict=True)]
 
+    def _faces(self, person: int) -> FaceRows:
+        return self.faces[person] if person in self.faces else FaceRows.none(len(self.timeline))
+
     def _valid(self, person: int) -> Bools:
         scores = self.scores.get(person)
         return np.zeros(len(self.timeline), bool) if scores is None else scores.valid
@@ -167,17 +182,21 @@ class Prediction:
         scores = {p: s.onto(timeline) for p, s in self.scores.items()}
         modalities = {p: {name: s.onto(timeline) for name, s in by.items()} for p, by in self.modalities.items()}
         frozen = None if self.frozen is None else self.frozen[row : row + 1]
-        moment = replace(self, timeline=timeline, frames=frames, scores=scores, modalities=modalities, frozen=frozen)
+        faces = {p: found[row : row + 1] for p, found in self.faces.items()}
+        moment = replace(
+            self, timeline=timeline, frames=frames, scores=scores, modalities=modalities, frozen=frozen, faces=faces
+        )
         return [moment._moment(person) for person in sorted(scores)]
 
     def _moment(self, person: int) -> Moment:
         """The only row of a person."""
         start, end = seconds(self.timeline.start[0]), seconds(self.timeline.end[0])
         status, emotion, scores = str(self.statuses(person)[0]), self.emotions(person)[0], self.scores[person]
+        face = self._faces(person).at(0)
         if emotion is None:
-            return Moment(person or None, start, end, status, None, None, None)
+            return Moment(person or None, start, end, status, None, None, None, face)
         probabilities = dict(zip(self.label_set.names, scores.probabilities()[0].tolist(), strict=True))
-        return Moment(person or None, start, end, status, emotion, max(probabilities.values()), probabilities)
+        return Moment(person or None, start, end, status, emotion, max(probabilities.values()), probabilities, face)
 
     def segments(self, settings: SegmentSettings | None = None) -> list[Segment]:
         """The rows of each person, neighbours of the same status and emotion merged, in the order of persons and time.
@@ -188,9 +207,9 @@ class Prediction:
 
     def table(self) -> pd.DataFrame:
         """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
-        confidence, and with `per_modality` the classes of each modality; with `with_names` the name after the person.
-        Where no face was found or nobody spoke, the classes, emotion and confidence are missing values; so is the
-        person where none was found."""
+        confidence, the fields of `FaceGeometry`, and with `per_modality` the classes of each modality; with
+        `with_names` the name after the person. Where no face was found or nobody spoke, the classes, emotion and
+        confidence are missing values; so are the geometry where no face was found, and the person where none was."""
         import pandas as pd
 
         blocks = list(self.blocks())
@@ -216,6 +235,7 @@ class Prediction:
             **dict(zip(self.label_set.names, probabilities.T, strict=True)),
             "emotion": pd.Series(self.emotions(person), dtype="str"),
             "confidence": probabilities.max(axis=1) if n else np.empty(0),
+            **self._faces(person).columns(),
         }
         for modality in self.modality_names if self.per_modality else ():
             names = [f"{modality.replace('-', '_')}_{name}" for name in self.label_set.names]

@@ -52,9 +52,10 @@ class Options:
     min_confidence: rows below it have the emotion `uncertain`.
     per_modality: the table also has columns of each modality of the bundle.
     persons: which persons of a file the table has. people: folder of photographs of people to name, if there is one.
+    max_yaw: degrees by which a face may be turned to the side to be scored; None for any.
 
     Raises:
-        SettingsError: min_confidence is not from 0 to 1.
+        SettingsError: min_confidence is not from 0 to 1, or max_yaw not above 0 and up to 90.
     """
 
     bundle: str = "default"
@@ -67,10 +68,13 @@ class Options:
     small_faces: bool = False
     persons: PersonChoice = field(default_factory=PersonChoice)
     people: Path | None = None
+    max_yaw: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
             raise SettingsError(f"--min-confidence {self.min_confidence:g}: give a number from 0 to 1.")
+        if self.max_yaw is not None and not 0 < self.max_yaw <= 90:
+            raise SettingsError(f"--max-yaw {self.max_yaw:g}: give degrees above 0 and up to 90.")
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class Predictor:
             **self._stages,
             "rate_hz": "every frame" if rate is None else str(rate),
             "rotate": AUTO if self.options.rotate is None else self.options.rotate,
+            **self._face_limits,
             **self._table_options,
             **({"people": self.known_people.digest} if self.known_people is not None else {}),
         }
@@ -153,6 +158,11 @@ class Predictor:
         options |= {"people": sorted(known.identities)} if known is not None else {}
         options |= {"persons": str(given.persons)} if given.persons != PersonChoice() else {}
         return {name: value for name, value in options.items() if value}
+
+    @property
+    def _face_limits(self) -> dict[str, float]:
+        """Which faces are not scored, if any."""
+        return {} if self.options.max_yaw is None or not self.bundle.faces else {"max_yaw": self.options.max_yaw}
 
     @property
     def _stages(self) -> dict[str, str]:
@@ -187,7 +197,7 @@ class Predictor:
         if self.detector is None or self.scorer is None:
             return None
         crop = next(iter(self.bundle.faces.values())).crop  # of all networks
-        return FaceStages(crop, self.detector, self.scorer)
+        return FaceStages(crop, self.detector, self.scorer, self.options.max_yaw)
 
     def _person_stage(self) -> PersonStage | None:
         threshold, known = self.bundle.person_threshold, self.known_people
@@ -248,7 +258,7 @@ class Predictor:
             metadata["modalities"] = list(self.bundle.modalities)
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
-        metadata |= self._table_options | {"warnings": run.warnings}
+        metadata |= self._face_limits | self._table_options | {"warnings": run.warnings}
         name, persons = decoded(file.path.name), self._file_persons(run)
         prediction = run.collector.prediction(name, self.bundle.name, metadata, size=size, persons=persons)
         if not prediction.rows:
@@ -383,6 +393,7 @@ def predict(
     small_faces: bool = False,
     persons: int | str = "auto",
     people: str | Path | None = None,
+    max_yaw: float | None = None,
 ) -> Prediction:
     """Emotions of every person in one video.
 
@@ -398,6 +409,7 @@ def predict(
         small_faces: search larger images, in about four times the time.
         persons: "auto", the greatest number of persons, or "largest" for the one with the largest face alone.
         people: folder with photographs of people whose names the table is to have: one file or sub-folder per name.
+        max_yaw: faces turned to the side by more degrees are not scored.
     Raises:
         EmofuseError: one line with the problem and its remedy.
 
@@ -408,7 +420,8 @@ def predict(
     rate = None if every_frame else checked_rate(rate_hz)
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(str(bundle), detector, rate, engine, min_confidence, per_modality, rotation, small_faces)
-    options = replace(options, persons=PersonChoice.parse(persons), people=None if people is None else Path(people))
+    folder = None if people is None else Path(people)
+    options = replace(options, persons=PersonChoice.parse(persons), people=folder, max_yaw=max_yaw)
     return Predictor(options).predict(path)
 
 

@@ -22,10 +22,14 @@ def describe(prediction: Prediction) -> dict[str, Any]:
         details, found = prediction.details.get(p, PersonDetails()), prediction.face_found(p)
         entry: dict[str, Any] = {"person": p} | ({"name": details.name} if prediction.with_names else {})
         entry |= {"face_fraction": _fraction(found), "face_seconds": _seconds(prediction.timeline, found)}
+        if prediction.metadata.get("max_yaw") is not None:
+            entry["turned_fraction"] = _fraction(prediction.faces[p].turned)
         if voice is not None:
             entry["voice_only_fraction"] = _fraction(prediction.statuses(p) == VOICE_ONLY)
         entry["face_centre"] = None if details.centre is None else [round(c, 4) for c in details.centre]
         entry["face_height"] = None if details.height is None else round(details.height, 4)
+        if p in prediction.faces:
+            entry["mean_face"] = prediction.faces[p].mean()
         if details.confidence is not None:
             entry["one_person_confidence"] = round(details.confidence, 4)
         persons.append(entry | {"mean_probabilities": _mean_probabilities(prediction.scores[p])})

@@ -15,6 +15,7 @@ from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import OutputError
 from emofuse.export import ResultTable, Writer
+from emofuse.inference.face_rows import FaceRows
 from emofuse.inference.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ def prediction(*, turned: bool = False) -> Prediction:
     scores = {1: Scores(values, timeline, LABELS, valid, "x"), 2: Scores(values, timeline, LABELS, ~valid, "x")}
     metadata = {"bundle": "synthetic 1", "detector": "none", "warnings": ["the file is cut off"]}
     frames = np.array([-1, 0, 7, 15])
-    return Prediction('two, "people" ä.mp4', timeline, frames, LABELS, scores, metadata, min_confidence=0.5)
+    boxes = np.array([[0.25, 0.125, 0.25, 0.5, 0.75, -20.0, np.nan, 5.0]])
+    faces = {p: FaceRows(np.where(s.valid[:, None], boxes, np.nan), np.zeros(4, bool)) for p, s in scores.items()}
+    found = Prediction('two, "people" ä.mp4', timeline, frames, LABELS, scores, metadata, min_confidence=0.5)
+    return replace(found, faces=faces)
 
 
 def _written(writer: Writer, result: Prediction, path: Path) -> bytes:
@@ -76,7 +80,9 @@ def _read_once(result: Prediction) -> Iterator[pd.DataFrame]:
 def _check_no_rows(writer: Writer, path: Path) -> None:
     result = prediction()
     empty = {p: s.onto(Timeline.empty()) for p, s in result.scores.items()}
-    _written(writer, replace(result, timeline=Timeline.empty(), frames=np.empty(0, np.int64), scores=empty), path)
+    _written(
+        writer, replace(result, timeline=Timeline.empty(), frames=np.empty(0, np.int64), scores=empty, faces={}), path
+    )
     _written(writer, Prediction.empty("empty.mp4", metadata=result.metadata), path)
 
 
