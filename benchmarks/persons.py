@@ -12,7 +12,8 @@ another clip).
 
 Videos are joined from clips of the other speakers, at five frames per second: two speakers in turn with gaps without a
 face between them (A, B, A), the same with cuts (A B A B), two faces that cross in one frame, and close-ups so large
-that motion counts as cuts. Correct rows: the fraction of faces whose person is the right one, when every person found
+that motion counts as cuts. Hardest are photographs of two of LFW's people in turn, each shown for a second: they were
+taken years apart. Correct rows: the fraction of faces whose person is the right one, when every person found
 stands for at most one person there. With `--weights` the published MobileFaceNet is measured too, and every bundle once
 more by motion alone.
 """
@@ -21,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -48,6 +48,7 @@ from emofuse.media.images import luma_of, read_image
 from emofuse.media.video import Frame, VideoReader
 from emofuse.models.bundle import Bundle, load, write_bundle
 from emofuse.models.face import FaceInput, FaceModality, FaceOutputs, Identity
+from emofuse.training.default_faces import TEST, part_of
 
 SIZE = (360, 270)  # of the clips
 STEP = 6  # of the clips' frames per row
@@ -104,7 +105,8 @@ def measure(name: str, bundle: Bundle, options: argparse.Namespace, folder: Path
     by_motion = Predictor(Options(written(with_threshold(bundle, None), folder / "motion")))
     print("| videos | number | persons there | by motion alone | by identity | right number | correct rows |")
     print("|---|---|---|---|---|---|---|")
-    for case, videos in cases(others).items():
+    videos_of = cases(others) | {"photographs of A and B in turn": photograph_videos(options.data / "faces/lfw")}
+    for case, videos in videos_of.items():
         before = [run(by_motion, video()) for video in videos]
         after = [run(by_identity, video()) for video in videos]
         right = sum(f.persons == f.there for f in after)
@@ -165,11 +167,7 @@ def written(bundle: Bundle, folder: Path) -> str:
 
 def lfw_pairs(folder: Path, predictor: Predictor) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of photographs: whether they show one person, and the cosine of their identities."""
-    people: dict[str, list[Path]] = {}
-    with (folder / "people.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if int(hashlib.sha256(row["person"].encode()).hexdigest()[:8], 16) % 10 == 0:
-                people.setdefault(row["person"], []).append(folder / row["path"])
+    people = lfw_people(folder)
     found = {path: face for paths in people.values() for path in paths if (face := middle_face(path)) is not None}
     rows = dict(zip(found, identities(predictor, [crop_of(read_image(p), f) for p, f in found.items()]), strict=True))
     rng = np.random.default_rng(0)
@@ -184,6 +182,16 @@ def lfw_pairs(folder: Path, predictor: Predictor) -> tuple[np.ndarray, np.ndarra
         if name_of[one] != name_of[other]:
             pairs.append((one, other))
     return np.arange(2 * count) < count, np.array([rows[a] @ rows[b] for a, b in pairs])
+
+
+def lfw_people(folder: Path) -> dict[str, list[Path]]:
+    """Photographs of each of the people who are set aside."""
+    people: dict[str, list[Path]] = {}
+    with (folder / "people.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if part_of(row["person"]) == TEST:
+                people.setdefault(row["person"], []).append(folder / row["path"])
+    return people
 
 
 def clip_pairs(speakers: dict[str, list[Path]], predictor: Predictor) -> tuple[np.ndarray, np.ndarray]:
@@ -292,6 +300,18 @@ def cases(speakers: dict[str, list[Path]]) -> dict[str, list[Video]]:
         lambda a=a, n=n: close_up(*clips(speakers, [a], n)) for n, a in enumerate([*speakers, *speakers])
     ]
     return found
+
+
+def photograph_videos(folder: Path, *, most: int = 4) -> list[Video]:
+    """Videos of two people each, in turn, of as many photographs as both have, up to `most` of each."""
+    people = [(name, paths[:most]) for name, paths in lfw_people(folder).items() if len(paths) >= 3]
+
+    def video(a: tuple[str, list[Path]], b: tuple[str, list[Path]]) -> Iterator[Shown]:
+        for shots in zip(a[1], b[1], strict=False):
+            for name, path in zip((a[0], b[0]), shots, strict=True):
+                yield from [Shown(read_image(path), {0.5: name})] * 5
+
+    return [lambda a=a, b=b: video(a, b) for a, b in zip(people[::2], people[1::2], strict=False)]
 
 
 def clips(speakers: dict[str, list[Path]], chosen: list[str], n: int) -> list[tuple[str, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from emofuse.core.time import ticks
 from emofuse.faces.detector import Face
 from emofuse.inference.face_stages import ScoredFace
 from emofuse.inference.persons import HOLD_SECONDS, VIEWS, PersonStage, face_weight
+from emofuse.inference.sampling import Sampling
 
-THRESHOLD = 0.5
+THRESHOLD, FIVE = 0.5, Sampling(Fraction(5))
 ANNA, BEN, CLEO = np.eye(8, dtype=np.float32)[:3]
 NOISE = np.eye(8, dtype=np.float32)[3:]
 FRONTAL = np.array([[40, 50], [60, 50], [50, 60], [42, 72], [58, 72]], np.float32)
@@ -32,7 +34,7 @@ def face(step: int, track: int, identity: np.ndarray, *, height: float = 80, tur
 
 def numbers(faces: Sequence[ScoredFace], stage: PersonStage | None = None) -> list[tuple[int, int]]:
     """Step and person of each face, all pushed step by step."""
-    stage = stage or PersonStage(THRESHOLD)
+    stage = stage or PersonStage(THRESHOLD, FIVE)
     found = []
     for step in sorted({f.frame for f in faces}):
         ready, _ = stage.push([f for f in faces if f.frame == step], ticks(step + 1) // 5)
@@ -55,7 +57,7 @@ def test_two_tracks_that_swap_their_faces_do_not_swap_the_persons():
     after = track(range(6, 12), 1, BEN) + track(range(6, 12), 2, ANNA)
     found = numbers(before + after)
     assert found == [(step, person) for step in range(12) for person in (1, 2)]
-    stage, persons = PersonStage(THRESHOLD), {}
+    stage, persons = PersonStage(THRESHOLD, FIVE), {}
     for f in before + after:
         persons |= {(g.frame, g.identity.argmax()): g.person for g in stage.push([f], f.start)[0]}
     persons |= {(g.frame, g.identity.argmax()): g.person for g in stage.close()}
@@ -85,20 +87,20 @@ def test_faces_that_cannot_be_compared_stay_with_their_track(poor):
 
 def test_a_track_of_poor_faces_becomes_the_person_whom_its_better_faces_show():
     faces = track(range(5), 1, ANNA) + track(range(20, 30), 2, BEN, height=14.0) + track(range(30, 40), 2, ANNA)
-    stage = PersonStage(THRESHOLD)
+    stage = PersonStage(THRESHOLD, FIVE)
     assert [p for _, p in numbers(faces, stage)] == [1] * 5 + [2] * 10 + [1] * 10
     first, second = stage.identities
     assert np.array_equal(first.mean, second.mean)  # so the end of a file joins them
 
 
 def test_names_are_given_to_the_people_of_photographs():
-    stage = PersonStage(THRESHOLD, known={"Ben": BEN[None], "Cleo": CLEO[None]})
+    stage = PersonStage(THRESHOLD, FIVE, known={"Ben": BEN[None], "Cleo": CLEO[None]})
     assert [p for _, p in numbers(track(range(4), 1, ANNA) + track(range(9, 14), 2, BEN), stage)] == [1] * 4 + [2] * 5
     assert {each.number: each.name for each in stage.identities} == {1: None, 2: "Ben", None: "Cleo"}
 
 
 def test_no_face_waits_longer_than_promised():
-    stage = PersonStage(THRESHOLD)
+    stage = PersonStage(THRESHOLD, FIVE)
     faces, complete = stage.push([face(0, 1, ANNA)], ticks(1) // 5)
     assert (faces, complete) == ([], 0)
     faces, complete = stage.push([], ticks(HOLD_SECONDS))
@@ -106,8 +108,16 @@ def test_no_face_waits_longer_than_promised():
     assert complete == ticks(HOLD_SECONDS)
 
 
+def test_at_a_low_rate_a_track_is_decided_by_as_many_faces():
+    """One face every second, of which the first one cannot decide."""
+    stage = PersonStage(THRESHOLD, Sampling(Fraction(1)))
+    stage.push(track(range(0, 15, 5), 1, ANNA), ticks(3))
+    odd = [face(50, 2, BEN), face(55, 2, ANNA), face(60, 2, ANNA)]
+    assert [f.person for f in stage.push(odd, ticks(13))[0]] == [1, 1, 1]
+
+
 def test_memory_grows_with_persons_only():
-    stage = PersonStage(THRESHOLD)
+    stage = PersonStage(THRESHOLD, FIVE)
     for n in range(300):
         stage.push(track(range(20 * n, 20 * n + 4), n, ANNA), ticks(20 * n + 4) // 5)
     assert len(stage._tracks) < 3
@@ -126,7 +136,7 @@ def test_results_do_not_depend_on_how_the_faces_were_divided(chunks, seed):
         for k in range(2)
         if rng.random() > 0.2
     ]
-    stage, found, n = PersonStage(THRESHOLD), [], 0
+    stage, found, n = PersonStage(THRESHOLD, FIVE), [], 0
     for size in [*chunks, len(faces)]:
         part, n = faces[n : n + size], n + size
         found += stage.push(part, min((f.start for f in faces[n:]), default=ticks(8)))[0]

@@ -7,7 +7,8 @@ enough of them to decide again. So persons keep their numbers over cuts and gaps
 
 Identities are compared by the mean cosine between the faces of one and of the other: the dot product of their means.
 A person is remembered by means of a few groups of similar faces, such as turned ones. Poor faces count little or not at
-all. Faces wait at most `HOLD_SECONDS`, and a number that was returned never changes.
+all. Faces wait at most `HOLD_SECONDS`, or for as long as a track needs to be decided, and a number that was returned
+never changes.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from emofuse.core.time import ticks
 from emofuse.faces.detector import Face
 from emofuse.faces.tracker import RECALL_SECONDS
 from emofuse.inference.face_stages import ScoredFace
+from emofuse.inference.sampling import Sampling
 
 Floats = NDArray[np.float32]
 
 HOLD_SECONDS = 1.0
 VIEWS = 4  # means that are kept of a person
-_HOLD, _RECALL = ticks(HOLD_SECONDS), ticks(RECALL_SECONDS)
+_RECALL = ticks(RECALL_SECONDS)
 _NEW_VIEW = 0.2  # a face less similar than the threshold plus this begins another mean
 _VIEW_WEIGHT = 200.0  # beyond this weight of faces, the earliest count less and less
 _SAME_PLACE = 0.05  # a face where a person is expected may be this much less similar than the threshold
@@ -100,10 +102,6 @@ class _Track:
     held: list[ScoredFace] = field(default_factory=list)
     compared: int = 0  # faces in `evidence`
 
-    @property
-    def deadline(self) -> int:
-        return self.held[0].start + _HOLD
-
 
 class _Gallery:
     """The views of all persons: weighted means of unit identities, float32 [persons, VIEWS, d]."""
@@ -144,12 +142,16 @@ class PersonStage:
 
     Args:
         threshold: cosine from which two faces belong to one person.
-        enough: comparable faces from which a track is decided.
+        sampling: tracks are decided by as many comparable faces as confirm a track.
         known: names with identities of their photographs, float32 [n, d].
+
+    lookahead: ticks by which a face may wait.
     """
 
-    def __init__(self, threshold: float, *, enough: int = 3, known: Mapping[str, Floats] | None = None) -> None:
-        self._threshold, self._enough = threshold, enough
+    def __init__(self, threshold: float, sampling: Sampling, *, known: Mapping[str, Floats] | None = None) -> None:
+        self._threshold, self._enough = threshold, sampling.confirm_frames
+        needed = 0 if sampling.rate_hz is None else sampling.bound(self._enough)
+        self.lookahead = max(ticks(HOLD_SECONDS), needed)
         self._gallery = _Gallery(threshold)
         self._persons: list[_Person] = []
         self._tracks: dict[int, _Track] = {}
@@ -158,11 +160,6 @@ class PersonStage:
             person = self._new_person(identities.shape[1], name=name)
             for identity in identities:
                 self._learn(person, _unit(identity), 1.0)
-
-    @property
-    def lookahead(self) -> int:
-        """Ticks by which a face may wait."""
-        return _HOLD
 
     @property
     def identities(self) -> list[PersonIdentity]:
@@ -181,7 +178,7 @@ class PersonStage:
             ready += self._decide_until(face.start)
             ready += self._take(face)
         ready += self._decide_until(complete)
-        self._tracks = {n: t for n, t in self._tracks.items() if t.held or t.last > complete - _RECALL - _HOLD}
+        self._tracks = {n: t for n, t in self._tracks.items() if t.held or t.last > complete - _RECALL - self.lookahead}
         waiting = (track.held[0].start for track in self._tracks.values() if track.held)
         return sorted(ready, key=lambda face: (face.start, face.person)), min(waiting, default=complete)
 
@@ -192,8 +189,9 @@ class PersonStage:
 
     def _decide_until(self, time: int | None) -> list[ScoredFace]:
         """Decide the tracks whose faces cannot wait any longer."""
-        late = [t for t in self._tracks.values() if t.held and (time is None or t.deadline <= time)]
-        return [face for track in sorted(late, key=lambda t: t.deadline) for face in self._decide(track)]
+        waiting = sorted((t for t in self._tracks.values() if t.held), key=lambda t: t.held[0].start)
+        late = [t for t in waiting if time is None or t.held[0].start + self.lookahead <= time]
+        return [face for track in late for face in self._decide(track)]
 
     def _take(self, face: ScoredFace) -> list[ScoredFace]:
         assert face.identity is not None

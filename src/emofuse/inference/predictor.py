@@ -189,7 +189,7 @@ class Predictor:
         if stages is None or self.bundle.person_threshold is None:
             raise SettingsError(
                 f"--people: the bundle {self.bundle.name} {self.bundle.version} cannot tell persons apart; "
-                "choose one whose face network has an identity, such as the default."
+                "choose a bundle whose face network has an identity."
             )
         return read_known_people(folder, stages)
 
@@ -203,8 +203,7 @@ class Predictor:
         threshold, known = self.bundle.person_threshold, self.known_people
         if threshold is None:
             return None
-        enough, identities = self.sampling.confirm_frames, known.identities if known is not None else None
-        return PersonStage(threshold, enough=enough, known=identities)
+        return PersonStage(threshold, self.sampling, known=known.identities if known is not None else None)
 
     def session(self) -> Session:
         """A new session for one live video, which reports faces that are not upright."""
