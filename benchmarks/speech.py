@@ -7,8 +7,8 @@ RAVDESS (calm counts as neutral) in five folds of speakers; SAVEE, by a system t
 SAVEE, EmoDB and nEMO, by a system trained on the three others. The prediction for a clip is the class with the highest
 mean probability over its windows, among the classes of its corpus. Intervals: 95 % bootstrap over speakers.
 
-- `encoder`: the system `speech-encoder`, trained and run as `emofuse train` and `emofuse predict` do. A sixth of the
-  training speakers selects the epoch and the calibration; the evaluated speakers select nothing.
+- `encoder`: the system `speech-encoder`, trained and run as `emofuse train` and `emofuse predict` do. One of twelve
+  training speakers of each corpus, at least one, select the temperature; the evaluated speakers select nothing.
 - `frozen`: mean and deviation over time of the second block of the published encoder, and logistic regression.
 - `egemaps`: 88 functionals and an SVM, whose C is selected on training speakers; needs `pip install opensmile`.
 
@@ -62,7 +62,7 @@ from emofuse.training.training_run import TrainingRun
 
 RATE_HZ = 16_000
 FOLDS = 5
-VALIDATED = 6  # one of so many training speakers of each corpus selects the epoch
+VALIDATED = 12  # one of so many training speakers of each corpus, and at least one, select the calibration
 LISTS = ("labels.csv", "labels-emodb.csv", "labels-nemo.csv")
 LONGEST_SECONDS = 8.0  # of a clip, for the frozen encoder
 SYSTEM = "speech-encoder"

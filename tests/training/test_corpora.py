@@ -11,16 +11,16 @@ from emofuse.training.corpora import corpus_classes, corpus_weights
 from support.speech_bundles import tone, write_wave
 
 
-def test_a_corpus_weighs_as_much_as_it_has_subjects_and_each_class_in_it_the_same():
-    rows = [("a", f"a{n % 3}", label) for n, label in enumerate([0] * 9 + [1] * 3)] + [("b", "b0", 0)] * 5
-    clips = [Clip("x", corpus=corpus, subject=subject) for corpus, subject, _ in rows]
-    labels = np.array([label for _, _, label in rows])
+def test_all_corpora_weigh_the_same_and_so_do_all_classes_within_one():
+    rows = [("a", label) for label in [0] * 9 + [1] * 3] + [("b", 0)] * 5
+    clips = [Clip("x", corpus=corpus) for corpus, _ in rows]
+    labels = np.array([label for _, label in rows])
     weights = corpus_weights(clips, labels)
-    corpora = np.array([corpus for corpus, _, _ in rows])
+    corpora = np.array([corpus for corpus, _ in rows])
     sums = {(c, k): weights[(corpora == c) & (labels == k)].sum() for c, k in (("a", 0), ("a", 1), ("b", 0))}
     assert weights.mean() == pytest.approx(1)
     assert sums["a", 0] == pytest.approx(sums["a", 1])
-    assert sums["a", 0] + sums["a", 1] == pytest.approx(3 * sums["b", 0])
+    assert sums["a", 0] + sums["a", 1] == pytest.approx(sums["b", 0])
 
 
 def test_the_classes_of_a_corpus_are_those_of_its_training_and_validation_clips(tmp_path: Path):

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.chunks import RATE_HZ, SAMPLES_PER_FRAME, RunningLevel
+from emofuse.core.chunks import RATE_HZ, SAMPLES_PER_FRAME, Chunks, RunningLevel
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
@@ -137,6 +137,24 @@ class AudioStream:
         return [*scores, *self._windows.close()]
 
 
+class ChunkScorer(Protocol):
+    """Encodes chunks of audio, and scores the frames of windows, as `emofuse.models.voice.FrameScorer` does.
+
+    frames: number of frames of a window.
+    """
+
+    chunks: Chunks
+    frames: int
+
+    def encode(self, chunks: Floats) -> Floats:
+        """Frames float32 [n, frames, width] of chunks with their context, float32 [n, samples], at least one."""
+        ...
+
+    def score(self, frames: Floats, speech: Floats) -> Floats:
+        """The score float32 [k] of a window: frames float32 [frames, width], speech float32 [frames]."""
+        ...
+
+
 class WaveWindows:
     """Scores windows by their waveforms.
 
@@ -172,7 +190,7 @@ class FrameWindows:
     speech are not encoded. A window is complete with the context of the last chunk that it touches.
     """
 
-    def __init__(self, cutter: AudioWindowCutter, scorer: FrameScorer) -> None:
+    def __init__(self, cutter: AudioWindowCutter, scorer: ChunkScorer) -> None:
         self._cutter, self._scorer = cutter, scorer
         self._before, self._inside, self._after = scorer.chunks.samples
         self._held = np.zeros(self._before, np.float32)  # samples from number `_first` on; silence before the first

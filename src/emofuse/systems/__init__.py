@@ -6,9 +6,9 @@ from types import MappingProxyType
 from emofuse.core.registry import find
 from emofuse.systems.paper import PAPER_SYSTEMS
 from emofuse.systems.small import SMALL_SYSTEMS
-from emofuse.systems.spec import FACE, VOICE, FaceNet, Head, System, VoiceNet, kind
+from emofuse.systems.spec import FACE, VOICE, FaceNet, Head, Probe, System, VoiceNet, kind
 
-__all__ = ["FACE", "SYSTEMS", "VOICE", "FaceNet", "Head", "System", "VoiceNet", "kind", "system"]
+__all__ = ["FACE", "SYSTEMS", "VOICE", "FaceNet", "Head", "Probe", "System", "VoiceNet", "kind", "system"]
 
 SYSTEMS: Mapping[str, System] = MappingProxyType({s.name: s for s in (*PAPER_SYSTEMS, *SMALL_SYSTEMS)})
 

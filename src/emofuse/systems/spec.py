@@ -12,6 +12,7 @@ from emofuse.core.chunks import Chunks
 from emofuse.core.colour import Colour
 from emofuse.core.files import digest
 from emofuse.core.windows import Windows
+from emofuse.errors import SettingsError
 from emofuse.systems.training_settings import FitSettings, WaveAugment
 
 FACE, VOICE = "face", "voice"
@@ -61,6 +62,25 @@ class FaceNet:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """Settings of a linear layer on the embeddings of a network that is not trained (`fit.epochs` is 0).
+
+    penalty: half the factor of the squared coefficients of standardised embeddings, beside the mean cross-entropy.
+    copies: number of augmented copies of each recording that the layer is fitted on, besides the recording.
+
+    Raises:
+        SettingsError: a number is below 0.
+    """
+
+    penalty: float = 0.05
+    copies: int = 2
+
+    def __post_init__(self) -> None:
+        if self.penalty < 0 or self.copies < 0:
+            raise SettingsError(f"probe: penalty is {self.penalty} and copies {self.copies}; give 0 or more.")
+
+
+@dataclass(frozen=True)
 class VoiceNet:
     """Settings of a network that classifies windows of audio.
 
@@ -71,6 +91,7 @@ class VoiceNet:
     label_rate_hz: rate to which labels are resampled before the commonest one of a window is taken.
     augment: random changes in training.
     chunks: of a network that encodes chunks of audio, whose frames all windows share; None for a network on windows.
+    probe: fits the last layer of a network on chunks, instead of training the network; None for none.
     scratch: start from random weights in any case.
     tiny: a small version of the network to try the whole path; from random weights unless others are given.
     """
@@ -84,6 +105,7 @@ class VoiceNet:
     label_rate_hz: float = 5.0
     augment: WaveAugment = WaveAugment()  # noqa: RUF009 (frozen)
     chunks: Chunks | None = None
+    probe: Probe | None = None
     scratch: bool = False
     tiny: bool = False
 

@@ -39,9 +39,6 @@ class FitSettings:
     swa_start_epoch: first epoch, counted from 0, of the plain mean of the weights after every step, which is validated
         and kept with batch norms measured anew; None for none. It excludes `ema_decay`.
         Source: Izmailov et al. 2018 (SWA), and Cha et al. 2021 (SWAD), who average every step.
-    head_epochs: number of first epochs in which only the network's head is trained, so that the random gradients of a
-        new head do not spoil pretrained layers.
-        Source: Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features (LP-FT).
     frozen: prefixes of names of layers that are not trained and whose batch norms keep their statistics.
     lr_factors: factors of the learning rate by prefix of the layer's name; the longest matching prefix applies.
     mixup: alpha of the Beta distribution for mixing pairs of examples; 0 for none.
@@ -67,7 +64,6 @@ class FitSettings:
     patience: int | None = None
     ema_decay: float | None = 0.998
     swa_start_epoch: int | None = None
-    head_epochs: int = 0
     frozen: tuple[str, ...] = ()
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -75,7 +71,6 @@ class FitSettings:
     def __post_init__(self) -> None:
         _at_least("epochs", self.epochs, 0)
         _at_least("polish_epochs", self.polish_epochs, 0)
-        _at_least("head_epochs", self.head_epochs, 0)
         _at_least("batch", self.batch, 1)
         _at_least("accumulate", self.accumulate, 1)
         _at_least("patience", 1 if self.patience is None else self.patience, 1)

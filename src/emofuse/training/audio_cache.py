@@ -59,24 +59,26 @@ class AudioCache:
     def scores(self, path: Path, scorer: WindowScorer | FrameScorer) -> list[AudioWindowScore]:
         """Scores of the windows of cached samples."""
         stage = self.stages.scoring(self.windows, scorer)
-        return [*(score for block in self._blocks(path) for score in stage.push(block)), *stage.close()]
+        found = [score for block in blocks(mapped(path), self.windows.rate_hz) for score in stage.push(block)]
+        return found + stage.close()
 
     def spoken(self, path: Path) -> list[AudioWindow]:
         """The windows of cached samples in which somebody speaks long enough, without their samples."""
         stage = self.stages.cutter(self.windows)
         spoken = [
             window._replace(samples=None)
-            for block in self._blocks(path)
+            for block in blocks(mapped(path), self.windows.rate_hz)
             for window in stage.push(block)
             if window.samples is not None
         ]
         return spoken + [w._replace(samples=None) for w in stage.close() if w.samples is not None]
 
-    def _blocks(self, path: Path) -> Iterator[AudioBlock]:
-        rate, samples = self.windows.rate_hz, mapped(path)
-        size = round(_BLOCK_SECONDS * rate)
-        for first in range(0, len(samples), size):
-            yield AudioBlock(np.array(samples[first : first + size]), first * TICKS_PER_SECOND // rate, rate)
+
+def blocks(samples: NDArray[np.float32], rate_hz: int) -> Iterator[AudioBlock]:
+    """Samples in blocks of 30 s, as they are pushed into audio stages."""
+    size = round(_BLOCK_SECONDS * rate_hz)
+    for first in range(0, len(samples), size):
+        yield AudioBlock(np.array(samples[first : first + size]), first * TICKS_PER_SECOND // rate_hz, rate_hz)
 
 
 def mapped(path: Path) -> NDArray[np.float32]:

@@ -34,23 +34,18 @@ def corpus_classes(data: DataSet) -> dict[str | None, NDArray[np.bool_]]:
 def corpus_weights(clips: Sequence[Clip], labels: NDArray[np.int64]) -> NDArray[np.float32]:
     """Weights of rows with a mean of 1, float32 [n], from the clip and the label of each.
 
-    A corpus weighs as much as it has subjects, and all classes in it the same.
+    All corpora weigh the same, and all classes within a corpus.
 
-    >>> clips = [Clip("x", corpus=corpus, subject=subject) for corpus, subject in ("a1", "a1", "a2", "b3")]
-    >>> corpus_weights(clips, np.array([0, 0, 1, 0])).round(2).tolist() == np.float32([0.67, 0.67, 1.33, 1.33]).tolist()
-    True
+    >>> clips = [Clip("x", corpus=corpus) for corpus in "aaab"]
+    >>> corpus_weights(clips, np.array([0, 0, 1, 0]))
+    array([0.5, 0.5, 1. , 2. ], dtype=float32)
     """
-    subjects: defaultdict[str | None, set[str]] = defaultdict(set)
     counts: defaultdict[tuple[str | None, int], int] = defaultdict(int)
     classes: defaultdict[str | None, set[int]] = defaultdict(set)
     for clip, label in zip(clips, labels.tolist(), strict=True):
-        subjects[clip.corpus].add(clip.subject or clip.id)
         counts[clip.corpus, label] += 1
         classes[clip.corpus].add(label)
     weights = np.array(
-        [
-            len(subjects[c.corpus]) / len(classes[c.corpus]) / counts[c.corpus, label]
-            for c, label in zip(clips, labels.tolist(), strict=True)
-        ]
+        [1 / len(classes[c.corpus]) / counts[c.corpus, label] for c, label in zip(clips, labels.tolist(), strict=True)]
     )
     return np.asarray(weights / weights.mean(), np.float32)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from emofuse.core.registry import find
 from emofuse.core.settings import with_settings
 from emofuse.errors import SettingsError
-from emofuse.systems import FACE, SYSTEMS, VOICE, System
+from emofuse.systems import FACE, SYSTEMS, VOICE, System, VoiceNet
 
 if TYPE_CHECKING:
     from emofuse.core.types import Clip, Scores
@@ -155,6 +155,7 @@ def train_system(system: System, data: DataSet, run: TrainingRun) -> Bundle | No
     from emofuse.training import loop as fit
     from emofuse.training.loop.distributed import process_group
     from emofuse.training.training_run import WEIGHTS, fit_network, network
+    from emofuse.training.voice import VoiceTraining
 
     _check(system, data)
     net, origin = network(_training_of(system, data, run), system, len(data.label_set), run)
@@ -166,6 +167,8 @@ def train_system(system: System, data: DataSet, run: TrainingRun) -> Bundle | No
             trained = fit_network(training, net, system.fit, run=run, members=members)
         if not members.first:
             return None
+    if isinstance(training, VoiceTraining) and training.has_probe:
+        trained = training.fit_probe(net)
     card: dict[str, Any] = {"what": _what(system), "definition": system.to_json(), "data": data.name, **origin}
     if files := sorted(set(clip_digests(data.split("train")).values())):
         card[TRAIN_FILES] = " ".join(files)
@@ -198,9 +201,14 @@ def _training_of(system: System, data: DataSet, run: TrainingRun) -> ModalityTra
 
 
 def _check(system: System, data: DataSet) -> None:
-    if not system.fit.epochs and system.head is None:
+    probe = isinstance(system.net, VoiceNet) and system.net.probe is not None
+    if not (system.fit.epochs or system.head or probe):
         raise SettingsError(
             f"{system.name}: fit.epochs is 0 and there is no head, so nothing is trained; set fit.epochs."
+        )
+    if probe and system.fit.epochs:
+        raise SettingsError(
+            f"{system.name}: fit.epochs is {system.fit.epochs}, but its network is not trained; set fit.epochs=0."
         )
     if data.still_images and system.modality == VOICE:
         raise SettingsError(f"{system.name}: needs audio, but {data.name} has single images; give clips with audio.")

@@ -136,18 +136,19 @@ class Trained:
     """The result of fitting a network.
 
     examples: number of training examples. logits, truth: of the validation split, float32 [n, classes] and int64 [n]
-    with -1 where unlabelled.
+    with -1 where unlabelled. biased: whether the calibration has a bias for each class.
     """
 
     examples: int
     logits: NDArray[np.float32]
     truth: Ints
+    biased: bool = True
 
     @property
     def calibration(self) -> LogitCalibration:
         """Fitted on the labelled rows."""
         labelled = self.truth >= 0
-        return LogitCalibration.fit(self.logits[labelled], self.truth[labelled])
+        return LogitCalibration.fit(self.logits[labelled], self.truth[labelled], biased=self.biased)
 
 
 def fit_network(

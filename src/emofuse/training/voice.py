@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,19 +23,21 @@ from emofuse.core.types import Clip, Scores
 from emofuse.core.windows import Windows
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError
-from emofuse.inference.audio_stages import AudioWindow, choose_audio_stages
+from emofuse.heads.logistic import fit_logistic
+from emofuse.inference.audio_stages import choose_audio_stages
 from emofuse.inference.collector import audio_scores
 from emofuse.models.bundle import Bundle
 from emofuse.models.face import OUTPUT
 from emofuse.models.voice import FRAMES, NET, POOL, SPEECH, VoiceModality, voice_scorer
 from emofuse.nets.catalogue import Input, network
-from emofuse.nets.speech_encoder import Frames, Pool, levelled
+from emofuse.nets.speech_encoder import Frames, Pool, SpeechEncoder, levelled
 from emofuse.runtime import Engine
 from emofuse.systems import System, VoiceNet
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import AudioCache, mapped
 from emofuse.training.corpora import corpus_classes, corpus_weights
-from emofuse.training.training_run import TrainingRun
+from emofuse.training.training_run import Trained, TrainingRun
+from emofuse.training.voice_embeddings import WindowEmbeddings
 
 
 class VoiceTraining:
@@ -63,10 +65,53 @@ class VoiceTraining:
     def examples(self, split: str) -> fit.Examples:
         """Labelled windows with speech of a split."""
         clips = self._data.split(split)
-        speech = self._net.chunks is not None
-        found = window_examples(self._cache, self._data, clips, label_rate_hz=self._net.label_rate_hz, speech=speech)
+        found = window_examples(self._cache, self._data, clips, label_rate_hz=self._net.label_rate_hz)
         self._run.report(f"{split}: {len(found)} windows of {len(clips)} clips")
         return found
+
+    @property
+    def has_probe(self) -> bool:
+        """Whether the network is not trained, but a linear layer on it fitted by `fit_probe`."""
+        return self._net.probe is not None
+
+    def fit_probe(self, net: SpeechEncoder) -> Trained:
+        """Fit the last layer of a network on chunks to the embeddings of the windows of recordings and their copies.
+
+        Raises:
+            DataError: a split has no labelled window with voice.
+        """
+        assert self._net.chunks is not None
+        assert self._net.probe is not None
+        embeddings = WindowEmbeddings(self._cache, net.eval(), self._net.chunks, fit.Waveforms(self._net.augment))
+        splits = (("train", self._net.probe.copies), ("validation", 0))
+        train, validation = (self._probe_rows(embeddings, split, copies=copies) for split, copies in splits)
+        found = fit_logistic(
+            train.features,
+            train.labels,
+            weights=corpus_weights(train.clips, train.labels),
+            possible=train.possible,
+            penalty=self._net.probe.penalty,
+        )
+        net.set_linear(found.mean, found.deviation, found.coefficients, found.intercepts)
+        logits = np.where(validation.possible, found(validation.features), np.float32(fit.IMPOSSIBLE))
+        return Trained(len(train.labels), logits, validation.labels, biased=False)
+
+    def _probe_rows(self, embeddings: WindowEmbeddings, split: str, *, copies: int) -> _ProbeRows:
+        clips, classes = self._data.split(split), corpus_classes(self._data)
+        features, labels, of = list[NDArray[np.float32]](), list[NDArray[np.int64]](), list[Clip]()
+        for clip in clips:
+            for copy in range(copies + 1):
+                if not (found := embeddings(clip, copy)):
+                    continue
+                label = _labels(self._data, clip, found, self._windows, self._net.label_rate_hz)[:, 0]
+                features.append(np.stack([window.values for window in found])[label >= 0])
+                labels.append(label[label >= 0])
+                of += [clip] * len(labels[-1])
+        if not of:
+            raise DataError(f"{self._data.path}: none of {len(clips)} clips has a labelled window with voice.")
+        self._run.report(f"{split}: {len(of)} windows of {len(clips)} clips, each {copies + 1} times")
+        possible = np.array([classes[clip.corpus] for clip in of])
+        return _ProbeRows(np.concatenate(features), np.concatenate(labels), possible, of)
 
     def modality(self, net: Any, calibration: LogitCalibration) -> tuple[VoiceModality, dict[str, Any]]:
         """Exports the network, that on chunks in two parts."""
@@ -95,6 +140,20 @@ class VoiceTraining:
         return scores
 
 
+@dataclass(frozen=True, eq=False)
+class _ProbeRows:
+    """Windows to fit a linear layer on.
+
+    features: float32 [n, features]. labels: int64 [n]. possible: bool [n, classes], of the corpus of each window.
+    clips: the clip of each window.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    possible: NDArray[np.bool_]
+    clips: Sequence[Clip]
+
+
 def export_parts(net: Any, chunks: Chunks, windows: Windows, paths: tuple[Path, Path]) -> float:
     """Write both parts of a network on chunks as ONNX; returns the largest difference from torch.
 
@@ -119,42 +178,32 @@ class Waves:
     """Windows of audio files as rows float32 [samples], read from disk on access.
 
     places: int64 [n, 2]: number of the file, and the first sample.
-    speech: first and last sample of each part of a row in which somebody speaks. If it is given, rows are
-        [2, samples], with 1 in the second half of the row where somebody speaks.
     """
 
     files: Sequence[Path]
     places: NDArray[np.int64]
     samples: int
-    speech: Sequence[Sequence[tuple[int, int]]] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
-        waves = np.zeros((len(rows), 2, self.samples), np.float32)
-        for (wave, voiced), row, (file, first) in zip(waves, rows, self.places[rows], strict=True):
+        waves = np.zeros((len(rows), self.samples), np.float32)
+        for wave, (file, first) in zip(waves, self.places[rows], strict=True):
             found = mapped(self.files[file])[first : first + self.samples]
             wave[: len(found)] = found
-            for start, stop in self.speech[row] if self.speech is not None else ():
-                voiced[start:stop] = 1
-        return waves if self.speech is not None else waves[:, 0]
+        return waves
 
 
-def window_examples(
-    cache: AudioCache, data: DataSet, clips: Sequence[Clip], *, label_rate_hz: float, speech: bool = False
-) -> fit.Examples:
+def window_examples(cache: AudioCache, data: DataSet, clips: Sequence[Clip], *, label_rate_hz: float) -> fit.Examples:
     """The windows with speech of some clips, with the commonest label of each segment.
 
     Clips of several corpora are weighted by `corpus_weights`, each with the classes of its corpus alone.
 
-    Args:
-        speech: whether rows have a second half that marks where somebody speaks.
     Raises:
         DataError: there is none.
     """
     files, places, labels, of = list[Path](), list[tuple[int, int]](), list[NDArray[np.int64]](), list[Clip]()
-    parts = list[list[tuple[int, int]]]()
     windows = cache.windows
     for clip in clips:
         path = cache.path(clip)
@@ -164,18 +213,16 @@ def window_examples(
         found = _labels(data, clip, spoken, windows, label_rate_hz)
         for window, row in zip(spoken, found, strict=True):
             if (row >= 0).any():
-                first = _sample(window.start, windows)
-                places.append((len(files), first))
+                places.append((len(files), _sample(window.start, windows)))
                 labels.append(row)
                 of.append(clip)
-                parts.append([(_sample(a, windows) - first, _sample(b, windows) - first) for a, b in window.speech])
         files.append(path)
     if not places:
         raise DataError(f"{data.path}: none of {len(clips)} clips has a labelled window with voice.")
     rows = np.array(labels)
     targets = np.zeros((*rows.shape, len(data.label_set)), np.float32)
     np.put_along_axis(targets, np.maximum(rows, 0)[..., None], (rows >= 0).astype(np.float32)[..., None], axis=-1)
-    inputs = Waves(files, np.array(places), windows.samples[0], parts if speech else None)
+    inputs = Waves(files, np.array(places), windows.samples[0])
     if windows.segments > 1:
         return fit.Examples(inputs, targets)
     examples = fit.Examples(inputs, targets[:, 0])
@@ -189,8 +236,16 @@ def window_examples(
     )
 
 
+class _Interval(Protocol):
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+
 def _labels(
-    data: DataSet, clip: Clip, spoken: Sequence[AudioWindow], windows: Windows, rate_hz: float
+    data: DataSet, clip: Clip, spoken: Sequence[_Interval], windows: Windows, rate_hz: float
 ) -> NDArray[np.int64]:
     """The commonest label of each segment of some windows of a clip, int64 [windows, segments]."""
     end = max(window.end for window in spoken)

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from emofuse.errors import SettingsError  # noqa: E402
 from emofuse.training.loop import OPTIMISERS, SCHEDULES, FitSettings, fresh, lr_at  # noqa: E402
-from emofuse.training.loop.optimisers import optimiser, optimiser_state, restore_optimiser, set_lr, set_trained  # noqa: E402
+from emofuse.training.loop.optimisers import optimiser, optimiser_state, restore_optimiser, set_lr  # noqa: E402
 from support.small_trainings import Residuals, layers  # noqa: E402 (torch may be missing)
 
 NET = FitSettings(optimiser="sgd", lr=0.1)
@@ -119,25 +119,3 @@ def test_polish_epochs_restart_at_their_own_rate(schedule):
     settings = FitSettings(epochs=5, polish_epochs=2, polish_lr=0.02, schedule=schedule)
     expected = [0.01 * (1 + math.cos(math.pi * part)) for part in (0, 0.25, 0.5, 0.75)]
     assert [lr_at(settings, e) for e in (5, 5.5, 6, 6.5)] == pytest.approx(expected)
-
-
-def test_in_the_first_epochs_only_the_head_is_trained():
-    class Net(torch.nn.Module):
-        head = ("last.",)
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.inner, self.last = (torch.nn.Linear(2, 2) for _ in range(3))
-
-    net, settings = Net(), FitSettings(head_epochs=2, frozen=("first",))
-    optimiser(net, settings)
-    trained = []
-    for epoch in range(3):
-        set_trained(net, settings, epoch)
-        trained.append({name.split(".")[0] for name, p in net.named_parameters() if p.requires_grad})
-    assert trained == [{"last"}, {"last"}, {"inner", "last"}]
-
-
-def test_a_network_that_names_no_head_cannot_train_it_first():
-    with pytest.raises(SettingsError, match="head_epochs is 1, but Linear names no head; set 0"):
-        set_trained(torch.nn.Linear(2, 2), FitSettings(head_epochs=1), 0)

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from emofuse.errors import SettingsError, ShapeError  # noqa: E402 (torch may be missing)
+from emofuse.errors import ShapeError  # noqa: E402 (torch may be missing)
 from emofuse.training.loop import SpeechAugment, WaveAugment, Waveforms  # noqa: E402
 from emofuse.training.loop.prepare import draws_of  # noqa: E402
 from emofuse.training.loop.speech_augment import SpeechChanges  # noqa: E402
@@ -93,33 +93,3 @@ def test_speech_changes_are_applied():
 def test_input_that_is_not_a_batch_of_waveforms_is_refused(batch):
     with pytest.raises(ShapeError, match=r"give float32 \[n, samples\]"):
         Waveforms()(batch)
-
-
-def with_speech(n: int = 4, samples: int = 16_000) -> torch.Tensor:
-    """Noise of different levels, and speech from a quarter to a half of its length."""
-    noise = torch.randn(n, samples, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, -1, n)[:, None]
-    speech = torch.zeros(n, samples)
-    speech[:, samples // 4 : samples // 2] = 1
-    return torch.stack((noise, speech), dim=1)
-
-
-def test_rows_that_mark_speech_follow_the_speed_of_the_audio():
-    prepare = Waveforms(WaveAugment(speech=SpeechAugment(speed=0.2)))
-    draws = prepare.draw(4, torch.Generator().manual_seed(0))
-    changed = prepare(with_speech(), draws)[:, 1]
-    assert changed.sum(dim=1).tolist() == pytest.approx((4_000 / torch.exp(draws["speed"])).tolist(), abs=2)
-
-
-def test_audio_with_speech_has_one_level_in_training_and_is_unchanged_otherwise():
-    prepare, given = Waveforms(WaveAugment(noise=1e-9)), with_speech()
-    changed = prepare(given, prepare.draw(4, torch.Generator().manual_seed(0)))
-    levels = changed[:, 0].square().mean(dim=1).sqrt()
-    torch.testing.assert_close(levels, torch.full((4,), 0.1), atol=0.005, rtol=0)
-    assert torch.equal(prepare(given), given)
-
-
-@pytest.mark.parametrize("augment", [WaveAugment(shift_samples=3), WaveAugment(speech=SpeechAugment(fill=0.5))])
-def test_changes_that_move_speech_are_refused_where_it_is_marked(augment):
-    prepare = Waveforms(augment)
-    with pytest.raises(SettingsError, match="shift_samples and fill change where somebody speaks"):
-        prepare(with_speech(), prepare.draw(4, torch.Generator().manual_seed(0)))

@@ -26,7 +26,7 @@ from emofuse.training.loop.distributed import ProcessGroup, process_group
 from emofuse.training.loop.examples import TrainingData
 from emofuse.training.loop.logs import EVENTS, HISTORY, Callbacks, Epoch, Events, Progress, write_history
 from emofuse.training.loop.loss import Targets, check_classes, identity_loss, mixed, mixup_weights, targets_of, tensor
-from emofuse.training.loop.optimisers import SCHEDULES, frozen_modules, lr_at, set_lr, set_trained
+from emofuse.training.loop.optimisers import SCHEDULES, frozen_modules, lr_at, set_lr
 from emofuse.training.loop.outputs import checked_logits, embedding_and_logits, evaluate
 from emofuse.training.loop.prepare import draws_of
 from emofuse.training.loop.state import State
@@ -128,7 +128,6 @@ class _Run:
         state, epoch = self.state, len(self.state.done)
         start = self.callbacks.clock() - state.seconds
         order = self._order(epoch)
-        set_trained(state.net, self.settings, epoch)
         self._train_mode(state.net)
         with closing(self._batches(order)) as batches:
             for step in range(state.step, self.steps):

@@ -62,24 +62,6 @@ def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["factor"]
 
 
-def set_trained(net: nn.Module, settings: FitSettings, epoch: int) -> None:
-    """Make only the head of a network require gradients in the first `head_epochs`, and all trained layers after them.
-
-    Raises:
-        SettingsError: the network does not name its head.
-    """
-    if not settings.head_epochs:
-        return
-    head: tuple[str, ...] = getattr(net, "head", ())
-    if not head:
-        raise SettingsError(
-            f"fit: head_epochs is {settings.head_epochs}, but {type(net).__name__} names no head; set 0."
-        )
-    for name, parameter in net.named_parameters():
-        if not any(_begins(name, prefix) for prefix in settings.frozen):
-            parameter.requires_grad_(epoch >= settings.head_epochs or name.startswith(head))
-
-
 def frozen_modules(net: nn.Module, settings: FitSettings) -> Iterator[nn.Module]:
     """Modules of frozen layers, which stay in evaluation mode, without dropout and with fixed batch norms."""
     for name, module in net.named_modules():

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from emofuse.core.colour import LUMA, Colour
 from emofuse.errors import SettingsError, ShapeError
-from emofuse.nets.speech_encoder import levelled
 from emofuse.nets.wrappers import Normalise, Standardise
 from emofuse.systems.training_settings import WaveAugment
 from emofuse.training.loop.face_augment import CompactAugment, Draws, FaceAugment, uniform
@@ -107,10 +106,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Waveforms:
-    """Waveforms float32 [n, samples] -> the same shape, augmented in training.
-
-    Or [n, 2, samples], whose second rows mark where somebody speaks; they only follow changes of speed.
-    """
+    """Waveforms float32 [n, samples] -> the same shape, augmented in training."""
 
     augment: WaveAugment = WaveAugment()  # noqa: RUF009 (frozen)
 
@@ -126,31 +122,14 @@ class Waveforms:
         return own | (SpeechChanges(augment.speech).draw(n, generator) if augment.speech else {})
 
     def __call__(self, batch: Tensor, draws: Draws | None = None, *, strength: float = 1.0) -> Tensor:
-        with_speech = batch.ndim == 3 and batch.shape[1] == 2
-        if not batch.is_floating_point() or not (batch.ndim == 2 or with_speech):
+        if not batch.is_floating_point() or batch.ndim != 2:
             raise ShapeError(
                 f"waveforms: got {str(batch.dtype).removeprefix('torch.')} {tuple(batch.shape)}; "
-                "give float32 [n, samples], or [n, 2, samples] with rows that mark speech."
+                "give float32 [n, samples]."
             )
-        if draws is None:
-            return batch.float()
-        if not with_speech:
-            return self._changed(batch, draws, strength)
-        # Networks that take speech remove the level themselves; before a mixup it has to be equal already.
-        waves = self._changed(levelled(batch[:, 0].float()), draws, strength)
-        return torch.stack((waves, self._moved(batch[:, 1].float(), draws, strength)), dim=1)
-
-    def _moved(self, speech: Tensor, draws: Draws, strength: float) -> Tensor:
-        """Rows that mark speech, in the time of the changed waveforms."""
-        changes = self.augment.speech
-        if self.augment.shift_samples or (changes is not None and changes.fill):
-            raise SettingsError(
-                "waveforms: shift_samples and fill change where somebody speaks; set both to 0 for this network."
-            )
-        return speech if changes is None else SpeechChanges(changes).faster(speech, draws, strength)
-
-    def _changed(self, batch: Tensor, draws: Draws, strength: float) -> Tensor:
         waves, augment = batch.float(), self.augment
+        if draws is None:
+            return waves
         if augment.shift_samples:
             waves = _shifted(waves, (strength * draws["shift"]).round().long())
         if augment.speech is not None:

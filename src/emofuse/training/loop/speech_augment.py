@@ -59,14 +59,11 @@ class SpeechChanges:
         }
         waves = _changed(waves, draws, applies["fill"], self._repeated)
         waves = _changed(waves, draws, applies["babble"], _babbled)
-        waves = self.faster(waves, draws, strength)
+        if self.settings.speed:
+            waves = _resampled(waves, torch.exp(strength * draws["speed"]))
         filtered = applies["narrow"] | applies["echo"] | (strength * self.settings.colour_db > 0)
         waves = _changed(waves, draws, filtered, partial(self._filtered, strength=strength))
         return _changed(waves, draws, applies["noise"], self._noisy)
-
-    def faster(self, rows: Tensor, draws: Draws, strength: float) -> Tensor:
-        """Rows [n, samples] with the changed speed alone."""
-        return _resampled(rows, torch.exp(strength * draws["speed"].to(rows.device))) if self.settings.speed else rows
 
     def _repeated(self, waves: Tensor, draws: Draws) -> Tensor:
         """The speech of each wave repeated from a random position; a wave with almost no speech is unchanged."""
