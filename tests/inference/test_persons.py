@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from emofuse.core.time import ticks
 from emofuse.faces.detector import Face
+from emofuse.faces.pose import HeadPose
 from emofuse.inference.face_stages import ScoredFace
 from emofuse.inference.persons import HOLD_SECONDS, VIEWS, PersonStage, face_weight
 from emofuse.inference.sampling import Sampling
@@ -19,17 +20,15 @@ from emofuse.inference.sampling import Sampling
 THRESHOLD, FIVE = 0.5, Sampling(Fraction(5))
 ANNA, BEN, CLEO = np.eye(8, dtype=np.float32)[:3]
 NOISE = np.eye(8, dtype=np.float32)[3:]
-FRONTAL = np.array([[40, 50], [60, 50], [50, 60], [42, 72], [58, 72]], np.float32)
 
 
 def face(step: int, track: int, identity: np.ndarray, *, height: float = 80, turned: bool = False) -> ScoredFace:
     """A face at a step of 0.2 s."""
-    landmarks = FRONTAL + np.array([[0, 0], [0, 0], [14 if turned else 0, 0], [0, 0], [0, 0]], np.float32)
-    found = Face(np.array([10, 10, height, height], np.float32), 0.9, landmarks)
+    found = Face(np.array([10, 10, height, height], np.float32), 0.9)
     row = np.zeros(2, np.float32)
     # No two faces of a person are equal: their cosine is 0.74 to 1.
     noisy = identity + 0.6 * NOISE[step % len(NOISE)]
-    return ScoredFace(step, ticks(step) // 5, track, found, row, row, noisy * 3)
+    return ScoredFace(step, ticks(step) // 5, track, found, row, row, noisy * 3, HeadPose(70.0 * turned, 0.0, 0.0))
 
 
 def numbers(faces: Sequence[ScoredFace], stage: PersonStage | None = None) -> list[tuple[int, int]]:

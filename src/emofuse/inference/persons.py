@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.time import ticks
 from emofuse.faces.detector import Face
+from emofuse.faces.pose import HeadPose
 from emofuse.faces.tracker import RECALL_SECONDS
 from emofuse.inference.face_stages import ScoredFace
 from emofuse.inference.sampling import Sampling
@@ -38,9 +39,8 @@ _RECENT = 0.5  # weight of the latest face in the mean of a track's recent ones
 _LEAD = 0.1  # by which another person must be more similar than the expected one
 _LEAST_WEIGHT = 0.25  # of a face that is compared
 
-# From no weight to full weight: score of the detector, height of the face in pixels, distance of the nose from the
-# middle of the eyes in distances of the eyes (about half the tangent of the yaw).
-_SCORES, _HEIGHTS, _NOSE_SHIFTS = (0.4, 0.8), (16.0, 56.0), (0.6, 0.3)
+# From no weight to full weight: score of the detector, height of the face in pixels, yaw in degrees.
+_SCORES, _HEIGHTS, _YAWS = (0.4, 0.8), (16.0, 56.0), (60.0, 35.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +200,7 @@ class PersonStage:
             size = len(face.identity)
             track = _Track(_Mean(np.zeros(size)), np.zeros(size, np.float32), face.start)
             self._tracks[face.person] = track
-        unit, weight = _unit(face.identity), face_weight(face.face)
+        unit, weight = _unit(face.identity), face_weight(face.face, face.pose)
         gradual = face.start - track.last <= _CONTINUOUS and float(unit @ track.recent) >= self._threshold
         track.last = face.start
         if weight >= _LEAST_WEIGHT:
@@ -238,7 +238,7 @@ class PersonStage:
         if chosen is None:
             chosen = self._new_person(len(track.evidence.total))
         track.person, track.decided, track.held = chosen, True, []
-        return [self._assigned(chosen, f, _unit(f.identity), face_weight(f.face)) for f in held]
+        return [self._assigned(chosen, f, _unit(f.identity), face_weight(f.face, f.pose)) for f in held]
 
     def _assigned(self, index: int, face: ScoredFace, unit: Floats, weight: float) -> ScoredFace:
         person = self._persons[index]
@@ -260,19 +260,14 @@ class PersonStage:
         return len(self._persons) - 1
 
 
-def face_weight(face: Face) -> float:
+def face_weight(face: Face, pose: HeadPose | None = None) -> float:
     """How much the identity of a face counts, 0 to 1: little for faces that are small, turned, or hardly detected.
 
     >>> face_weight(Face(np.float32([0, 0, 60, 60]), 0.9)), face_weight(Face(np.float32([0, 0, 12, 12]), 0.9))
     (1.0, 0.0)
     """
     weight = _ramp(face.score, _SCORES) * _ramp(float(face.box[3]), _HEIGHTS)
-    if face.landmarks is None:
-        return weight
-    right, left, nose = face.landmarks[:3].astype(np.float64)
-    axis = left - right
-    squared = max(float(axis @ axis), 1e-9)
-    return weight * _ramp(abs(float((nose - (right + left) / 2) @ axis)) / squared, _NOSE_SHIFTS)
+    return weight if pose is None else weight * _ramp(abs(pose.yaw), _YAWS)
 
 
 def _ramp(value: float, limits: tuple[float, float]) -> float:
