@@ -9,6 +9,7 @@ import pytest
 
 from emofuse.errors import MediaError
 from emofuse.inference.file_search import find_files
+from emofuse.inference.stems import RECORDS
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -72,6 +73,16 @@ def test_everything_that_is_left_out_of_a_folder_is_counted_by_reason(tmp_path):
     assert "3 with another extension (.txt 2, none 1)" in found.note
     assert "1 link to a missing file" in found.note
     assert len(found.note.splitlines()) == 1
+
+
+def test_photographs_are_found_beside_videos_but_not_the_plots_of_results(tmp_path):
+    folder = touch(tmp_path, "a.mp4", "b.JPG", "sub/c.png", "out/a.png", "out/b.png")
+    (folder / "out" / RECORDS).mkdir()
+    (folder / "out" / RECORDS / "a.json").write_text('{"sha256": {"a.csv": "", "a.png": ""}}')
+    found = find_files([folder], photographs=True)
+    assert [p.relative_to(folder).as_posix() for p in found.files] == ["a.mp4", "b.JPG", "out/b.png", "sub/c.png"]
+    assert found.counts == {"hidden": 1, "plot of an earlier run": 1}
+    assert find_files([folder]).counts == {"hidden": 1, "photograph, which the bundle does not score": 4}
 
 
 def test_a_folder_without_permission_is_left_out_with_a_note(tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from emofuse.errors import DataError, ShapeError
 from emofuse.media.images import ImageRows, encode_jpeg, read_image
@@ -50,8 +52,73 @@ def test_an_image_of_another_size_is_refused(rows, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not an image"])
 def test_a_file_that_is_not_an_image_is_refused(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(DataError, match="not an image, or a damaged one"):
+    with pytest.raises(DataError, match="is not an image; copy it again"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    """A smooth image without symmetry, so that every orientation differs."""
+    y, x = np.mgrid[:40, :60]
+    return np.stack([4 * x, 6 * y, 255 - 2 * x - 2 * y], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize(("orientation", "turned"), [(3, 180), (6, 90), (8, 270)])
+def test_the_exif_orientation_is_obeyed(tmp_path, scene, suffix, orientation, turned):
+    exif = Pillow.Exif()
+    exif[0x112] = orientation
+    stored = np.rot90(scene, turned // 90)  # is to be turned clockwise
+    Pillow.fromarray(np.ascontiguousarray(stored)).save(tmp_path / f"a{suffix}", exif=exif, quality=95)
+    image = read_image(tmp_path / f"a{suffix}")
+    assert image.shape == scene.shape
+    assert np.abs(image.astype(int) - scene).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("a.jpg", "CMYK"), ("a.tif", "CMYK"), ("a.png", "P"), ("a.bmp", "P"), ("a.tif", "P")]
+)
+def test_other_colour_models_become_rgb(tmp_path, scene, name, mode):
+    image = Pillow.fromarray(scene)
+    image = image.quantize(256) if mode == "P" else image.convert(mode)
+    image.save(tmp_path / name, quality=95)
+    assert np.abs(read_image(tmp_path / name).astype(int) - scene).mean() < 4
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_are_reduced_to_8(tmp_path, scene, suffix):
+    cv2.imwrite(str(tmp_path / f"rgb{suffix}"), scene[..., ::-1].astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / f"grey{suffix}"), scene[..., 0].astype(np.uint16) * 257)
+    assert np.array_equal(read_image(tmp_path / f"rgb{suffix}"), scene)
+    assert np.array_equal(read_image(tmp_path / f"grey{suffix}"), np.repeat(scene[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_transparent_parts_are_white_whatever_their_hidden_colour(tmp_path, scene, name):
+    alpha = np.full(scene.shape[:2], 255, np.uint8)
+    alpha[:, :10], alpha[:, 10:20] = 0, 128
+    Pillow.fromarray(np.dstack([scene, alpha])).save(tmp_path / name, lossless=True, exact=True)
+    image = read_image(tmp_path / name).astype(int)
+    assert (image[:, :10] == 255).all()
+    assert np.abs(image[:, 10:20] - (scene[:, 10:20] * 128.0 + 255 * 127) / 255).max() <= 1
+    assert np.array_equal(image[:, 20:], scene[:, 20:])
+
+
+def test_a_transparent_palette_colour_is_white(tmp_path):
+    image = Pillow.fromarray(np.array([[0, 1]], np.uint8), "P")
+    image.putpalette([200, 30, 30, 10, 20, 30])
+    image.save(tmp_path / "a.png", transparency=0)
+    assert read_image(tmp_path / "a.png").tolist() == [[[255, 255, 255], [10, 20, 30]]]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif"])
+def test_an_image_that_is_cut_off_is_refused_without_output_of_opencv(tmp_path, scene, capfd, suffix):
+    path = tmp_path / f"a{suffix}"
+    Pillow.fromarray(scene).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    with pytest.raises(DataError, match=f"a{suffix}: is damaged, cut off, or of a kind that cannot be decoded"):
+        read_image(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_grey_image_cannot_be_encoded():

@@ -1,4 +1,4 @@
-"""`emofuse predict`: emotions of every person in videos and audio files."""
+"""`emofuse predict`: emotions of every person in videos, photographs and audio files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ ISOLATE: Mapping[str, Callable[[int], bool]] = {
 def predict(
     paths: Annotated[
         list[str],
-        typer.Argument(help="Videos, audio files, folders (searched recursively), or quoted globs.", metavar="PATH..."),
+        typer.Argument(
+            help="Videos, photographs, audio files, folders (searched recursively), or quoted globs.", metavar="PATH..."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("emofuse-results"),
     form: Annotated[str, typer.Option("--format", help="Format of the tables: csv, parquet or json.")] = "csv",
@@ -83,9 +85,9 @@ def predict(
     ] = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Predict the emotions of every person in videos.
+    """Predict the emotions of every person in videos and photographs.
 
-    Writes one table per video and summary.json to the output folder. Files that are already done are skipped.
+    Writes one table per file and summary.json to the output folder. Files that are already done are skipped.
     """
     from dataclasses import replace
 
@@ -103,7 +105,8 @@ def predict(
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
     options = replace(options, persons=PersonChoice.parse(persons), people=people, max_yaw=max_yaw)
-    found = find_files(paths, audio=bool(load(bundle).voices))
+    loaded = load(bundle)
+    found = find_files(paths, audio=bool(loaded.voices), photographs=bool(loaded.faces))
     tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
     isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))
     results, notes = _run(tasks, chosen, isolate=isolated)

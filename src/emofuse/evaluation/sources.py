@@ -25,6 +25,7 @@ from emofuse.evaluation.score_tables import clip_scores
 from emofuse.evaluation.submission_formats import EntryLabels, read_folder, read_single
 from emofuse.export.tables import CLIP_COLUMNS, read_table
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from emofuse.media.images import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,10 +187,10 @@ def _is_path_of(name: str, clip: Clip) -> bool:
 
 
 def _parts(path: str) -> list[str]:
-    """The parts of a path without the suffix of a recording."""
+    """The parts of a path without the suffix of a recording or photograph."""
     parts = posixpath.normpath(path.strip().replace("\\", "/")).split("/")
     stem, suffix = posixpath.splitext(parts[-1])
-    is_recording = suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES
+    is_recording = suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES | IMAGE_SUFFIXES
     return [part for part in (*parts[:-1], stem if is_recording else parts[-1]) if part]
 
 

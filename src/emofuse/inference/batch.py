@@ -7,6 +7,7 @@ result (content of the file, bundle, detector, rate, version) and the SHA-256 of
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,15 +27,14 @@ from emofuse.core.files import (
 from emofuse.core.isolation import Limits, machine_bytes, run_isolated
 from emofuse.core.parallel import Executor, Here, Processes, Result, Task, run
 from emofuse.core.registry import find
-from emofuse.errors import EmofuseError, LostTaskError, MediaError, OutputError
+from emofuse.errors import EmofuseError, LostTaskError, MediaError, OutputError, SettingsError
 from emofuse.export import WRITERS
 from emofuse.inference import summary
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor
-from emofuse.inference.stems import claim_stems
+from emofuse.inference.stems import RECORDS, claim_stems
 from emofuse.media.container import check_readable
 
-RECORDS = ".emofuse"
 _STALL_SECONDS = 120.0  # without progress, and what reading the file at this rate takes
 _SLOWEST_READ = 5e6
 _MEMORY_FRACTION = 0.8  # of the machine's memory, for all processes together
@@ -167,7 +167,7 @@ def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plo
     What killed runs left half written is removed.
 
     Raises:
-        SettingsError: the format is unknown.
+        SettingsError: the format is unknown, or a plot would replace a photograph.
         OutputError: `out` cannot be written.
     """
     find(format, WRITERS, "--format")
@@ -175,7 +175,12 @@ def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plo
     for folder in (out, out / RECORDS):
         remove_abandoned(folder)
     stems = claim_stems(files, out / RECORDS)
-    return [FileTask(f, s, out, options, format, plot) for f, s in zip(files, stems, strict=True)]
+    tasks = [FileTask(f, s, out, options, format, plot) for f, s in zip(files, stems, strict=True)]
+    given = {os.path.abspath(file) for file in files}
+    replaced = [task.plot_path for task in tasks if plot and os.path.abspath(task.plot_path) in given]
+    if replaced:
+        raise SettingsError(f"{printable(replaced[0])}: a plot would replace this file; choose another --out folder.")
+    return tasks
 
 
 def predict_files(

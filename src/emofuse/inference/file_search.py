@@ -1,7 +1,8 @@
-"""Which files to predict: named files, the recordings in folders, and globs; what is left out is counted."""
+"""Which files to predict: named files, recordings and photographs in folders, and globs; files left out are counted."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -10,12 +11,16 @@ from pathlib import Path
 
 from emofuse.core.files import printable
 from emofuse.errors import MediaError
+from emofuse.inference.stems import RECORDS
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from emofuse.media.images import IMAGE_SUFFIXES
 
 _EXTENSIONS_NAMED = 6
 
 OTHER_EXTENSION = "other extension"
 AUDIO_ONLY = "audio file, which the bundle does not score"
+PHOTOGRAPH = "photograph, which the bundle does not score"
+RESULT = "plot of an earlier run"
 HIDDEN = "hidden"
 DEAD_LINK = "link to a missing file"
 LINKED_FOLDER = "link to a folder"
@@ -54,17 +59,19 @@ class FoundFiles:
         return f"Left out of folders: {'; '.join(parts)}. Name a file to predict it whatever its extension."
 
 
-def find_files(paths: Iterable[str | Path], *, audio: bool = False) -> FoundFiles:
+def find_files(paths: Iterable[str | Path], *, audio: bool = False, photographs: bool = False) -> FoundFiles:
     """The named files, the video files in and below named folders, and the matches of globs.
 
     Args:
         audio: include audio files in folders.
+        photographs: include photographs in folders, but not the plots among results.
 
     A named file is kept even if it is missing or has another extension, so that its error is reported.
 
     Raises:
         MediaError: a folder or glob holds no video, or a path is empty.
     """
+    suffixes = VIDEO_SUFFIXES | (AUDIO_SUFFIXES if audio else set()) | (IMAGE_SUFFIXES if photographs else set())
     found: dict[Path, None] = {}
     left_out: dict[str, list[Path]] = {}
     for given in paths:
@@ -72,7 +79,7 @@ def find_files(paths: Iterable[str | Path], *, audio: bool = False) -> FoundFile
             raise MediaError("an empty path was given; give a file, a folder or a glob.")
         path, below = Path(given), FoundFiles([])
         if path.is_dir():
-            below = _search(path, audio=audio)
+            below = _search(path, suffixes)
             inside = below.files
         elif not path.exists() and any(c in str(given) for c in "*?["):
             base = Path(path.anchor) if path.is_absolute() else Path()
@@ -80,8 +87,8 @@ def find_files(paths: Iterable[str | Path], *, audio: bool = False) -> FoundFile
         else:
             inside = [path]
         if not inside:
-            what = "recording" if audio else "video"
-            reason = f" {below.note}" if below.note else f" Looked for {' '.join(sorted(_suffixes(audio)))}."
+            what = ("recording" if audio else "video") + (" or photograph" if photographs else "")
+            reason = f" {below.note}" if below.note else f" Looked for {' '.join(sorted(suffixes))}."
             raise MediaError(f"{printable(path)}: no {what} found.{reason}")
         found |= dict.fromkeys(inside)
         for why, which in below.left_out.items():
@@ -89,14 +96,10 @@ def find_files(paths: Iterable[str | Path], *, audio: bool = False) -> FoundFile
     return FoundFiles(list(found), left_out)
 
 
-def _suffixes(audio: bool) -> frozenset[str]:
-    return VIDEO_SUFFIXES | AUDIO_SUFFIXES if audio else VIDEO_SUFFIXES
-
-
-def _search(folder: Path, *, audio: bool) -> FoundFiles:
+def _search(folder: Path, suffixes: frozenset[str]) -> FoundFiles:
     files: list[Path] = []
     left_out: dict[str, list[Path]] = {}
-    for path, reason in _walk(folder, _suffixes(audio)):
+    for path, reason in _walk(folder, suffixes):
         if reason is None:
             files.append(path)
         else:
@@ -133,5 +136,14 @@ def _reason_to_leave_out(path: Path, suffixes: frozenset[str]) -> str | None:
     except OSError:  # a link into a folder that may not be read
         return DEAD_LINK
     if not known:
-        return AUDIO_ONLY if path.suffix.lower() in AUDIO_SUFFIXES else OTHER_EXTENSION
-    return None
+        reasons = {AUDIO_ONLY: AUDIO_SUFFIXES, PHOTOGRAPH: IMAGE_SUFFIXES}
+        return next((why for why, which in reasons.items() if path.suffix.lower() in which), OTHER_EXTENSION)
+    return RESULT if path.suffix.lower() in IMAGE_SUFFIXES and _is_result(path) else None
+
+
+def _is_result(path: Path) -> bool:
+    """Whether an image is a plot that an earlier run wrote, according to the record beside it."""
+    try:
+        return path.name in json.loads((path.parent / RECORDS / f"{path.stem}.json").read_text("utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

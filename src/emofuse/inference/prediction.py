@@ -129,6 +129,11 @@ class Prediction:
         return self.scores.get(NO_PERSON)
 
     @property
+    def is_photograph(self) -> bool:
+        """Whether it is of a photograph, whose only row lasts an instant, from 0 to 0 seconds in tables."""
+        return bool(self.metadata.get("photograph"))
+
+    @property
     def audio_only(self) -> bool:
         """Whether no face was searched for: the bundle scores the voice only, or the file has no video."""
         return NO_PERSON in self.scores and all(kind(m) == VOICE for m in self.modalities.get(NO_PERSON, {}))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from emofuse.core.files import decoded, printable
 from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
+from emofuse.faces.bordered import BorderedDetector
 from emofuse.faces.detector import Detector
 from emofuse.inference.audio_feed import AudioFeed
 from emofuse.inference.audio_stages import AudioStages, AudioStream, choose_audio_stages
@@ -29,6 +30,7 @@ from emofuse.inference.renumbering import FilePerson, PersonChoice, file_persons
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.container import MediaFile
+from emofuse.media.photograph import PhotographReader, is_photograph
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import DEFAULT, choose_detector
@@ -185,7 +187,7 @@ class Predictor:
         return FacesScorer(scorers, single=single, windowed=[_network_of(m) for m in windowed], size=size)
 
     def _known_people(self, folder: Path) -> KnownPeople:
-        stages = self._face_stages()
+        stages = self._face_stages(self.detector)
         if stages is None or self.bundle.person_threshold is None:
             raise SettingsError(
                 f"--people: the bundle {self.bundle.name} {self.bundle.version} cannot tell persons apart; "
@@ -193,11 +195,11 @@ class Predictor:
             )
         return read_known_people(folder, stages)
 
-    def _face_stages(self) -> FaceStages | None:
-        if self.detector is None or self.scorer is None:
+    def _face_stages(self, detector: Detector | None) -> FaceStages | None:
+        if detector is None or self.scorer is None:
             return None
         crop = next(iter(self.bundle.faces.values())).crop  # of all networks
-        return FaceStages(crop, self.detector, self.scorer, self.options.max_yaw)
+        return FaceStages(crop, detector, self.scorer, self.options.max_yaw)
 
     def _person_stage(self) -> PersonStage | None:
         threshold, known = self.bundle.person_threshold, self.known_people
@@ -207,14 +209,21 @@ class Predictor:
 
     def session(self) -> Session:
         """A new session for one live video, which reports faces that are not upright."""
-        session = self._session()
+        session = self._session(self.detector)
         if session.faces is not None and self.detector is not None:
             session.faces.orientation = OrientationWatch(self.detector)
         return session
 
-    def _session(self) -> Session:
+    @cached_property
+    def _photograph_detector(self) -> Detector:
+        """The detector of photographs, each of which is searched only once and so may take longer than a frame."""
+        name = self.options.detector
+        small_faces = self.options.small_faces or name == DEFAULT
+        return BorderedDetector(choose_detector(name, self.options.engine, small_faces=small_faces))
+
+    def _session(self, detector: Detector | None) -> Session:
         faces, audio = None, dict[str, AudioStream]()
-        if (stages := self._face_stages()) is not None:
+        if (stages := self._face_stages(detector)) is not None:
             smoothing = next(iter(self.bundle.faces.values())).smoothing  # of all networks
             single = any(kind(m) == FACE for m in self.bundle.modalities)
             faces = stages.stream(
@@ -242,26 +251,33 @@ class Predictor:
         return Collector(self.bundle.label_set, modalities=self.bundle.modalities, fusion=self.bundle.fusion)
 
     def predict(self, path: str | Path, *, progress: Callable[[float], None] | None = None) -> Prediction:
-        """Predict one file: a video, or an audio file if the bundle has a voice modality.
+        """Predict one file: a video, a photograph, or an audio file if the bundle has a voice modality.
 
         Args:
             progress: called with the fraction of the file that is done, 0 to 1.
         Raises:
             MediaError: the file cannot be read, or has neither of the streams that the bundle scores.
         """
-        run = _FileRun(self._session(), self.collector(), progress or (lambda _: None))
-        with MediaFile(path) as file:
-            size = self._process(run, file)
-        metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **self._stages}
+        path = Path(path)
+        photograph = is_photograph(path)
+        if photograph and not self.bundle.faces:
+            raise SettingsError(
+                f"{printable(path)}: is a photograph, but bundle {self.bundle.name} scores only voices."
+            )
+        detector = self._photograph_detector if photograph else self.detector
+        run = _FileRun(self._session(detector), self.collector(), progress or (lambda _: None))
+        size = self._process_photograph(run, path) if photograph else self._process(run, path)
+        stages = {"detector": detector.identity, "photograph": True} if photograph and detector else self._stages
+        metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **stages}
         if self.bundle.fusion is not None:
             metadata["modalities"] = list(self.bundle.modalities)
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
         metadata |= self._face_limits | self._table_options | {"warnings": run.warnings}
-        name, persons = decoded(file.path.name), self._file_persons(run)
+        name, persons = decoded(path.name), self._file_persons(run)
         prediction = run.collector.prediction(name, self.bundle.name, metadata, size=size, persons=persons)
         if not prediction.rows:
-            raise MediaError(f"{printable(file.path)}: has no frame and no audio with a duration, so there is no row.")
+            raise MediaError(f"{printable(path)}: has no frame and no audio with a duration, so there is no row.")
         if prediction.frozen is not None and prediction.frozen.any():
             rows = f"{int(prediction.frozen.sum())} of {len(prediction.frozen)} time steps"
             run.warnings.append(f"a frame stands still for long: {rows} are frozen and have no face scores")
@@ -280,7 +296,20 @@ class Predictor:
         threshold, choice = self.bundle.person_threshold, self.options.persons
         return file_persons(run.collector.faces, identities, threshold=threshold, choice=choice)
 
-    def _process(self, run: _FileRun, file: MediaFile) -> tuple[int, int] | None:
+    def _process_photograph(self, run: _FileRun, path: Path) -> tuple[int, int]:
+        """Push a photograph as the only frame of a video; returns its size."""
+        with PhotographReader(path) as photograph:
+            photograph.turn(self.options.rotate or 0)
+            run.collector.add(run.session.push_frames(photograph.frames()))
+            run.collector.add(run.session.close(photograph.end))
+            return photograph.info.width, photograph.info.height
+
+    def _process(self, run: _FileRun, path: Path) -> tuple[int, int] | None:
+        """Push the streams of a video or audio file; returns the size of its frames if faces are scored."""
+        with MediaFile(path) as file:
+            return self._process_streams(run, file)
+
+    def _process_streams(self, run: _FileRun, file: MediaFile) -> tuple[int, int] | None:
         """Push the streams of a file that the bundle scores; returns the size of its frames if faces are scored."""
         voices, size, end = self.bundle.voices, None, 0
         has_audio = bool(voices) and file.has_audio

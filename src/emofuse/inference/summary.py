@@ -86,7 +86,9 @@ def write_summary(
 
 def _summary(entries: Sequence[Mapping[str, Any]], left_out: Mapping[str, int] | None) -> dict[str, Any]:
     failed = sum(entry["status"] == "failed" for entry in entries)
-    more = {"left_out": dict(left_out)} if left_out else {}
+    photographs = sum(entry.get("photograph", False) for entry in entries)
+    more: dict[str, Any] = {"photographs": photographs} if photographs else {}
+    more |= {"left_out": dict(left_out)} if left_out else {}
     return {"emofuse": __version__, "done": len(entries) - failed, "failed": failed, **more, "files": list(entries)}
 
 

@@ -11,9 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.files import printable
 from emofuse.errors import DataError, ShapeError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})  # that `read_image` reads
+
+_RIFF = b"RIFF"
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
+_HEAD = 4096  # bytes in which a PNG file states its transparent colour
 
 Image = NDArray[np.uint8]  # RGB [height, width, 3], or luma [height, width]
 
@@ -48,29 +53,80 @@ def luma_of(image: Image) -> Image:
 
 
 def read_image(path: str | Path) -> Image:
-    """An image file as uint8 RGB [height, width, 3].
+    """An image file as uint8 RGB [height, width, 3], upright according to its EXIF orientation.
+
+    16 bits per channel are reduced to 8, CMYK is converted, and what is transparent in PNG and WebP becomes white. Of
+    several images in a file the first is read.
 
     Raises:
-        DataError: the file is missing or not an image.
+        DataError: the file is missing, not an image, damaged, or too large for the memory.
     """
-    try:
-        content = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    content = _content(path)
+    image = _decoded(content, cv2.IMREAD_COLOR)
     if image is None:
-        raise DataError(f"{path}: not an image, or a damaged one; copy it again.")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        found = "is damaged, cut off, or of a kind that cannot be decoded" if is_image(content) else "is not an image"
+        raise DataError(f"{printable(path)}: {found}; copy it again, or save it as JPEG.")
+    if _has_transparency(content):
+        image = _on_white(image, _decoded(content, cv2.IMREAD_UNCHANGED))
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
     """Height and width of an image file that was decoded whole; None if it cannot be read or is damaged."""
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError:
+        image = _decoded(_content(path), cv2.IMREAD_UNCHANGED)
+    except DataError:
         return None
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
     return None if image is None else (image.shape[0], image.shape[1])
+
+
+def is_image(content: NDArray[np.uint8] | bytes) -> bool:
+    """Whether a file is an image of a kind in `IMAGE_SUFFIXES`, by its first bytes.
+
+    >>> is_image(b"\\x89PNG\\r\\n"), is_image(b"%PDF-1.7")
+    (True, False)
+    """
+    head = bytes(content[:12])
+    return head.startswith(_SIGNATURES) or (head[:4] == _RIFF and head[8:] == b"WEBP")
+
+
+def _content(path: str | Path) -> NDArray[np.uint8]:
+    try:
+        return np.frombuffer(Path(path).read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{printable(path)}: cannot be read ({error.strerror}).") from None
+
+
+def _decoded(content: NDArray[np.uint8], flags: int) -> NDArray[Any] | None:
+    """The decoded image, None if that fails, of which OpenCV prints nothing."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(content, flags) if content.size else None
+    except cv2.error:  # more than 2^30 pixels, or out of memory
+        return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _has_transparency(content: NDArray[np.uint8]) -> bool:
+    """Whether a PNG or WebP file has an alpha channel or a transparent colour."""
+    head = bytes(content[:_HEAD])
+    if head[:4] == _RIFF:
+        return head[12:16] == b"VP8L" or (head[12:16] == b"VP8X" and bool(head[20] & 0x10))
+    return head.startswith(b"\x89PNG") and (head[25] in (4, 6) or b"tRNS" in head)
+
+
+def _on_white(image: NDArray[np.uint8], with_alpha: NDArray[Any] | None) -> NDArray[np.uint8]:
+    """An image on white, given the file with its alpha channel and without its EXIF orientation.
+
+    The image itself where the two are not the same pixels: it was turned, which transparent images hardly ever are, or
+    has 16 bits per channel.
+    """
+    if with_alpha is None or with_alpha.shape[2:] != (4,) or not np.array_equal(with_alpha[..., :3], image):
+        return image
+    for row, alpha in zip(image, with_alpha[..., 3:].astype(np.uint16), strict=True):
+        row[:] = (row * alpha + 255 * (255 - alpha) + 127) // 255
+    return image
 
 
 def encode_jpeg(image: Image, *, quality: int = 95) -> bytes:

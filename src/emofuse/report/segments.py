@@ -19,10 +19,11 @@ _MAX_SEGMENTS = 24
 def headline(prediction: Prediction) -> str:
     """The file, its length, the number of persons, and what detected them, on one line."""
     seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
+    length = "photograph" if prediction.is_photograph else f"{seconds:.1f} s"
     persons, used = len(prediction.persons), used_for(prediction)
     by = [f"{persons} person{'s' * (persons != 1)}, faces by the {used['face']} detector"] if "face" in used else []
     by += [f"voice by {used['voice']}"] if "voice" in used else []
-    return f"{prediction.file}: {seconds:.1f} s, {', '.join(by)}"
+    return f"{prediction.file}: {length}, {', '.join(by)}"
 
 
 def segment_table(prediction: Prediction) -> tuple[Table, int]:
@@ -30,17 +31,14 @@ def segment_table(prediction: Prediction) -> tuple[Table, int]:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("person", "from", "to", "emotion", "confidence", box=None, pad_edge=False)
+    times = [] if prediction.is_photograph else ["from", "to"]
+    table = Table("person", *times, "emotion", "confidence", box=None, pad_edge=False)
     segments = prediction.segments()
     for s in segments[:_MAX_SEGMENTS]:
         note = "" if s.status == OK else f"[dim]{s.status.replace('_', ' ')}[/dim]"
         emotion = " ".join(filter(None, (s.emotion, note)))
         confidence = "" if s.confidence is None else f"{s.confidence:.2f}"
-        table.add_row(
-            "-" if s.person is None else escape(person_label(prediction, s.person)),
-            f"{s.start:.1f} s",
-            f"{s.end:.1f} s",
-            emotion,
-            confidence,
-        )
+        times = [] if prediction.is_photograph else [f"{s.start:.1f} s", f"{s.end:.1f} s"]
+        person = "-" if s.person is None else escape(person_label(prediction, s.person))
+        table.add_row(person, *times, emotion, confidence)
     return table, max(0, len(segments) - _MAX_SEGMENTS)

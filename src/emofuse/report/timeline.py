@@ -53,7 +53,10 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
             handles.append(Patch(facecolor="#e8e8e8", edgecolor="#c0c0c0"))
             labels.append("pale: voice only")
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    bands[-1].set_xlabel("time (s)")
+    if prediction.is_photograph:
+        bands[-1].set_xticks([])
+    else:
+        bands[-1].set_xlabel("time (s)")
     if len(prediction.timeline):
         bands[-1].set_xlim(0, prediction.timeline.end[-1] / TICKS_PER_SECOND)
     with atomic(path) as partial:

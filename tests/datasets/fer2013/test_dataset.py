@@ -336,7 +336,7 @@ def test_an_image_of_another_size_is_named(tmp_path):
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
     root = write_images(tmp_path, FLAT)
     (root / "train" / "sad" / "broken.jpg").write_bytes(b"not an image")
-    with pytest.raises(DataError, match=r"sad/broken\.jpg: not an image, or a damaged one"):
+    with pytest.raises(DataError, match=r"sad/broken\.jpg: is not an image; copy it again"):
         Fer2013(root).images("train")
 
 
