@@ -56,6 +56,7 @@ def test_another_folder_is_an_error_that_lists_the_formats(tmp_path):
     assert str(error.value) == (
         f"{tmp_path}: not a data set. Looked for FER-2013 (fer2013.npz, fer2013.csv or folders train/<emotion>); "
         "Aff-Wild2 (annotations/EXPR_Set or a later EXPR_... folder, or videos with cropped_aligned); "
+        "photographs in a table path,label or a folder for each class; "
         "a clip list (.csv with the columns path and label); recordings in a folder per class or named as in RAVDESS, "
         "CREMA-D, TESS, SAVEE or EMO-DB; found a.txt, b.txt, c.txt and 1 more. "
         "Give the file or folder that holds one of them."

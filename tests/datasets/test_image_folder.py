@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emofuse.core.labels import AFFWILD2
+from emofuse.datasets import DATASETS, ClipList, Fer2013, ImageFolder, check_data, open_data
 from emofuse.datasets.image_folder import LabelledImage, read_image_folder
+from emofuse.datasets.problems import PROBLEM_CODES
 from emofuse.errors import DataError
+from emofuse.media.images import encode_jpeg
+from emofuse.testing import check_dataset
 
 
 def folder_of(path: Path, *names: str, table: str = "") -> Path:
     for name in names:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).touch()
+    path.mkdir(exist_ok=True)
     if table:
         (path / "labels.csv").write_text(table)
     return path
@@ -68,6 +74,79 @@ def test_of_several_tables_labels_csv_is_read(tmp_path):
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(DataError, match="has no images; give a table path,label or a folder for each class"):
         read_image_folder(folder_of(tmp_path, "happy/a.mp4"))
+
+
+GREY = np.full((48, 48, 3), 128, np.uint8)
+
+
+def images_in(path: Path, *names: str, table: str = "", image: np.ndarray = GREY) -> Path:
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(encode_jpeg(image))
+    return folder_of(path, table=table)
+
+
+def opened(folder: Path) -> ImageFolder:
+    data = open_data(folder, still_images=True)
+    assert isinstance(data, ImageFolder)
+    return data
+
+
+def codes(data: ImageFolder) -> list[str]:
+    found = [problem.code for problem in check_data(data).problems]
+    assert set(found) <= PROBLEM_CODES.keys()
+    return found
+
+
+def test_a_table_and_folders_of_classes_keep_the_contract_of_data_sets(tmp_path):
+    table = "path,label,person,split\na.jpg,sad,anna,train\nb.jpg,,bo,validation\n"
+    check_dataset(DATASETS["image-folder"], images_in(tmp_path / "table", "a.jpg", "b.jpg", table=table))
+    check_dataset(DATASETS["image-folder"], images_in(tmp_path / "folders", "sad/a.jpg", "happy/b.jpg"))
+
+
+def test_each_image_is_a_clip_of_one_frame_with_its_label(tmp_path):
+    data = opened(images_in(tmp_path, "a.jpg", table="path,label,subject,split\na.jpg,sad,anna,test\n"))
+    (clip,) = data.clips
+    assert (clip.id, clip.video, clip.split, clip.subject) == ("a", tmp_path / "a.jpg", "test", "anna")
+    assert len(data.timeline(clip)) == 1
+    assert data.annotation(clip).labels.tolist() == [AFFWILD2.index("sadness")]
+    assert data.faces(clip) is None  # they are cut from the photograph
+
+
+def test_without_splits_every_fifth_image_of_a_class_or_every_fifth_subject_is_held_out(tmp_path):
+    rows = [f"{label}{n}.jpg,{label},s{n}" for label in ("sad", "happy") for n in range(5)]
+    data = opened(images_in(tmp_path / "people", table="path,label,subject\n" + "\n".join(rows)))
+    assert [clip.id for clip in data.split("validation")] == ["sad4", "happy4"]
+    names = [f"{label}/{n}.jpg" for label in ("sad", "happy") for n in range(5)]
+    data = opened(images_in(tmp_path / "classes", *names))
+    assert [clip.id for clip in data.split("validation")] == ["happy/4", "sad/4"]
+    assert "assumed-split" in codes(data)
+
+
+def test_images_that_are_missing_or_damaged_are_problems_of_their_line(tmp_path):
+    table = "path,label\na.jpg,sad\nb.jpg,sad\nc.jpg,hapy\n"
+    folder = images_in(tmp_path, "a.jpg", "c.jpg", table=table)
+    (folder / "a.jpg").write_bytes((folder / "a.jpg").read_bytes()[:60])
+    found = {problem.code: str(problem) for problem in check_data(opened(folder)).problems}
+    assert f"{folder / 'a.jpg'}: is damaged, cut off" in found["unreadable-file"]
+    assert "labels.csv:3: there is no file b.jpg" in found["missing-file"]
+    assert "labels.csv:4: unknown label 'hapy'" in found["unknown-label"]
+    assert "no-audio" not in found
+
+
+def test_larger_images_in_train_and_test_are_not_taken_for_fer_2013(tmp_path):
+    names = ("train/happy/a.jpg", "train/sad/b.jpg", "test/happy/c.jpg")
+    assert isinstance(open_data(images_in(tmp_path / "fer", *names), still_images=True), Fer2013)
+    opened(images_in(tmp_path / "large", *names, image=np.tile(GREY, (2, 2, 1))))
+
+
+def test_posters_beside_labelled_recordings_are_no_image_folder(tmp_path):
+    assert isinstance(open_data(folder_of(tmp_path, "happy/a.mp4", "happy/a.jpg")), ClipList)
+
+
+def test_a_command_that_needs_clips_refuses_photographs(tmp_path):
+    with pytest.raises(DataError, match="single images without time or audio, but this command needs clips"):
+        open_data(images_in(tmp_path, "happy/a.jpg"))
 
 
 def test_raf_db_is_read_through_its_table(clips):

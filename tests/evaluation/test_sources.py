@@ -15,6 +15,7 @@ from emofuse.errors import DataError
 from emofuse.evaluation.score_tables import write_scores
 from emofuse.evaluation.sources import open_source
 from emofuse.inference.prediction import Prediction
+from emofuse.media.photograph import INSTANT
 
 FRAMES = Timeline.steps(Fraction(30000, 1001), end=ticks(Fraction(90 * 1001, 30000)))
 CLIP = Clip("v1", Path("videos/batch1/v1.mp4"))
@@ -42,6 +43,14 @@ def test_tables_of_predict_are_read_frame_by_frame(tmp_path, form):
     found = read(tmp_path)
     assert found.timeline == FRAMES  # though the table has rounded seconds
     assert np.array_equal(found.valid, expected.valid)
+    assert found.values == pytest.approx(expected.probabilities(), abs=1e-6)
+
+
+def test_the_row_of_a_photograph_which_ends_where_it_begins_covers_it(tmp_path):
+    expected = Scores(random_scores(1), INSTANT, AFFWILD2, np.ones(1, bool), "default")
+    Prediction("a.jpg", INSTANT, np.zeros(1, np.int64), AFFWILD2, {1: expected}).save(tmp_path / "a.csv")
+    found = read(tmp_path, Clip("sad/a", Path("sad/a.jpg")), INSTANT)
+    assert found.timeline == INSTANT
     assert found.values == pytest.approx(expected.probabilities(), abs=1e-6)
 
 

@@ -54,10 +54,13 @@ def test_persons_are_numbered_from_left_to_right(predictor, face, tmp_path):
     assert across == pytest.approx([(n + across[0] * 4) / 4 for n in range(4)], abs=0.01)
 
 
-def test_the_same_face_is_found_after_a_turn_that_the_option_reverses(photograph, face, tmp_path):
+@pytest.mark.parametrize("rotate", [None, 90])
+def test_a_photograph_is_turned_until_its_face_is_upright_or_as_the_option_says(photograph, face, tmp_path, rotate):
     (tmp_path / "turned.jpg").write_bytes(encode_jpeg(np.ascontiguousarray(np.rot90(face))))
-    turned = Predictor(Options(rotate=90)).predict(tmp_path / "turned.jpg")
+    turned = Predictor(Options(rotate=rotate)).predict(tmp_path / "turned.jpg")
     upright = Predictor(Options()).predict(photograph)
+    note = "turned by 90 degrees clockwise, as its faces lie on their side"
+    assert turned.metadata["warnings"] == ([note] if rotate is None else [])
     assert turned.centres[1] == pytest.approx(upright.centres[1], abs=0.01)
 
 

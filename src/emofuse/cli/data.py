@@ -18,7 +18,10 @@ app = typer.Typer(help="Check data, or generate synthetic data to try with.", no
 def check(
     path: Annotated[
         Path,
-        typer.Argument(help="Folder in the layout of Aff-Wild2, a clip list, or a folder of clips.", metavar="DIR|CSV"),
+        typer.Argument(
+            help="Folder in the layout of Aff-Wild2, a clip list, or a folder of clips or photographs.",
+            metavar="DIR|CSV",
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -27,7 +30,7 @@ def check(
     from emofuse.datasets.problems import Level
     from emofuse.report.data_check import text
 
-    data, done = open_data(path), 0
+    data, done = open_data(path, still_images=True), 0
     with progress_bar("checking", count=True) as bar:
 
         def on_clip(_: object) -> None:

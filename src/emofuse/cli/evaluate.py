@@ -46,7 +46,7 @@ def evaluate(
         split=split_of(split), measure=measure, fuse=names(fuse), folds=folds, seed=seed, allow_missing=allow_missing
     )
     with progress_bar("evaluating"):
-        result = evaluation.evaluate(open_data(data), [open_source(s) for s in scores], settings)
+        result = evaluation.evaluate(open_data(data, still_images=True), [open_source(s) for s in scores], settings)
     written = evaluation.save_evaluation(result, out) if out is not None else []
     show(lambda: text(result.to_json()), result.to_json, as_json=as_json, written=written)
 

@@ -23,8 +23,8 @@ def train(
     data: Annotated[
         Path,
         typer.Option(
-            help="Aff-Wild2 folder, clip list, or FER-2013 (npz, csv, or folders of images). For `face-detector`: "
-            "a folder of photographs."
+            help="Aff-Wild2 folder, clip list, photographs, or FER-2013 (npz, csv, or folders of images). "
+            "For `face-detector`: a folder of photographs."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run resumes there.")],

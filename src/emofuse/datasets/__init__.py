@@ -1,8 +1,10 @@
-"""Data sets: Aff-Wild2, FER-2013, and lists of one's own clips, all behind the interface of `DataSet`."""
+"""Data sets: Aff-Wild2, FER-2013, lists of one's own clips, and photographs, all behind the interface of `DataSet`."""
 
-# Importing a format registers it. FER-2013 comes first: its folders and tables would pass for clip lists.
+# Importing a format registers it, and the first one that recognises a path opens it: folders and tables of FER-2013
+# would pass for photographs, and those of photographs for clip lists.
 from emofuse.datasets.fer2013.dataset import Fer2013  # isort: skip
-from emofuse.datasets.affwild2.dataset import AffWild2
+from emofuse.datasets.affwild2.dataset import AffWild2  # isort: skip
+from emofuse.datasets.image_folder import ImageFolder  # isort: skip
 from emofuse.datasets.clip_list import ClipList
 from emofuse.datasets.dataset import DATASETS, DataFormat, DataSet, open_data
 from emofuse.datasets.statistics import DataReport, check_data
@@ -15,6 +17,7 @@ __all__ = [
     "DataReport",
     "DataSet",
     "Fer2013",
+    "ImageFolder",
     "check_data",
     "open_data",
 ]

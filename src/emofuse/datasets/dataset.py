@@ -127,8 +127,8 @@ def open_data(path: str | Path, *, still_images: bool = False, **options: str) -
     data = data_format.open(path, **options)
     if data.still_images and not still_images:
         raise DataError(
-            f"{printable(path)}: {data.name} has single images without time or audio; only `emofuse train` accepts it, "
-            "for networks on single faces. Give an Aff-Wild2 folder, or the CSV file of your clips."
+            f"{printable(path)}: {data.name} has single images without time or audio, but this "
+            "command needs clips. Give an Aff-Wild2 folder, or the CSV file of your clips."
         )
     return data
 

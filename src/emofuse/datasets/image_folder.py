@@ -7,15 +7,16 @@ the names of Aff-Wild2's classes, or their synonyms in other known data sets.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from emofuse.core.files import printable
 from emofuse.core.labels import AFFWILD2, LabelSet
-from emofuse.datasets.clip_folder import clips_in_folder
+from emofuse.datasets.clip_folder import clips_in_folder, is_clip_folder, with_splits
 from emofuse.datasets.clip_rows import TABLE, ListedClip, read_clips
+from emofuse.datasets.dataset import DATASETS, DataFormat
+from emofuse.datasets.listed_clips import ListedClips, check_encoding
 from emofuse.datasets.problems import Level, error_for
 from emofuse.datasets.records import header_of
 from emofuse.datasets.tables import PATH_COLUMNS, Table
@@ -31,6 +32,29 @@ IMAGE_TABLE = Table(
     remedy="begin the file with path,label",
 )
 _USUAL_NAME = "labels.csv"
+_FIRST_ROWS = 5  # that must name images
+
+
+class ImageFolder(ListedClips):
+    """The photographs that a table lists, or those in folders of classes, as clips of one frame, from which faces are
+    cut. Opening it decodes no image.
+
+    Where no split is given, every fifth subject is the validation split, or every fifth image of a class.
+
+    Args:
+        path: a folder with a table, of which `labels.csv` is the first choice, or with folders of images; or a table.
+    Raises:
+        DataError: the table cannot be read, or there are several.
+    """
+
+    still_images = True
+
+    def __init__(self, path: str | Path, *, label_set: LabelSet = AFFWILD2) -> None:
+        path = Path(path)
+        table, listed = _listed(path, label_set)
+        instead = "add a column split to the table" if table else "use folders train and validation"
+        listed, problems = with_splits(table or path, listed, instead=instead)
+        super().__init__(table or path, listed, [*problems, *(check_encoding(table) if table else ())], label_set)
 
 
 @dataclass(frozen=True)
@@ -52,58 +76,61 @@ def read_image_folder(folder: Path, labels: LabelSet = AFFWILD2) -> list[Labelle
     The images themselves are not opened.
 
     Args:
-        folder: with a table, of which `labels.csv` is the first choice, or with folders of images.
+        folder: as `ImageFolder` takes it.
     Raises:
         DataError: a row is faulty, there are several tables, or there is no image.
     """
-    table = image_table(folder)
-    listed = listed_images(folder, table, labels)
+    table, listed = _listed(folder, labels)
     if errors := [p for image in listed for p in image.problems if p.level is Level.ERROR]:
         raise error_for(errors, folder)
     if not listed:
         raise DataError(f"{printable(folder)}: has no images; give a table path,label or a folder for each class.")
+    parent = table.parent if table else folder
     return [
-        LabelledImage(folder / os.path.expanduser(image.path), image.segments[0].label, image.subject, image.split)
+        LabelledImage(parent / os.path.expanduser(image.path), image.segments[0].label, image.subject, image.split)
         for image in listed
     ]
 
 
-def listed_images(folder: Path, table: Path | None, labels: LabelSet) -> list[ListedClip]:
-    """The images of a table, or of the folders of classes if there is none, with their problems.
-
-    Raises:
-        DataError: the table cannot be read as CSV or Excel.
-    """
+def _listed(path: Path, labels: LabelSet) -> tuple[Path | None, list[ListedClip]]:
+    """The table at a path or in a folder, None if there is none, and the images with their problems."""
+    table = _table_in(path) if path.is_dir() else path
     if table is None:
-        return clips_in_folder(folder, labels, IMAGE_SUFFIXES)
-    return read_clips(table, labels, IMAGE_TABLE)
+        return None, clips_in_folder(path, labels, IMAGE_SUFFIXES)
+    return table, read_clips(table, labels, IMAGE_TABLE)
 
 
-def image_table(folder: Path) -> Path | None:
-    """The table of images in a folder, None if it has none.
-
-    Raises:
-        DataError: there are several tables, none of which is called labels.csv.
-    """
-    tables = sorted(path for path in folder.iterdir() if is_image_table(path))
+def _table_in(folder: Path) -> Path | None:
+    tables = sorted(path for path in folder.iterdir() if _is_image_table(path))
     usual = [path for path in tables if path.name.casefold() == _USUAL_NAME]
     if len(usual or tables) > 1:
-        raise DataError(f"{printable(folder)}: several tables of images, {_names(tables)}; give the path of one.")
+        names = ", ".join(path.name for path in tables)
+        raise DataError(f"{printable(folder)}: several tables of images, {names}; give the path of one.")
     return next(iter(usual or tables), None)
 
 
-def is_image_table(path: Path) -> bool:
-    """Whether a file is a table whose first rows name images."""
+def _is_image_table(path: Path) -> bool:
+    """Whether a file is a table whose first rows name images with labels or subjects."""
     columns = IMAGE_TABLE.positions(header_of(path)).keys()
     if "path" not in columns or not columns & {"label", "subject"}:
         return False
     try:
-        rows = list(islice(IMAGE_TABLE.rows(path), 5))
+        rows = list(islice(IMAGE_TABLE.rows(path), _FIRST_ROWS))
     except DataError:
         return False
     suffixes = {Path(row.cells["path"]).suffix.lower() for row in rows}
-    return bool(suffixes & IMAGE_SUFFIXES)
+    return bool(suffixes) and suffixes <= IMAGE_SUFFIXES
 
 
-def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths)
+def _recognises(path: Path) -> bool:
+    if not path.is_dir():
+        return _is_image_table(path)
+    if any(_is_image_table(file) for file in path.iterdir()):
+        return True
+    return is_clip_folder(path, AFFWILD2, IMAGE_SUFFIXES) and not is_clip_folder(path, AFFWILD2)
+
+
+DATASETS.add(
+    "image-folder",
+    DataFormat(_recognises, ImageFolder, "photographs in a table path,label or a folder for each class"),
+)

@@ -1,4 +1,4 @@
-"""Timelines and properties of video and audio files, read once per file without decoding video frames."""
+"""Timelines and properties of video and audio files and photographs, read once per file without decoding images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from emofuse.core.types import Clip
 from emofuse.datasets.problems import Level, Problem
 from emofuse.errors import DataError, MediaError
 from emofuse.media.audio import AudioReader
+from emofuse.media.photograph import INSTANT, is_photograph
 from emofuse.media.video import VideoReader
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """A readable video or audio file.
+    """A readable video or audio file, or a photograph.
 
     timeline: all video frames; a single interval over the length of an audio file. frames: 0 for an audio file.
     warnings: damage that did not prevent reading.
@@ -43,7 +44,7 @@ class Recordings:
         self._known: dict[tuple[Path, Callable[[Path], Recording]], Recording | str] = {}
 
     def video(self, path: Path) -> Recording:
-        """The video stream of a file, from its packets.
+        """The video stream of a file, from its packets; a photograph, which is not decoded.
 
         Raises:
             DataError: the file cannot be read or has no video stream.
@@ -87,12 +88,12 @@ def check_recording(path: Path, recording: Recording) -> Iterator[Problem]:
     for warning in recording.warnings:
         consequence = "its times, or everything after the damage, may be wrong"
         yield Problem(Level.WARNING, "damaged-file", path.stem, path, None, warning, consequence)
-    if not recording.has_audio:
+    if not recording.has_audio and recording.timeline != INSTANT:
         consequence = "there are no voice scores there, and fused scores rest on the face alone"
         yield Problem(Level.WARNING, "no-audio", path.stem, path, None, "the video has no audio", consequence)
 
 
-def without_path(error: DataError, path: Path) -> str:
+def without_path(error: DataError | MediaError, path: Path) -> str:
     """The message of an error about a file, without the file name and the final full stop.
 
     >>> without_path(DataError("a.mp4: is empty (0 bytes). Copy it again."), Path("a.mp4"))
@@ -102,6 +103,8 @@ def without_path(error: DataError, path: Path) -> str:
 
 
 def _read_video(path: Path) -> Recording:
+    if is_photograph(path):
+        return Recording(INSTANT, 1, False, ())
     with VideoReader(path) as reader:
         return Recording(reader.timeline, len(reader.timeline), reader.info.has_audio, tuple(reader.warnings))
 

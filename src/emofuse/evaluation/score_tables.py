@@ -182,6 +182,8 @@ def _times(table: pd.DataFrame, path: Path, frames: Timeline) -> tuple[Timeline,
             start, end = frames.start[row], frames.end[row]
         else:
             raise DataError(f"{path}: no times; give columns start and end (seconds), or frame (from 0).")
+        if len(frames) == 1:  # a photograph, whose row ends where it begins
+            end = np.where(end == start, frames.end, end)
         order = np.argsort(start, kind="stable")
         return Timeline(start[order], end[order]), order
     except DataError:

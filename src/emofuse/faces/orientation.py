@@ -34,12 +34,13 @@ def scores_by_turn(found: Mapping[int, Sequence[Face]]) -> Floats:
     return np.array(list(best.values()))
 
 
-def video_turn(scores: Sequence[Floats], *, certain: float) -> int | None:
+def video_turn(scores: Sequence[Floats], *, certain: float, least: int = 2) -> int | None:
     """The turn that makes the faces of a video upright; None if the frames so far do not show it.
 
     Args:
         scores: of each frame, by turn.
-        certain: a turn other than 0 needs two frames with such a score (`Detector.certain_score`).
+        certain: a turn other than 0 needs `least` frames with such a score (`Detector.certain_score`).
+        least: 2, or 1 for a photograph.
 
     >>> video_turn([np.array([0.0, 0.9, 0.6, 0.0])] * 2, certain=0.85)
     90
@@ -51,7 +52,7 @@ def video_turn(scores: Sequence[Floats], *, certain: float) -> int | None:
     second, first = np.argsort(evidence, kind="stable")[-2:]
     if evidence[first] - evidence[second] < _ADVANTAGE:
         return None
-    if first and np.sum(np.array(scores)[:, first] >= certain) < 2:
+    if first and np.sum(np.array(scores)[:, first] >= certain) < least:
         return None
     return TURNS[first]
 

@@ -13,7 +13,8 @@ from emofuse.core.time import Ints, Timeline, ticks
 from emofuse.faces.detector import Detector, Face
 from emofuse.faces.orientation import TURNS, Floats, scores_by_turn, video_turn
 from emofuse.media.images import Image
-from emofuse.media.video import Frame, VideoReader
+from emofuse.media.photograph import FrameReader
+from emofuse.media.video import Frame
 
 AUTO = "auto"
 _FIRST_FRAMES, _LATER_SECONDS = 4, (1, 2, 4, 8)  # that are checked of a file
@@ -35,26 +36,26 @@ def checked_rotation(rotate: int | str) -> int | None:
     return find(str(rotate), _ROTATIONS, "--rotate")
 
 
-def upright_frames(video: VideoReader, wanted: Ints | None, detector: Detector) -> tuple[Iterator[Frame], str | None]:
-    """The wanted frames of a video, turned so that its faces are upright; and by how much and why, if it is turned.
+def upright_frames(video: FrameReader, wanted: Ints | None, detector: Detector) -> tuple[Iterator[Frame], str | None]:
+    """The wanted frames of a video or photograph, turned so that its faces are upright; and by how much and why, if so.
 
     It is upright as soon as the faces of the first wanted frames say so. Where they do not, some frames of the first
     eight seconds are decoded beforehand.
     """
-    frames = video.frames(wanted)
+    frames, least = video.frames(wanted), min(2, len(video.timeline))
     numbers, first, scores = checked_numbers(video.timeline, wanted), list[Frame](), list[Floats]()
     for frame in islice(frames, _FIRST_FRAMES):
         first.append(frame)
         scores.append(_scores(frame, detector))
-        if video_turn(scores, certain=detector.certain_score) == 0:
+        if video_turn(scores, certain=detector.certain_score, least=least) == 0:
             return chain(first, frames), None
     warnings = list(video.warnings)
     for frame in video.frames(numbers[len(first) :]):
         scores.append(_scores(frame, detector))
-        if video_turn(scores, certain=detector.certain_score) == 0:
+        if video_turn(scores, certain=detector.certain_score, least=least) == 0:
             break
     video.warnings[:] = warnings  # these frames are read and counted again
-    turn = video_turn(scores, certain=detector.certain_score)
+    turn = video_turn(scores, certain=detector.certain_score, least=least)
     if not turn:
         return chain(first, frames), None
     del frames, first

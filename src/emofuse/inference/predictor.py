@@ -30,7 +30,7 @@ from emofuse.inference.renumbering import FilePerson, PersonChoice, file_persons
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.container import MediaFile
-from emofuse.media.photograph import PhotographReader, is_photograph
+from emofuse.media.photograph import FrameReader, PhotographReader, is_photograph
 from emofuse.media.video import VideoReader
 from emofuse.models import bundle as bundles
 from emofuse.models.detectors import DEFAULT, choose_detector
@@ -299,10 +299,9 @@ class Predictor:
     def _process_photograph(self, run: _FileRun, path: Path) -> tuple[int, int]:
         """Push a photograph as the only frame of a video; returns its size."""
         with PhotographReader(path) as photograph:
-            photograph.turn(self.options.rotate or 0)
-            run.collector.add(run.session.push_frames(photograph.frames()))
+            size = self._push_frames(run, photograph, [], self._photograph_detector)
             run.collector.add(run.session.close(photograph.end))
-            return photograph.info.width, photograph.info.height
+            return size
 
     def _process(self, run: _FileRun, path: Path) -> tuple[int, int] | None:
         """Push the streams of a video or audio file; returns the size of its frames if faces are scored."""
@@ -326,7 +325,7 @@ class Predictor:
             if video is not None:
                 stack.enter_context(video)
                 if self.bundle.faces:
-                    size = self._push_video(run, video, audio)
+                    size = self._push_frames(run, video, audio, self.detector)
                 else:  # only the times of the frames are needed
                     frames = (FrameTime(n, start, stop) for n, (start, stop) in enumerate(video.timeline))
                     run.collector.add(run.session.push_frames(frames))
@@ -358,11 +357,13 @@ class Predictor:
             run.warnings.append(f"only the voice was scored, its video was not: {reason}")
             return None
 
-    def _push_video(self, run: _FileRun, video: VideoReader, audio: list[AudioFeed]) -> tuple[int, int]:
-        """Push the frames of a file, and what is ready of its audio."""
+    def _push_frames(
+        self, run: _FileRun, video: FrameReader, audio: list[AudioFeed], detector: Detector | None
+    ) -> tuple[int, int]:
+        """Push the frames of a file, and what is ready of its audio; returns the size of the frames."""
         wanted = self.sampling.wanted(video.timeline)
-        if self.options.rotate is None and self.detector is not None:
-            frames, note = upright_frames(video, wanted, self.detector)
+        if self.options.rotate is None and detector is not None:
+            frames, note = upright_frames(video, wanted, detector)
             run.warnings.extend([note] if note else [])
         else:
             video.turn(self.options.rotate or 0)

@@ -77,7 +77,10 @@ class PhotographReader:
         pass
 
 
-def open_frames(path: str | os.PathLike[str]) -> VideoReader | PhotographReader:
+FrameReader = VideoReader | PhotographReader
+
+
+def open_frames(path: str | os.PathLike[str]) -> FrameReader:
     """The reader of a video or of a photograph.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from itertools import count
@@ -20,12 +20,13 @@ from emofuse.core.time import Timeline
 from emofuse.core.types import Clip, Track
 from emofuse.datasets import DataSet
 from emofuse.errors import DataError
+from emofuse.faces.bordered import BorderedDetector
 from emofuse.faces.crop import Crop
 from emofuse.faces.detector import Detector
 from emofuse.inference.face_stages import FaceStages
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session, SessionOutput
-from emofuse.media.video import VideoReader
+from emofuse.media.photograph import is_photograph, open_frames
 from emofuse.models.face import FaceScorer
 
 _BATCH = 64
@@ -74,19 +75,21 @@ class FaceSource:
         if clip.video is None:
             raise DataError(f"{clip.id}: has no video, so there are no faces; leave it out of the list.")
         video = clip.video
+        detector = BorderedDetector(self.detector) if is_photograph(video) else self.detector
 
         def identity() -> dict[str, Any]:
-            by = {"crop": self.crop.to_json(), "detector": self.detector.identity}
+            by = {"crop": self.crop.to_json(), "detector": detector.identity}
             return by | {"video": _digest_of(video), "rate_hz": rate}
 
-        return LazyFaces(identity, lambda: self._cropped(clip, video, self.folder / digest(identity())))
+        return LazyFaces(identity, lambda: self._cropped(clip, detector, self.folder / digest(identity())))
 
-    def _cropped(self, clip: Clip, video: Path, path: Path) -> Track:
+    def _cropped(self, clip: Clip, detector: Detector, path: Path) -> Track:
+        assert clip.video is not None
         faces, record = path.with_suffix(".npy"), path.with_suffix(".safetensors")
         cached = _cached_faces(faces, record, clip)
         if cached is None:
             sampling = Sampling(self.rate_hz)
-            timeline, valid = crop_faces(video, self.crop, self.detector, sampling=sampling, path=faces)
+            timeline, valid = crop_faces(clip.video, self.crop, detector, sampling=sampling, path=faces)
             # Written last: it marks the faces as complete.
             _FORMAT.write(record, _clock_arrays(timeline, valid))
             cached = _cached_faces(faces, record, clip)
@@ -97,7 +100,8 @@ class FaceSource:
 def crop_faces(
     video: Path, crop: Crop, detector: Detector, *, sampling: Sampling, path: Path
 ) -> tuple[Timeline, NDArray[np.bool_]]:
-    """Write the faces of the person who is in most frames of a video to an npy file, uint8 [frames, side, side, 3].
+    """Write the faces of the person who is in most frames of a video to an npy file, uint8 [frames, side, side, 3]; of
+    several such persons, as in a photograph, the one with the largest face.
 
     The crops of all persons go to a temporary file first, so that memory does not grow with the length of the video.
 
@@ -109,7 +113,8 @@ def crop_faces(
     """
     with atomic(path) as partial, TemporaryFile(dir=path.parent) as crops, partial.open("wb") as out:
         timeline, persons = _crop_all(video, crop, detector, sampling=sampling, crops=crops)
-        numbers = max(persons.values(), key=len, default={})
+        main = max(persons.values(), key=lambda person: (len(person.numbers), person.size), default=_Person())
+        numbers = main.numbers
         shape = (len(timeline), crop.size, crop.size, 3)
         np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
         size = int(np.prod(shape[1:]))
@@ -120,23 +125,33 @@ def crop_faces(
     return timeline, np.isin(np.arange(len(timeline)), list(numbers))
 
 
+@dataclass
+class _Person:
+    """A person of a video: the number of the crop in each row, and the area of the largest face in pixels."""
+
+    numbers: dict[int, int] = field(default_factory=dict)
+    size: float = 0.0
+
+
 def _crop_all(
     video: Path, crop: Crop, detector: Detector, *, sampling: Sampling, crops: IO[bytes]
-) -> tuple[Timeline, dict[int, dict[int, int]]]:
-    """Append all crops of a video to `crops`; returns the number of each crop by person and row."""
+) -> tuple[Timeline, dict[int, _Person]]:
+    """Append all crops of a video to `crops`; returns the persons with the numbers of their crops."""
     stages = FaceStages(crop, detector, _Unscored())
     session = Session(sampling, faces=stages.stream(sampling))
-    persons: dict[int, dict[int, int]] = {}
+    persons: dict[int, _Person] = {}
     numbers = count()
 
-    with VideoReader(video) as reader:
+    with open_frames(video) as reader:
         wanted = sampling.wanted(reader.timeline)
 
         def keep(output: SessionOutput) -> None:
             for face in output.faces:
                 crops.write(face.values.tobytes())
                 row = face.frame if wanted is None else int(np.searchsorted(wanted, face.frame))
-                persons.setdefault(face.person, {})[row] = next(numbers)
+                person = persons.setdefault(face.person, _Person())
+                person.numbers[row] = next(numbers)
+                person.size = max(person.size, float(face.face.box[2:].prod()))
 
         timeline = reader.timeline if wanted is None else reader.timeline[wanted]
         for _, output in session.outputs(reader.frames(wanted)):
@@ -187,6 +202,27 @@ class Embeddings:
         return replace(faces, values=values)
 
 
+@dataclass(frozen=True, eq=False)
+class _StoredFaces:
+    """Faces in an npy file that is open only while rows are read: data sets have more clips than a process files."""
+
+    path: Path
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
+        return np.array(np.load(self.path, mmap_mode="r")[rows])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+
 def _rows_of(track: Track, rows: NDArray[np.int64]) -> Track:
     values = replace(track.values, paths=[track.values.paths[r] for r in rows])  # type: ignore[type-var, attr-defined]
     return replace(track, values=values, timeline=track.timeline[rows], valid=track.valid[rows])
@@ -216,8 +252,8 @@ def _file_digest(path: Path, size: int, changed_ns: int) -> str:
 def _cached_faces(faces: Path, record: Path, clip: Clip) -> Track | None:
     try:
         timeline, valid = _clock(_FORMAT.read(record)[0])
-        values = np.load(faces, mmap_mode="r")
-        return Track(values, timeline, valid, clip.id) if len(values) == len(timeline) else None
+        values = _StoredFaces(faces, np.load(faces, mmap_mode="r").shape)
+        return Track(values, timeline, valid, clip.id) if len(values) == len(timeline) else None  # type: ignore[arg-type]
     except _UNREADABLE:
         return None  # missing or incomplete
 

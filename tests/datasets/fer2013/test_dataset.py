@@ -370,7 +370,7 @@ def test_a_folder_that_holds_the_table_is_recognised(table):
 
 def test_fer2013_is_refused_unless_still_images_are_accepted(table):
     with pytest.raises(
-        DataError, match=r"fer2013 has single images without time or audio; only `emofuse train` accepts it"
+        DataError, match=r"fer2013 has single images without time or audio, but this command needs clips"
     ):
         open_data(table)
 

@@ -19,7 +19,7 @@ from emofuse.core.registry import nearest
 from emofuse.datasets.records import header_of
 from emofuse.datasets.tables import PATH_COLUMNS, Table, label_index, label_indices
 from emofuse.errors import DataError
-from emofuse.media.images import IMAGE_SUFFIXES, read_image
+from emofuse.media.images import IMAGE_SUFFIXES, image_size, read_image
 
 USAGES = ("train", "public-test", "private-test")
 SIZE = 48
@@ -152,12 +152,14 @@ def _wrong(path: Path, line: int, found: str) -> DataError:
 
 
 def image_root(path: Path) -> Path | None:
-    """The folder that holds `train/<emotion>/<image>`, at a path or one level below it, None if there is none."""
+    """The folder that holds `train/<emotion>/<image>` of 48x48 pixels, at a path or one level below it, None if there
+    is none."""
     for folder in (path, *_folders(path).values()):
         trains = [p for p in _folders(folder).values() if _usage_of(p) == 0]
         folders = [(name, p) for train in trains for name, p in _folders(train).items()]
         emotions = [p for name, p in folders if label_index(name, _CLASSES) is not None]
-        if any(_is_image(p) for emotion in emotions for p in _listing(emotion)):
+        first = next((p for emotion in emotions for p in _listing(emotion) if _is_image(p)), None)
+        if first is not None and image_size(first) in (None, (SIZE, SIZE)):
             return folder
     return None
 
