@@ -50,7 +50,7 @@ def test_persons_are_numbered_from_left_to_right(predictor, face, tmp_path):
     (tmp_path / "group.jpg").write_bytes(encode_jpeg(np.tile(face, (1, 4, 1))))
     prediction = predictor.predict(tmp_path / "group.jpg")
     assert prediction.persons == [1, 2, 3, 4]
-    across = [prediction.centres[p][0] for p in prediction.persons]
+    across = [prediction.details[p].centre[0] for p in prediction.persons]
     assert across == pytest.approx([(n + across[0] * 4) / 4 for n in range(4)], abs=0.01)
 
 
@@ -61,7 +61,7 @@ def test_a_photograph_is_turned_until_its_face_is_upright_or_as_the_option_says(
     upright = Predictor(Options()).predict(photograph)
     note = "turned by 90 degrees clockwise, as its faces lie on their side"
     assert turned.metadata["warnings"] == ([note] if rotate is None else [])
-    assert turned.centres[1] == pytest.approx(upright.centres[1], abs=0.01)
+    assert turned.details[1].centre == pytest.approx(upright.details[1].centre, abs=0.01)
 
 
 @pytest.mark.parametrize("side", [1, 200])
