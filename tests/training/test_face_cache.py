@@ -17,6 +17,7 @@ from emofuse.datasets.image_folder import ImageFolder
 from emofuse.errors import DataError, MediaError, OutputError
 from emofuse.faces.crop import BoxCrop
 from emofuse.faces.detector import Face
+from emofuse.faces.pose import HeadModel
 from emofuse.inference.face_stages import FaceStages
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import Session
@@ -31,6 +32,7 @@ class Blind:
     identity = "blind"
     colour = True
     certain_score = 0.85
+    head_model = HeadModel()
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         return []
@@ -114,6 +116,7 @@ class Two:
     identity = "two"
     colour = True
     certain_score = 0.85
+    head_model = HeadModel()
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         return [Face(np.array(box, np.float32), 1.0, None) for box in ([2, 2, 8, 8], [20, 20, 16, 16])]

@@ -20,6 +20,7 @@ class BorderedDetector:
         self._detector = detector
         self.identity = f"{detector.identity}:bordered"
         self.colour, self.certain_score = detector.colour, detector.certain_score
+        self.head_model = detector.head_model
 
     def __call__(self, image: Image) -> list[Face]:
         """The faces of an image, best first."""
