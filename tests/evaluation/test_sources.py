@@ -54,6 +54,16 @@ def test_the_row_of_a_photograph_which_ends_where_it_begins_covers_it(tmp_path):
     assert found.values == pytest.approx(expected.probabilities(), abs=1e-6)
 
 
+def test_of_several_faces_in_a_photograph_the_largest_one_counts(tmp_path):
+    faces = {n: Scores(random_scores(1, n), INSTANT, AFFWILD2, np.ones(1, bool), "default") for n in (1, 2, 3)}
+    Prediction("a.jpg", INSTANT, np.zeros(1, np.int64), AFFWILD2, faces).save(tmp_path / "a.csv")
+    persons = [{"person": n, "face_centre": [n / 4, 0.5], "face_height": h} for n, h in ((1, 0.1), (2, 0.5), (3, 0.2))]
+    entry = {"file": str(tmp_path / "a.jpg"), "outputs": ["a.csv"], "persons": persons}
+    (tmp_path / "summary.json").write_text(json.dumps({"files": [entry]}))
+    found = read(tmp_path, Clip("a", tmp_path / "a.jpg"), INSTANT)
+    assert found.values == pytest.approx(faces[2].probabilities(), abs=1e-6)
+
+
 def test_written_scores_are_read_bit_for_bit(tmp_path):
     given = {
         "v1": Scores(random_scores(90), FRAMES, AFFWILD2, np.arange(90) % 5 != 0, "net"),

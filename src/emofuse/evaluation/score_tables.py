@@ -40,15 +40,17 @@ def clip_scores(
     label_set: LabelSet,
     *,
     face_x: Mapping[int, float] | None = None,
+    face_height: Mapping[int, float] | None = None,
 ) -> Scores:
     """The rows of one clip as scores, in the order of time.
 
     Args:
         face_x: horizontal position of each person's face, 0 to 1; distinguishes `_left` from `_right`.
+        face_height: height of each person's face; of several equally frequent persons the largest one counts.
     Raises:
         DataError: a column is missing, or a value is invalid.
     """
-    table = _person(table, path, clip, face_x or {})
+    table = _person(table, path, clip, face_x or {}, face_height or {})
     columns = class_columns(table, path, label_set)
     missing = [n for n in label_set.names if n not in columns and n != "other"]
     if missing:
@@ -144,13 +146,15 @@ def _frame_numbers(column: pd.Series[Any], path: Path, count: int) -> NDArray[np
     return numbers.astype(np.int64)
 
 
-def _person(table: pd.DataFrame, path: Path, clip: Clip, face_x: Mapping[int, float]) -> pd.DataFrame:
+def _person(
+    table: pd.DataFrame, path: Path, clip: Clip, face_x: Mapping[int, float], face_height: Mapping[int, float]
+) -> pd.DataFrame:
     """Rows of the clip's person: the most frequent one, or the left or right one of the two most frequent."""
     if "person" not in table.columns or table["person"].nunique() == 0:
         return table
     with_face = table[table["status"] == OK] if "status" in table.columns else table
-    frequency = with_face["person"].value_counts().sort_index()
-    persons = frequency.sort_values(ascending=False, kind="stable").index.tolist()
+    frequency: dict[Any, int] = with_face["person"].value_counts().sort_index().to_dict()
+    persons = sorted(frequency, key=lambda p: (-frequency[p], -face_height.get(int(p), 0.0)))
     file = clip.video or clip.audio
     side = clip.id.rpartition("_")[2] if file is not None and clip.id != file.stem else ""
     if side not in ("left", "right") or not persons:

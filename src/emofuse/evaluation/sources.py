@@ -161,13 +161,15 @@ class TableFolder:
         path = self.path / entry["outputs"][0] if entry else next(named, None)
         if path is None:
             return None
-        face_x = {p["person"]: p["face_centre"][0] for p in entry.get("persons", []) if p.get("face_centre")}
+        persons = entry.get("persons", [])
+        face_x = {p["person"]: p["face_centre"][0] for p in persons if p.get("face_centre")}
+        face_height = {p["person"]: p["face_height"] for p in persons if p.get("face_height")}
         table = read_table(path)
         if self.modality:
             prefix = f"{self.modality.replace('-', '_')}_"
             table = table.drop(columns=list(label_set.names), errors="ignore")
             table = table.rename(columns={f"{prefix}{name}": name for name in label_set.names})
-        return clip_scores(table, path, self.system, clip, frames, label_set, face_x=face_x)
+        return clip_scores(table, path, self.system, clip, frames, label_set, face_x=face_x, face_height=face_height)
 
     def content(self) -> str:
         return f"{self.path} has {_listed(self._by_name)}"
