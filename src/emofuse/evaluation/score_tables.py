@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from emofuse.core.files import atomic
 from emofuse.core.labels import LabelSet
+from emofuse.core.statuses import OK, SCORED
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline
 from emofuse.core.types import Clip, Scores
 from emofuse.datasets.records import MISSING, seconds_of
 from emofuse.datasets.tables import END_COLUMNS, START_COLUMNS, label_index, label_indices
 from emofuse.errors import DataError, EmofuseError
-from emofuse.inference.prediction import OK, SCORED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import LabelSet
+from emofuse.core.statuses import NO_PERSON
 from emofuse.core.time import Ints, Timeline, ticks
 from emofuse.core.types import Bools, Scores
 from emofuse.inference.audio_stages import AudioWindowScore
 from emofuse.inference.face_rows import FACE_COLUMNS, FaceRows
 from emofuse.inference.face_stages import FaceWindowScore
-from emofuse.inference.prediction import NO_PERSON, PersonDetails, Prediction
+from emofuse.inference.prediction import PersonDetails, Prediction
 from emofuse.inference.renumbering import FilePerson, PersonFaces
 from emofuse.inference.session import SessionOutput
 from emofuse.models.fusion import WINDOWS, ModalityFusion

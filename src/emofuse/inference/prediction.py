@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.labels import AFFWILD2, LabelSet
 from emofuse.core.registry import find
+from emofuse.core.statuses import FROZEN, NO_FACE, NO_FRAME, NO_PERSON, NO_VOICE, OK, TURNED, VOICE_ONLY
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
 from emofuse.export import WRITERS, ResultTable, Segment, SegmentSettings, find_segments
@@ -21,10 +22,7 @@ from emofuse.systems import VOICE, kind
 if TYPE_CHECKING:
     import pandas as pd
 
-OK, VOICE_ONLY = SCORED = ("ok", "voice_only")  # statuses of rows with scores; voice_only: no face was scored
-NO_FACE, NO_FRAME, NO_VOICE, FROZEN, TURNED = "no_face", "no_frame", "no_voice", "frozen", "turned"
 UNCERTAIN = "uncertain"  # takes the place of an emotion below the minimum confidence
-NO_PERSON = 0  # key of voice scores where no person was found: a voice is not assigned to one of several persons
 
 
 @dataclass(frozen=True)

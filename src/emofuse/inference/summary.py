@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import locked, write_json
+from emofuse.core.statuses import VOICE_ONLY
 from emofuse.core.time import Timeline, seconds
 from emofuse.core.types import Bools, Scores
 from emofuse.core.version import __version__
-from emofuse.inference.prediction import VOICE_ONLY, PersonDetails, Prediction
+from emofuse.inference.prediction import PersonDetails, Prediction
 
 
 def describe(prediction: Prediction) -> dict[str, Any]:

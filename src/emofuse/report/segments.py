@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emofuse.core.statuses import OK
 from emofuse.core.time import TICKS_PER_SECOND
-from emofuse.inference.prediction import OK
 from emofuse.report.timeline import person_label, used_for
 
 if TYPE_CHECKING:

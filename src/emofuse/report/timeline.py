@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emofuse.core.files import atomic
+from emofuse.core.statuses import NO_PERSON, VOICE_ONLY
 from emofuse.core.time import TICKS_PER_SECOND
-from emofuse.inference.prediction import NO_PERSON, VOICE_ONLY
 from emofuse.report.plot_text import plain
 
 if TYPE_CHECKING:

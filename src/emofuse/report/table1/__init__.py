@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emofuse.core.files import write_bytes
 from emofuse.report.table1.content import Result, report
-from emofuse.report.tables import TextTable, escape_markdown, markdown_list, plain, to_markdown, to_terminal
+from emofuse.report.tables import TextTable, escape_markdown, markdown_list, to_markdown, to_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -85,21 +85,15 @@ def terms(pairs: Any) -> str:
 
 def html(result: Result) -> str:
     """The result as one HTML file with its confusion matrices, weights and training curves."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
+    from emofuse.report.page import render
     from emofuse.report.table1 import charts
 
-    environment = Environment(
-        loader=PackageLoader("emofuse.report.table1", ""), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters["plain"] = plain
-    return environment.get_template("page.html.jinja").render(
+    return render(
+        "table1/page.html.jinja",
         report=report(result),
         interval=result["interval"],
         cpm_chart=Markup(charts.cpm_chart(result)),
         curves={n: Markup(charts.learning_curves(n, s["history"])) for n, s in result["systems"].items()},
-        light=charts.LIGHT,
-        dark=charts.DARK,
     )

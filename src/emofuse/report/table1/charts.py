@@ -1,35 +1,20 @@
-"""Charts of Table 1 as inline SVG: drawn by matplotlib, coloured by the page's style, described for screen readers."""
+"""Charts of Table 1 as inline SVG."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emofuse.report.svg import LIGHT, figure_of, svg_of
 from emofuse.report.table1.content import Result, headline, in_sample
 from emofuse.report.tables import known, plain, with_interval
-from emofuse.report.timeline import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# The colours of the page by name. Charts are drawn in those of the light scheme, which the page's style replaces.
-LIGHT = {
-    "ground": "#ffffff", "panel": "#f5f6f8", "text": "#1b1f24", "muted": "#59626d", "line": "#d5d9df",
-    "first": COLOURS[5], "second": COLOURS[1],
-}  # fmt: skip
-DARK = {
-    "ground": "#14171b", "panel": "#1d2127", "text": "#e8eaed", "muted": "#a3abb5", "line": "#363c45",
-    "first": COLOURS[7], "second": COLOURS[4],
-}  # fmt: skip
 _NAME_LENGTH = 22  # longer names are cut in the chart; the tables show them whole
-_SVG: Any = {"svg.fonttype": "none", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9}
 
 
 def cpm_chart(result: Result) -> str:
@@ -42,7 +27,7 @@ def cpm_chart(result: Result) -> str:
     if not any(np.isfinite(v).any() for v in values.values()):
         return ""
     n = len(result["rows"])
-    figure, (axes,) = _figure(7.2, 0.3 * n + 0.65, 1, left=168, right=704, top=6, bottom=46)
+    figure, (axes,) = figure_of(7.2, 0.3 * n + 0.65, 1, left=168, right=704, top=6, bottom=46)
     both = np.isfinite(values["in-sample"][:, 0])
     for name, colour, marker, shift in (("measured", "first", "o", -0.17), ("in-sample", "second", "D", 0.17)):
         y = np.arange(n) + np.where(both, shift, 0.0)
@@ -55,7 +40,7 @@ def cpm_chart(result: Result) -> str:
     axes.grid(axis="x", color=LIGHT["line"], linewidth=0.8)
     axes.set_xlabel("CPM, %", fontsize=9)
     stated = (f"{name} {with_interval(e)}" for name, e in zip(names, estimates["measured"], strict=True))
-    return _svg(figure, f"CPM in percent: {'; '.join(stated)}")
+    return svg_of(figure, f"CPM in percent: {'; '.join(stated)}")
 
 
 def _intervals(axes: Axes, values: Any, y: Any, colour: str, marker: str, name: str) -> None:
@@ -75,7 +60,7 @@ def learning_curves(name: str, history: Sequence[Mapping[str, Any]]) -> str:
         ("CPM, %", (("validation CPM", "cpm", 100, "first"),)),
     )
     epochs = [epoch["epoch"] + 1 for epoch in history]
-    figure, both = _figure(6.0, 2.1, 2, left=40, right=592, top=20, bottom=34)
+    figure, both = figure_of(6.0, 2.1, 2, left=40, right=592, top=20, bottom=34)
     stated = []
     for axes, (title, curves) in zip(both, panels, strict=True):
         for label, key, factor, colour in curves:
@@ -90,47 +75,4 @@ def learning_curves(name: str, history: Sequence[Mapping[str, Any]]) -> str:
         locator.set_params(integer=True)
         axes.grid(axis="y", color=LIGHT["line"], linewidth=0.8)
         axes.set_xlabel("epoch", fontsize=9)
-    return _svg(figure, f"{plain(name)}, {len(epochs)} epochs: {'; '.join(stated)}") if stated else ""
-
-
-def _figure(
-    width: float, height: float, panels: int, *, left: float, right: float, top: float, bottom: float
-) -> tuple[Figure, Sequence[Axes]]:
-    """A transparent figure whose panels keep margins in hundredths of an inch."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(_SVG):
-        figure = Figure(figsize=(width, height), facecolor="none")
-        margins = {
-            "left": left / 100 / width, "right": right / 100 / width,
-            "bottom": bottom / 100 / height, "top": 1 - top / 100 / height,
-        }  # fmt: skip
-        all_axes = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.2, **margins})[0]
-    for axes in all_axes:
-        axes.set_facecolor("none")
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0, labelcolor=LIGHT["muted"])
-        axes.xaxis.label.set_color(LIGHT["muted"])
-        axes.set_axisbelow(True)
-    return figure, list(all_axes)
-
-
-def _svg(figure: Figure, description: str) -> str:
-    """The figure as an SVG element that can stand in a page with others."""
-    from matplotlib import rc_context
-
-    buffer = io.StringIO()
-    with rc_context(_SVG | {"svg.hashsalt": description}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the reader's browser has other fonts
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index('<g id="figure_1"') : svg.rindex("</svg>")]
-    svg = re.sub(r' clip-path="[^"]*"', "", svg)
-    svg = re.sub(r'<g id="([\w.-]+?)_\d+"', r'<g class="chart-\1"', svg)
-    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 system-ui, sans-serif", svg).replace("xlink:href", "href")
-    for name, colour in LIGHT.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    width, height = (72 * inches for inches in figure.get_size_inches())
-    label = escape(description)
-    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}">{svg.strip()}</svg>'
+    return svg_of(figure, f"{plain(name)}, {len(epochs)} epochs: {'; '.join(stated)}") if stated else ""
