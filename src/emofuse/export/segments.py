@@ -127,14 +127,20 @@ def _delayed(
 
 def _runs(rows: pd.DataFrame, states: Sequence[_State]) -> Iterator[_Run]:
     start, end = rows["start"].to_numpy(np.float64), rows["end"].to_numpy(np.float64)
-    person, name = rows["person"].iloc[0], rows["name"].iloc[0] if "name" in rows else None
-    known = None if person != person or person is None or str(person) == "<NA>" else int(person)
-    named = name if isinstance(name, str) else None
+    person, name = _person(rows)
     gaps = np.cumsum(np.concatenate([[0], np.abs(start[1:] - end[:-1]) > 1e-5]))
     for (_, (status, emotion)), run in groupby(range(len(states)), key=lambda n: (gaps[n], states[n])):
         numbers = tuple(run)
         first, last = float(start[numbers[0]]), float(end[numbers[-1]])
-        yield _Run(numbers, Segment(known, first, last, status, emotion, None, named))
+        yield _Run(numbers, Segment(person, first, last, status, emotion, None, name))
+
+
+def _person(rows: pd.DataFrame) -> tuple[int | None, str | None]:
+    """The number and the name of the person of some rows."""
+    import pandas as pd
+
+    number, name = rows["person"].iloc[0], rows["name"].iloc[0] if "name" in rows else None
+    return None if pd.isna(number) else int(number), name if isinstance(name, str) else None
 
 
 def _merged(runs: Sequence[_Run], most: float) -> list[_Run]:
