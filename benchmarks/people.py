@@ -26,11 +26,11 @@ import numpy as np
 from measure import print_confusion, with_interval
 
 from emofuse import metrics
+from emofuse.core.statuses import NO_PERSON
 from emofuse.core.time import Timeline
 from emofuse.core.types import Scores
 from emofuse.fusion.log_pool import LogPool, LogPoolFusion
 from emofuse.fusion.system_scores import SystemScores
-from emofuse.core.statuses import NO_PERSON
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.audio import AudioReader
 from emofuse.models.fusion import FACE, VOICE
