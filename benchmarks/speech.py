@@ -14,6 +14,8 @@ mean probability over its windows, among the classes of its corpus. Intervals: 9
 
 With --noise, the systems of the five folds are also evaluated on changed audio, as they are. With --calibrate BUNDLE
 --to FOLDER, the voice of a bundle gets the temperature that fits the systems on the corpora held out of their training.
+With --bundle BUNDLE, the voice of a bundle is evaluated on the recordings in the folder, also on changed audio.
+Calibration errors are those of the mean probabilities of clips.
 Trained systems are kept in --out under the digest of their definition, and a killed training resumes.
 """
 
@@ -97,7 +99,7 @@ Fit = Callable[[Clips, Split], Score]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder with the corpora and their labels")
-    parser.add_argument("weights", type=Path, help="published weights of Whisper tiny.en")
+    parser.add_argument("weights", type=Path, nargs="?", help="published weights of Whisper tiny.en")
     parser.add_argument("--out", type=Path, default=Path("runs/speech"))
     parser.add_argument("--systems", default="frozen,encoder,egemaps", help="separated by commas; default: all")
     parser.add_argument("--splits", default="", help="names of splits, separated by commas; default: all")
@@ -106,20 +108,26 @@ def main() -> None:
     )
     parser.add_argument("--calibrate", type=Path, help="bundle to calibrate by corpora held out, instead of the table")
     parser.add_argument("--to", type=Path, help="folder of the calibrated bundle")
+    parser.add_argument("--bundle", help="bundle to evaluate on the folder's labels.csv, instead of the table")
     parser.add_argument("--noise", action="store_true", help="evaluate the folds of RAVDESS on changed audio too")
     options = parser.parse_args()
-    clips = read(options.folder, options.out)
+    lists = LISTS if options.bundle is None else LISTS[:1]
+    clips = read(options.folder, options.out, lists=lists)
     changes = dict(change.split("=", 1) for change in options.set)
     if options.calibrate:
         calibrate(clips, options=options, changes=changes)
+        return
+    print("| system | evaluated on | chance | UAR | women | men | calibration error | mean confidence |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    if options.bundle:
+        split = Split("all", np.zeros(0, int), np.arange(len(clips.labels)))
+        report_changed(options.bundle, "clips", clips, [(split, mean_of_windows(bundles.load(options.bundle)))])
         return
     fits: dict[str, Fit] = {
         "frozen": partial(fit_frozen, weights=options.weights, out=options.out),
         "encoder": partial(fit_encoder, options=options, changes=changes),
         "egemaps": partial(fit_egemaps, out=options.out),
     }
-    print("| system | evaluated on | chance | UAR | women | men |")
-    print("|---|---|---|---|---|---|", flush=True)
     wanted = [name for name in options.splits.split(",") if name]
     for name in options.systems.split(","):
         if name == "egemaps" and importlib.util.find_spec("opensmile") is None:
@@ -129,19 +137,19 @@ def main() -> None:
             if wanted and evaluated_on not in wanted:
                 continue
             scorers = [(split, fits[name](clips, split)) for split in splits]
-            report(name, evaluated_on, clips, scorers)
             if options.noise and evaluated_on == "ravdess-folds":
-                for condition, change in CONDITIONS.items():
-                    report(name, f"{evaluated_on}, {condition}", clips, scorers, change=partial(change, clips))
+                report_changed(name, evaluated_on, clips, scorers)
+            else:
+                report(name, evaluated_on, clips, scorers)
 
 
-def read(folder: Path, out: Path) -> Clips:
+def read(folder: Path, out: Path, *, lists: tuple[str, ...] = LISTS) -> Clips:
     """All recordings; the audio is decoded once and cached as 16 bit in `out`."""
     rows = []
-    for name in LISTS:
+    for name in lists:
         with (folder / name).open(newline="", encoding="utf-8") as file:
             rows += list(csv.DictReader(file))
-    stored = out / f"audio-{digest({name: file_digest(folder / name) for name in LISTS})[:12]}.npz"
+    stored = out / f"audio-{digest({name: file_digest(folder / name) for name in lists})[:12]}.npz"
     if not stored.exists():
         decoded = [
             np.concatenate([b.samples for b in AudioReader(folder / row["path"], rate_hz=RATE_HZ).blocks(60)])
@@ -173,6 +181,13 @@ def all_splits(clips: Clips) -> dict[str, list[Split]]:
     return {"ravdess-folds": folds, "ravdess-savee": [crossed], **others}
 
 
+def report_changed(system_name: str, evaluated_on: str, clips: Clips, scorers: list[tuple[Split, Score]]) -> None:
+    """Print a row for unchanged audio and one for each condition."""
+    report(system_name, evaluated_on, clips, scorers)
+    for condition, change in CONDITIONS.items():
+        report(system_name, f"{evaluated_on}, {condition}", clips, scorers, change=partial(change, clips))
+
+
 def report(
     system_name: str,
     evaluated_on: str,
@@ -194,14 +209,30 @@ def report(
         speakers = clips.speakers[rows]
         by_speaker = [each[chosen & (speakers == speaker)].sum(axis=0) for speaker in np.unique(speakers[chosen])]
         cells.append(with_interval(metrics.bootstrap(np.stack(by_speaker), metrics.uar_of)) if by_speaker else "-")
+    cells += confidence(scores[:, classes], np.searchsorted(classes, clips.labels[rows]))
     print(f"| {' | '.join((system_name, evaluated_on, f'{1 / len(classes):.3f}', *cells))} |", flush=True)
+
+
+def confidence(scores: np.ndarray, truth: np.ndarray) -> list[str]:
+    """Calibration error and mean confidence of probabilities; dashes for other scores. Clips without are left out."""
+    scored = scores.any(axis=1)
+    if scores.min() < 0:
+        return ["-", "-"]
+    probabilities = scores[scored] / scores[scored].sum(axis=1, keepdims=True)
+    error = metrics.calibration_error(truth[scored], probabilities)
+    return [f"{error:.3f}", f"{probabilities.max(axis=1).mean():.3f}"]
 
 
 # -- the system ------------------------------------------------------------------------------------------------
 
 
 def fit_encoder(clips: Clips, split: Split, *, options: argparse.Namespace, changes: dict[str, str]) -> Score:
-    windows_of = window_probabilities(trained_encoder(clips, split, options=options, changes=changes))
+    return mean_of_windows(trained_encoder(clips, split, options=options, changes=changes))
+
+
+def mean_of_windows(bundle: bundles.Bundle) -> Score:
+    """A function to the mean probabilities of the windows of each waveform; zeros where nobody speaks."""
+    windows_of = window_probabilities(bundle)
 
     def mean(wave: np.ndarray) -> np.ndarray:
         windows = windows_of(wave)

@@ -70,7 +70,7 @@ def test_weights_that_a_user_must_provide_are_never_downloaded(monkeypatch):
         raise AssertionError("downloaded")
 
     monkeypatch.setattr(weights, "_download", download)
-    for name in ("spleeter", "silero"):
+    for name in ("spleeter", "silero", "whisper-tiny-en"):
         with pytest.raises(WeightsError, match="not found on this machine"):
             weights.fetch(weights.known(name))
 

@@ -75,9 +75,9 @@ def predicted(bundle_folder: Path, paths: list[Path]) -> list[str | None]:
     return [predictor.predict(path).at(1.0)[0].emotion for path in paths]
 
 
-def statuses(path: Path, voice: VoiceModality, run: TrainingRun) -> list[str]:
+def statuses(path: Path, voice: VoiceModality, folder: Path) -> list[str]:
     """The status of each row, by the bundle with another voice modality."""
-    predictor = Predictor(Options(str(run.out)))
+    predictor = Predictor(Options(str(folder)))
     predictor.bundle = replace(predictor.bundle, voice=voice)
     predictor.audio_stages = {"voice": choose_audio_stages(voice.separation, voice.activity, Engine())}
     return predictor.predict(path).table().status.tolist()
@@ -143,7 +143,7 @@ def test_a_video_without_audio_has_rows_without_voice_and_a_warning(trained, run
 def test_audio_that_starts_late_and_ends_early_has_scores_in_its_windows_alone(data, trained, run, tmp_path):
     audio = tone(2, 4.0, 0, rate=44_100)
     path = write_media(tmp_path / "part.mp4", moving_bar(600), audio=audio, audio_start=8.0)
-    status = statuses(path, replace(trained.voice, activity="energy"), run)
+    status = statuses(path, replace(trained.voice, activity="energy"), run.out)
     first = [n for n, word in enumerate(status) if word == "ok"]
     # Windows of 4 s every 1.6 s with 0.3 s of voice: those that begin at 4.8 s to 11.2 s, the last moved back.
     assert (min(first) * 0.2, (max(first) + 1) * 0.2) == (pytest.approx(4.8), pytest.approx(12.0, abs=0.21))
@@ -173,7 +173,7 @@ def test_clipped_audio_is_scored(trained, run, tmp_path):
 
 def test_digital_silence_has_rows_without_voice(trained, run, tmp_path):
     path = write_wave(tmp_path / "a.wav", np.zeros(9 * RATE, np.float32))
-    assert statuses(path, replace(trained.voice, activity="energy"), run) == ["no_voice"] * 45
+    assert statuses(path, replace(trained.voice, activity="energy"), run.out) == ["no_voice"] * 45
 
 
 def test_an_empty_audio_file_is_an_error_of_one_line(trained, run, tmp_path):
@@ -272,6 +272,21 @@ def test_a_network_that_is_not_trained_has_no_epochs(data, run, tmp_path):
 def test_audio_shorter_than_a_window_is_scored(encoder, tmp_path, seconds):
     prediction = predict(write_wave(tmp_path / "a.wav", tone(2, seconds, 0)), bundle=encoder)
     assert prediction.scores[0].valid.all()
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (48_000, 2)], ids=["telephone", "stereo"])
+def test_shared_frames_of_other_rates_and_channels_are_scored_alike(encoder, tmp_path, rate, channels):
+    plain = predict(write_wave(tmp_path / "a.wav", tone(2, 4.0, 0, rate=16_000), rate=16_000), bundle=encoder)
+    other = np.repeat(tone(2, 4.0, 0, rate=rate), channels)
+    found = predict(write_wave(tmp_path / "b.wav", other, rate=rate, channels=channels), bundle=encoder)
+    assert found.timeline == plain.timeline
+    assert found.scores[0].valid.all()
+    assert np.isfinite(found.scores[0].values).all()
+
+
+def test_ten_minutes_of_silence_have_rows_without_voice(encoder, tmp_path):
+    path = write_wave(tmp_path / "silence.wav", np.zeros(600 * 16_000, np.float32), rate=16_000)
+    assert set(statuses(path, replace(load(encoder).voice, activity="energy"), encoder)) == {"no_voice"}
 
 
 def test_frames_that_do_not_fit_the_chunks_are_refused(encoder):
