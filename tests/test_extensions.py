@@ -70,7 +70,7 @@ def test_evaluate_uses_a_data_set_and_a_fusion_of_another_package(clips, tmp_pat
 def test_parts_of_another_package_keep_their_contracts(clips):
     check_dataset(DATASETS["named-clips"], clips)
     check_detector(DETECTORS["centre"](lambda name: Path(name), None))
-    check_writer(WRITERS["tsv"], "tsv")
+    check_writer(WRITERS["tsv"])
     check_fusion(METHODS["equal-weights"])
 
 

@@ -13,7 +13,7 @@ from emofuse.cli.main import main
 from emofuse.core import registry
 from emofuse.core.files import write_bytes
 from emofuse.errors import SettingsError
-from emofuse.export import WRITERS, ResultTable
+from emofuse.export import WRITERS, ResultTable, Writer
 from emofuse.testing import check_writer
 from emofuse.testing.writers import prediction
 
@@ -28,21 +28,24 @@ def write_names(table: ResultTable, path: Path) -> None:
     write_bytes(path, table.file.encode())
 
 
+TAB = Writer(write_tab, ".tab")
+
+
 @pytest.fixture
 def tab(monkeypatch) -> None:
-    points = metadata.EntryPoints([metadata.EntryPoint("tab", f"{__name__}:write_tab", "emofuse.writers")])
-    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: write_tab)
+    points = metadata.EntryPoints([metadata.EntryPoint("tab", f"{__name__}:TAB", "emofuse.writers")])
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: TAB)
     monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
 
 
-@pytest.mark.parametrize("name", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("name", ["csv", "json", "parquet", "elan", "praat", "webvtt", "srt", "boris"])
 def test_a_built_in_writer_keeps_the_contract(name):
-    check_writer(WRITERS[name], name)
+    check_writer(WRITERS[name])
 
 
 def test_a_writer_that_ignores_the_rows_violates_the_contract():
     with pytest.raises(AssertionError, match="another emotion did not change the file"):
-        check_writer(write_names, "txt")
+        check_writer(Writer(write_names, ".txt"))
 
 
 def test_csv_has_one_header_and_the_rows_of_all_persons(tmp_path):
@@ -66,7 +69,7 @@ def test_json_has_metadata_labels_and_rows(tmp_path):
 @pytest.mark.usefixtures("tab")
 def test_a_writer_of_another_package_is_used_by_save_and_by_the_command(talk, tmp_path):
     assert "tab" in WRITERS
-    check_writer(WRITERS["tab"], "tab")
+    check_writer(WRITERS["tab"])
     assert prediction().save(tmp_path / "t.tab").read_text("utf-8").startswith("file\tperson\t")
     words = ["predict", talk, "--out", tmp_path / "out", "--format", "tab", "--rate", 1]
     with pytest.raises(SystemExit) as ended:
@@ -76,5 +79,7 @@ def test_a_writer_of_another_package_is_used_by_save_and_by_the_command(talk, tm
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(SettingsError, match=r"file format 'txt': unknown; choose \.csv, \.json, \.parquet"):
+    with pytest.raises(
+        SettingsError, match=r"file format '\.txt': unknown.*; choose \.boris\.tsv, \.csv, \.eaf, \.json"
+    ):
         prediction().save(tmp_path / "t.txt")

@@ -27,7 +27,7 @@ DEFAULTS = Options()
 
 
 def planned(files: list[Path], out: Path, options: Options = DEFAULTS) -> list[FileTask]:
-    return plan(files, out=out, options=options, format="csv", plot=False)
+    return plan(files, out=out, options=options)
 
 
 def run(
@@ -166,7 +166,7 @@ def test_a_file_without_a_row_is_never_done(videos, tmp_path, monkeypatch):
 def test_a_name_that_is_not_utf8_is_escaped_in_all_results(videos, tmp_path, form):
     odd = videos[0].with_name(os.fsdecode(b"mod\xe0.mp4"))
     videos[0].rename(odd)
-    tasks = plan([odd], out=tmp_path / "out", options=DEFAULTS, format=form, plot=True)
+    tasks = plan([odd], out=tmp_path / "out", options=DEFAULTS, formats=(form,), plot=True)
     results = list(predict_files(tasks, executor=HERE, draw=draw_timeline, progress=lambda *_: None, note=print))
     write_summary(results)
     assert results[0].entry["outputs"] == [f"mod_xe0.{form}", "mod_xe0.png"]
@@ -217,13 +217,13 @@ def test_a_bad_file_never_stops_the_others(videos, tmp_path):
 
 def test_an_unknown_format_suggests_the_nearest(tmp_path):
     with pytest.raises(SettingsError, match="did you mean 'parquet'"):
-        plan([tmp_path / "x.mp4"], out=tmp_path, options=DEFAULTS, format="parkuet", plot=False)
+        plan([tmp_path / "x.mp4"], out=tmp_path, options=DEFAULTS, formats=["parkuet"])
 
 
 def test_an_output_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="choose another"):
-        plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=DEFAULTS, format="csv", plot=False)
+        plan([tmp_path / "x.mp4"], out=tmp_path / "out", options=DEFAULTS)
 
 
 def _predict(

@@ -126,7 +126,7 @@ def test_a_summary_counts_frozen_rows_in_no_mean(both, tmp_path):
     five = {"rate": Fraction(5), "time_base": Fraction(1, 5), "times": times}
     video = write_media(tmp_path / "a.mkv", frames, codec="ffv1", pix_fmt="bgr0", **five)
     result = job(video, tmp_path / "out", both)
-    table = pd.read_csv(result.task.table)
+    table = pd.read_csv(result.task.paths["csv"])
     assert table.status.tolist() == ["ok"] * 29 + ["frozen"] * 36 + ["no_face"] * 5
     assert "36 of 70 time steps are frozen" in result.entry["warnings"][1]
     mean = table.loc[table.status == "ok", NAMES].mean()
@@ -298,7 +298,7 @@ def test_a_bundle_of_one_modality_has_its_columns_even_without_a_face(tmp_path):
 
 
 def job(path: Path, out: Path, bundle: Path, **options: object):
-    (planned,) = plan([path], out=out, options=Options(str(bundle), **options), format="csv", plot=False)
+    (planned,) = plan([path], out=out, options=Options(str(bundle), **options))
     return predict_file(predictor(bundle, **options), planned, None, lambda _: None)
 
 

@@ -98,7 +98,7 @@ def test_the_terminal_shows_no_times(predictor, photograph):
 
 
 def test_videos_and_photographs_are_predicted_together_and_counted(photograph, talk, tmp_path):
-    tasks = plan([talk, photograph], out=tmp_path / "out", options=Options(), format="csv", plot=True)
+    tasks = plan([talk, photograph], out=tmp_path / "out", options=Options(), plot=True)
     results = list(predict_files(tasks, executor=Here(), draw=draw_timeline, progress=_ignore, note=_ignore))
     summary = write_summary(results)
     assert (summary["done"], summary["photographs"]) == (2, 1)
@@ -109,8 +109,10 @@ def test_videos_and_photographs_are_predicted_together_and_counted(photograph, t
 
 def test_a_plot_never_replaces_a_photograph(tmp_path):
     (tmp_path / "anna.png").touch()
-    with pytest.raises(SettingsError, match=r"anna\.png: a plot would replace this file; choose another --out folder"):
-        plan([tmp_path / "anna.png"], out=tmp_path, options=Options(), format="csv", plot=True)
+    with pytest.raises(
+        SettingsError, match=r"anna\.png: a result would replace this file; choose another --out folder"
+    ):
+        plan([tmp_path / "anna.png"], out=tmp_path, options=Options(), plot=True)
 
 
 def _ignore(*_: object) -> None:

@@ -69,7 +69,7 @@ def test_segments_merge_equal_neighbours(prediction):
 
 
 def test_an_unknown_extension_is_refused_with_the_nearest(prediction, tmp_path):
-    with pytest.raises(SettingsError, match="did you mean 'parquet'"):
+    with pytest.raises(SettingsError, match=r"did you mean '\.parquet'"):
         prediction.save(tmp_path / "t.parqet")
 
 

@@ -16,7 +16,7 @@ from emofuse.core.types import Annotation, Clip
 from emofuse.datasets import DataFormat, DataSet
 from emofuse.datasets.recordings import Recordings
 from emofuse.datasets.statistics import ClipStatistics
-from emofuse.export import ResultTable
+from emofuse.export import ResultTable, Writer
 from emofuse.faces import Face
 from emofuse.fusion import METHODS
 from emofuse.media.images import check_rgb
@@ -71,6 +71,9 @@ def write_tsv(table: ResultTable, path: Path) -> None:
     write_bytes(path, "".join(block.to_csv(index=False, sep="\t") for block in table.blocks).encode())
 
 
+tsv = Writer(write_tsv, ".tsv")
+
+
 @dataclass(frozen=True)
 class EqualWeights:
     """The mean under another name."""
@@ -117,7 +120,7 @@ energies = support.outside_package:energies
 [emofuse.detectors]
 centre = support.outside_package:centre_face
 [emofuse.writers]
-tsv = support.outside_package:write_tsv
+tsv = support.outside_package:tsv
 [emofuse.fusion]
 equal-weights = support.outside_package:equal_weights
 """

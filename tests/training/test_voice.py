@@ -332,7 +332,7 @@ def test_a_bundle_whose_network_has_other_labels_is_refused(trained, run, tmp_pa
 
 def test_the_summary_of_a_batch_has_the_fraction_of_voice(trained, run, tmp_path):
     path = write_wave(tmp_path / "a.wav", tone(2, 4.0, 0))
-    (job,) = plan([path], out=tmp_path / "out", options=Options(str(run.out)), format="csv", plot=False)
+    (job,) = plan([path], out=tmp_path / "out", options=Options(str(run.out)))
     entry = predict_file(Predictor(job.options), job, None, lambda _: None).entry
     assert entry["voice"]["fraction"] == 1.0
     assert sum(entry["voice"]["mean_probabilities"].values()) == pytest.approx(1, abs=1e-3)

@@ -33,6 +33,26 @@ Executor = Annotated[
     str | None, typer.Option("--executor", help="Where jobs run: here, in processes, or on a ray cluster.")
 ]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to use: HOST:PORT, or auto.")]
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Formats, separated by commas: csv, parquet, json, elan, praat, webvtt, srt or boris.",
+        metavar="NAME,...",
+    ),
+]
+MinSegment = Annotated[
+    float, typer.Option("--min-segment", help="Leave out shorter segments of an emotion.", metavar="SECONDS")
+]
+Hysteresis = Annotated[
+    float, typer.Option(help="End an emotion when another is more probable by this much.", metavar="0..1")
+]
+MergeSegments = Annotated[
+    float,
+    typer.Option("--merge-segments", help="Merge segments of one emotion this close together.", metavar="SECONDS"),
+]
+Separator = Annotated[str, typer.Option(help="Separator of columns of CSV: ',', ';' or tab.")]
+Decimal = Annotated[str, typer.Option(help="Decimal sign of CSV: '.' or ','.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 _EXAMPLES = {"--set": "fit.lr=3e-5", "--weights": "vggface2=resnet50.h5", "--over": "window=2,4,6"}

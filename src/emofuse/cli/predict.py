@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emofuse.cli.options import Address, AsJson, Detector, Executor, Jobs, executor_of
+from emofuse.cli.options import (
+    Address,
+    AsJson,
+    Decimal,
+    Detector,
+    Executor,
+    Formats,
+    Hysteresis,
+    Jobs,
+    MergeSegments,
+    MinSegment,
+    Separator,
+    executor_of,
+    names,
+)
 from emofuse.cli.output import print_error, print_json, print_text, progress_bar
 
 if TYPE_CHECKING:
@@ -36,7 +50,7 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("emofuse-results"),
-    form: Annotated[str, typer.Option("--format", help="Format of the tables: csv, parquet or json.")] = "csv",
+    formats: Formats = "csv",
     every_frame: Annotated[bool, typer.Option("--every-frame", help="Write one row per decoded frame.")] = False,
     rate: Annotated[float, typer.Option(help="Rows per second.", metavar="HZ")] = 5.0,
     bundle: Annotated[str, typer.Option(help="Bundle to use, by name or folder.", metavar="NAME|DIR")] = "default",
@@ -72,6 +86,11 @@ def predict(
         typer.Option(help="Folder with photographs of people to name, one file or sub-folder per name.", metavar="DIR"),
     ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw each timeline as a PNG.")] = False,
+    min_segment: MinSegment = 0.0,
+    hysteresis: Hysteresis = 0.0,
+    merge_segments: MergeSegments = 0.0,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
     jobs: Jobs = None,
     executor: Executor = None,
     address: Address = None,
@@ -87,11 +106,12 @@ def predict(
 ) -> None:
     """Predict the emotions of every person in videos and photographs.
 
-    Writes one table per file and summary.json to the output folder. Files that are already done are skipped.
+    Writes a file for each input and format, and summary.json, to a folder. Files that are already done are skipped.
     """
     from dataclasses import replace
 
     from emofuse.core.registry import find
+    from emofuse.export import ExportOptions, SegmentSettings
     from emofuse.inference import batch
     from emofuse.inference.file_search import find_files
     from emofuse.inference.orientation import checked_rotation
@@ -105,9 +125,11 @@ def predict(
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
     options = replace(options, persons=PersonChoice.parse(persons), people=people, max_yaw=max_yaw)
+    segments = SegmentSettings(min_segment, hysteresis, merge_segments)
+    export, wanted = ExportOptions(segments, separator, decimal), names(formats)
     loaded = load(bundle)
     found = find_files(paths, audio=bool(loaded.voices), photographs=bool(loaded.faces))
-    tasks = batch.plan(found.files, out=out, options=options, format=form, plot=plot)
+    tasks = batch.plan(found.files, out=out, options=options, formats=wanted, plot=plot, export=export)
     isolated = find(isolate, ISOLATE, "--isolate")(len(tasks))
     results, notes = _run(tasks, chosen, isolate=isolated)
     summary = batch.write_summary(results, found.counts)
@@ -177,6 +199,5 @@ def _show_one(results: Sequence[FileResult]) -> None:
             print_text(f"... and {more} more; all rows are in the table.")
     for warning in entry["warnings"]:
         print_text(f"warning: {warning}")
-    print_text(f"table  {task.table}")
-    if task.plot:
-        print_text(f"plot   {task.plot_path}")
+    for path in [*task.paths.values(), *([task.plot_path] if task.plot else [])]:
+        print_text(f"wrote {path}")

@@ -212,7 +212,7 @@ def _predict(
     if not files:
         raise DataError(f"{data.path}: the clips have neither video nor audio; give the files that they were cut from.")
     options = Options(str(request.out / DRAFT), request.detector, per_modality=True)
-    tasks = batch.plan(files, out=request.out / TABLES, options=options, format="parquet", plot=False)
+    tasks = batch.plan(files, out=request.out / TABLES, options=options, formats=("parquet",))
 
     def step(task: batch.FileTask, fraction: float) -> None:
         progress(task.path, fraction, len(tasks))

@@ -1,23 +1,33 @@
 """Writers of results, one file per format, found by name and open to other packages; and the reader of what they write.
 
->>> sorted(WRITERS)[:3]
-['csv', 'json', 'parquet']
+>>> sorted(WRITERS)[:4]
+['boris', 'csv', 'elan', 'json']
 """
 
-from emofuse.export import csv_file, json_file, parquet_file
+from emofuse.export import boris, csv_file, elan, json_file, parquet_file, praat, srt, webvtt
+from emofuse.export.convert import export_results
 from emofuse.export.reader import read_results
 from emofuse.export.segments import Segment, SegmentSettings, find_segments
-from emofuse.export.writer import WRITERS, ResultTable, Writer
+from emofuse.export.writer import WRITERS, ExportOptions, ResultTable, Writer, checked_formats, writer_of
 
 __all__ = [
     "WRITERS",
+    "ExportOptions",
     "ResultTable",
     "Segment",
     "SegmentSettings",
     "Writer",
+    "boris",
+    "checked_formats",
     "csv_file",
+    "elan",
+    "export_results",
     "find_segments",
     "json_file",
     "parquet_file",
+    "praat",
     "read_results",
+    "srt",
+    "webvtt",
+    "writer_of",
 ]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from emofuse.core.files import write_bytes
-from emofuse.export.writer import WRITERS, ResultTable
+from emofuse.export.writer import WRITERS, ResultTable, Writer
 
 
 def write_json(table: ResultTable, path: Path) -> None:
@@ -16,4 +16,4 @@ def write_json(table: ResultTable, path: Path) -> None:
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-WRITERS.add("json", write_json)
+WRITERS.add("json", Writer(write_json, ".json"))

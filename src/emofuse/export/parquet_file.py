@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emofuse.core.files import atomic
-from emofuse.export.writer import WRITERS, ResultTable
+from emofuse.export.writer import WRITERS, ResultTable, Writer
 
 
 def write_parquet(table: ResultTable, path: Path) -> None:
@@ -21,4 +21,4 @@ def write_parquet(table: ResultTable, path: Path) -> None:
             writer.write_table(pa.Table.from_pandas(block, schema=first.schema, preserve_index=False))
 
 
-WRITERS.add("parquet", write_parquet)
+WRITERS.add("parquet", Writer(write_parquet, ".parquet"))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.files import printable
 from emofuse.errors import DataError
+from emofuse.export.formulas import unescaped
 from emofuse.export.tables import read_as_named
 from emofuse.export.writer import ResultTable
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 SUFFIXES = (".parquet", ".csv", ".json")  # of tables of results; of one result in several formats, the first is read
 _REQUIRED = ("file", "person", "start", "end", "status", "emotion", "confidence")
+_TEXTS = ("file", "name", "status", "emotion")
+_WHOLE = ("person", "frame")
 _BEFORE_LABELS, _AFTER_LABELS = "status", "emotion"  # the classes are the columns between these two
 _REMEDY = "give a table that `emofuse predict` has written, or its folder"
 
@@ -34,22 +37,37 @@ def read_results(paths: Sequence[str | Path]) -> list[ResultTable]:
     Raises:
         DataError: a path does not exist, a table is damaged or holds no results, or there is none.
     """
-    return [result for path in map(Path, paths) for result in _read(path)]
+    return [result for path in find_tables(paths) for result in read_result_file(path)]
 
 
-def _read(path: Path) -> Iterator[ResultTable]:
-    entries = _entries(path if path.is_dir() else path.parent)
+def find_tables(paths: Sequence[str | Path]) -> list[Path]:
+    """The tables that `read_results` reads, each once and in order.
+
+    Raises:
+        DataError: a path does not exist, or is a folder without results.
+    """
+    return list(dict.fromkeys(table for path in map(Path, paths) for table in _found(path)))
+
+
+def read_result_file(path: Path) -> list[ResultTable]:
+    """The results in one table: one, unless tables of several files were joined.
+
+    Raises:
+        DataError: the table is damaged or holds no results.
+    """
+    return list(_results(path, _entries(path.parent).get(path.name, {})))
+
+
+def _found(path: Path) -> list[Path]:
     if path.is_file():
-        yield from _results(path, entries.get(path.name, {}))
-        return
+        return [path]
     if not path.is_dir():
         raise DataError(f"{printable(path)}: no such file or folder; {_REMEDY}.")
-    listed = dict.fromkeys(_table_of(path, entry) for entry in entries.values())
+    listed = dict.fromkeys(_table_of(path, entry) for entry in _entries(path).values())
     tables = [table for table in listed if table] or _tables(path)
     if not tables:
         raise DataError(f"{printable(path)}: holds no results; {_REMEDY}.")
-    for table in tables:
-        yield from _results(table, entries.get(table.name, {}))
+    return tables
 
 
 def _entries(folder: Path) -> dict[str, Mapping[str, Any]]:
@@ -73,7 +91,6 @@ def _tables(folder: Path) -> list[Path]:
 
 
 def _results(path: Path, entry: Mapping[str, Any]) -> Iterator[ResultTable]:
-    """The results in one table: one, unless tables of several files were joined."""
     table = _checked(read_as_named(path), path)
     columns = table.columns.tolist()
     labels = tuple(columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)])
@@ -113,13 +130,15 @@ def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     labels = columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)]
     if not labels:
         raise DataError(f"{printable(path)}: no class between the columns status and emotion; {_REMEDY}.")
-    numbers = {name: _numbers(table, name, path) for name in ("person", "start", "end", "confidence", *labels)}
+    numbers = {name: _numbers(table, name, path) for name in columns if name not in _TEXTS}
+    texts = {name: table[name].map(unescaped, na_action="ignore") for name in _TEXTS if name in columns}
     start, end = numbers["start"], numbers["end"]
     values = np.stack([numbers[name] for name in labels])
     _refuse(np.asarray(~(start <= end)), path, "its start is after its end, or missing")
     _refuse(np.asarray(((values < 0) | (values > 1)).any(axis=0)), path, "a probability is not from 0 to 1")
-    _refuse(numbers["person"] % 1 > 0, path, "the person is not a whole number")
-    return table.assign(**numbers).astype({"person": "Int64"})
+    for name in _WHOLE:
+        _refuse(numbers.get(name, start * 0) % 1 > 0, path, f"the {name} is not a whole number")
+    return table.assign(**texts, **numbers).astype({name: "Int64" for name in _WHOLE if name in columns})
 
 
 def _refuse(wrong: NDArray[np.bool_], path: Path, problem: str) -> None:

@@ -69,6 +69,11 @@ class Segment(NamedTuple):
     confidence: float | None
     name: str | None = None
 
+    @property
+    def who(self) -> str:
+        """The person, with the name if it is known, in one line; `voice` if it is not known who speaks."""
+        return "voice" if self.person is None else one_line(f"person {self.person} {self.name or ''}")
+
 
 class _Run(NamedTuple):
     """A segment with the numbers of its rows."""
@@ -171,3 +176,27 @@ def _with_confidence(run: _Run, probabilities: NDArray[np.float64], labels: Sequ
     known = run.segment.emotion in labels
     values = rows[:, list(labels).index(run.segment.emotion)] if known else rows.max(axis=1)
     return run.segment._replace(confidence=float(values.mean()))
+
+
+def who_of(rows: pd.DataFrame) -> str | None:
+    """The person of some rows, as `Segment.who`; None without a person."""
+    person, name = _person(rows) if len(rows) else (None, None)
+    return None if person is None else Segment(person, 0, 0, "", None, None, name).who
+
+
+def milliseconds(time_seconds: float) -> int:
+    """The nearest millisecond, in which subtitles and annotations count.
+
+    >>> milliseconds(1.2345678)
+    1235
+    """
+    return round(time_seconds * 1000)
+
+
+def one_line(text: str) -> str:
+    r"""A text in one line: characters that cannot be printed become spaces, and several spaces one.
+
+    >>> one_line(" Anna\nB.\x00 ")
+    'Anna B.'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

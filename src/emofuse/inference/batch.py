@@ -10,7 +10,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,8 @@ from emofuse.core.files import (
 )
 from emofuse.core.isolation import Limits, machine_bytes, run_isolated
 from emofuse.core.parallel import Executor, Here, Processes, Result, Task, run
-from emofuse.core.registry import find
 from emofuse.errors import EmofuseError, LostTaskError, MediaError, OutputError, SettingsError
-from emofuse.export import WRITERS
+from emofuse.export import WRITERS, ExportOptions, checked_formats
 from emofuse.inference import summary
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor
@@ -49,12 +48,20 @@ class FileTask:
     stem: str
     out: Path
     options: Options
-    format: str = "csv"
+    formats: tuple[str, ...] = ("csv",)
     plot: bool = False
+    export: ExportOptions = field(default_factory=ExportOptions)
 
     @property
-    def table(self) -> Path:
-        return self.out / f"{self.stem}.{self.format}"
+    def paths(self) -> dict[str, Path]:
+        """The file of each format."""
+        return {name: self.out / f"{self.stem}{WRITERS[name].extension}" for name in self.formats}
+
+    @property
+    def outputs(self) -> list[Path]:
+        """All files of the result."""
+        written = [path for name, main in self.paths.items() for path in WRITERS[name].paths(main)]
+        return written + ([self.plot_path] if self.plot else [])
 
     @property
     def plot_path(self) -> Path:
@@ -123,18 +130,19 @@ def _predict_file(
     predictor: Predictor, task: FileTask, draw: Draw | None, progress: Callable[[float], None]
 ) -> FileResult:
     name = decoded(task.path.name)
-    definition = {**predictor.identity, "file": name, "format": task.format, "plot": task.plot}
+    written = {"formats": list(task.formats), "plot": task.plot, "export": asdict(task.export)}
+    definition = {**predictor.identity, "file": name, **written}
     key = digest(definition | {"content": _content_digest(task.path, lambda: progress(0.0))})
     if (entry := _done(task, key)) is not None:
         return FileResult(task, entry, skipped=True)
     prediction = predictor.predict(task.path, progress=progress)
-    outputs = [prediction.save(task.table)]
+    for form, path in task.paths.items():
+        prediction.export(path, form, task.export)
     if task.plot and draw is not None:
         draw(prediction, task.plot_path)
-        outputs.append(task.plot_path)
-    names = [p.name for p in outputs]
+    names = [p.name for p in task.outputs]
     entry = {"file": decoded(task.path), "status": "done", **summary.describe(prediction), "outputs": names}
-    write_json(task.record, {"digest": key, "entry": entry, "sha256": {p.name: file_digest(p) for p in outputs}})
+    write_json(task.record, {"digest": key, "entry": entry, "sha256": {p.name: file_digest(p) for p in task.outputs}})
     task.traceback_path.unlink(missing_ok=True)
     return FileResult(task, entry, prediction=prediction)
 
@@ -161,25 +169,34 @@ def _done(task: FileTask, name: str) -> dict[str, Any] | None:
         return None
 
 
-def plan(files: Sequence[Path], *, out: Path, options: Options, format: str, plot: bool) -> list[FileTask]:
+def plan(
+    files: Sequence[Path],
+    *,
+    out: Path,
+    options: Options,
+    formats: Sequence[str] = ("csv",),
+    plot: bool = False,
+    export: ExportOptions | None = None,
+) -> list[FileTask]:
     """One task per file, with a name that no other file has in this output folder.
 
     What killed runs left half written is removed.
 
     Raises:
-        SettingsError: the format is unknown, or a plot would replace a photograph.
+        SettingsError: a format is unknown, none is given, or an output would replace an input.
         OutputError: `out` cannot be written.
     """
-    find(format, WRITERS, "--format")
+    known = checked_formats(formats)
     write_json(out / RECORDS / "format.json", {"format": 1})  # fails here if the folder cannot be written
     for folder in (out, out / RECORDS):
         remove_abandoned(folder)
     stems = claim_stems(files, out / RECORDS)
-    tasks = [FileTask(f, s, out, options, format, plot) for f, s in zip(files, stems, strict=True)]
+    chosen = export or ExportOptions()
+    tasks = [FileTask(f, s, out, options, known, plot, chosen) for f, s in zip(files, stems, strict=True)]
     given = {os.path.abspath(file) for file in files}
-    replaced = [task.plot_path for task in tasks if plot and os.path.abspath(task.plot_path) in given]
+    replaced = [path for task in tasks for path in task.outputs if os.path.abspath(path) in given]
     if replaced:
-        raise SettingsError(f"{printable(replaced[0])}: a plot would replace this file; choose another --out folder.")
+        raise SettingsError(f"{printable(replaced[0])}: a result would replace this file; choose another --out folder.")
     return tasks
 
 
@@ -272,8 +289,9 @@ def _checked(result: Result[FileTask, FileResult]) -> FileResult:
     if value is None:
         assert result.error is not None
         raise result.error
-    if value.error is None and not task.table.is_file():
-        raise OutputError(f"{task.table}: was written, but on another machine; choose --out on a disk that all share.")
+    missing = next((path for path in task.paths.values() if not path.is_file()), None)
+    if value.error is None and missing is not None:
+        raise OutputError(f"{missing}: was written, but on another machine; choose --out on a disk that all share.")
     return value
 
 

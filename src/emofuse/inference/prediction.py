@@ -11,11 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.labels import AFFWILD2, LabelSet
-from emofuse.core.registry import find
 from emofuse.core.statuses import FROZEN, NO_FACE, NO_FRAME, NO_PERSON, NO_VOICE, OK, TURNED, VOICE_ONLY
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
 from emofuse.core.types import Bools, Scores
-from emofuse.export import WRITERS, ResultTable, Segment, SegmentSettings, find_segments
+from emofuse.export import (
+    WRITERS,
+    ExportOptions,
+    ResultTable,
+    Segment,
+    SegmentSettings,
+    find_segments,
+    writer_of,
+)
 from emofuse.inference.face_rows import FaceGeometry, FaceRows
 from emofuse.systems import VOICE, kind
 
@@ -74,6 +81,7 @@ class Prediction:
     per_modality: whether the table has columns of each modality. with_names: whether it has a column of names.
     frozen: bool [n], where the frame has stood still for too long for its scores to hold. Default: nowhere.
     faces: by person; where the face was in each row and how the head was turned.
+    media: the file, if it is known where that is.
 
     >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
     ['anger', 'confidence', 'disgust']
@@ -93,6 +101,7 @@ class Prediction:
     frozen: Bools | None = None
     with_names: bool = False
     faces: Mapping[int, FaceRows] = field(default_factory=dict)
+    media: Path | None = None
 
     @classmethod
     def empty(cls, file: str, *, metadata: Mapping[str, Any] | None = None) -> Prediction:
@@ -253,16 +262,31 @@ class Prediction:
         return np.where(scores.valid[:, None], np.round(scores.probabilities().astype(np.float64), 6), np.nan)
 
     def save(self, path: str | Path) -> Path:
-        """Write the table in the format of the file name's extension, such as .csv, .parquet or .json.
+        """Write the result in the format of the file name's extension, such as .csv, .parquet, .json, .eaf or .vtt.
 
         The file is written completely or not at all.
 
         Raises:
-            SettingsError: no writer has this extension.
+            SettingsError: no format has this extension.
             OutputError: the file cannot be written.
         """
-        path = Path(path)
-        known = f"choose {', '.join('.' + name for name in WRITERS)}."
-        write = find(path.suffix.removeprefix("."), WRITERS, f"{path}: file format", remedy=known)
-        write(ResultTable(self.file, self.label_set.names, self.metadata, self.blocks()), path)
-        return path
+        writer_of(Path(path)).write(self.result_table(), Path(path))
+        return Path(path)
+
+    def export(self, path: str | Path, format: str, options: ExportOptions | None = None) -> Path:
+        """Write the result in a format, under any name; some formats write further files beside it.
+
+        Args:
+            format: name of a format, such as "csv", "elan" or "annotated-video".
+            options: settings of segments, the dialect of CSV, and whether faces are blurred.
+        Raises:
+            SettingsError: the format is unknown, or needs the video, which is not known.
+            OutputError: a file cannot be written.
+        """
+        WRITERS[format].write(self.result_table(options), Path(path))
+        return Path(path)
+
+    def result_table(self, options: ExportOptions | None = None) -> ResultTable:
+        """The result as writers receive it."""
+        given = options or ExportOptions()
+        return ResultTable(self.file, self.label_set.names, self.metadata, self.blocks(), self.media, given)

@@ -287,6 +287,7 @@ class Predictor:
             min_confidence=options.min_confidence,
             per_modality=options.per_modality,
             with_names=self.known_people is not None,
+            media=path,
         )
 
     def _file_persons(self, run: _FileRun) -> list[FilePerson]:

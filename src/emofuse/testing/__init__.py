@@ -15,7 +15,7 @@ built-in ones:
         check_fusion(my_fusion)
 
 Formats of data sets are entry points of the group `emofuse.datasets`, checked with `check_dataset`; writers of results
-are entry points of the group `emofuse.writers`, named by their file extension and checked with `check_writer`.
+are entry points of the group `emofuse.writers`, named by the format and checked with `check_writer`.
 A check that fails raises `AssertionError` with what was expected and what was found.
 """
 

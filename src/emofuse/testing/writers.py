@@ -14,7 +14,7 @@ from emofuse.core.labels import LabelSet
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import OutputError
-from emofuse.export import ResultTable, Writer
+from emofuse.export import Writer
 from emofuse.inference.face_rows import FaceRows
 from emofuse.inference.prediction import Prediction
 
@@ -24,28 +24,26 @@ if TYPE_CHECKING:
 LABELS = LabelSet(("neutral", "anger", "happiness"))
 
 
-def check_writer(writer: Writer, extension: str) -> None:
+def check_writer(writer: Writer) -> None:
     """Hold a writer to the contract of `emofuse.export.Writer`, on a small synthetic result.
 
-    It writes one file, for tables with and without rows; equal tables have equal bytes, another emotion other ones; the
-    blocks are read once; an error while they are read leaves an earlier file as it was; a folder that cannot be written
-    is an `OutputError`.
+    It writes one file, and its companions, for tables with and without rows; equal tables have equal bytes, another
+    emotion other ones; the blocks are read once; an error while they are read leaves an earlier file as it was; a
+    folder that cannot be written is an `OutputError`.
 
-    Args:
-        extension: the name that the writer is registered under.
     Raises:
         AssertionError: the writer violates the contract; the message says how.
 
     >>> from emofuse.export import WRITERS
-    >>> check_writer(WRITERS["csv"], "csv")
+    >>> check_writer(WRITERS["csv"])
     """
     with tempfile.TemporaryDirectory() as name:
-        folder, path = Path(name), Path(name) / f"result.{extension}"
+        folder, path = Path(name), Path(name) / f"result{writer.extension}"
         content = _written(writer, prediction(), path)
         assert content, "the file is empty."
-        assert [p.name for p in folder.iterdir()] == [path.name], (
-            f"the folder has {sorted(p.name for p in folder.iterdir())}; write {path.name} only."
-        )
+        expected = sorted(p.name for p in writer.paths(path))
+        found = sorted(p.name for p in folder.iterdir())
+        assert found == expected, f"the folder has {found}; write {', '.join(expected)} only."
         assert _written(writer, prediction(), path) == content, "the same table was written as other bytes."
         assert _written(writer, prediction(turned=True), path) != content, "another emotion did not change the file."
         _check_no_rows(writer, path)
@@ -68,7 +66,7 @@ def prediction(*, turned: bool = False) -> Prediction:
 
 
 def _written(writer: Writer, result: Prediction, path: Path) -> bytes:
-    writer(ResultTable(result.file, result.label_set.names, result.metadata, _read_once(result)), path)
+    writer.write(replace(result.result_table(), blocks=_read_once(result)), path)
     assert path.is_file(), f"{path.name} was not written."
     return path.read_bytes()
 
@@ -95,13 +93,14 @@ def _check_errors(writer: Writer, path: Path) -> None:
         raise KeyboardInterrupt
 
     try:
-        writer(ResultTable(result.file, result.label_set.names, result.metadata, interrupted()), path)
+        writer.write(replace(result.result_table(), blocks=interrupted()), path)
     except KeyboardInterrupt:
         pass
     else:
         raise AssertionError("an exception while the blocks were read was swallowed; let it pass.")
     assert path.read_bytes() == content, "an interrupted write changed the earlier file; write to a temporary file."
-    assert [p.name for p in path.parent.iterdir()] == [path.name], "an interrupted write left a temporary file."
+    left = {p.name for p in path.parent.iterdir()} - {p.name for p in writer.paths(path)}
+    assert not left, "an interrupted write left a temporary file."
     try:
         _written(writer, result, path / path.name)
     except OutputError:

@@ -1,0 +1,36 @@
+"""`emofuse export`: results that exist, in other formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emofuse.cli.options import AsJson, Decimal, Formats, Hysteresis, MergeSegments, MinSegment, Separator, names
+from emofuse.cli.output import show
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: emofuse export emofuse-results --format elan,webvtt --min-segment 0.5")
+def export(
+    results: Annotated[
+        list[Path], typer.Argument(help="Tables that predict has written, or folders of them.", metavar="RESULTS...")
+    ],
+    formats: Formats,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: beside each table.")] = None,
+    min_segment: MinSegment = 0.0,
+    hysteresis: Hysteresis = 0.0,
+    merge_segments: MergeSegments = 0.0,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
+    as_json: AsJson = False,
+) -> None:
+    """Write results that exist in other formats, for ELAN, Praat, BORIS, players and spreadsheets."""
+    from emofuse.export import ExportOptions, SegmentSettings, export_results
+
+    segments = SegmentSettings(min_segment, hysteresis, merge_segments)
+    options = ExportOptions(segments, separator, decimal)
+    written = export_results(results, formats=names(formats), out=out, options=options)
+    show(lambda: "\n".join(f"wrote {path}" for path in written), lambda: list(map(str, written)), as_json=as_json)
