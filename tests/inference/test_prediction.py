@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from emofuse.analysis.statistics import StatisticsSettings, describe
 from emofuse.core.labels import AFFWILD2, LabelSet
 from emofuse.core.time import Timeline, ticks
 from emofuse.core.types import Scores
 from emofuse.errors import OutputError, SettingsError
+from emofuse.export import read_results
 from emofuse.inference.prediction import Prediction
 
 LABELS = LabelSet(("calm", "cross"))
@@ -85,3 +88,13 @@ def test_an_empty_prediction_is_written_too(extension, tmp_path):
     assert empty.save(tmp_path / f"t.{extension}").stat().st_size > 0
     assert empty.table().columns.tolist()[6:13] == list(AFFWILD2.names)
     assert empty.segments() == []
+
+
+def test_statistics_of_a_prediction_and_of_its_table_are_the_same(prediction, tmp_path):
+    (tmp_path / "events.csv").write_text("name,start,end\nfirst,0,1\n")
+    table = prediction.stats(tmp_path / "events.csv", baseline="person-mean")
+    calm = table[(table["person"] == 1) & (table["emotion"] == "calm")].iloc[0]
+    assert (calm["event"], calm["rows"], calm["mean"]) == ("first", 2, 0.75)
+    assert calm["baseline"] == pytest.approx((0.75 + 0.75 + 0.2) / 3)
+    read = describe(read_results([prediction.save(tmp_path / "t.parquet")]), settings=StatisticsSettings())
+    pd.testing.assert_frame_equal(read, prediction.stats(), check_dtype=False)

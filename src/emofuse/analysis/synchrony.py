@@ -66,6 +66,10 @@ class SynchronySettings:
         if not 0 <= self.lag_seconds < self.window_seconds:
             raise SettingsError(f"--max-lag {self.lag_seconds:g}: give seconds from 0 to less than --window.")
 
+    def __str__(self) -> str:
+        """The settings in words."""
+        return f"{self.measure} in windows of {self.window_seconds:g} s, lags up to {self.lag_seconds:g} s"
+
 
 class Synchrony(NamedTuple):
     """Tables of synchrony: one row per pair, with the columns `PAIR_COLUMNS`, and one per window of each pair."""

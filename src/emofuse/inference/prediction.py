@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.analysis.events import Event, read_events
+from emofuse.analysis.statistics import Baseline, StatisticsSettings, describe
 from emofuse.core.labels import AFFWILD2, LabelSet
 from emofuse.core.statuses import FROZEN, NO_FACE, NO_FRAME, NO_PERSON, NO_VOICE, OK, TURNED, VOICE_ONLY
 from emofuse.core.time import TICKS_PER_SECOND, Ints, Timeline, seconds, ticks
@@ -290,3 +292,26 @@ class Prediction:
         """The result as writers receive it."""
         given = options or ExportOptions()
         return ResultTable(self.file, self.label_set.names, self.metadata, self.blocks(), self.media, given)
+
+    def stats(
+        self,
+        events: str | Path | Sequence[Event] = (),
+        *,
+        baseline: str | None = None,
+        threshold: float = 0.5,
+        segments: SegmentSettings | None = None,
+    ) -> pd.DataFrame:
+        """Statistics of each person, event and emotion, in the columns that docs/commands.md describes.
+
+        Args:
+            events: a file of events (CSV, ELAN, BORIS, WebVTT), or the events; default: the whole file.
+            baseline: "START-END" in seconds, "first 10s" or "person-mean"; default: no changes are computed.
+            threshold: probability for the fraction of time above it.
+            segments: how rows become the segments that are counted.
+        Raises:
+            EmofuseError: one line with the problem and its remedy.
+        """
+        chosen = read_events(events) if isinstance(events, str | Path) else events
+        compared = None if baseline is None else Baseline.parse(baseline)
+        settings = StatisticsSettings(threshold, compared, segments or SegmentSettings())
+        return describe([self.result_table()], chosen, settings)
