@@ -169,7 +169,7 @@ def lfw_pairs(folder: Path, predictor: Predictor) -> tuple[np.ndarray, np.ndarra
     """Pairs of photographs: whether they show one person, and the cosine of their identities."""
     people = lfw_people(folder)
     found = {path: face for paths in people.values() for path in paths if (face := middle_face(path)) is not None}
-    rows = dict(zip(found, identities(predictor, [crop_of(read_image(p), f) for p, f in found.items()]), strict=True))
+    rows = dict(zip(found, identities(predictor, [(read_image(p), f) for p, f in found.items()]), strict=True))
     rng = np.random.default_rng(0)
     pairs = []
     for paths in people.values():
@@ -199,17 +199,18 @@ def clip_pairs(speakers: dict[str, list[Path]], predictor: Predictor) -> tuple[n
     tracks = []
     for speaker, paths in speakers.items():
         for path in paths:
-            crops = [crop_of(image, face) for image in frames_of(path) if (face := best_face(image)) is not None]
-            tracks.append((speaker, identities(predictor, crops)))
+            found = [(image, face) for image in frames_of(path) if (face := best_face(image)) is not None]
+            tracks.append((speaker, identities(predictor, found)))
     pairs = [(a, b) for a in tracks for b in tracks if a is not b and len(a[1]) >= 3]
     same = np.array([a[0] == b[0] for a, b in pairs])
     return same, np.array([a[1][:3].mean(axis=0) @ b[1].mean(axis=0) for a, b in pairs])
 
 
-def identities(predictor: Predictor, crops: list[Image]) -> np.ndarray:
-    """Identities of length 1, float32 [n, d]."""
+def identities(predictor: Predictor, found: list[tuple[Image, Face]]) -> np.ndarray:
+    """Identities of the faces of images, of length 1, float32 [n, d]."""
+    assert predictor.bundle.face is not None
     assert predictor.scorer is not None
-    outputs = predictor.scorer(np.stack(crops))
+    outputs = predictor.scorer(np.stack([predictor.bundle.face.crop(image, face) for image, face in found]))
     assert isinstance(outputs, FaceOutputs)
     assert outputs.identities is not None
     return outputs.identities / np.linalg.norm(outputs.identities, axis=1, keepdims=True)
@@ -259,7 +260,6 @@ def frames_of(path: Path) -> list[Image]:
 
 
 DETECTOR = DefaultDetector()
-crop_of = identity_crop()
 
 
 def best_face(image: Image) -> Face | None:
