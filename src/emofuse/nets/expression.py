@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from emofuse.nets import mobilefacenet
 from emofuse.nets.mobilefacenet import MobileFaceNet, MobileFaceNetSettings
@@ -32,6 +34,37 @@ class ExpressionNet(nn.Module):
         embedding, logits = self.expression.classified(shared)
         identity = self.bn(self.conv3(self.gdconv(shared))).flatten(1)
         return embedding, logits, identity
+
+
+class IdentityNet(nn.Module):
+    """Preprocessed faces float [n, 3, size, size] -> (identity [n, 128], logits [n, classes]) of an `ExpressionNet`."""
+
+    def __init__(self, net: ExpressionNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        _, logits, identity = self.net(faces)
+        return identity, logits
+
+
+class WhitenedNet(nn.Module):
+    """An `ExpressionNet` whose identities have the length 1, are centred, and multiplied with a matrix.
+
+    mean: float [128]. matrix: float [128, 128].
+    """
+
+    def __init__(self, net: ExpressionNet, mean: Tensor, matrix: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        self.whiten = nn.Linear(len(mean), len(mean))
+        with torch.no_grad():
+            self.whiten.weight.copy_(matrix.T)
+            self.whiten.bias.copy_(-mean @ matrix)
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        embedding, logits, identity = self.net(faces)
+        return embedding, logits, self.whiten(functional.normalize(identity))
 
 
 def of_identities(published: MobileFaceNet) -> ExpressionNet:

@@ -1,8 +1,9 @@
 """Training of the face network of the default bundle on RAF-DB, FER-2013 and LFW.
 
 MobileFaceNet, which starts from identities, learns expressions from RAF-DB's labels and from FER-2013's labels and FER+
-votes, and keeps its identities: the published network is distilled into a second head on LFW and RAF-DB. It is trained
-first on small faces, which hold all that FER-2013 has and take a third of the time, and then at its full size.
+votes, and keeps its identities: the published network is distilled into a second head on LFW and RAF-DB, whose output
+is whitened by LFW's people. It is trained first on small faces, which hold all that FER-2013 has and take a third of
+the time, and then at its full size.
 `emofuse train default --data FACES --weights mobilefacenet.pt --out DIR` repeats this.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from emofuse import metrics
@@ -27,13 +29,14 @@ from emofuse.models.bundle import Bundle, write_bundle
 from emofuse.models.face import EMBEDDING, IDENTITY, NET, OUTPUT, FaceInput, FaceModality, Identity
 from emofuse.nets import mobilefacenet, pretrained
 from emofuse.nets.catalogue import published_weights
-from emofuse.nets.expression import ExpressionNet, at_size, of_identities
+from emofuse.nets.expression import ExpressionNet, IdentityNet, WhitenedNet, at_size, of_identities
 from emofuse.systems.training_settings import Balance
 from emofuse.training import default_faces as faces
 from emofuse.training import loop as fit
 from emofuse.training.default_faces import Crops, Source, colour_faces
 from emofuse.training.loop import FitSettings
 from emofuse.training.training_run import WEIGHTS
+from emofuse.training.whitening import whitening
 
 START = faces.IDENTITIES
 LICENCE = "code Apache-2.0; weights trained on RAF-DB and FER-2013, which are for research use"
@@ -206,6 +209,7 @@ def write(out: Path, data: DefaultData, net: ExpressionNet, settings: DefaultSet
         "rafdb-set-aside": measures_of(data.rafdb.labels[rows], raf),
         "fer2013-private-test": metrics_of(fer, private),
     }
+    exported = _whitened(net, data.lfw, size)
     face = FaceModality(
         out / NET,
         fer_crop(size),
@@ -221,11 +225,21 @@ def write(out: Path, data: DefaultData, net: ExpressionNet, settings: DefaultSet
         "command": "emofuse train default --data FACES --weights mobilefacenet.pt --out DIR",
         "start": published_weights(START).source,
         "settings": asdict(settings),
-        "onnx_largest_error": fit.export_onnx(net, example, face.net, outputs=(EMBEDDING, OUTPUT, IDENTITY)),
+        "onnx_largest_error": fit.export_onnx(exported, example, face.net, outputs=(EMBEDDING, OUTPUT, IDENTITY)),
         "metrics": measured,
     }
     pretrained.save_trained(net.expression.half(), out / WEIGHTS, name="default", about={"licence": LICENCE})
     write_bundle(out, Bundle("default-face", "5", AFFWILD2, card, face))
+
+
+def _whitened(net: ExpressionNet, lfw: Source, size: int) -> WhitenedNet:
+    """The network with identities that are whitened by the people it was trained on."""
+    rows = lfw.rows(range(1, 10))
+    inputs, plain = Crops([lfw.photographs[rows]], fer_crop(size)), colour_faces(size)
+    found = fit.predict(IdentityNet(net), inputs, prepare=plain).embeddings
+    assert found is not None  # the identities
+    mean, matrix = whitening(found, [lfw.names[row] for row in rows])
+    return WhitenedNet(net, torch.from_numpy(mean), torch.from_numpy(matrix))
 
 
 def metrics_of(images: FaceImages, probabilities: NDArray[np.float32]) -> dict[str, Any]:
