@@ -199,8 +199,8 @@ def test_a_file_that_was_lost_on_ray_is_a_failed_file(videos, tmp_path, monkeypa
 
 
 def test_results_on_another_machine_are_one_line(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(FileTask, "table", tmp_path / "elsewhere" / "v0.csv")
-    monkeypatch.setattr(batch, "predict_file", lambda _, job, *__: batch.FileResult(job, {"status": "done"}))
+    elsewhere = {"status": "done", "outputs": ["v0.csv"]}
+    monkeypatch.setattr(batch, "predict_file", lambda _, job, *__: batch.FileResult(job, elsewhere))
     with pytest.raises(OutputError, match="choose --out on a disk that all share"):
         run(videos[:1], tmp_path / "out")
 
@@ -289,3 +289,23 @@ def test_an_interrupted_run_is_one_line_and_leaves_nothing_half_written(videos, 
     assert process.communicate(timeout=60)[1] == "emofuse: stopped; run the same command again to resume.\n"
     assert process.returncode == 130
     assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".partial")]
+
+
+def test_formats_that_need_a_video_are_left_out_for_audio_with_a_warning(videos, tmp_path, monkeypatch):
+    (task,) = plan(videos[:1], out=tmp_path, options=DEFAULTS, formats=("csv", "annotated-video"))
+    prediction = Prediction.empty("a.wav", metadata={"warnings": []})
+    assert batch._without_video(task, prediction).formats == ("csv",)
+    assert prediction.metadata["warnings"] == ["has no video, so there is no annotated-video"]
+
+
+def test_several_formats_are_outputs_of_one_prediction(videos, tmp_path):
+    formats = ("csv", "elan", "annotated-video")
+    tasks = plan(videos[:1], out=tmp_path / "out", options=DEFAULTS, formats=formats)
+    fractions = list[float]()
+    for _ in range(2):
+        progress = lambda task, fraction: fractions.append(fraction)  # noqa: E731
+        (result,) = predict_files(tasks, executor=HERE, draw=None, progress=progress, note=print)
+    assert result.skipped
+    assert result.entry["outputs"] == ["v0.csv", "v0.eaf", "v0_series.txt", "v0_tsconf.xml", "v0.annotated.mp4"]
+    assert fractions.count(0.5) == 1
+    assert max(fractions) == 1.0

@@ -81,8 +81,14 @@ def test_photographs_are_found_beside_videos_but_not_the_plots_of_results(tmp_pa
     (folder / "out" / RECORDS / "a.json").write_text('{"sha256": {"a.csv": "", "a.png": ""}}')
     found = find_files([folder], photographs=True)
     assert [p.relative_to(folder).as_posix() for p in found.files] == ["a.mp4", "b.JPG", "out/b.png", "sub/c.png"]
-    assert found.counts == {"hidden": 1, "plot of an earlier run": 1}
+    assert found.counts == {"hidden": 1, "plot or annotated video of an earlier run": 1}
     assert find_files([folder]).counts == {"hidden": 1, "photograph, which the bundle does not score": 4}
+
+
+def test_annotated_videos_are_not_predicted_again_unless_they_are_named(tmp_path):
+    folder = touch(tmp_path, "a.mp4", "out/a.annotated.mp4")
+    assert find_files([folder]).files == [folder / "a.mp4"]
+    assert find_files([folder / "out/a.annotated.mp4"]).files == [folder / "out/a.annotated.mp4"]
 
 
 def test_a_folder_without_permission_is_left_out_with_a_note(tmp_path, monkeypatch):

@@ -7,8 +7,18 @@ from typing import Annotated
 
 import typer
 
-from emofuse.cli.options import AsJson, Decimal, Formats, Hysteresis, MergeSegments, MinSegment, Separator, names
-from emofuse.cli.output import show
+from emofuse.cli.options import (
+    AsJson,
+    BlurFaces,
+    Decimal,
+    Formats,
+    Hysteresis,
+    MergeSegments,
+    MinSegment,
+    Separator,
+    names,
+)
+from emofuse.cli.output import progress_bar, show
 
 app = typer.Typer()
 
@@ -25,12 +35,18 @@ def export(
     merge_segments: MergeSegments = 0.0,
     separator: Separator = ",",
     decimal: Decimal = ".",
+    blur_faces: BlurFaces = False,
     as_json: AsJson = False,
 ) -> None:
     """Write results that exist in other formats, for ELAN, Praat, BORIS, players and spreadsheets."""
     from emofuse.export import ExportOptions, SegmentSettings, export_results
 
     segments = SegmentSettings(min_segment, hysteresis, merge_segments)
-    options = ExportOptions(segments, separator, decimal)
-    written = export_results(results, formats=names(formats), out=out, options=options)
+    options = ExportOptions(segments, separator, decimal, blur_faces)
+    with progress_bar("exporting") as bar:
+
+        def progress(path: Path, fraction: float) -> None:
+            bar.update(path.name, fraction, 1.0)
+
+        written = export_results(results, formats=names(formats), out=out, options=options, progress=progress)
     show(lambda: "\n".join(f"wrote {path}" for path in written), lambda: list(map(str, written)), as_json=as_json)

@@ -37,7 +37,7 @@ Formats = Annotated[
     str,
     typer.Option(
         "--format",
-        help="Formats, separated by commas: csv, parquet, json, elan, praat, webvtt, srt or boris.",
+        help="Formats, separated by commas: csv, parquet, json, elan, praat, webvtt, srt, boris, annotated-video.",
         metavar="NAME,...",
     ),
 ]
@@ -53,6 +53,7 @@ MergeSegments = Annotated[
 ]
 Separator = Annotated[str, typer.Option(help="Separator of columns of CSV: ',', ';' or tab.")]
 Decimal = Annotated[str, typer.Option(help="Decimal sign of CSV: '.' or ','.")]
+BlurFaces = Annotated[bool, typer.Option("--blur-faces", help="Blur the faces in annotated videos.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 _EXAMPLES = {"--set": "fit.lr=3e-5", "--weights": "vggface2=resnet50.h5", "--over": "window=2,4,6"}

@@ -11,6 +11,7 @@ import typer
 from emofuse.cli.options import (
     Address,
     AsJson,
+    BlurFaces,
     Decimal,
     Detector,
     Executor,
@@ -91,6 +92,7 @@ def predict(
     merge_segments: MergeSegments = 0.0,
     separator: Separator = ",",
     decimal: Decimal = ".",
+    blur_faces: BlurFaces = False,
     jobs: Jobs = None,
     executor: Executor = None,
     address: Address = None,
@@ -126,7 +128,7 @@ def predict(
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
     options = replace(options, persons=PersonChoice.parse(persons), people=people, max_yaw=max_yaw)
     segments = SegmentSettings(min_segment, hysteresis, merge_segments)
-    export, wanted = ExportOptions(segments, separator, decimal), names(formats)
+    export, wanted = ExportOptions(segments, separator, decimal, blur_faces), names(formats)
     loaded = load(bundle)
     found = find_files(paths, audio=bool(loaded.voices), photographs=bool(loaded.faces))
     tasks = batch.plan(found.files, out=out, options=options, formats=wanted, plot=plot, export=export)

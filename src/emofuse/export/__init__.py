@@ -1,10 +1,10 @@
 """Writers of results, one file per format, found by name and open to other packages; and the reader of what they write.
 
 >>> sorted(WRITERS)[:4]
-['boris', 'csv', 'elan', 'json']
+['annotated-video', 'boris', 'csv', 'elan']
 """
 
-from emofuse.export import boris, csv_file, elan, json_file, parquet_file, praat, srt, webvtt
+from emofuse.export import annotated_video, boris, csv_file, elan, json_file, parquet_file, praat, srt, webvtt
 from emofuse.export.convert import export_results
 from emofuse.export.reader import read_results
 from emofuse.export.segments import Segment, SegmentSettings, find_segments
@@ -17,6 +17,7 @@ __all__ = [
     "Segment",
     "SegmentSettings",
     "Writer",
+    "annotated_video",
     "boris",
     "checked_formats",
     "csv_file",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -20,11 +21,13 @@ def export_results(
     formats: Sequence[str],
     out: Path | None = None,
     options: ExportOptions | None = None,
+    progress: Callable[[Path, float], None] = lambda path, fraction: None,
 ) -> list[Path]:
     """Write results in other formats, and return the files in the order in which they were written.
 
     Args:
         results: tables, or folders of them as `emofuse predict` writes.
+        progress: called with a file that takes long and the fraction of it that is written.
         out: folder for the files; default: beside each table. Of two results with one name, the second gets a number.
     Raises:
         DataError: a table cannot be read.
@@ -38,7 +41,7 @@ def export_results(
         for result in found:
             stem = path.stem if len(found) == 1 else Path(result.file).stem
             target = _free(Path(out or path.parent) / stem, taken)
-            written += _written(replace(result, options=options or ExportOptions()), target, wanted, path)
+            written += _written(replace(result, options=options or ExportOptions()), target, wanted, path, progress)
     return written
 
 
@@ -50,13 +53,19 @@ def _free(target: Path, taken: set[str]) -> Path:
     return free
 
 
-def _written(result: ResultTable, target: Path, formats: Sequence[str], source: Path) -> list[Path]:
+def _written(
+    result: ResultTable,
+    target: Path,
+    formats: Sequence[str],
+    source: Path,
+    progress: Callable[[Path, float], None],
+) -> list[Path]:
     files = list[Path]()
     for name in formats:
         writer = WRITERS[name]
         path = target.with_name(target.name + writer.extension)
         if any(os.path.abspath(file) == os.path.abspath(source) for file in writer.paths(path)):
             raise SettingsError(f"{printable(source)}: the result in {name} would replace the table; give --out.")
-        writer.write(result, path)
+        writer.write(replace(result, progress=partial(progress, path)), path)
         files += writer.paths(path)
     return files

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
+from emofuse.core.colour import COLOURS, rgb_of
 from emofuse.core.files import atomic, write_bytes
 from emofuse.export.segments import Segment, milliseconds, who_of
 from emofuse.export.writer import WRITERS, ResultTable, Writer
@@ -25,8 +26,6 @@ _DATE = "2000-01-01T00:00:00+00:00"  # required; a real one would make the bytes
 _SCHEMA_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "emotion"
 _PROVIDER = "mpi.eudico.client.annotator.timeseries.csv.CSVServiceProvider"
-# Okabe and Ito's palette, as the plots have it.
-_COLOURS = ("140,140,140", "213,94,0", "0,158,115", "123,78,163", "230,159,0", "0,114,178", "204,121,167", "86,180,233")
 
 
 class _Person(NamedTuple):
@@ -128,7 +127,7 @@ def _configuration(persons: Sequence[str], labels: Sequence[str], series: str) -
     kind = {"source-url": f"./{series}", "sample-type": "Discontinuous Rate", "time-column": "0"}
     source = ElementTree.SubElement(root, "tracksource", kind)
     ElementTree.SubElement(source, "property", key="provider", value=_PROVIDER)
-    names = [(f"{who} {label}", _COLOURS[k % len(_COLOURS)]) for who in persons for k, label in enumerate(labels)]
+    names = [(f"{who} {label}", COLOURS[k % len(COLOURS)]) for who in persons for k, label in enumerate(labels)]
     for n, (name, colour) in enumerate(names, start=1):
         track = ElementTree.SubElement(source, "track", name=name, derivative="0")
         ElementTree.SubElement(track, "property", key="detect-range", value="false")
@@ -136,7 +135,7 @@ def _configuration(persons: Sequence[str], labels: Sequence[str], series: str) -
         ElementTree.SubElement(track, "description")
         ElementTree.SubElement(track, "units")
         ElementTree.SubElement(track, "range", min="0.0", max="1.0")
-        ElementTree.SubElement(track, "color").text = colour
+        ElementTree.SubElement(track, "color").text = ",".join(map(str, rgb_of(colour)))
     return root
 
 

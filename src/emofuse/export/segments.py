@@ -132,7 +132,7 @@ def _delayed(
 
 def _runs(rows: pd.DataFrame, states: Sequence[_State]) -> Iterator[_Run]:
     start, end = rows["start"].to_numpy(np.float64), rows["end"].to_numpy(np.float64)
-    person, name = _person(rows)
+    person, name = person_of(rows)
     gaps = np.cumsum(np.concatenate([[0], np.abs(start[1:] - end[:-1]) > 1e-5]))
     for (_, (status, emotion)), run in groupby(range(len(states)), key=lambda n: (gaps[n], states[n])):
         numbers = tuple(run)
@@ -140,7 +140,7 @@ def _runs(rows: pd.DataFrame, states: Sequence[_State]) -> Iterator[_Run]:
         yield _Run(numbers, Segment(person, first, last, status, emotion, None, name))
 
 
-def _person(rows: pd.DataFrame) -> tuple[int | None, str | None]:
+def person_of(rows: pd.DataFrame) -> tuple[int | None, str | None]:
     """The number and the name of the person of some rows."""
     import pandas as pd
 
@@ -180,7 +180,7 @@ def _with_confidence(run: _Run, probabilities: NDArray[np.float64], labels: Sequ
 
 def who_of(rows: pd.DataFrame) -> str | None:
     """The person of some rows, as `Segment.who`; None without a person."""
-    person, name = _person(rows) if len(rows) else (None, None)
+    person, name = person_of(rows) if len(rows) else (None, None)
     return None if person is None else Segment(person, 0, 0, "", None, None, name).who
 
 

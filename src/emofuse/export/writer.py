@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -55,6 +55,7 @@ class ResultTable:
     metadata: JSON values: the bundle and the stages that were used, and warnings.
     blocks: the rows in pieces, one per person, at least one, all with the same columns and types; can be read once.
     media: the video or audio file, if it is known where that is.
+    progress: to be called now and then with the fraction that is written, by writers that take long.
     """
 
     file: str
@@ -63,6 +64,7 @@ class ResultTable:
     blocks: Iterable[pd.DataFrame]
     media: Path | None = None
     options: ExportOptions = field(default_factory=ExportOptions)
+    progress: Callable[[float], None] = lambda fraction: None
 
     @property
     def origin(self) -> str:
@@ -93,11 +95,13 @@ class Writer:
 
     write: the function that writes it. extension: with which names of its files end, such as `.csv`.
     companions: with what the names of further files end, in place of the extension.
+    needs_video: whether it can write results of videos only.
     """
 
     write: WriteTable
     extension: str
     companions: tuple[str, ...] = ()
+    needs_video: bool = False
 
     def paths(self, path: Path) -> list[Path]:
         """The files that are written for a path: itself and its companions."""

@@ -135,9 +135,12 @@ def _predict_file(
     key = digest(definition | {"content": _content_digest(task.path, lambda: progress(0.0))})
     if (entry := _done(task, key)) is not None:
         return FileResult(task, entry, skipped=True)
-    prediction = predictor.predict(task.path, progress=progress)
+    part = 0.5 if any(WRITERS[form].needs_video for form in task.formats) else 1.0  # of the time, for the prediction
+    prediction = predictor.predict(task.path, progress=lambda fraction: progress(part * fraction))
+    if not prediction.has_video:
+        task = _without_video(task, prediction)
     for form, path in task.paths.items():
-        prediction.export(path, form, task.export)
+        prediction.export(path, form, task.export, progress=lambda fraction: progress(part + (1 - part) * fraction))
     if task.plot and draw is not None:
         draw(prediction, task.plot_path)
     names = [p.name for p in task.outputs]
@@ -145,6 +148,13 @@ def _predict_file(
     write_json(task.record, {"digest": key, "entry": entry, "sha256": {p.name: file_digest(p) for p in task.outputs}})
     task.traceback_path.unlink(missing_ok=True)
     return FileResult(task, entry, prediction=prediction)
+
+
+def _without_video(task: FileTask, prediction: Prediction) -> FileTask:
+    """The task without the formats that need a video; each of them is a warning."""
+    warnings = prediction.metadata["warnings"]
+    warnings += [f"has no video, so there is no {name}" for name in task.formats if WRITERS[name].needs_video]
+    return replace(task, formats=tuple(name for name in task.formats if not WRITERS[name].needs_video))
 
 
 def _content_digest(path: Path, progress: Callable[[], None]) -> str:
@@ -289,9 +299,10 @@ def _checked(result: Result[FileTask, FileResult]) -> FileResult:
     if value is None:
         assert result.error is not None
         raise result.error
-    missing = next((path for path in task.paths.values() if not path.is_file()), None)
-    if value.error is None and missing is not None:
-        raise OutputError(f"{missing}: was written, but on another machine; choose --out on a disk that all share.")
+    missing = [name for name in value.entry.get("outputs", ()) if not (task.out / name).is_file()]
+    if missing:
+        place = task.out / missing[0]
+        raise OutputError(f"{place}: was written, but on another machine; choose --out on a disk that all share.")
     return value
 
 

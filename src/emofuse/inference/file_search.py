@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emofuse.core.files import printable
 from emofuse.errors import MediaError
+from emofuse.export.annotated_video import ANNOTATED
 from emofuse.inference.stems import RECORDS
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
@@ -20,7 +21,7 @@ _EXTENSIONS_NAMED = 6
 OTHER_EXTENSION = "other extension"
 AUDIO_ONLY = "audio file, which the bundle does not score"
 PHOTOGRAPH = "photograph, which the bundle does not score"
-RESULT = "plot of an earlier run"
+RESULT = "plot or annotated video of an earlier run"
 HIDDEN = "hidden"
 DEAD_LINK = "link to a missing file"
 LINKED_FOLDER = "link to a folder"
@@ -138,7 +139,8 @@ def _reason_to_leave_out(path: Path, suffixes: frozenset[str]) -> str | None:
     if not known:
         reasons = {AUDIO_ONLY: AUDIO_SUFFIXES, PHOTOGRAPH: IMAGE_SUFFIXES}
         return next((why for why, which in reasons.items() if path.suffix.lower() in which), OTHER_EXTENSION)
-    return RESULT if path.suffix.lower() in IMAGE_SUFFIXES and _is_result(path) else None
+    plot = path.suffix.lower() in IMAGE_SUFFIXES and _is_result(path)
+    return RESULT if plot or path.name.endswith(ANNOTATED) else None
 
 
 def _is_result(path: Path) -> bool:

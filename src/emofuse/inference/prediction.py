@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,6 +143,11 @@ class Prediction:
         return bool(self.metadata.get("photograph"))
 
     @property
+    def has_video(self) -> bool:
+        """Whether it is the result of a video with frames, not of a photograph or an audio file."""
+        return bool((self.frames >= 0).any()) and not self.metadata.get("photograph", False)
+
+    @property
     def audio_only(self) -> bool:
         """Whether no face was searched for: the bundle scores the voice only, or the file has no video."""
         return NO_PERSON in self.scores and all(kind(m) == VOICE for m in self.modalities.get(NO_PERSON, {}))
@@ -275,17 +280,25 @@ class Prediction:
         writer_of(Path(path)).write(self.result_table(), Path(path))
         return Path(path)
 
-    def export(self, path: str | Path, format: str, options: ExportOptions | None = None) -> Path:
+    def export(
+        self,
+        path: str | Path,
+        format: str,
+        options: ExportOptions | None = None,
+        *,
+        progress: Callable[[float], None] = lambda fraction: None,
+    ) -> Path:
         """Write the result in a format, under any name; some formats write further files beside it.
 
         Args:
             format: name of a format, such as "csv", "elan" or "annotated-video".
             options: settings of segments, the dialect of CSV, and whether faces are blurred.
+            progress: called with the fraction that is written, by formats that take long.
         Raises:
             SettingsError: the format is unknown, or needs the video, which is not known.
             OutputError: a file cannot be written.
         """
-        WRITERS[format].write(self.result_table(options), Path(path))
+        WRITERS[format].write(replace(self.result_table(options), progress=progress), Path(path))
         return Path(path)
 
     def result_table(self, options: ExportOptions | None = None) -> ResultTable:

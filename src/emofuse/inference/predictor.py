@@ -87,6 +87,7 @@ class _FileRun:
     collector: Collector
     progress: Callable[[float], None]
     warnings: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)  # of the file, for the metadata
 
 
 @cache
@@ -273,7 +274,7 @@ class Predictor:
             metadata["modalities"] = list(self.bundle.modalities)
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
-        metadata |= self._face_limits | self._table_options | {"warnings": run.warnings}
+        metadata |= run.facts | self._face_limits | self._table_options | {"warnings": run.warnings}
         name, persons = decoded(path.name), self._file_persons(run)
         prediction = run.collector.prediction(name, self.bundle.name, metadata, size=size, persons=persons)
         if not prediction.rows:
@@ -364,8 +365,11 @@ class Predictor:
         """Push the frames of a file, and what is ready of its audio; returns the size of the frames."""
         wanted = self.sampling.wanted(video.timeline)
         if self.options.rotate is None and detector is not None:
+            stored = video.info.rotation
             frames, note = upright_frames(video, wanted, detector)
             run.warnings.extend([note] if note else [])
+            if turned := (video.info.rotation - stored) % 360:
+                run.facts["turned"] = turned
         else:
             video.turn(self.options.rotate or 0)
             frames = video.frames(wanted)

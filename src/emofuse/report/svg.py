@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from emofuse.report.timeline import COLOURS
+from emofuse.core.colour import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emofuse.core.colour import COLOURS
 from emofuse.core.files import atomic
+from emofuse.core.plot_text import plain
 from emofuse.core.statuses import NO_PERSON, VOICE_ONLY
 from emofuse.core.time import TICKS_PER_SECOND
-from emofuse.report.plot_text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from emofuse.inference.prediction import Prediction
 
-# Okabe and Ito's palette: colour-blind readers can distinguish its colours, and so can readers of prints.
-COLOURS = ("#8c8c8c", "#d55e00", "#009e73", "#7b4ea3", "#e69f00", "#0072b2", "#cc79a7", "#56b4e9")
 _PERSONS_SHOWN = 8
 _LABELLED_FRACTION = 0.05  # segments shorter than this fraction of the video are not labelled
 

@@ -7,8 +7,8 @@ import warnings
 import pytest
 from matplotlib.figure import Figure
 
-from emofuse.report import plot_text
-from emofuse.report.plot_text import plain
+from emofuse.core import plot_text
+from emofuse.core.plot_text import plain
 
 
 @pytest.fixture
