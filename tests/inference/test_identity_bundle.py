@@ -133,7 +133,7 @@ def test_a_photograph_of_nobody_or_of_two_people_is_named(bundle, video, people,
 
 def test_a_damaged_photograph_is_named(bundle, video, people):
     (people / "Xenia.jpg").write_bytes(b"\xff\xd8 not an image")
-    with pytest.raises(DataError, match=r"--people: .*Xenia.jpg: not an image, or a damaged one"):
+    with pytest.raises(DataError, match=r"--people: .*Xenia.jpg: is not an image; copy it again"):
         predict(video, bundle=bundle, people=people)
 
 
