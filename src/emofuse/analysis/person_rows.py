@@ -94,10 +94,21 @@ def valence(probabilities: Doubles, labels: Sequence[str]) -> Doubles | None:
     >>> valence(np.array([[0.5, 0.25, 0.125]]), ["happy", "sadness", "anger"])
     array([0.25])
     """
+    classes = valence_classes(labels)
+    if classes is None:
+        return None
+    positive, negative = classes
+    return np.asarray(probabilities[:, positive] - probabilities[:, negative].max(axis=1))
+
+
+def valence_classes(labels: Sequence[str]) -> tuple[int, list[int]] | None:
+    """The index of happiness, and those of the negative emotions; None if valence is not defined.
+
+    >>> valence_classes(["happy", "sadness", "anger"])
+    (0, [2, 1])
+    """
     names, known = AFFWILD2.names, label_indices(AFFWILD2)
     indices = [label_index(label, known) for label in labels]
     found = {names[i]: n for n, i in enumerate(indices) if i is not None and i >= 0}
     negative = [found[name] for name in _NEGATIVE if name in found]
-    if _POSITIVE not in found or not negative:
-        return None
-    return np.asarray(probabilities[:, found[_POSITIVE]] - probabilities[:, negative].max(axis=1))
+    return (found[_POSITIVE], negative) if _POSITIVE in found and negative else None

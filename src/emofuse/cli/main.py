@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import platformdirs
 import typer
 
-from emofuse.cli import bundles, data, doctor, evaluate, experiments, export, predict, stats, systems, train, weights
+from emofuse.cli import (
+    bundles,
+    data,
+    doctor,
+    evaluate,
+    experiments,
+    export,
+    predict,
+    report,
+    stats,
+    systems,
+    train,
+    weights,
+)
 from emofuse.cli.output import discard, open_streams, print_error, print_text
 from emofuse.core.cores import usable_cores
 from emofuse.core.version import __version__
@@ -29,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (predict, export, stats, train, evaluate, experiments, bundles, systems, doctor):
+for group in (predict, export, report, stats, train, evaluate, experiments, bundles, systems, doctor):
     app.add_typer(group.app)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

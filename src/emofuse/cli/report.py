@@ -1,0 +1,48 @@
+"""`emofuse report`: results as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emofuse.cli.options import AsJson, Hysteresis, MergeSegments, MinSegment
+from emofuse.cli.output import progress_bar, show
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: emofuse report emofuse-results --out report.html   |   emofuse report talk.csv --embed")
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(help="Tables that predict has written, or folders of them.", metavar="RESULTS..."),
+    ],
+    out: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE")] = Path("report.html"),
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Put the videos into the page instead of linking them, up to 25 MB.")
+    ] = False,
+    min_segment: MinSegment = 0.0,
+    hysteresis: Hysteresis = 0.0,
+    merge_segments: MergeSegments = 0.4,
+    as_json: AsJson = False,
+) -> None:
+    """Show results as one HTML page: a player in step with the timeline of each person.
+
+    The page needs no network and no other file but the videos, which are linked from where they are.
+    """
+    from emofuse.export import SegmentSettings, read_results
+    from emofuse.report.results import PageSettings, write_results_page
+
+    settings = PageSettings(embed, SegmentSettings(min_segment, hysteresis, merge_segments))
+    with progress_bar("reporting"):
+        read = read_results(results)
+        written = write_results_page(read, out, settings)
+    missing = [result.file for result in read if result.media is None]
+    show(
+        lambda: f"{len(read)} file{'s' * (len(read) != 1)}, {len(missing)} of them not where they were",
+        lambda: {"page": str(written), "files": len(read), "without_media": missing},
+        as_json=as_json,
+        written=[written],
+    )

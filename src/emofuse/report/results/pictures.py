@@ -1,0 +1,108 @@
+"""Small pictures of persons, cut from their video."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emofuse.analysis.person_rows import PersonRows
+from emofuse.core.time import seconds, ticks
+from emofuse.errors import EmofuseError
+from emofuse.export import Segment
+from emofuse.media.container import AUDIO_SUFFIXES
+from emofuse.media.images import IMAGE_SUFFIXES, Image, encode_jpeg, read_image
+from emofuse.media.stills import Stills
+
+_SIZE = 112  # pixels
+_LARGE_ENOUGH = 0.85  # of the largest face of a person
+_MARGIN = 0.35  # around the face, as a fraction of its box
+_MOST_PERSONS, _MOST_SEGMENTS = 12, 6  # of a file
+
+# A function of a person, the boxes of its face [n, 4] and a segment (or None for the person's best row).
+Still = Callable[[PersonRows, NDArray[np.float64], "Segment | None"], "str | None"]
+
+
+class Pictures:
+    """Pictures for a page, as data URLs. few: whether the page has few files, so that segments have pictures too."""
+
+    def __init__(self, *, few: bool) -> None:
+        self._few = few
+
+    @contextmanager
+    def of(self, media: Path | None) -> Iterator[Still]:
+        """The function that cuts pictures from a file; it returns None where there is no picture."""
+        suffix = "" if media is None else media.suffix.lower()
+        if media is None or suffix in AUDIO_SUFFIXES:
+            yield lambda person, boxes, segment: None
+            return
+        left = {False: _MOST_PERSONS, True: _MOST_SEGMENTS if self._few else 0}
+        try:
+            opened = None if suffix in IMAGE_SUFFIXES else Stills(media)
+            photograph = read_image(media) if opened is None else None
+        except EmofuseError:
+            yield lambda person, boxes, segment: None
+            return
+
+        def still(person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None) -> str | None:
+            of_segment = segment is not None
+            row, good = _candidates(person, boxes, segment)
+            if not good.any() or left[of_segment] == 0:
+                return None
+            left[of_segment] -= 1
+            if photograph is not None:
+                return _cut(photograph, boxes[row])
+            return None if opened is None else _from_video(opened, person, boxes, row, good)
+
+        try:
+            yield still
+        finally:
+            if opened is not None:
+                opened.__exit__()
+
+
+def _candidates(
+    person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None
+) -> tuple[int, NDArray[np.bool_]]:
+    """The best row for a picture, and all that are good enough: the surest of a segment, or the largest of a person."""
+    good = ~np.isnan(boxes).any(axis=1) & person.scored
+    if segment is None:
+        score = np.where(good, np.nan_to_num(boxes[:, 3]), -1)
+        good &= score >= _LARGE_ENOUGH * score.max(initial=0)
+    else:
+        good &= (person.start >= segment.start - 1e-6) & (person.start < max(segment.end, segment.start + 1e-6))
+        score = np.where(good, np.nan_to_num(person.values[:, : len(person.labels)]).max(axis=1, initial=0), -1)
+    return int(score.argmax()) if len(score) else -1, good
+
+
+def _from_video(
+    video: Stills, person: PersonRows, boxes: NDArray[np.float64], row: int, good: NDArray[np.bool_]
+) -> str | None:
+    """The face in the first frame in a good row, from the key frame before the best one on: the least to decode."""
+
+    def row_at(time: int) -> int:
+        n = int(np.searchsorted(person.start, seconds(time) + 1e-6, side="right")) - 1
+        return n if n >= 0 and good[n] else -1
+
+    frame = video.near(ticks(float(person.start[row])), lambda time: row_at(time) >= 0)
+    return None if frame is None else _cut(frame.rgb(), boxes[row_at(frame.start)])
+
+
+def _cut(image: Image, box: NDArray[np.float64]) -> str | None:
+    """A square around a box (left, top, width and height as fractions of the image) as a JPEG data URL."""
+    height, width = image.shape[:2]
+    x, y = (box[0] + box[2] / 2) * width, (box[1] + box[3] / 2) * height
+    half = max(box[2] * width, box[3] * height) * (1 + _MARGIN) / 2
+    left, right = max(int(x - half), 0), min(int(x + half) + 1, width)
+    top, bottom = max(int(y - half), 0), min(int(y + half) + 1, height)
+    if right - left < 2 or bottom - top < 2:
+        return None
+    scale = _SIZE / max(right - left, bottom - top)
+    size = (max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1))
+    small = np.asarray(cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA), np.uint8)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(small, quality=80)).decode()
