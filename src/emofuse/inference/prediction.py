@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -306,6 +307,30 @@ class Prediction:
         given = options or ExportOptions()
         return ResultTable(self.file, self.label_set.names, self.metadata, self.blocks(), self.media, given)
 
+    def report(self, path: str | Path, *, embed: bool = False) -> Path:
+        """Write an HTML page with a player in step with the timeline of each person; it needs no network.
+
+        Args:
+            embed: put the media file into the page instead of linking it, up to 25 MB.
+        Raises:
+            SettingsError: the file is to be embedded, but is not known or too large.
+            OutputError: the page cannot be written.
+        """
+        from emofuse.report.results import PageSettings, write_results_page
+
+        return write_results_page([self._kept_table()], Path(path), PageSettings(embed))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the report, in a frame of its own."""
+        from emofuse.report.results import results_page
+
+        page = results_page([replace(self._kept_table(), media=None)], Path())
+        return f'<iframe srcdoc="{escape(page)}" width="100%" height="640" style="border:0" title="emofuse"></iframe>'
+
+    def _kept_table(self) -> ResultTable:
+        """The result as a table whose blocks can be read again."""
+        return replace(self.result_table(), blocks=list(self.blocks()))
+
     def stats(
         self,
         events: str | Path | Sequence[Event] = (),
@@ -327,4 +352,4 @@ class Prediction:
         chosen = read_events(events) if isinstance(events, str | Path) else events
         compared = None if baseline is None else Baseline.parse(baseline)
         settings = StatisticsSettings(threshold, compared, segments or SegmentSettings())
-        return describe([self.result_table()], chosen, settings)
+        return describe([self._kept_table()], chosen, settings)

@@ -17,7 +17,7 @@ from emofuse.core.files import printable, write_bytes
 from emofuse.core.version import __version__
 from emofuse.errors import DataError, SettingsError
 from emofuse.export import ResultTable
-from emofuse.report.results.content import PageSettings, content
+from emofuse.report.results.content import PageSettings, page_content
 
 __all__ = ["PageSettings", "results_page", "write_results_page"]
 
@@ -49,7 +49,7 @@ def results_page(results: Sequence[ResultTable], folder: Path, settings: PageSet
         raise DataError("report: there are no results; give tables that `emofuse predict` has written.")
     if settings.embed:
         _check_embedding(results)
-    shown = content(results, folder, settings)
+    shown = page_content(results, folder, settings)
     scripts = [_read("vendor/uPlot.iife.min.js"), _read("page.js")]
     return render(
         "results/page.html.jinja",

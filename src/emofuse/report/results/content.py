@@ -21,6 +21,7 @@ from emofuse.core.statuses import OK, TURNED
 from emofuse.export import ResultTable, Segment, SegmentSettings, find_segments
 from emofuse.media.container import AUDIO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
+from emofuse.models.bundle import bundled, load
 from emofuse.report.results.pictures import Pictures, Still
 from emofuse.report.timeline import COLOURS
 
@@ -46,7 +47,7 @@ class PageSettings:
     segments: SegmentSettings = field(default_factory=lambda: SegmentSettings(merge_seconds=0.4))
 
 
-def content(results: Sequence[ResultTable], folder: Path, settings: PageSettings) -> dict[str, Any]:
+def page_content(results: Sequence[ResultTable], folder: Path, settings: PageSettings) -> dict[str, Any]:
     """The content of the page.
 
     Args:
@@ -75,14 +76,17 @@ class _Page:
 
 def _file(result: ResultTable, persons: Sequence[PersonRows], page: _Page) -> dict[str, Any]:
     """One file of the page."""
+    kind = _kind(result.file)
     statuses = list(dict.fromkeys(status for p in persons for status in p.table["status"].unique()))
     with page.pictures.of(result.media) as still:
         shown = [_person(p, statuses, page, still) for p in persons]
+    for person in shown if kind == "audio" else ():
+        person["quality"]["face"] = None
     warnings = [str(warning) for warning in result.metadata.get("warnings", ())]
     return {
         "path": None if result.media is None else decoded(result.media),
         "media": _media_url(result.media, page.folder, embed=page.settings.embed),
-        "kind": _kind(result.file),
+        "kind": kind,
         "turned": bool(result.metadata.get("rotate")) or any("turned" in warning for warning in warnings),
         "duration": max((p["end"] for p in shown), default=0.0),
         "labels": list(result.labels),
@@ -117,7 +121,16 @@ def _facts(metadata: Mapping[str, Any], segments: SegmentSettings) -> list[tuple
     names = ("bundle", "detector", "separation", "voice_activity", "modalities", "rotate", "min_confidence", "max_yaw")
     known = [(name.replace("_", " "), metadata[name]) for name in names if metadata.get(name) is not None]
     shown = [(name, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for name, v in known]
-    return [*shown, ("segments", str(segments))]
+    return [*shown, *_card_facts(str(metadata.get("bundle", ""))), ("segments", str(segments))]
+
+
+def _card_facts(bundle: str) -> list[tuple[str, str]]:
+    """What the card of a bundle of the package says about it; nothing of other bundles."""
+    name, _, version = bundle.partition(" ")
+    if name not in bundled() or (card := load(name)).version != version:
+        return []
+    names = {"data": "trained on", "licence": "licence of the bundle"}
+    return [(shown, str(card.card[key])) for key, shown in names.items() if key in card.card]
 
 
 def _person(person: PersonRows, statuses: list[str], page: _Page, still: Still) -> dict[str, Any]:

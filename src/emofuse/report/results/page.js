@@ -2,7 +2,7 @@
 (() => {
   const report = JSON.parse(document.getElementById("data").textContent);
   const { levels, missing } = report;
-  const MOST_COLUMNS = 900; // of a chart; more rows are averaged
+  const MOST_COLUMNS = 600; // of a chart; more rows are averaged
   const GAP_SECONDS = 1e-6;
   const FEW_PERSONS = 8; // whose timelines are drawn at once
   const STATUS_NAMES = {
@@ -13,6 +13,8 @@
     ok: "#009e73", voice_only: "#56b4e9", no_face: "#b5bac1", no_frame: "#e3e6ea", no_voice: "#b5bac1",
     frozen: "#7b4ea3", turned: "#d55e00",
   };
+
+  const VOICE_COLOUR = "#0072b2";
 
   // -- elements and text ------------------------------------------------------------------------------------
 
@@ -35,9 +37,10 @@
     const rest = (rounded % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
     return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
   };
-  const called = (person) =>
-    person.person === null ? "Voice" : `Person ${person.person}${person.name ? ` ${person.name}` : ""}`;
-  const statusName = (status) => STATUS_NAMES[status] || status;
+  const called = (person) => {
+    if (person.person !== null) return `Person ${person.person}${person.name ? ` ${person.name}` : ""}`;
+    return Object.keys(person.times).length ? "Voice" : "Nobody";
+  };
 
   // -- rows of a person -------------------------------------------------------------------------------------
 
@@ -58,6 +61,8 @@
       this.status = bytes(person.status);
       this.boxes = person.boxes ? bytes(person.boxes) : null;
       this.sets = { fused: person.values, ...person.modalities };
+      const voice = Object.keys(person.modalities).find((name) => name.startsWith("voice"));
+      this.voice = voice ? bytes(person.modalities[voice]).filter((_, i) => i % this.labels.length === 0) : null;
       this.use("fused");
     }
 
@@ -199,11 +204,15 @@
     return fill;
   };
 
+  const statusNames = (file) => (status) =>
+    (status === "ok" && file.kind === "audio" ? "voice scored" : STATUS_NAMES[status] || status);
+
   // -- one file ---------------------------------------------------------------------------------------------
 
   class FileView {
     constructor(file, place) {
       this.file = file;
+      this.statusName = statusNames(file);
       this.rows = file.persons.map((person) => new Rows(file, person));
       this.charts = [];
       this.view = [0, file.duration || 1];
@@ -222,6 +231,7 @@
 
     close() {
       cancelAnimationFrame(this.frame);
+      cancelAnimationFrame(this.redraw);
       this.observer.disconnect();
       this.charts.forEach((chart) => chart.plots.forEach((plot) => plot.destroy()));
     }
@@ -235,22 +245,24 @@
       chosen.addEventListener("change", () => {
         if (!chosen.files.length) return;
         this.notice.hidden = true;
+        box.hidden = false;
         this.media.src = URL.createObjectURL(chosen.files[0]);
       });
       const choose = () => element("button", { type: "button", onclick: () => chosen.click() }, "Choose the file");
       const missingFile = (text) => {
         this.notice.replaceChildren(`${text} `, choose());
         this.notice.hidden = false;
+        box.hidden = true;
       };
       const tag = { video: "video", audio: "audio", image: "img" }[file.kind];
       const named = `${file.name}, ${file.kind}`;
       this.media = element(tag, tag === "img" ? { alt: file.name } : { controls: true, preload: "metadata", "aria-label": named });
       this.media.addEventListener("error", () => missingFile(
         `${file.name} cannot be played: it is not where it was, or this browser does not know its format.`));
+      this.overlay = file.kind === "audio" ? null : element("canvas", { "aria-hidden": "true" });
+      const box = element("div", { class: "player", hidden: !file.media }, this.media, this.overlay);
       if (file.media) this.media.src = file.media;
       else missingFile(`${file.name} is not where it was when the report was made.`);
-      this.overlay = file.kind === "audio" ? null : element("canvas", { "aria-hidden": "true" });
-      const box = element("div", { class: "player" }, this.media, this.overlay);
       for (const event of ["timeupdate", "seeked", "play", "loadedmetadata", "load"]) {
         this.media.addEventListener(event, () => this.step());
       }
@@ -338,21 +350,25 @@
           cell.textContent = found ? found[c].toFixed(2) : "–";
           cell.style.setProperty("--shade", found ? found[c].toFixed(3) : "0");
         });
-        this.statusCells[n].textContent = i < 0 ? "–" : statusName(file.statuses[rows.status[i]]);
+        this.statusCells[n].textContent = i < 0 ? "–" : this.statusName(file.statuses[rows.status[i]]);
       });
       for (const chart of this.charts) {
         const i = chart.rows.at(this.time), found = chart.rows.probabilities(i);
-        const text = found ? `${file.labels[top(found)]} ${Math.max(...found).toFixed(2)}` : i < 0 ? "" : statusName(file.statuses[chart.rows.status[i]]);
+        const text = found ? `${file.labels[top(found)]} ${Math.max(...found).toFixed(2)}` : i < 0 ? "" : this.statusName(file.statuses[chart.rows.status[i]]);
         chart.slider.setAttribute("aria-valuenow", this.time.toFixed(1));
         chart.slider.setAttribute("aria-valuetext", `${clock(this.time)}${text ? `: ${text}` : ""}`);
-        const place = chart.plots[0].valToPos(this.time, "x");
-        const visible = this.time >= this.view[0] && this.time <= this.view[1];
-        chart.heads.forEach((head) => {
-          head.hidden = !visible;
-          head.style.transform = `translateX(${place}px)`;
-        });
+        this.placeHeads(chart);
       }
       this.drawBoxes();
+    }
+
+    placeHeads(chart) {
+      const place = chart.plots[0].valToPos(this.time, "x");
+      const visible = this.time >= this.view[0] && this.time <= this.view[1];
+      chart.heads.forEach((head) => {
+        head.hidden = !visible;
+        head.style.transform = `translateX(${place}px)`;
+      });
     }
 
     // The timelines.
@@ -361,15 +377,18 @@
       const { file } = this;
       const swatches = file.labels.map((name, n) => element("li", {}, element("span", { class: "swatch", style: `background:${file.colours[n]}` }), name));
       const statuses = file.statuses.map((name) => element("li", {},
-        element("span", { class: "swatch", style: `background:${STATUS_COLOURS[name] || css("muted")};height:.45rem;vertical-align:.1rem` }), statusName(name)));
+        element("span", { class: "swatch", style: `background:${STATUS_COLOURS[name] || css("muted")};height:.45rem;vertical-align:.1rem` }), this.statusName(name)));
       const lines = [element("li", {}, element("span", { class: "swatch", style: `background:${css("first")};height:2px;vertical-align:.3rem` }), "valence"),
         element("li", {}, element("span", { class: "swatch", style: `background:${css("second")};height:2px;vertical-align:.3rem` }), "confidence")];
+      if (this.rows.some((rows) => rows.voice)) {
+        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${VOICE_COLOUR};height:.25rem;vertical-align:.2rem` }), "voice"));
+      }
       const button = (text, label, action) => element("button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
       const tools = element("div", { class: "tools", role: "group", "aria-label": "Timeline" },
         button("▶ / ❚❚", "Play or pause", () => this.toggle()),
         button("+", "Zoom in", () => this.zoom(0.5)), button("−", "Zoom out", () => this.zoom(2)),
         button("◀", "Earlier", () => this.pan(-0.5)), button("▶", "Later", () => this.pan(0.5)),
-        button("all", "Show the whole file", () => this.setView(0, file.duration)));
+        button("whole file", null, () => this.setView(0, file.duration)));
       const sets = [...new Set(this.rows.flatMap((rows) => Object.keys(rows.sets)))];
       if (sets.length > 1) {
         const select = element("select", { "aria-label": "Scores of" }, sets.map((name) => element("option", { value: name }, name.replaceAll("_", " "))));
@@ -423,12 +442,17 @@
         }],
       };
       const common = (height, axes, scales, series) => ({
-        width: 300, height, legend: { show: false }, padding: [7, 8, 6, 0], axes, series, hooks,
+        width: 300, height, legend: { show: false }, padding: [7, 18, 6, 0], axes, series, hooks,
         cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false }, sync: { key: "time" } },
         scales: { x: { time: false, range }, y: { range: scales } },
       });
       const stepped = uPlot.paths.stepped({ align: 1 });
       const stacked = file.labels.map((_, c) => ({ fill: file.colours[k - 1 - c], stroke: "transparent", width: 0, paths: stepped, points: { show: false } }));
+      hooks.draw = [() => {
+        if (!chart.plots.length) return;
+        this.drawStrip(chart);
+        this.placeHeads(chart);
+      }];
       const first = common(150, [axis({ size: 26, values: (_, ticks) => ticks.map((t) => clock(t, ticks[1] - ticks[0] < 1 ? 1 : 0)) }),
         axis({ size: 34, splits: () => [0, 0.5, 1], values: () => ["0", ".5", "1"] })], [0, 1], [{}, ...stacked]);
       const line = (name, dash) => ({ stroke: css(name), width: 1.5, dash, points: { show: false } });
@@ -499,8 +523,8 @@
       const { duration } = this.file, length = Math.min(Math.max(to - from, Math.min(0.5, duration)), duration);
       const start = Math.min(Math.max(0, from), duration - length);
       this.view = [start, start + length];
-      this.draw();
-      this.show();
+      cancelAnimationFrame(this.redraw);
+      this.redraw = requestAnimationFrame(() => this.draw());
     }
 
     draw() {
@@ -518,7 +542,6 @@
         }
         chart.plots[0].setData([x, ...stacked]);
         chart.plots[1].setData([x, valence, confidence]);
-        this.drawStrip(chart);
       }
     }
 
@@ -528,17 +551,26 @@
       strip.style.marginLeft = `${left}px`;
       strip.style.width = `${width}px`;
       strip.width = Math.max(1, Math.round(width * scale));
-      strip.height = Math.round(10 * scale);
-      const pen = strip.getContext("2d"), [from, to] = this.view, [per] = [(to - from) / strip.width];
-      let begin = 0, before = -2;
-      for (let px = 0; px <= strip.width; px++) {
-        const i = px === strip.width ? -2 : rows.at(from + (px + 0.5) * per), status = i < 0 ? i : rows.status[i];
-        if (status === before) continue;
-        if (before >= 0) {
-          pen.fillStyle = STATUS_COLOURS[this.file.statuses[before]] || "#888";
-          pen.fillRect(begin, 0, px - begin, strip.height);
+      strip.height = Math.round(16 * scale);
+      const [from, to] = this.view, per = (to - from) / strip.width;
+      const row = Int32Array.from({ length: strip.width }, (_, px) => rows.at(from + (px + 0.5) * per));
+      const statusColour = (i) => STATUS_COLOURS[this.file.statuses[rows.status[i]]] || "#888";
+      this.drawRuns(strip, row, statusColour, 0, Math.round(9 * scale));
+      if (rows.voice) this.drawRuns(strip, row, (i) => (rows.voice[i] === missing ? null : VOICE_COLOUR), Math.round(11 * scale), Math.round(4 * scale));
+    }
+
+    // One line of a strip: runs of pixels of one colour.
+    drawRuns(strip, row, colourOfRow, upper, height) {
+      const pen = strip.getContext("2d");
+      let begin = 0, before = null;
+      for (let px = 0; px <= row.length; px++) {
+        const colour = px < row.length && row[px] >= 0 ? colourOfRow(row[px]) : null;
+        if (colour === before) continue;
+        if (before) {
+          pen.fillStyle = before;
+          pen.fillRect(begin, upper, px - begin, height);
         }
-        [begin, before] = [px, status];
+        [begin, before] = [px, colour];
       }
     }
 
@@ -558,16 +590,16 @@
     persons() {
       const { file } = this;
       return [element("h2", {}, file.persons.length > 1 ? "Persons" : "Person"), element("div", { class: "cards" }, file.persons.map((person) => {
-        const whole = Object.values(person.times).reduce((a, b) => a + b, 0) || 1, quality = person.quality;
+        const whole = Object.values(person.times).reduce((a, b) => a + b, 0), quality = person.quality;
         const facts = [
-          file.duration ? `${clock(person.times && whole, 0)} with scores` : null,
+          file.duration ? `${clock(whole, 0)} with scores` : null,
           person.person === null ? null : `face found ${percent(quality.face)} of the time`,
         ].filter(Boolean).join(", ");
         const means = [`confidence ${percent(quality.confidence)}`];
         if (person.means.valence !== undefined) means.push(`valence ${person.means.valence.toFixed(2)}`);
         return element("article", { class: "card" },
           person.still ? element("img", { src: person.still, alt: `Face of ${called(person)}`, width: 88, height: 88 })
-            : element("div", { class: "nobody", "aria-hidden": "true" }, person.person === null ? "♪" : String(person.person)),
+            : element("div", { class: "nobody", "aria-hidden": "true" }, person.person === null ? (whole ? "♪" : "–") : String(person.person)),
           element("h3", {}, called(person)), element("p", { class: "muted" }, facts), element("p", { class: "muted" }, means.join(", ")),
           bar(file, person.times),
           element("ul", { class: "legend" }, Object.entries(person.times).slice(0, 4).map(([name, s]) => element("li", {},
@@ -589,10 +621,10 @@
       if (!all.length || !file.duration) return [];
       const pictures = all.some((s) => s.still);
       return [element("h2", {}, "Longest segments"), this.table("Longest segments",
-        ["person", ...(pictures ? [""] : []), "emotion", "from", "length", "confidence"],
+        ["person", ...(pictures ? ["face"] : []), "emotion", "from", "length", "confidence"],
         all.map((s) => [called(s.person), ...(pictures ? [s.still ? element("img", { src: s.still, alt: "" }) : ""] : []),
           element("span", {}, element("span", { class: "swatch", style: `background:${colourOf(file, s.emotion)}` }),
-            s.emotion + (s.status === "ok" ? "" : ` (${statusName(s.status)})`)),
+            s.emotion + (s.status === "ok" ? "" : ` (${this.statusName(s.status)})`)),
           element("button", { type: "button", "aria-label": `Go to ${clock(s.start)}`, onclick: () => {
             this.seek(s.start);
             this.setView(s.start - (s.end - s.start), s.end + (s.end - s.start));
