@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from emofuse.core.time import ticks
 from emofuse.errors import MediaError, OutputError
-from emofuse.media.rewrite import rewrite_video
+from emofuse.media.rewrite import VideoPart, rewrite_video
 from emofuse.media.video import VideoReader
 from support.media_files import moving_bar, tone_burst, write_media
 
@@ -97,9 +98,20 @@ def test_what_is_drawn_is_in_the_frames(tmp_path):
 
 def test_turned_videos_and_odd_sizes_are_upright_and_even(tmp_path):
     source = write_media(tmp_path / "a.mkv", moving_bar(3, 63, 49), codec="ffv1", pix_fmt="bgr0")
-    rewrite_video(source, tmp_path / "out.mp4", nothing, turn=90)
+    rewrite_video(source, tmp_path / "out.mp4", nothing, part=VideoPart(turn=90))
     with VideoReader(tmp_path / "out.mp4") as video:
         assert (video.info.width, video.info.height) == (48, 62)
+
+
+def test_a_part_begins_at_zero_with_the_frame_on_screen_and_its_audio(tmp_path):
+    audio = tone_burst(44100, at=0.6)
+    source = write_media(tmp_path / "a.mp4", moving_bar(10), rate=Fraction(10), time_base=Fraction(1, 10), audio=audio)
+    part = VideoPart(start=ticks(0.25), end=ticks(0.75))
+    rewrite_video(source, tmp_path / "out.mp4", nothing, part=part)
+    times = starts(tmp_path / "out.mp4") / ticks(1)
+    assert times == pytest.approx([0, 0.05, 0.15, 0.25, 0.35, 0.45, 0.5], abs=0.051)
+    kept = [content for time, content in audio_packets(source) if 0.25 <= time < 0.75]
+    assert [content for _, content in audio_packets(tmp_path / "out.mp4")] == kept
 
 
 def test_equal_videos_have_equal_bytes_and_progress_ends_at_one(tmp_path):

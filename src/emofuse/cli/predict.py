@@ -86,6 +86,19 @@ def predict(
         Path | None,
         typer.Option(help="Folder with photographs of people to name, one file or sub-folder per name.", metavar="DIR"),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Process the video from this time on: seconds, mm:ss or hh:mm:ss.", metavar="TIME"),
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="Process the video up to this time.", metavar="TIME")] = None,
+    video_track: Annotated[
+        str | None,
+        typer.Option("--video-track", help="Video track by number, from 1, or language.", metavar="N|LANGUAGE"),
+    ] = None,
+    audio_track: Annotated[
+        str | None,
+        typer.Option("--audio-track", help="Audio track by number, from 1, or language.", metavar="N|LANGUAGE"),
+    ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw each timeline as a PNG.")] = False,
     min_segment: MinSegment = 0.0,
     hysteresis: Hysteresis = 0.0,
@@ -119,6 +132,7 @@ def predict(
     from emofuse.inference.orientation import checked_rotation
     from emofuse.inference.predictor import Options, checked_rate
     from emofuse.inference.renumbering import PersonChoice
+    from emofuse.inference.selection import Selection
     from emofuse.models.bundle import load
     from emofuse.runtime import Engine
 
@@ -127,6 +141,7 @@ def predict(
     engine, rotation = Engine(threads, device), checked_rotation(rotate)
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
     options = replace(options, persons=PersonChoice.parse(persons), people=people, max_yaw=max_yaw)
+    options = replace(options, selection=Selection.parse(start, end, video_track, audio_track))
     segments = SegmentSettings(min_segment, hysteresis, merge_segments)
     export, wanted = ExportOptions(segments, separator, decimal, blur_faces), names(formats)
     loaded = load(bundle)

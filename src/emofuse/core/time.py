@@ -221,6 +221,15 @@ class Timeline:
         n = int(np.searchsorted(self.start, time, side="right")) - 1
         return n if n >= 0 and time < self.end[n] else -1
 
+    def during(self, start: int, end: int | None = None) -> slice:
+        """The rows that begin before `end`, from the last one that begins at or before `start` on (ticks).
+
+        >>> Timeline(np.array([0, 10, 20, 30]), np.array([10, 20, 30, 40])).during(15, 30)
+        slice(1, 3, None)
+        """
+        first = max(int(np.searchsorted(self.start, start, side="right")) - 1, 0)
+        return slice(first, len(self) if end is None else int(np.searchsorted(self.start, end)))
+
     def members(self, moments: Timeline) -> tuple[Ints, Ints]:
         """For each interval the range [first, last) of the rows of `moments` that start in it.
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from emofuse.core.files import printable
-from emofuse.core.time import seconds
+from emofuse.core.time import seconds, ticks
 from emofuse.errors import DataError, SettingsError
 from emofuse.export.writer import WRITERS, ResultTable, Writer
+
+if TYPE_CHECKING:
+    from emofuse.media.rewrite import VideoPart
 
 ANNOTATED = ".annotated.mp4"
 
@@ -39,8 +44,22 @@ def write_annotated_video(table: ResultTable, path: Path) -> None:
         table.media,
         path,
         lambda frame, image: draw_persons(image, persons, seconds(frame.start), blurred=blurred),
-        turn=int(table.metadata.get("turned", table.metadata.get("rotate", 0))),
+        part=_part(table.metadata),
         progress=table.progress,
+    )
+
+
+def _part(metadata: Mapping[str, Any]) -> VideoPart:
+    """The part of the video that was processed."""
+    from emofuse.media.rewrite import VideoPart
+
+    taken = {track["kind"]: track["stream"] for track in metadata.get("tracks", ()) if track["taken"]}
+    return VideoPart(
+        start=ticks(metadata.get("start", 0)),
+        end=ticks(metadata["end"]) if "end" in metadata else None,
+        turn=int(metadata.get("turned", metadata.get("rotate", 0))),
+        video=taken.get("video"),
+        audio=taken.get("audio"),
     )
 
 

@@ -64,9 +64,10 @@ def upright_frames(video: FrameReader, wanted: Ints | None, detector: Detector) 
 
 
 def checked_numbers(timeline: Timeline, wanted: Ints | None) -> Ints:
-    """The numbers of the frames that may be checked: the first wanted ones, and some of the first eight seconds."""
+    """The numbers of the frames that may be checked: the first wanted ones, and some of the next eight seconds."""
     first = (np.arange(len(timeline)) if wanted is None else wanted)[:_FIRST_FRAMES]
-    later = np.searchsorted(timeline.start, [ticks(time) for time in _LATER_SECONDS])
+    begin = int(timeline.start[first[0]]) if len(first) else 0
+    later = np.searchsorted(timeline.start, [begin + ticks(time) for time in _LATER_SECONDS])
     later = later[(later > first.max(initial=-1)) & (later < len(timeline))]
     return np.unique(np.concatenate([first, later]))
 

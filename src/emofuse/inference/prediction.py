@@ -144,6 +144,11 @@ class Prediction:
         return bool(self.metadata.get("photograph"))
 
     @property
+    def duration_seconds(self) -> float:
+        """The time from the first row to the last one."""
+        return seconds(self.timeline.end[-1] - self.timeline.start[0]) if len(self.timeline) else 0.0
+
+    @property
     def has_video(self) -> bool:
         """Whether it is the result of a video with frames, not of a photograph or an audio file."""
         return bool((self.frames >= 0).any()) and not self.metadata.get("photograph", False)

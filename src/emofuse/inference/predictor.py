@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +29,7 @@ from emofuse.inference.persons import PersonStage
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.renumbering import FilePerson, PersonChoice, file_persons
 from emofuse.inference.sampling import Sampling
+from emofuse.inference.selection import Selection, listed_tracks
 from emofuse.inference.session import Session, SessionOutput
 from emofuse.media.container import MediaFile
 from emofuse.media.photograph import FrameReader, PhotographReader, is_photograph
@@ -53,6 +55,7 @@ class Options:
     small_faces: whether the default detector searches larger images.
     min_confidence: rows below it have the emotion `uncertain`.
     per_modality: the table also has columns of each modality of the bundle.
+    selection: the part of a file that is processed.
     persons: which persons of a file the table has. people: folder of photographs of people to name, if there is one.
     max_yaw: degrees by which a face may be turned to the side to be scored; None for any.
 
@@ -71,6 +74,7 @@ class Options:
     persons: PersonChoice = field(default_factory=PersonChoice)
     people: Path | None = None
     max_yaw: float | None = None
+    selection: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -86,8 +90,13 @@ class _FileRun:
     session: Session
     collector: Collector
     progress: Callable[[float], None]
+    selection: Selection
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)  # of the file, for the metadata
+
+    def add(self, output: SessionOutput) -> None:
+        """Collect an output of the session."""
+        self.collector.add(self.selection.output(output))
 
 
 @cache
@@ -137,6 +146,7 @@ class Predictor:
             "rate_hz": "every frame" if rate is None else str(rate),
             "rotate": AUTO if self.options.rotate is None else self.options.rotate,
             **self._face_limits,
+            **({} if self.options.selection == Selection() else {"selection": asdict(self.options.selection)}),
             **self._table_options,
             **({"people": self.known_people.digest} if self.known_people is not None else {}),
         }
@@ -266,7 +276,8 @@ class Predictor:
                 f"{printable(path)}: is a photograph, but bundle {self.bundle.name} scores only voices."
             )
         detector = self._photograph_detector if photograph else self.detector
-        run = _FileRun(self._session(detector), self.collector(), progress or (lambda _: None))
+        selection = Selection() if photograph else self.options.selection
+        run = _FileRun(self._session(detector), self.collector(), progress or (lambda _: None), selection)
         size = self._process_photograph(run, path) if photograph else self._process(run, path)
         stages = {"detector": detector.identity, "photograph": True} if photograph and detector else self._stages
         metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **stages}
@@ -274,9 +285,11 @@ class Predictor:
             metadata["modalities"] = list(self.bundle.modalities)
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
-        metadata |= run.facts | self._face_limits | self._table_options | {"warnings": run.warnings}
+        metadata |= selection.seconds | run.facts | self._face_limits | self._table_options | {"warnings": run.warnings}
         name, persons = decoded(path.name), self._file_persons(run)
         prediction = run.collector.prediction(name, self.bundle.name, metadata, size=size, persons=persons)
+        if not prediction.rows and selection.start:
+            raise MediaError(f"{printable(path)}: ends before --start {seconds(selection.start):g} s; give less.")
         if not prediction.rows:
             raise MediaError(f"{printable(path)}: has no frame and no audio with a duration, so there is no row.")
         if prediction.frozen is not None and prediction.frozen.any():
@@ -302,7 +315,7 @@ class Predictor:
         """Push a photograph as the only frame of a video; returns its size."""
         with PhotographReader(path) as photograph:
             size = self._push_frames(run, photograph, [], self._photograph_detector)
-            run.collector.add(run.session.close(photograph.end))
+            run.add(run.session.close(photograph.end))
             return size
 
     def _process(self, run: _FileRun, path: Path) -> tuple[int, int] | None:
@@ -322,26 +335,39 @@ class Predictor:
             audio = list[AudioFeed]()
             for key in voices if has_audio else ():
                 activity, rate_hz = self.audio_stages[key].activity, voices[key].windows.rate_hz
-                audio.append(AudioFeed(file, run.session, activity, rate_hz, key))
+                audio.append(AudioFeed(file, run.session, activity, rate_hz, key, run.selection))
                 stack.callback(audio[-1].close)
             if video is not None:
                 stack.enter_context(video)
                 if self.bundle.faces:
                     size = self._push_frames(run, video, audio, self.detector)
                 else:  # only the times of the frames are needed
-                    frames = (FrameTime(n, start, stop) for n, (start, stop) in enumerate(video.timeline))
-                    run.collector.add(run.session.push_frames(frames))
-                end = video.end
+                    numbers = run.selection.frames(video.timeline, None)
+                    times = (
+                        enumerate(video.timeline)
+                        if numbers is None
+                        else zip(numbers.tolist(), video.timeline[numbers], strict=True)
+                    )
+                    run.add(run.session.push_frames(FrameTime(n, start, stop) for n, (start, stop) in times))
+                end = run.selection.until(video.end)
                 run.warnings.extend(video.warnings)
             frames_end = end or None
             ends = [self._push_audio(run, feed, end, file=file, faces=size is not None) for feed in audio]
             end = max(ends, default=end)
         if voices and not audio:
             run.warnings.append("has no audio, so the voice was not scored")
-        run.collector.add(run.session.close(end, frames_end=frames_end))
+        taken = [file.audio_tracks[0] if feed.track is None else feed.track for feed in audio]
+        self._list_tracks(run, file, taken + ([] if video is None else [video.track]))
+        run.add(run.session.close(end, frames_end=frames_end))
         if voices:
             run.progress(1.0)
         return size
+
+    def _list_tracks(self, run: _FileRun, file: MediaFile, taken: Sequence[int | None]) -> None:
+        """List the tracks of a file, if there was a choice, with those that were taken."""
+        kinds = Counter(track.kind for track in file.tracks)
+        if max(kinds.values(), default=0) > 1:
+            run.facts["tracks"] = listed_tracks(file, taken)
 
     def _opened_video(self, run: _FileRun, file: MediaFile, *, optional: bool) -> VideoReader | None:
         """The video of a file; without one, the reader explains what is missing. None where there is audio to score."""
@@ -351,7 +377,8 @@ class Predictor:
         if self.bundle.voices and not file.has_video and not file.undecodable_video:
             return None
         try:
-            return VideoReader(file, threads=self.options.engine.decoder_threads)
+            track = run.selection.video_stream(file)
+            return VideoReader(file, threads=self.options.engine.decoder_threads, track=track)
         except MediaError as error:
             if not optional:
                 raise
@@ -363,7 +390,7 @@ class Predictor:
         self, run: _FileRun, video: FrameReader, audio: list[AudioFeed], detector: Detector | None
     ) -> tuple[int, int]:
         """Push the frames of a file, and what is ready of its audio; returns the size of the frames."""
-        wanted = self.sampling.wanted(video.timeline)
+        wanted = run.selection.frames(video.timeline, self.sampling.wanted(video.timeline))
         if self.options.rotate is None and detector is not None:
             stored = video.info.rotation
             frames, note = upright_frames(video, wanted, detector)
@@ -374,17 +401,17 @@ class Predictor:
             video.turn(self.options.rotate or 0)
             frames = video.frames(wanted)
         for reached, output in chain([(0, SessionOutput())], run.session.outputs(frames)):
-            run.collector.add(output)
+            run.add(output)
             for audio_output in chain.from_iterable(feed.outputs(reached) for feed in audio):
-                run.collector.add(audio_output)
-            run.progress(reached / max(video.end, 1))
+                run.add(audio_output)
+            run.progress(reached / max(run.selection.until(video.end), 1))
         faces = run.session.faces
         return (faces and faces.canvas) or (video.info.width, video.info.height)
 
     def _push_audio(self, run: _FileRun, audio: AudioFeed, end: int, *, file: MediaFile, faces: bool) -> int:
         """Push what is left of the audio of a clip whose video ends at `end` (0: no video); returns where that ends."""
         for output in audio.outputs(None):
-            run.collector.add(output)
+            run.add(output)
             if end and not faces:
                 run.progress(min(audio.reached / end, 1.0))
         _warn(run, *audio.warnings)
@@ -428,6 +455,10 @@ def predict(
     persons: int | str = "auto",
     people: str | Path | None = None,
     max_yaw: float | None = None,
+    start: float | str | None = None,
+    end: float | str | None = None,
+    video_track: int | str | None = None,
+    audio_track: int | str | None = None,
 ) -> Prediction:
     """Emotions of every person in one video.
 
@@ -444,6 +475,8 @@ def predict(
         persons: "auto", the greatest number of persons, or "largest" for the one with the largest face alone.
         people: folder with photographs of people whose names the table is to have: one file or sub-folder per name.
         max_yaw: faces turned to the side by more degrees are not scored.
+        start, end: of the part that is processed: seconds, or "mm:ss" or "hh:mm:ss". Default: the whole video.
+        video_track, audio_track: number of a track among those of its kind, from 1, or its language, such as "deu".
     Raises:
         EmofuseError: one line with the problem and its remedy.
 
@@ -456,6 +489,7 @@ def predict(
     options = Options(str(bundle), detector, rate, engine, min_confidence, per_modality, rotation, small_faces)
     folder = None if people is None else Path(people)
     options = replace(options, persons=PersonChoice.parse(persons), people=folder, max_yaw=max_yaw)
+    options = replace(options, selection=Selection.parse(start, end, video_track, audio_track))
     return Predictor(options).predict(path)
 
 

@@ -35,7 +35,7 @@ def describe(prediction: Prediction) -> dict[str, Any]:
             entry["one_person_confidence"] = round(details.confidence, 4)
         persons.append(entry | {"mean_probabilities": _mean_probabilities(prediction.scores[p])})
     entries: dict[str, Any] = {
-        "duration_seconds": round(seconds(prediction.timeline.end[-1]), 6) if steps else 0.0,
+        "duration_seconds": round(prediction.duration_seconds, 6),
         "steps": steps,
         "rows": prediction.rows,
         "persons": persons,

@@ -10,8 +10,9 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -49,9 +50,27 @@ _REWINDABLE = re.compile("mov|matroska")
 # is searched this far, in bytes and microseconds.
 _STREAMS_APPEAR_LATE = re.compile("mpeg|mpegts|flv")
 _LONG_PROBE = {"probesize": "50000000", "analyzeduration": "3600000000"}
+_SEEK_LEAD = 2  # seconds, so that no frame that is needed refers to one before the key frame
 _LEAD = {"audio": ticks(Fraction(1, 2)), "video": ticks(10)}  # a stream that begins this much before others is checked
 
 _Stream = TypeVar("_Stream", VideoStream, AudioStream)
+
+
+@dataclass(frozen=True)
+class TrackInfo:
+    """A video or audio track of a file.
+
+    stream: index of its stream. kind: `video` or `audio`. number: among the tracks of its kind, from 1.
+    language: its code, such as `deu`, if the file states it. codec: "" if it is unknown.
+    decodable: whether it can be decoded.
+    """
+
+    stream: int
+    kind: str
+    number: int
+    language: str | None
+    codec: str
+    decodable: bool
 
 
 class MediaFile:
@@ -63,6 +82,7 @@ class MediaFile:
     has_video, has_audio: whether there is a decodable stream of the kind. Cover art is not video.
     audio_tracks: indices of the audio streams that can be decoded; the one that players would play comes first.
     undecodable_video: whether there is video, but none that can be decoded.
+    tracks: of video and audio, without cover art.
 
     Raises:
         MediaError: the file is missing, a folder, empty, not readable, or not a media file.
@@ -77,6 +97,7 @@ class MediaFile:
         self.audio_tracks = audio_tracks(container)
         self.has_audio = bool(self.audio_tracks)
         self.undecodable_video = has_undecodable_video(container)
+        self.tracks = _tracks(_shown_streams(container)) + _tracks(container.streams.audio)
         self._container: InputContainer | None = container
 
     @classmethod
@@ -131,10 +152,10 @@ def open_container(path: Path, options: dict[str, str] | None = None) -> InputCo
     return container
 
 
-def video_stream(container: InputContainer) -> VideoStream | None:
-    """The video stream that players would show, or None. Cover art and thumbnails do not count, nor do still images
-    beside a video that are not marked as such."""
-    streams = _shown_streams(container)
+def video_stream(container: InputContainer, track: int | None = None) -> VideoStream | None:
+    """The video stream that players would show, or the one with this index; None if there is none to decode. Cover art
+    and thumbnails do not count, nor do still images beside a video that are not marked as such."""
+    streams = [s for s in _shown_streams(container) if track is None or s.index == track]
     videos = [s for s in streams if s.codec_context is not None and s.codec_context.name not in _STILL_IMAGES]
     return _preferred(videos or streams, container.streams.best("video"))
 
@@ -152,6 +173,19 @@ def has_undecodable_video(container: InputContainer) -> bool:
     """Whether there is a video stream, but none that this build of libav can decode."""
     streams = _shown_streams(container)
     return bool(streams) and all(s.codec_context is None for s in streams)
+
+
+def _tracks(streams: Sequence[VideoStream | AudioStream]) -> list[TrackInfo]:
+    contexts = [(s, s.codec_context) for s in streams]
+    return [
+        TrackInfo(s.index, s.type, n, _language(s), context.name if context else "", context is not None)
+        for n, (s, context) in enumerate(contexts, start=1)
+    ]
+
+
+def _language(stream: Stream) -> str | None:
+    code = stream.metadata.get("language", "")
+    return code if code not in ("", "und") else None
 
 
 def _shown_streams(container: InputContainer) -> list[VideoStream]:
@@ -249,6 +283,20 @@ def rewind(container: InputContainer, stream: Stream, first: tuple[int | None, .
     except av.error.FFmpegError:
         return False
     return packet is not None and position_of(packet) == first
+
+
+def seek_before(container: InputContainer, stream: Stream, pts: int) -> bool:
+    """Seek to a key frame two seconds or more before a timestamp; if this returns False, open the file again."""
+    if not _REWINDABLE.search(container.format.name) or not stream.time_base:
+        return False
+    target = pts - round(_SEEK_LEAD / stream.time_base)
+    try:
+        container.seek(target, stream=stream)
+        packet = next(container.demux(stream), None)
+        container.seek(target, stream=stream)
+    except av.error.FFmpegError:
+        return False
+    return packet is not None and packet.pts is not None and packet.pts <= pts
 
 
 def warn(warnings: list[str], line: str) -> None:

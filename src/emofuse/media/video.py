@@ -34,12 +34,15 @@ from emofuse.media.container import (
     packets,
     position_of,
     rewind,
+    seek_before,
     video_stream,
     warn,
 )
 from emofuse.media.frame_image import Look, Looks, first_look
 from emofuse.media.frame_index import H26X, FrameIndex, audio_end
 from emofuse.media.images import Image, check_rgb, luma_of
+
+_LATE = 250  # number of a frame from which on it is worth while to seek to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,17 +134,20 @@ class VideoReader:
     """A video file: its `info`, the `timeline` of all its frames, and the frames themselves, read from the start.
 
     Opening reads the whole file without decoding it (24 bytes per frame are kept) and decodes one frame. `warnings`
-    lists problems of a file that can be read nevertheless; reading adds to it.
+    lists problems of a file that can be read nevertheless; reading adds to it. `track` is the index of its stream.
 
     Args:
         source: a path, or a `MediaFile` that was opened to see what it holds.
         threads: of the decoder; 0 lets it choose.
+        track: index of the video stream; default: the one that players would show.
     Raises:
         MediaError: the file cannot be read, or has no video that can be decoded.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | MediaFile, *, threads: int = 0) -> None:
-        self._file = MediaFile.of(source)
+    def __init__(
+        self, source: str | os.PathLike[str] | MediaFile, *, threads: int = 0, track: int | None = None
+    ) -> None:
+        self._file, self._track = MediaFile.of(source), track
         self.path = self._file.path
         self.warnings: list[str] = []
         self._threads, self._turn = threads, 0
@@ -163,6 +169,7 @@ class VideoReader:
         try:
             first_packet, frames = list[tuple[int | None, ...]](), list[av.VideoFrame]()
             read = self._packets_until_first_frame(container, stream, first_packet, frames)
+            self.track = stream.index
             self._index = FrameIndex.of(container, stream, read, self.warnings, self._audio_end)
             has_audio = audio_stream(container) is not None
             looks = [first_look(stream, frame) for frame in frames]
@@ -217,7 +224,8 @@ class VideoReader:
 
         Args:
             wanted: int64 [n], strictly increasing indices of the frames to return, equal to those of a full pass;
-                others are not converted and, where the codec allows, not decoded. Default: every frame.
+                others are not converted and, where the codec allows, not decoded; most of those before the first one
+                are skipped. Default: every frame.
         Raises:
             ShapeError: the indices are out of order or beyond the timeline.
         """
@@ -272,6 +280,9 @@ class VideoReader:
         index, last = self._index, -1
         rewound, self._rewound = (self._rewound, None) if frame_threads else (None, self._rewound)
         container, stream = rewound or self._open(frame_threads=frame_threads)
+        if (target := self._seek_target(wanted)) is not None and not seek_before(container, stream, target):
+            container.close()
+            container, stream = self._open(frame_threads=frame_threads)
         with closing(container):
             context, looks = stream.codec_context, Looks(stream, turn=self._turn)
             # Pts of the packets that must be decoded; the decoder may skip others if no frame refers to them.
@@ -290,6 +301,13 @@ class VideoReader:
                         yield _Decoded(number, frame, looks)
                     else:
                         warn(self.warnings, "the video has more frames than timestamps; those beyond are left out")
+
+    def _seek_target(self, wanted: Ints | None) -> int | None:
+        """The timestamp of the first wanted frame, if it is worth while to seek to it, and can be relied on."""
+        index = self._index
+        if wanted is None or not len(wanted) or wanted[0] < _LATE or index.pts is None:
+            return None
+        return None if index.damaged or index.corrections else int(index.pts[wanted[0]])
 
     def _packets_until_first_frame(
         self,
@@ -315,7 +333,7 @@ class VideoReader:
 
     def _open(self, *, frame_threads: bool) -> tuple[InputContainer, VideoStream]:
         container = self._file.take_container()
-        stream = video_stream(container)
+        stream = video_stream(container, self._track)
         if stream is None:
             with closing(container):
                 raise MediaError(f"{printable(self.path)}: {_reason_without_video(container)}")

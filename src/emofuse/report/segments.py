@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emofuse.core.statuses import OK
-from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.report.timeline import person_label, used_for
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ _MAX_SEGMENTS = 24
 
 def headline(prediction: Prediction) -> str:
     """The file, its length, the number of persons, and what detected them, on one line."""
-    seconds = prediction.timeline.end[-1] / TICKS_PER_SECOND if len(prediction.timeline) else 0
-    length = "photograph" if prediction.is_photograph else f"{seconds:.1f} s"
+    length = "photograph" if prediction.is_photograph else f"{prediction.duration_seconds:.1f} s"
     persons, used = len(prediction.persons), used_for(prediction)
     by = [f"{persons} person{'s' * (persons != 1)}, faces by the {used['face']} detector"] if "face" in used else []
     by += [f"voice by {used['voice']}"] if "voice" in used else []

@@ -57,7 +57,9 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
     else:
         bands[-1].set_xlabel("time (s)")
     if len(prediction.timeline):
-        bands[-1].set_xlim(0, prediction.timeline.end[-1] / TICKS_PER_SECOND)
+        bands[-1].set_xlim(
+            prediction.timeline.start[0] / TICKS_PER_SECOND, prediction.timeline.end[-1] / TICKS_PER_SECOND
+        )
     with atomic(path) as partial:
         # No creation date or version in the file: equal results give equal bytes.
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
@@ -97,7 +99,7 @@ def _band(axes: Axes, prediction: Prediction, person: int) -> None:
     probabilities = np.repeat(scores.probabilities(), 2, axis=0).T
     colours = COLOURS[: len(scores.label_set)]
     axes.stackplot(edges, probabilities, labels=scores.label_set.names, colors=colours, linewidth=0)
-    length = prediction.timeline.end[-1] / TICKS_PER_SECOND
+    length = prediction.duration_seconds
     for s in (s for s in prediction.segments() if s.person == (person or None)):
         if s.status == VOICE_ONLY:
             axes.axvspan(s.start, s.end, facecolor="white", alpha=0.55, linewidth=0)
