@@ -32,7 +32,7 @@ def test_weights_belong_to_the_network_that_lists_them():
         "vggface": "vggface",
         "vggfer": "vggface",
         "mobilefacenet": "mobilefacenet",
-        "expression": "mobilefacenet-96",
+        "expression": "mobilefacenet-64",
         "pann-16k": "cnn14-16k",
         "pann-32k": "cnn14-32k",
         "whisper-tiny-en": "speech-encoder",

@@ -24,7 +24,7 @@ from emofuse.training.loop import FitSettings
 from support.fer2013_files import generate_faces, write_random_table
 
 ONCE = FitSettings(epochs=1, batch=16)
-SHORT = default.DefaultSettings(small=ONCE, full=replace(ONCE, seed=1), small_size=16, full_size=32)
+SHORT = default.DefaultSettings(broad=ONCE, polish=replace(ONCE, seed=1), size=32, fer_part=0.5)
 
 
 def write_photographs(folder: Path, table: str, header: str, values: list[str]) -> Path:
@@ -71,7 +71,7 @@ def trained(tmp_path_factory, data, weights) -> tuple[Path, list[tuple[str, int]
 
 
 def test_each_stage_is_trained_once(trained):
-    assert trained[1] == [("small", 0), ("full", 0)]
+    assert trained[1] == [("broad", 0), ("polish", 0)]
 
 
 @pytest.mark.parametrize("name", ["votes_weight", "smoothing", "fer_part"])
@@ -81,8 +81,8 @@ def test_a_part_above_1_is_refused_before_anything_is_trained(name):
 
 
 def test_a_size_that_does_not_fit_the_network_is_refused():
-    with pytest.raises(SettingsError, match="full_size is 100; give a multiple of 16"):
-        default.DefaultSettings(full_size=100)
+    with pytest.raises(SettingsError, match="size is 100; give a multiple of 16"):
+        default.DefaultSettings(size=100)
 
 
 def test_the_bundle_scores_single_faces(trained):
@@ -108,13 +108,26 @@ def test_the_card_has_metrics_of_what_was_set_aside(trained):
 
 def test_nothing_that_is_set_aside_is_trained_on(data, weights, tmp_path):
     given = default.DefaultData.read(data, weights, tmp_path)
-    examples = given.train(default.DefaultSettings(), 32)
+    examples = given.train(default.DefaultSettings(size=32), default.BROAD)
     photographs = sum(default_faces.part_of(f"face_{n:03d}.png") >= 2 for n in range(63))
     people = sum(default_faces.part_of(f"Person {n // 2}") >= 1 for n in range(20))
     assert len(examples) == photographs + 70 + people
     labelled, known = examples.targets.any(axis=1), examples.identities.any(axis=1)
     assert labelled.tolist() == [True] * (photographs + 70) + [False] * people
     assert known.tolist() == [True] * photographs + [False] * 70 + [True] * people
+
+
+def test_the_second_stage_takes_a_part_of_fer2013_and_balances_classes_within_each_data_set(data, weights, tmp_path):
+    given = default.DefaultData.read(data, weights, tmp_path)
+    settings = default.DefaultSettings(size=32, fer_part=0.5, rafdb_weight=2.0, balance_mu=7.0)
+    examples = given.train(settings, default.POLISH)
+    photographs = sum(default_faces.part_of(f"face_{n:03d}.png") >= 2 for n in range(63))
+    classes = examples.targets.argmax(axis=1)
+    for rows, factor in ((np.arange(photographs), 2.0), (np.arange(photographs, photographs + 35), 1.0)):
+        counts = np.bincount(classes[rows], minlength=7)
+        expected = factor * np.maximum(1, np.log(7.0 * len(rows) / counts[classes[rows]]))
+        assert examples.weights[rows] == pytest.approx(expected)
+    assert (examples.weights[photographs + 35 :] == 1).all()
 
 
 def test_an_image_without_a_face_is_cropped_as_fer2013_is_framed(data, tmp_path):

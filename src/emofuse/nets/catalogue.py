@@ -247,9 +247,9 @@ for _entry in (
         ),
     ),
     Network(
-        "mobilefacenet-96",
-        "emofuse.nets.mobilefacenet:build_96",
-        Preprocessing(96, Colour.RGB, _IMAGENET_MEAN, _IMAGENET_SCALE),
+        "mobilefacenet-64",
+        "emofuse.nets.mobilefacenet:build_64",
+        Preprocessing(64, Colour.RGB, _IMAGENET_MEAN, _IMAGENET_SCALE),
         tiny_size=32,
         weights=(
             PublishedWeights(

@@ -93,9 +93,9 @@ def build(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
     return MobileFaceNet(MobileFaceNetSettings(16, groups, wide=24, identity=8, classes=classes, size=32))
 
 
-def build_96(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
-    """The architecture for faces of 96 pixels, as in the default bundle, or the tiny one."""
-    return build(tiny=True, classes=classes) if tiny else MobileFaceNet(MobileFaceNetSettings(classes=classes, size=96))
+def build_64(classes: int = 7, *, tiny: bool = False) -> MobileFaceNet:
+    """The architecture for faces of 64 pixels, as in the default bundle, or the tiny one."""
+    return build(tiny=True, classes=classes) if tiny else MobileFaceNet(MobileFaceNetSettings(classes=classes, size=64))
 
 
 def at_size(net: MobileFaceNet, size: int) -> MobileFaceNet:

@@ -12,7 +12,7 @@ from emofuse.systems.spec import FaceNet, Probe, System, VoiceNet
 from emofuse.systems.training_settings import Balance, FitSettings, SpeechAugment, WaveAugment
 
 _MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375), size=112)
-_EXPRESSION = replace(_MOBILE, weights="expression", size=96, side=96, framing="fer")
+_EXPRESSION = replace(_MOBILE, weights="expression", size=64, side=64, framing="fer")
 _FAST = replace(FINE_TUNING, lr=3e-4)
 # Few epochs on soft targets; the exponential moving average of the weights is kept.
 _MOBILE_FER = replace(_MOBILE, augment="compact", votes_weight=0.4)

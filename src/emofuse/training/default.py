@@ -2,8 +2,8 @@
 
 MobileFaceNet, which starts from identities, learns expressions from RAF-DB's labels and from FER-2013's labels and FER+
 votes, and keeps its identities: the published network is distilled into a second head on LFW and RAF-DB, whose output
-is whitened by LFW's people. It is trained first on small faces, which hold all that FER-2013 has and take a third of
-the time, and then at its full size.
+is whitened by LFW's people. It is trained first on all faces with strong augmentation, and then, with weaker, on RAF-DB
+and a part of FER-2013.
 `emofuse train default --data FACES --weights mobilefacenet.pt --out DIR` repeats this.
 """
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
+from emofuse.core.class_weights import log_weights
 from emofuse.core.labels import AFFWILD2
 from emofuse.datasets.fer2013.dataset import FERPLUS_RULES, USAGES, FaceImages, Fer2013
 from emofuse.errors import SettingsError
@@ -40,7 +41,7 @@ from emofuse.training.whitening import whitening
 
 START = faces.IDENTITIES
 LICENCE = "code Apache-2.0; weights trained on RAF-DB and FER-2013, which are for research use"
-SMALL, FULL = "small", "full"  # names of the stages, their folders and settings
+BROAD, POLISH = "broad", "polish"  # names of the stages, their folders and settings
 AUGMENT = fit.VideoAugment(
     turn_degrees=15,
     scale=1.15,
@@ -55,7 +56,7 @@ AUGMENT = fit.VideoAugment(
     small=0.35,
 )
 
-_SMALL = FitSettings(
+_BROAD = FitSettings(
     epochs=5,
     batch=64,
     optimiser="adamw",
@@ -66,43 +67,44 @@ _SMALL = FitSettings(
     ema_decay=0.998,
     keep="uar",
 )
-_FULL = replace(_SMALL, epochs=3, lr=3e-4, warmup_epochs=0.1, seed=10)
+_POLISH = replace(_BROAD, epochs=0, polish_epochs=5, polish_lr=5e-4, polish_strength=0.5, balance=Balance(), seed=10)
 
 
 @dataclass(frozen=True)
 class DefaultSettings:
     """Settings of the two stages.
 
-    small_size, full_size: sides of the faces in pixels, multiples of 16.
+    size: side of the faces in pixels, a multiple of 16.
     votes_weight: of the FER+ votes in the targets of FER-2013; the labels have the rest.
     smoothing: of RAF-DB's labels.
     rafdb_weight: of a face of RAF-DB in the loss; one of FER-2013 has 1.
     identity_threshold: cosine from which two faces belong to one person; chosen by benchmarks/persons.py.
-    fer_part: part of FER-2013 in the second stage, whose faces are too coarse to gain from the size.
+    fer_part: part of FER-2013 in the second stage.
+    balance_mu: of the rule `log`, by which classes are balanced within each data set in the second stage.
 
     Raises:
-        SettingsError: a size is no multiple of 16, or a number is out of range.
+        SettingsError: the size is no multiple of 16, or a number is out of range.
     """
 
-    small: FitSettings = _SMALL
-    full: FitSettings = _FULL
-    small_size: int = 64
-    full_size: int = 96
+    broad: FitSettings = _BROAD
+    polish: FitSettings = _POLISH
+    size: int = 64
     votes_weight: float = 0.5
     smoothing: float = 0.1
     rafdb_weight: float = 1.5
-    fer_part: float = 0.35
+    fer_part: float = 0.25
+    balance_mu: float = 0.6
     identity_threshold: float = 0.4
 
     def __post_init__(self) -> None:
-        for name in ("small_size", "full_size"):
-            if getattr(self, name) < 16 or getattr(self, name) % 16:
-                raise SettingsError(f"default: {name} is {getattr(self, name)}; give a multiple of 16.")
+        if self.size < 16 or self.size % 16:
+            raise SettingsError(f"default: size is {self.size}; give a multiple of 16.")
         for name in ("votes_weight", "smoothing", "fer_part"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"default: {name} is {getattr(self, name)}; give 0 to 1.")
-        if not self.rafdb_weight > 0:
-            raise SettingsError(f"default: rafdb_weight is {self.rafdb_weight}; give a number above 0.")
+        for name in ("rafdb_weight", "balance_mu"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"default: {name} is {getattr(self, name)}; give a number above 0.")
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,11 @@ class DefaultData:
         """
         return cls(Fer2013(folder), faces.rafdb(folder / "rafdb", out), faces.lfw(folder / "lfw", out), weights, out)
 
-    def train(self, settings: DefaultSettings, size: int, *, fer_part: float = 1.0) -> fit.Examples:
+    def train(self, settings: DefaultSettings, stage: str) -> fit.Examples:
         """RAF-DB, FER-2013 and LFW without what is set aside."""
         fer, labelled = faces.fer2013(self.fer, USAGES[0], self.out)
-        chosen = np.sort(np.random.default_rng(0).permutation(len(fer))[: round(fer_part * len(fer))])
+        count = len(fer) if stage == BROAD else round(settings.fer_part * len(fer))
+        chosen = np.sort(np.random.default_rng(0).permutation(len(fer))[:count])
         rafdb, lfw = self.rafdb.rows(range(2, 10)), self.lfw.rows(range(1, 10))
         parts = [self.rafdb.photographs[rafdb], fer[chosen], self.lfw.photographs[lfw]]
         targets = [
@@ -149,12 +152,17 @@ class DefaultData:
             labelled[chosen].targets(votes_weight=settings.votes_weight),
             np.zeros((len(lfw), len(AFFWILD2)), np.float32),
         ]
+        labels = [self.rafdb.labels[rafdb], labelled.labels[chosen]]
+        weights = [
+            factor * (np.ones(len(own)) if stage == BROAD else _balance(own, settings.balance_mu))
+            for factor, own in zip((settings.rafdb_weight, 1), labels, strict=True)
+        ]
         known = [faces.identities(parts[k], self.weights, self.out / f"identities-{k}") for k in (0, 2)]
         unknown = np.zeros((len(chosen), known[0].shape[1]), np.float32)
         return fit.Examples(
-            Crops(parts, fer_crop(size)),
+            Crops(parts, fer_crop(settings.size)),
             np.concatenate(targets),
-            weights=np.repeat(np.array([settings.rafdb_weight, 1, 1], np.float32), [len(part) for part in parts]),
+            weights=np.concatenate([*weights, np.ones(len(lfw))]).astype(np.float32),
             identities=np.concatenate([known[0], unknown, known[1]]),
         )
 
@@ -179,20 +187,20 @@ def train(data: Path, weights: Path, training: DefaultTraining) -> None:
         OutputError: the folder cannot be written.
     """
     settings = training.settings
-    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(_base()), seed=settings.small.seed)
+    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(_base()), seed=settings.broad.seed)
     pretrained.load_pretrained(start, weights, name=START, fresh_head=True)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
-    given, net = DefaultData.read(data, weights, training.out / "faces"), of_identities(start)
-    for stage, size, fer_part in ((SMALL, settings.small_size, 1.0), (FULL, settings.full_size, settings.fer_part)):
-        net = at_size(net, size)
-        examples = given.train(settings, size, fer_part=fer_part), given.validation(size)
-        training.fit(stage, net, fit.TrainingData(*examples, colour_faces(size, AUGMENT)), getattr(settings, stage))
+    given, net = DefaultData.read(data, weights, training.out / "faces"), at_size(of_identities(start), settings.size)
+    validation, prepare = given.validation(settings.size), colour_faces(settings.size, AUGMENT)
+    for stage in (BROAD, POLISH):
+        examples = given.train(settings, stage)
+        training.fit(stage, net, fit.TrainingData(examples, validation, prepare), getattr(settings, stage))
     write(training.out, given, net, settings)
 
 
 def write(out: Path, data: DefaultData, net: ExpressionNet, settings: DefaultSettings) -> None:
     """Calibrate and measure the network, and write the bundle."""
-    size, validation = settings.full_size, data.validation(settings.full_size)
+    size, validation = settings.size, data.validation(settings.size)
     plain = colour_faces(size)
 
     def logits(inputs: fit.Inputs) -> NDArray[np.float32]:
@@ -272,6 +280,11 @@ def _accuracies(counts: NDArray[np.int64]) -> dict[str, Any]:
 
 def _base() -> mobilefacenet.MobileFaceNetSettings:
     return mobilefacenet.MobileFaceNetSettings(dropout=0.3)
+
+
+def _balance(labels: NDArray[np.int64], mu: float) -> NDArray[np.float64]:
+    """The weight of each row by the rule `log` on these rows alone."""
+    return log_weights(np.bincount(labels, minlength=len(AFFWILD2)), mu)[labels]
 
 
 def _smoothed(labels: NDArray[np.int64], smoothing: float) -> NDArray[np.float32]:

@@ -80,14 +80,15 @@ def _train_default(request: TrainRequest, report: Callable[[str], None]) -> None
         raise without_weights(DEFAULT, default.START)
     settings = with_settings(default.DefaultSettings(), dict(request.changes))
     if request.epochs is not None:
-        shorter = {
-            name: replace(getattr(settings, name), epochs=request.epochs) for name in (default.SMALL, default.FULL)
-        }
-        settings = replace(settings, **shorter)
+        settings = replace(
+            settings,
+            broad=replace(settings.broad, epochs=request.epochs),
+            polish=replace(settings.polish, polish_epochs=request.epochs),
+        )
 
     def on_epoch(stage: str, epoch: Epoch) -> None:
         own: FitSettings = getattr(settings, stage)
-        report(f"{stage}: {_line(epoch, own.epochs)}")
+        report(f"{stage}: {_line(epoch, own.epochs + own.polish_epochs)}")
 
     default.train(request.data, request.weights, default.DefaultTraining(settings, request.out, on_epoch))
 
