@@ -29,6 +29,7 @@ from emofuse.systems.paper import TABLE1
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 ROOT_COMMAND: Any = typer.main.get_command(app)
 
 
@@ -95,6 +96,23 @@ def test_the_first_steps_of_the_documentation_run(tmp_path, monkeypatch):
         assert not end.value.code, line
     assert (tmp_path / "emofuse-results" / "sample.csv").is_file()
     assert (tmp_path / "emofuse-results" / "sample.png").is_file()
+
+
+def test_the_tutorial_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sample, "make_sample", partial(sample.make_sample, size=(320, 180)))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    for kind, block in re.findall(r"```(csv|python|)\n(.*?)```", TUTORIAL, re.DOTALL):
+        if kind == "csv":
+            (tmp_path / "events.csv").write_text(block, "utf-8")
+        elif kind == "python":
+            exec(block, {})
+        for line in re.findall(r"^emofuse .*", block, re.MULTILINE) if not kind else ():
+            with pytest.raises(SystemExit) as end:
+                main(shlex.split(line)[1:])
+            assert not end.value.code, line
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert {"report.html", "stats/groups.csv", "figure.pdf", "talk.html", "results/talk.eaf"} <= written
 
 
 @pytest.mark.parametrize(

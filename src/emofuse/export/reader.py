@@ -131,7 +131,7 @@ def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not labels:
         raise DataError(f"{printable(path)}: no class between the columns status and emotion; {_REMEDY}.")
     numbers = {name: _numbers(table, name, path) for name in columns if name not in _TEXTS}
-    texts = {name: table[name].map(unescaped, na_action="ignore") for name in _TEXTS if name in columns}
+    texts = {name: _unescaped(table[name]) for name in _TEXTS if name in columns}
     start, end = numbers["start"], numbers["end"]
     values = np.stack([numbers[name] for name in labels])
     _refuse(np.asarray(~(start <= end)), path, "its start is after its end, or missing")
@@ -139,6 +139,12 @@ def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     for name in _WHOLE:
         _refuse(numbers.get(name, start * 0) % 1 > 0, path, f"the {name} is not a whole number")
     return table.assign(**texts, **numbers).astype({name: "Int64" for name in _WHOLE if name in columns})
+
+
+def _unescaped(column: pd.Series[Any]) -> pd.Series[Any]:
+    changes = {cell: unescaped(cell) for cell in column.dropna().unique()}
+    changes = {cell: text for cell, text in changes.items() if text != cell}
+    return column.map(lambda cell: changes.get(cell, cell), na_action="ignore") if changes else column
 
 
 def _refuse(wrong: NDArray[np.bool_], path: Path, problem: str) -> None:

@@ -20,7 +20,7 @@ from emofuse.media.images import IMAGE_SUFFIXES, Image, encode_jpeg, read_image
 from emofuse.media.stills import Stills
 
 _SIZE = 112  # pixels
-_LARGE_ENOUGH = 0.85  # of the largest face of a person
+_GOOD_ENOUGH = 0.9  # of the largest face of a person, or the highest probability of a segment
 _MARGIN = 0.35  # around the face, as a fraction of its box
 _MOST_PERSONS, _MOST_SEGMENTS = 12, 6  # of a file
 
@@ -70,14 +70,13 @@ def _candidates(
     person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None
 ) -> tuple[int, NDArray[np.bool_]]:
     """The best row for a picture, and all that are good enough: the surest of a segment, or the largest of a person."""
-    good = ~np.isnan(boxes).any(axis=1) & person.scored
-    if segment is None:
-        score = np.where(good, np.nan_to_num(boxes[:, 3]), -1)
-        good &= score >= _LARGE_ENOUGH * score.max(initial=0)
-    else:
-        good &= (person.start >= segment.start - 1e-6) & (person.start < max(segment.end, segment.start + 1e-6))
-        score = np.where(good, np.nan_to_num(person.values[:, : len(person.labels)]).max(axis=1, initial=0), -1)
-    return int(score.argmax()) if len(score) else -1, good
+    found = ~np.isnan(boxes).any(axis=1) & person.scored
+    quality = np.nan_to_num(boxes[:, 3])
+    if segment is not None:
+        found &= (person.start >= segment.start - 1e-6) & (person.start < max(segment.end, segment.start + 1e-6))
+        quality = np.nan_to_num(person.values[:, : len(person.labels)]).max(axis=1, initial=0)
+    quality = np.where(found, quality, -1)
+    return int(quality.argmax()) if len(quality) else -1, found & (quality >= _GOOD_ENOUGH * quality.max(initial=0))
 
 
 def _from_video(
