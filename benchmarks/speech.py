@@ -120,6 +120,7 @@ def main() -> None:
     print("| system | evaluated on | chance | UAR | women | men | calibration error | mean confidence |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     if options.bundle:
+        clips = dataclasses.replace(clips, corpora=clips.speakers)  # babble noise is then of other speakers
         split = Split("all", np.zeros(0, int), np.arange(len(clips.labels)))
         report_changed(options.bundle, "clips", clips, [(split, mean_of_windows(bundles.load(options.bundle)))])
         return
