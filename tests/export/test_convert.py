@@ -9,7 +9,7 @@ import pytest
 
 from emofuse.cli.main import main
 from emofuse.errors import DataError, SettingsError
-from emofuse.export import export_results
+from emofuse.export import export_results, read_results
 from emofuse.testing.writers import prediction
 
 
@@ -62,6 +62,15 @@ def test_what_is_no_table_is_one_line(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"x\.csv: no column 'file', found a, b; give a table"):
         export_results([tmp_path / "x.csv"], formats=["srt"])
+
+
+@pytest.mark.parametrize("name", ["😀 a&b <c>", "x" * 250, "ओ" * 80])
+def test_names_of_any_kind_are_written_and_read_back(tmp_path, name):
+    table = replace(prediction(), file=f"{name}.mp4").save(tmp_path / "results" / "t.csv")
+    written = export_results([table], formats=["elan", "praat", "boris", "webvtt", "csv"], out=tmp_path / "out")
+    assert len(written) == 7
+    assert read_results([tmp_path / "out" / "t.csv"])[0].file == f"{name}.mp4"
+    assert set(pd.read_csv(tmp_path / "out" / "t.boris.tsv", sep="\t")["Media file name"]) == {f"{name}.mp4"}
 
 
 def test_the_command_lists_what_it_wrote(table, tmp_path, capsys):

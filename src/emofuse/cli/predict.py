@@ -210,7 +210,7 @@ def _show_one(results: Sequence[FileResult]) -> None:
         print_text(f"{entry['file']} was already done.")
     if prediction is not None:
         print_text(headline(prediction))
-        table, more = segment_table(prediction)
+        table, more = segment_table(prediction, task.export.segments)
         print_text(table)
         if more:
             print_text(f"... and {more} more; all rows are in the table.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ENDINGS = ("_series.txt", "_tsconf.xml")  # of the time series and its configuration, by which ELAN finds it
+_MIME = mimetypes.MimeTypes()  # not those of the machine, which differ
 _DATE = "2000-01-01T00:00:00+00:00"  # required; a real one would make the bytes differ from run to run
 _SCHEMA_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 _TYPE = "emotion"
@@ -95,7 +96,7 @@ def _add_annotations(
 
 def _link(header: ElementTree.Element, element: str, name: str, target: Path, path: Path) -> None:
     """Add a reference to a file, as an absolute address and relative to the folder of the annotation file."""
-    kind = mimetypes.guess_type(target.name)[0] or "unknown"
+    kind = _MIME.guess_type(target.name)[0] or "unknown"
     address = target.absolute().as_uri()
     ElementTree.SubElement(
         header, element, {name: address, "MIME_TYPE": kind, f"RELATIVE_{name}": _relative(target, path) or address}

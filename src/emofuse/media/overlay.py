@@ -44,7 +44,7 @@ def draw_face(image: Image, face: FaceOverlay) -> None:
     """Draw a face into an RGB image, uint8 [height, width, 3]."""
     size = text_size(image)
     left, top, right, bottom = _corners(face.box)
-    cv2.rectangle(image, (left, top), (right, bottom), face.colour, max(1, size // 8))
+    cv2.rectangle(image, (left, top), (right, bottom), face.colour, max(1, round(size / 7)))
     height = _line_height(size)
     y = top - height if top >= height else min(bottom, image.shape[0] - height)
     draw_text(image, face.text, left, y, background=face.colour)

@@ -10,6 +10,7 @@ from emofuse.report.timeline import person_label, used_for
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from emofuse.export import SegmentSettings
     from emofuse.inference.prediction import Prediction
 
 _MAX_SEGMENTS = 24
@@ -24,14 +25,14 @@ def headline(prediction: Prediction) -> str:
     return f"{prediction.file}: {length}, {', '.join(by)}"
 
 
-def segment_table(prediction: Prediction) -> tuple[Table, int]:
+def segment_table(prediction: Prediction, settings: SegmentSettings | None = None) -> tuple[Table, int]:
     """The first segments as a table for a rich console, and the number of those left out."""
     from rich.markup import escape
     from rich.table import Table
 
     times = [] if prediction.is_photograph else ["from", "to"]
     table = Table("person", *times, "emotion", "confidence", box=None, pad_edge=False)
-    segments = prediction.segments()
+    segments = prediction.segments(settings)
     for s in segments[:_MAX_SEGMENTS]:
         note = "" if s.status == OK else f"[dim]{s.status.replace('_', ' ')}[/dim]"
         emotion = " ".join(filter(None, (s.emotion, note)))
