@@ -85,3 +85,16 @@ def test_the_command_names_an_unknown_format(table, capsys):
         main(["export", str(table), "--format", "elann"])
     assert end.value.code == 2
     assert "--format 'elann': unknown (did you mean 'elan'?)" in capsys.readouterr().err
+
+
+def test_a_result_that_fails_never_stops_the_others(table, tmp_path, capsys):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    words = ["export", tmp_path / "bad.csv", table, "--format", "annotated-video,srt", "--out", tmp_path / "out"]
+    with pytest.raises(SystemExit) as end:
+        main(list(map(str, words)))
+    assert end.value.code == 2
+    printed = capsys.readouterr()
+    assert "bad.csv: no column 'file'" in printed.err
+    assert "the video is not found" in printed.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["two.srt"]
+    assert printed.out.endswith("two.srt\n")

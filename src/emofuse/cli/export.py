@@ -18,7 +18,8 @@ from emofuse.cli.options import (
     Separator,
     names,
 )
-from emofuse.cli.output import progress_bar, show
+from emofuse.cli.output import print_error, progress_bar, show
+from emofuse.errors import EmofuseError
 
 app = typer.Typer()
 
@@ -43,10 +44,17 @@ def export(
 
     segments = SegmentSettings(min_segment, hysteresis, merge_segments)
     options = ExportOptions(segments, separator, decimal, blur_faces)
+    errors = list[EmofuseError]()
     with progress_bar("exporting") as bar:
 
         def progress(path: Path, fraction: float) -> None:
             bar.update(path.name, fraction, 1.0)
 
-        written = export_results(results, formats=names(formats), out=out, options=options, progress=progress)
+        written = export_results(
+            results, formats=names(formats), out=out, options=options, progress=progress, failed=errors.append
+        )
+    for error in errors:
+        print_error(f"emofuse: {error}")
     show(lambda: "\n".join(f"wrote {path}" for path in written), lambda: list(map(str, written)), as_json=as_json)
+    if errors:
+        raise typer.Exit(2)
