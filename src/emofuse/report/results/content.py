@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.analysis.person_rows import PersonRows, distinct_names, person_rows, valence_classes
+from emofuse.core.colour import COLOURS
 from emofuse.core.files import decoded
 from emofuse.core.statuses import OK, TURNED
 from emofuse.export import ResultTable, Segment, SegmentSettings, find_segments
@@ -23,7 +24,6 @@ from emofuse.media.container import AUDIO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
 from emofuse.models.bundle import bundled, load
 from emofuse.report.results.pictures import Pictures, Still
-from emofuse.report.timeline import COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd
