@@ -101,7 +101,7 @@ def table(file: str, persons: tuple[int | None, ...], seconds: int, *, scored: b
                     "emotion": np.array(AFFWILD2.names)[values.argmax(axis=1)] if scored else None,
                     "confidence": values.max(axis=1),
                 }
-            )  # fmt: skip
+            )
         )
     return ResultTable(file, AFFWILD2.names, {}, blocks)
 
