@@ -6,6 +6,7 @@ import pytest
 
 from emofuse.analysis.events import Event, read_events
 from emofuse.errors import DataError, SettingsError
+from emofuse.testing.writers import prediction
 
 EAF = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT FORMAT="3.0" VERSION="3.0"><HEADER TIME_UNITS="milliseconds"/>
@@ -102,3 +103,13 @@ def test_a_missing_file_and_a_tier_of_a_table_are_one_line(tmp_path):
             read_events(tmp_path / name)
     with pytest.raises(SettingsError, match="has no tiers"):
         read_events(tmp_path / "e.csv", tier="x")
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("elan", "two.eaf"), ("boris", "two.tsv"), ("webvtt", "two.vtt"), ("srt", "two.srt")]
+)
+def test_segments_that_were_exported_are_read_as_events(form, name, tmp_path):
+    path = prediction().export(tmp_path / name, form)
+    emotions = [s for s in prediction().segments() if s.emotion is not None]
+    events = read_events(path)
+    assert sorted((e.start, e.end) for e in events) == sorted((s.start, s.end) for s in emotions)
