@@ -94,7 +94,7 @@ class DefaultSettings:
     rafdb_weight: float = 1.5
     fer_part: float = 0.25
     balance_mu: float = 0.6
-    identity_threshold: float = 0.4
+    identity_threshold: float = 0.46
 
     def __post_init__(self) -> None:
         if self.size < 16 or self.size % 16:
