@@ -67,7 +67,9 @@ _BROAD = FitSettings(
     ema_decay=0.998,
     keep="uar",
 )
-_POLISH = replace(_BROAD, epochs=0, polish_epochs=5, polish_lr=5e-4, polish_strength=0.5, balance=Balance(), seed=10)
+_POLISH = replace(
+    _BROAD, epochs=0, polish_epochs=5, polish_lr=5e-4, polish_strength=0.5, balance=Balance(), keep="loss", seed=10
+)
 
 
 @dataclass(frozen=True)
