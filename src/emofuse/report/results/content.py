@@ -78,7 +78,7 @@ def _file(result: ResultTable, persons: Sequence[PersonRows], page: _Page) -> di
     """One file of the page."""
     kind = _kind(result.file)
     statuses = list(dict.fromkeys(status for p in persons for status in p.table["status"].unique()))
-    with page.pictures.of(result.media) as still:
+    with page.pictures.of(result.media, len(persons)) as still:
         shown = [_person(p, statuses, page, still) for p in persons]
     for person in shown if kind == "audio" else ():
         person["quality"]["face"] = None

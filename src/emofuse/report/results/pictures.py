@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from emofuse.media.stills import Stills
 _SIZE = 112  # pixels
 _GOOD_ENOUGH = 0.9  # of the largest face of a person, or the highest probability of a segment
 _MARGIN = 0.35  # around the face, as a fraction of its box
-_MOST_PERSONS, _MOST_SEGMENTS = 12, 6  # of a file
+_MOST_PERSONS, _MOST_SEGMENTS = 12, 6  # of a file with pictures
 
 # A function of a person, the boxes of its face [n, 4] and a segment (or None for the person's best row).
 Still = Callable[[PersonRows, NDArray[np.float64], "Segment | None"], "str | None"]
@@ -35,13 +36,14 @@ class Pictures:
         self._few = few
 
     @contextmanager
-    def of(self, media: Path | None) -> Iterator[Still]:
-        """The function that cuts pictures from a file; it returns None where there is no picture."""
+    def of(self, media: Path | None, persons: int) -> Iterator[Still]:
+        """The function that cuts pictures of some persons from a file; it returns None where there is no picture."""
         suffix = "" if media is None else media.suffix.lower()
         if media is None or suffix in AUDIO_SUFFIXES:
             yield lambda person, boxes, segment: None
             return
-        left = {False: _MOST_PERSONS, True: _MOST_SEGMENTS if self._few else 0}
+        each = -(-_MOST_SEGMENTS // max(persons, 1)) if self._few else 0
+        taken = Counter[tuple[int | None, bool]]()
         try:
             opened = None if suffix in IMAGE_SUFFIXES else Stills(media)
             photograph = read_image(media) if opened is None else None
@@ -50,11 +52,11 @@ class Pictures:
             return
 
         def still(person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None) -> str | None:
-            of_segment = segment is not None
             row, good = _candidates(person, boxes, segment)
-            if not good.any() or left[of_segment] == 0:
+            kind, most = (person.person, segment is not None), 1 if segment is None else each
+            if not good.any() or taken[kind] >= most or len(taken) > 2 * _MOST_PERSONS:
                 return None
-            left[of_segment] -= 1
+            taken[kind] += 1
             if photograph is not None:
                 return _cut(photograph, boxes[row])
             return None if opened is None else _from_video(opened, person, boxes, row, good)
