@@ -88,6 +88,7 @@ def _file(result: ResultTable, persons: Sequence[PersonRows], page: _Page) -> di
         "media": _media_url(result.media, page.folder, embed=page.settings.embed),
         "kind": kind,
         "turned": bool(result.metadata.get("rotate")) or any("turned" in warning for warning in warnings),
+        "start": min((float(p.start[0]) for p in persons if len(p.start)), default=0.0),
         "duration": max((p["end"] for p in shown), default=0.0),
         "labels": list(result.labels),
         "colours": [COLOURS[n % len(COLOURS)] for n in range(len(result.labels))],

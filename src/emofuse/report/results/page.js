@@ -215,8 +215,8 @@
       this.statusName = statusNames(file);
       this.rows = file.persons.map((person) => new Rows(file, person));
       this.charts = [];
-      this.view = [0, file.duration || 1];
-      this.time = 0;
+      this.view = [file.start, file.duration || 1];
+      this.time = file.start;
       this.hovered = null;
       this.observer = new ResizeObserver(() => this.resize());
       place.replaceChildren(
@@ -263,6 +263,7 @@
       const box = element("div", { class: "player", hidden: !file.media }, this.media, this.overlay);
       if (file.media) this.media.src = file.media;
       else missingFile(`${file.name} is not where it was when the report was made.`);
+      if (file.start) this.media.addEventListener("loadedmetadata", () => { this.media.currentTime = file.start; });
       for (const event of ["timeupdate", "seeked", "play", "loadedmetadata", "load"]) {
         this.media.addEventListener(event, () => this.step());
       }
@@ -388,7 +389,7 @@
         button("▶ / ❚❚", "Play or pause", () => this.toggle()),
         button("+", "Zoom in", () => this.zoom(0.5)), button("−", "Zoom out", () => this.zoom(2)),
         button("◀", "Earlier", () => this.pan(-0.5)), button("▶", "Later", () => this.pan(0.5)),
-        button("whole file", null, () => this.setView(0, file.duration)));
+        button("whole file", null, () => this.setView(file.start, file.duration)));
       const sets = [...new Set(this.rows.flatMap((rows) => Object.keys(rows.sets)))];
       if (sets.length > 1) {
         const select = element("select", { "aria-label": "Scores of" }, sets.map((name) => element("option", { value: name }, name.replaceAll("_", " "))));
@@ -482,7 +483,7 @@
         }
         pressed = null;
       });
-      plot.over.addEventListener("dblclick", () => this.setView(0, this.file.duration));
+      plot.over.addEventListener("dblclick", () => this.setView(this.file.start, this.file.duration));
       plot.over.addEventListener("wheel", (event) => {
         if (!event.ctrlKey && !event.shiftKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return;
         event.preventDefault();
@@ -500,7 +501,7 @@
         PageUp: () => this.seek(this.time + 60), PageDown: () => this.seek(this.time - 60),
         Home: () => this.seek(0), End: () => this.seek(this.file.duration), " ": () => this.toggle(),
         "+": () => this.zoom(0.5, this.time), "=": () => this.zoom(0.5, this.time), "-": () => this.zoom(2, this.time),
-        "0": () => this.setView(0, this.file.duration),
+        "0": () => this.setView(this.file.start, this.file.duration),
       };
       if (!actions[event.key]) return;
       event.preventDefault();
@@ -593,7 +594,7 @@
         const whole = Object.values(person.times).reduce((a, b) => a + b, 0), quality = person.quality;
         const facts = [
           file.duration ? `${clock(whole, 0)} with scores` : null,
-          person.person === null ? null : `face found ${percent(quality.face)} of the time`,
+          person.person === null || !file.duration ? null : `face found ${percent(quality.face)} of the time`,
         ].filter(Boolean).join(", ");
         const means = [`confidence ${percent(quality.confidence)}`];
         if (person.means.valence !== undefined) means.push(`valence ${person.means.valence.toFixed(2)}`);
