@@ -156,3 +156,15 @@ def test_a_table_that_was_read_and_its_prediction_have_the_same_rows(tmp_path):
 
 def test_a_notebook_shows_a_prediction():
     assert prediction()._repr_html_().startswith('<iframe srcdoc="&lt;!DOCTYPE html&gt;')
+
+
+def test_a_dark_face_is_reported(tmp_path):
+    import cv2
+
+    for level, dark in ((20, True), (120, False)):
+        cv2.imwrite(str(tmp_path / "p.png"), np.full((90, 90, 3), level, np.uint8))
+        photograph = result({1: [[0.6, 0.3, 0.1]]}, file="p.png", media=tmp_path / "p.png")
+        for block in photograph.blocks:
+            block[["x", "y", "width", "height"]] = (0.25, 0.25, 0.5, 0.5)
+        (person,) = content(results_page([photograph], tmp_path))["files"][0]["persons"]
+        assert person["quality"]["dark"] is dark

@@ -33,6 +33,7 @@ _LEVELS, _MISSING = 250, 255  # probabilities and positions are bytes
 _BYTES = 5_000_000  # of all rows together, before base64
 _LONGEST_SEGMENTS, _FEW_FILES = 10, 10
 _SMALL_FACE, _WIDE_YAW, _UNSURE = 0.08, 25.0, 0.5
+_DARK = 50  # mean luma of a picture
 _BOX = ("x", "y", "width", "height")
 
 
@@ -141,6 +142,7 @@ def _person(person: PersonRows, statuses: list[str], page: _Page, still: Still) 
     found = [s for s in segments if s.emotion is not None]
     longest = sorted(found, key=lambda s: s.start - s.end)[:_LONGEST_SEGMENTS]
     boxes = _boxes(person.table)
+    picture = still(person, boxes, None)
     times: dict[str, float] = {}
     for s in found:
         # A photograph has no duration.
@@ -148,7 +150,7 @@ def _person(person: PersonRows, statuses: list[str], page: _Page, still: Still) 
     return {
         "person": person.person,
         "name": person.name,
-        "still": still(person, boxes, None),
+        "still": picture and picture.url,
         "end": float(person.end.max(initial=0.0)),
         **_rows(person, statuses, boxes, page.reduction),
         "modalities": {name: _encoded(values, page.reduction) for name, values in _modalities(person)},
@@ -156,11 +158,11 @@ def _person(person: PersonRows, statuses: list[str], page: _Page, still: Still) 
         "means": _means(person, seconds),
         "segments": [
             {"start": s.start, "end": s.end, "emotion": s.emotion, "status": s.status,
-             "confidence": s.confidence, "still": still(person, boxes, s)}
+             "confidence": s.confidence, "still": (of_segment := still(person, boxes, s)) and of_segment.url}
             for s in longest
         ],
         "transitions": _transitions(found),
-        "quality": _quality(person, seconds, boxes),
+        "quality": _quality(person, seconds, boxes) | {"dark": picture and picture.luma < _DARK},
     }  # fmt: skip
 
 

@@ -659,6 +659,8 @@
       if (file.kind !== "audio" && least < 0.5) notes.push("A face was found less than half of the time: what the tables say of that person is about the other half.");
       if (worst("small") > 0.1) notes.push("Faces below 8 % of the frame's height were found: their scores are less reliable, and others may not be found without --small-faces.");
       if (worst("wide") > 0.1 || worst("turned") > 0.1) notes.push("Heads are turned by more than 25 degrees for part of the time, where accuracy is lower (docs: head poses).");
+      const dark = file.persons.filter((person) => person.quality.dark).map(called);
+      if (dark.length) notes.push(`The picture of ${dark.join(", ")} is dark: scores are less reliable there.`);
       if (worst("unsure") > 0.5) notes.push("Most rows have a confidence below 0.5: compare means over events or persons rather than single moments.");
       const rows = file.persons.map((person) => {
         const q = person.quality;

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from emofuse.core.time import seconds, ticks
 from emofuse.errors import EmofuseError
 from emofuse.export import Segment
 from emofuse.media.container import AUDIO_SUFFIXES
-from emofuse.media.images import IMAGE_SUFFIXES, Image, encode_jpeg, read_image
+from emofuse.media.images import IMAGE_SUFFIXES, Image, encode_jpeg, luma_of, read_image
 from emofuse.media.stills import Stills
 
 _SIZE = 112  # pixels
@@ -25,8 +26,16 @@ _GOOD_ENOUGH = 0.9  # of the largest face of a person, or the highest probabilit
 _MARGIN = 0.35  # around the face, as a fraction of its box
 _MOST_PERSONS, _MOST_SEGMENTS = 12, 6  # of a file with pictures
 
+
+class Picture(NamedTuple):
+    """A JPEG as a data URL, and its mean luma, 0 to 255."""
+
+    url: str
+    luma: float
+
+
 # A function of a person, the boxes of its face [n, 4] and a segment (or None for the person's best row).
-Still = Callable[[PersonRows, NDArray[np.float64], "Segment | None"], "str | None"]
+Still = Callable[[PersonRows, NDArray[np.float64], "Segment | None"], "Picture | None"]
 
 
 class Pictures:
@@ -51,7 +60,7 @@ class Pictures:
             yield lambda person, boxes, segment: None
             return
 
-        def still(person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None) -> str | None:
+        def still(person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None) -> Picture | None:
             row, good = _candidates(person, boxes, segment)
             kind, most = (person.person, segment is not None), 1 if segment is None else each
             if not good.any() or taken[kind] >= most or len(taken) > 2 * _MOST_PERSONS:
@@ -83,7 +92,7 @@ def _candidates(
 
 def _from_video(
     video: Stills, person: PersonRows, boxes: NDArray[np.float64], row: int, good: NDArray[np.bool_]
-) -> str | None:
+) -> Picture | None:
     """The face in the first frame in a good row, from the key frame before the best one on: the least to decode."""
 
     def row_at(time: int) -> int:
@@ -94,8 +103,8 @@ def _from_video(
     return None if frame is None else _cut(frame.rgb(), boxes[row_at(frame.start)])
 
 
-def _cut(image: Image, box: NDArray[np.float64]) -> str | None:
-    """A square around a box (left, top, width and height as fractions of the image) as a JPEG data URL."""
+def _cut(image: Image, box: NDArray[np.float64]) -> Picture | None:
+    """A square around a box (left, top, width and height as fractions of the image)."""
     height, width = image.shape[:2]
     x, y = (box[0] + box[2] / 2) * width, (box[1] + box[3] / 2) * height
     half = max(box[2] * width, box[3] * height) * (1 + _MARGIN) / 2
@@ -106,4 +115,5 @@ def _cut(image: Image, box: NDArray[np.float64]) -> str | None:
     scale = _SIZE / max(right - left, bottom - top)
     size = (max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1))
     small = np.asarray(cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_AREA), np.uint8)
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(small, quality=80)).decode()
+    url = "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(small, quality=80)).decode()
+    return Picture(url, float(luma_of(small).mean()))
