@@ -27,7 +27,7 @@ def test_predict_prints_the_timeline_and_the_paths_of_the_results(run, talk):
     code, out, _ = run("predict", talk, "--plot")
     assert code == 0
     assert re.search(r"talk\.mp4: 6\.0 s, 1 person, faces by the default detector", out)
-    assert "table  emofuse-results/talk.csv" in out
+    assert "wrote emofuse-results/talk.csv" in out
     assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
     assert len(pd.read_csv("emofuse-results/talk.csv")) == 30
 

@@ -61,7 +61,7 @@ def test_scores_of_the_default_bundle_are_probabilities_for_any_batch_size():
     crops = np.random.default_rng(0).integers(
         0, 256, (37, bundle.face.crop.size, bundle.face.crop.size, 3), dtype=np.uint8
     )
-    score = bundle.face_scorer(Engine(1))
+    score = FaceScorer(bundle.face, Engine(1), classes=7)
     together = score(crops)
     assert together.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert np.concatenate([score(crops[n : n + 1]) for n in range(37)]) == pytest.approx(together, abs=1e-5)

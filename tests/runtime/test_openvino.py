@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from emofuse.errors import BundleError, SettingsError
 from emofuse.models.bundle import load
+from emofuse.models.face import FaceScorer
 from emofuse.runtime import Engine, OnnxNetwork, openvino
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
@@ -78,8 +79,8 @@ def test_inferences_in_several_threads_do_not_mix(path):
 @needs_openvino
 def test_the_default_bundle_predicts_faces_as_with_onnx_runtime_but_for_the_rounding_of_int8():
     bundle, rng = load("default"), np.random.default_rng(0)
-    crops = rng.integers(0, 256, (9, 48, 48, 3), dtype=np.uint8)
-    expected, found = (bundle.face_scorer(Engine(1, device))(crops) for device in ("cpu", "openvino"))
+    crops = rng.integers(0, 256, (9, bundle.face.crop.size, bundle.face.crop.size, 3), dtype=np.uint8)
+    expected, found = (FaceScorer(bundle.face, Engine(1, device), classes=7)(crops) for device in ("cpu", "openvino"))
     assert np.abs(expected - found).mean() < 0.02
     assert not np.array_equal(expected, found)
 

@@ -9,6 +9,7 @@ import pytest
 
 from emofuse.errors import BundleError, SettingsError, WeightsError
 from emofuse.models.bundle import load
+from emofuse.models.face import FaceScorer
 from emofuse.runtime import Engine, OnnxNetwork
 
 
@@ -85,9 +86,10 @@ def test_an_output_equals_that_of_onnx_runtime(path):
 def test_scores_have_equal_bits_with_any_number_of_threads(threads):
     bundle, rng = load("default"), np.random.default_rng(0)
     crops = rng.integers(0, 256, (19, bundle.face.crop.size, bundle.face.crop.size, 3), dtype=np.uint8)
-    waves = rng.normal(0, 0.1, (11, bundle.voice.windows.samples[0])).astype(np.float32)
-    for scorer, inputs in ((bundle.face_scorer, crops), (bundle.voice_scorer, waves)):
-        np.testing.assert_array_equal(scorer(Engine(threads, "cpu"))(inputs), scorer(Engine(1, "cpu"))(inputs))
+    waves = rng.normal(0, 0.1, (5, sum(bundle.voice.chunks.samples))).astype(np.float32)
+    engines = Engine(threads, "cpu"), Engine(1, "cpu")
+    np.testing.assert_array_equal(*(FaceScorer(bundle.face, engine, classes=7)(crops) for engine in engines))
+    np.testing.assert_array_equal(*(bundle.voice_scorer(engine).encode(waves) for engine in engines))
 
 
 def test_a_missing_file_is_named_with_the_remedy(tmp_path):

@@ -125,7 +125,7 @@ def test_a_network_that_breaks_the_contract_is_refused(module, message):
 def test_a_head_that_names_no_parameter_is_refused():
     weights = PublishedWeights("w", "a:b", "f", "form", "what", "licence", "https://")
     module = type("Misnamed", (Plain,), {"head": ("classifier.",)})
-    with pytest.raises(AssertionError, match=r"no parameter begins with 'classifier\.' of head"):
+    with pytest.raises(AssertionError, match=r"no tensor begins with 'classifier\.' of head"):
         check_network(replace(OWN, builder=lambda classes, tiny: module(classes), weights=(weights,)))
 
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from emofuse import heads
+from emofuse.core.files import file_digest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
 from emofuse.core.time import Timeline, ticks
@@ -22,7 +23,7 @@ from emofuse.datasets import open_data
 from emofuse.errors import DataError, SettingsError, WeightsError
 from emofuse.faces.crop import CROP_PRESETS, identity_crop
 from emofuse.inference import predictor as predicting
-from emofuse.models.bundle import load
+from emofuse.models.bundle import bundled, load
 from emofuse.models.face import OUTPUT, FaceScorer
 from emofuse.nets.catalogue import network_for
 from emofuse.runtime import Engine
@@ -112,7 +113,8 @@ def test_with_standardised_faces_layers_keep_their_names_in_frozen_and_lr_factor
 
 def test_a_network_of_the_bundle_starts_from_its_weights(corpus, run, tmp_path):
     bundle = train_system(system("expression-kelm"), open_data(corpus[0]), replace(run, out=tmp_path))
-    assert bundle.card["start"]["name"] == "expression"
+    assert bundle.card["start"]["file"] == "weights.safetensors"
+    assert bundle.card["start"]["sha256"] == file_digest(bundled()["default"] / "weights.safetensors")
     assert bundle.face.crop == identity_crop(112)  # the faces of the corpus itself
 
 

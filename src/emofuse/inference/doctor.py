@@ -18,6 +18,7 @@ from emofuse.media.container import can_decode
 from emofuse.models import bundle as bundles
 from emofuse.models import weights
 from emofuse.models.detectors import DEFAULT, choose_detector
+from emofuse.models.face import FaceScorer
 from emofuse.runtime import Engine
 
 PACKAGES = ("numpy", "scipy", "av", "opencv-python-headless", "onnxruntime", "soxr", "pandas", "pyarrow", "matplotlib")
@@ -75,9 +76,7 @@ def _detector() -> tuple[str, bool]:
 
 def _bundle() -> tuple[str, bool]:
     bundle = bundles.load("default")
-    score = bundle.face_scorer(Engine())
-    assert score is not None
     assert bundle.face is not None
-    size = bundle.face.crop.size
-    good = bool(np.isclose(np.asarray(score(np.zeros((1, size, size, 3), np.uint8))).sum(), 1, atol=1e-4))
+    score, size = FaceScorer(bundle.face, Engine(), classes=len(bundle.label_set)), bundle.face.crop.size
+    good = bool(np.isclose(score(np.zeros((1, size, size, 3), np.uint8)).sum(), 1, atol=1e-4))
     return f"version {bundle.version}, ran on ONNX Runtime {onnxruntime.__version__}", good

@@ -86,8 +86,8 @@ class Prediction:
     faces: by person; where the face was in each row and how the head was turned.
     media: the file, if it is known where that is.
 
-    >>> sorted(Prediction.empty("silent.mp4").table().columns)[:3]
-    ['anger', 'confidence', 'disgust']
+    >>> list(Prediction.empty("silent.mp4").table().columns)[:3]
+    ['file', 'person', 'start']
     """
 
     file: str
