@@ -41,8 +41,20 @@ def report(
         written = write_results_page(read, out, settings)
     missing = [result.file for result in read if result.media is None]
     show(
-        lambda: f"{len(read)} file{'s' * (len(read) != 1)}, {len(missing)} of them not where they were",
+        lambda: _summary(len(read), missing),
         lambda: {"page": str(written), "files": len(read), "without_media": missing},
         as_json=as_json,
         written=[written],
     )
+
+
+def _summary(count: int, missing: list[str]) -> str:
+    """The number of files, and those whose video or photograph has moved away.
+
+    >>> _summary(2, [])
+    '2 files'
+    >>> _summary(1, ["talk.mp4"])
+    '1 file; not where it was, so to be chosen on the page: talk.mp4'
+    """
+    moved = f"; not where it was, so to be chosen on the page: {', '.join(missing)}" if missing else ""
+    return f"{count} file{'s' * (count != 1)}{moved}"
