@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from emofuse.core.files import atomic_folder, locked
 
 # Its import switches off the telemetry of ONNX Runtime, which test modules import before emofuse.
 assert emofuse.__version__
+
+# A shell that starts a program in the background makes it and its children ignore interrupts, which tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine slow examples are no failures.
 settings.register_profile("emofuse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
