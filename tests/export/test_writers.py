@@ -13,7 +13,7 @@ from emofuse.cli.main import main
 from emofuse.core import registry
 from emofuse.core.files import write_bytes
 from emofuse.errors import SettingsError
-from emofuse.export import WRITERS, ResultTable, Writer
+from emofuse.export import WRITERS, ExportOptions, ResultTable, Writer, checked_formats
 from emofuse.testing import check_writer
 from emofuse.testing.writers import prediction
 
@@ -83,3 +83,9 @@ def test_an_unknown_format_lists_the_known_ones(tmp_path):
         SettingsError, match=r"file format '\.txt': unknown.*; choose .*\.boris\.tsv, \.csv, \.eaf, \.json"
     ):
         prediction().save(tmp_path / "t.txt")
+
+
+def test_blurring_faces_without_a_format_that_shows_them_is_refused():
+    with pytest.raises(SettingsError, match="--blur-faces: no format shows faces; add --format annotated-video"):
+        checked_formats(["csv", "elan"], ExportOptions(blur_faces=True))
+    assert checked_formats(["csv", "annotated-video"], ExportOptions(blur_faces=True)) == ("csv", "annotated-video")

@@ -168,3 +168,10 @@ def test_a_dark_face_is_reported(tmp_path):
             block[["x", "y", "width", "height"]] = (0.25, 0.25, 0.5, 0.5)
         (person,) = content(results_page([photograph], tmp_path))["files"][0]["persons"]
         assert person["quality"]["dark"] is dark
+
+
+def test_a_page_never_replaces_a_file_that_is_no_page(tmp_path):
+    (tmp_path / "talk.mp4").write_bytes(b"video")
+    with pytest.raises(SettingsError, match=r"talk\.mp4 is not the name of a page; give one that ends in \.html"):
+        write_results_page([result({1: ROWS})], tmp_path / "talk.mp4")
+    assert (tmp_path / "talk.mp4").read_bytes() == b"video"

@@ -49,3 +49,12 @@ def test_statistics_of_nobody_are_a_page():
     table = describe([result({None: []})])
     page = statistics_page(Statistics(table, {}, compare(table, "event"), synchrony([result({None: []})])))
     assert "No result has two persons." in page
+
+
+def test_a_result_with_persons_and_one_without_are_one_page():
+    table = describe(
+        [result({1: [[0.6, 0.3, 0.1]]}, file="talk.mp4"), result({None: [[0.2, 0.1, 0.7]]}, file="voice.wav")]
+    )
+    page = statistics_page(Statistics(table, {}, compare(table, "event"), synchrony([])))
+    assert "talk.mp4" in page
+    assert "voice.wav" in page

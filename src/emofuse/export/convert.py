@@ -40,7 +40,7 @@ def export_results(
         SettingsError: a format is unknown, needs a video that is not found, or would replace the table itself.
         OutputError: a file cannot be written.
     """
-    wanted, taken, written = checked_formats(formats), set[str](), list[Path]()
+    wanted, taken, written = checked_formats(formats, options), set[str](), list[Path]()
 
     @contextmanager
     def reported() -> Iterator[None]:

@@ -113,11 +113,11 @@ class Writer:
 WRITERS: Registry[Writer] = Registry("format", "emofuse.writers")
 
 
-def checked_formats(names: Sequence[str]) -> tuple[str, ...]:
+def checked_formats(names: Sequence[str], options: ExportOptions | None = None) -> tuple[str, ...]:
     """The names of formats, each once.
 
     Raises:
-        SettingsError: one is unknown, or there is none.
+        SettingsError: one is unknown, or there is none; or faces are to be blurred, and no format shows them.
 
     >>> checked_formats(["elan", "csv", "elan"])
     ('elan', 'csv')
@@ -126,6 +126,9 @@ def checked_formats(names: Sequence[str]) -> tuple[str, ...]:
         raise SettingsError(f"--format: names no format; choose {', '.join(WRITERS)}.")
     for name in names:
         find(name, WRITERS, "--format")
+    if options is not None and options.blur_faces and not any(WRITERS[name].needs_video for name in names):
+        shown = [name for name in WRITERS if WRITERS[name].needs_video]
+        raise SettingsError(f"--blur-faces: no format shows faces; add --format {' or '.join(shown)}, or leave it out.")
     return tuple(dict.fromkeys(names))
 
 

@@ -196,7 +196,7 @@ def plan(
         SettingsError: a format is unknown, none is given, or an output would replace an input.
         OutputError: `out` cannot be written.
     """
-    known = checked_formats(formats)
+    known = checked_formats(formats, export)
     write_json(out / RECORDS / "format.json", {"format": 1})  # fails here if the folder cannot be written
     for folder in (out, out / RECORDS):
         remove_abandoned(folder)

@@ -135,7 +135,7 @@ def _means(table: pd.DataFrame, value: str) -> TextTable:
 
 
 def _text(value: Any) -> str:
-    if value is None or value != value or str(value) == "<NA>":
+    if str(value) in ("None", "nan", "<NA>"):  # pandas.NA has no truth value
         return NONE
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 

@@ -31,9 +31,11 @@ def write_results_page(results: Sequence[ResultTable], path: Path, settings: Pag
 
     Raises:
         DataError: there is no result.
-        SettingsError: media files are to be embedded, but one is not known, or they are too large.
+        SettingsError: the name does not end in .html; or media files are to be embedded, but one is not known, or they are too large.
         OutputError: the file cannot be written.
     """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"report: {printable(path)} is not the name of a page; give one that ends in .html.")
     write_bytes(path, results_page(results, path.absolute().parent, settings).encode("utf-8", "backslashreplace"))
     return path
 

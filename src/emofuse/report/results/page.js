@@ -31,6 +31,8 @@
   };
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
+  // Decimals that tell ticks apart.
+  const digits = (step) => (step >= 1 ? 0 : Math.abs(10 * step - Math.round(10 * step)) < 1e-6 ? 1 : 2);
   const clock = (time, digits = 1) => {
     const rounded = Math.max(0, Number(time.toFixed(digits)));
     const hours = Math.floor(rounded / 3600), minutes = Math.floor(rounded / 60) % 60;
@@ -454,7 +456,7 @@
         this.drawStrip(chart);
         this.placeHeads(chart);
       }];
-      const first = common(150, [axis({ size: 26, values: (_, ticks) => ticks.map((t) => clock(t, ticks[1] - ticks[0] < 1 ? 1 : 0)) }),
+      const first = common(150, [axis({ size: 26, values: (_, ticks) => ticks.map((t) => clock(t, digits(ticks[1] - ticks[0]))) }),
         axis({ size: 34, splits: () => [0, 0.5, 1], values: () => ["0", ".5", "1"] })], [0, 1], [{}, ...stacked]);
       const line = (name, dash) => ({ stroke: css(name), width: 1.5, dash, points: { show: false } });
       const second = common(72, [axis({ size: 0, show: false }), axis({ size: 34, splits: () => [-1, 0, 1], values: () => ["−1", "0", "1"] })],
