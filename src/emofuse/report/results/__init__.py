@@ -31,7 +31,8 @@ def write_results_page(results: Sequence[ResultTable], path: Path, settings: Pag
 
     Raises:
         DataError: there is no result.
-        SettingsError: the name does not end in .html; or media files are to be embedded, but one is not known, or they are too large.
+        SettingsError: the name does not end in .html; or media files are to be embedded, but one is not known, or they
+            are too large.
         OutputError: the file cannot be written.
     """
     if path.suffix.lower() not in (".html", ".htm"):
