@@ -89,6 +89,14 @@ def test_a_photograph_names_a_person_whose_first_faces_did_not_match_it():
     assert [(p.numbers, p.name) for p in found] == [((1,), "Anna"), ((2,), None)]
 
 
+def test_a_photograph_must_be_more_similar_than_another_face_of_the_video():
+    """Threshold 0.5, for photographs 0.6."""
+    for cosine, name in ((0.55, None), (0.65, "Anna")):
+        identities = [PersonIdentity(1, E[0], 5.0), PersonIdentity(None, towards(cosine), 1.0, "Anna")]
+        (person,) = file_persons({1: seen(0, 9)}, identities, threshold=0.5, choice=PersonChoice())
+        assert person.name == name
+
+
 def test_two_names_are_never_one_person():
     faces = {1: seen(0, 9), 2: seen(20, 29)}
     identities = [PersonIdentity(1, E[0], 5.0, "Anna"), PersonIdentity(2, E[0], 5.0, "Anne")]

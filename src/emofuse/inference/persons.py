@@ -36,6 +36,8 @@ _VIEW_WEIGHT = 200.0  # beyond this weight of faces, the earliest count less and
 _SAME_PLACE = 0.05  # a face where a person is expected may be this much less similar than the threshold
 _CONTINUOUS = ticks(0.5)  # a face this long after the one before it may have changed by any amount
 _RECENT = 0.5  # weight of the latest face in the mean of a track's recent ones
+# A face must be so much more similar to photographs than to faces of the video: a wrong name is worse than none.
+PHOTOGRAPH_MARGIN = 0.1
 _LEAD = 0.1  # by which another person must be more similar than the expected one
 _LEAST_WEIGHT = 0.25  # of a face that is compared
 
@@ -226,7 +228,10 @@ class PersonStage:
         """Choose the person of a track; returns its faces that waited."""
         start, held, expected = track.held[0].start, track.held, track.person
         free = np.array([person.recognised_at < start for person in self._persons], bool)
-        similar = np.where(free, self._gallery.similarities(track.evidence.value), -1)
+        margin = PHOTOGRAPH_MARGIN * np.array(
+            [person.number is None and person.name is not None for person in self._persons]
+        )
+        similar = np.where(free, self._gallery.similarities(track.evidence.value) - margin, -1)
         chosen = int(similar.argmax()) if len(similar) and similar.max() >= self._threshold else None
         if expected is not None and free[expected]:
             own, unknown = similar[expected], not self._persons[expected].overall.weight

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.errors import SettingsError
-from emofuse.inference.persons import PersonIdentity
+from emofuse.inference.persons import PHOTOGRAPH_MARGIN, PersonIdentity
 
 AUTO, LARGEST = "auto", "largest"
 _FORCED = 1 / 3  # of the threshold: persons who are less similar are not joined to reach a number
@@ -170,7 +170,9 @@ def _most_similar(groups: list[_Group], threshold: float, unknown: float) -> tup
     """Indices of the most similar groups that may be joined, in increasing order."""
     means = np.stack([group.mean for group in groups])
     known = np.array([group.weight > 0 for group in groups])
-    similar = np.where(known[:, None] & known, means @ means.T, unknown)
+    seen = np.array([bool(group.numbers) for group in groups])
+    cosines = means @ means.T - PHOTOGRAPH_MARGIN * ~(seen[:, None] & seen)
+    similar = np.where(known[:, None] & known, cosines, unknown)
     pairs = np.argwhere(np.triu(similar >= threshold, 1))
     order = np.argsort(-similar[pairs[:, 0], pairs[:, 1]], kind="stable")
     joinable = ((int(a), int(b)) for a, b in pairs[order] if groups[a].may_join(groups[b]))
