@@ -6,6 +6,8 @@ from enum import StrEnum
 
 # Weights of red, green and blue for grey (ITU-R BT.601, as in OpenCV and in FER-2013's own conversion).
 LUMA = (0.299, 0.587, 0.114)
+# ImageNet's mean and deviation of red, green and blue, of pixels from 0 to 255.
+IMAGENET_MEAN, IMAGENET_SCALE = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 # Okabe and Ito's palette: colour-blind readers can distinguish its colours, and so can readers of prints.
 COLOURS = ("#8c8c8c", "#d55e00", "#009e73", "#7b4ea3", "#e69f00", "#0072b2", "#cc79a7", "#56b4e9")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from emofuse.core.colour import Colour
+from emofuse.core.colour import IMAGENET_MEAN, IMAGENET_SCALE, Colour
 from emofuse.core.registry import Registry, find
 from emofuse.errors import SettingsError, WeightsError
 
@@ -165,8 +165,6 @@ def all_published_weights() -> Iterator[tuple[Network, PublishedWeights]]:
 
 NETWORKS: Registry[Network] = Registry("network", "emofuse.networks")
 
-# ImageNet's mean and deviation of pixels from 0 to 255.
-_IMAGENET_MEAN, _IMAGENET_SCALE = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _VGG_FACE = PublishedWeights(
     name="vggface",
     reader="emofuse.nets.vggface:load_matconvnet",
@@ -232,7 +230,7 @@ for _entry in (
         "mobilefacenet",
         "emofuse.nets.mobilefacenet:build",
         # As in data_gen.py of the published code.
-        Preprocessing(112, Colour.RGB, _IMAGENET_MEAN, _IMAGENET_SCALE),
+        Preprocessing(112, Colour.RGB, IMAGENET_MEAN, IMAGENET_SCALE),
         tiny_size=32,
         weights=(
             PublishedWeights(
@@ -249,7 +247,7 @@ for _entry in (
     Network(
         "mobilefacenet-64",
         "emofuse.nets.mobilefacenet:build_64",
-        Preprocessing(64, Colour.RGB, _IMAGENET_MEAN, _IMAGENET_SCALE),
+        Preprocessing(64, Colour.RGB, IMAGENET_MEAN, IMAGENET_SCALE),
         tiny_size=32,
         weights=(
             PublishedWeights(

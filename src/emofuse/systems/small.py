@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from emofuse.core.chunks import Chunks
-from emofuse.core.colour import Colour
+from emofuse.core.colour import IMAGENET_MEAN, IMAGENET_SCALE, Colour
 from emofuse.core.windows import Windows
 from emofuse.systems.paper import CHUNKS, FINE_TUNING, HEAD_ONLY, KELM, SVM, WINDOWS
 from emofuse.systems.spec import FaceNet, Probe, System, VoiceNet
 from emofuse.systems.training_settings import Balance, FitSettings, SpeechAugment, WaveAugment
 
-_MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=(123.675, 116.28, 103.53), scale=(58.395, 57.12, 57.375), size=112)
+_MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=IMAGENET_MEAN, scale=IMAGENET_SCALE, size=112)
 _EXPRESSION = replace(_MOBILE, weights="expression", size=64, side=64, framing="fer")
 _FAST = replace(FINE_TUNING, lr=3e-4)
 # Few epochs on soft targets; the exponential moving average of the weights is kept.

@@ -111,7 +111,7 @@ class DefaultSettings:
 
 @dataclass(frozen=True)
 class DefaultTraining:
-    """Settings, the folder of aligned faces and checkpoints, and a callback for each epoch of a stage by its name."""
+    """Settings, the folder of landmarks and checkpoints, and a callback for each epoch of a stage by its name."""
 
     settings: DefaultSettings
     out: Path
@@ -189,7 +189,8 @@ def train(data: Path, weights: Path, training: DefaultTraining) -> None:
         OutputError: the folder cannot be written.
     """
     settings = training.settings
-    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(_base()), seed=settings.broad.seed)
+    shape = mobilefacenet.MobileFaceNetSettings(dropout=0.3)
+    start = fit.fresh(lambda: mobilefacenet.MobileFaceNet(shape), seed=settings.broad.seed)
     pretrained.load_pretrained(start, weights, name=START, fresh_head=True)
     assert isinstance(start, mobilefacenet.MobileFaceNet)
     given, net = DefaultData.read(data, weights, training.out / "faces"), at_size(of_identities(start), settings.size)
@@ -278,10 +279,6 @@ def _accuracies(counts: NDArray[np.int64]) -> dict[str, Any]:
     images = int(counts.sum())
     measured = {"accuracy": metrics.accuracy_of(counts), "uar": metrics.uar_of(counts)} if images else {}
     return {"images": images} | {name: round(float(value), 4) for name, value in measured.items()}
-
-
-def _base() -> mobilefacenet.MobileFaceNetSettings:
-    return mobilefacenet.MobileFaceNetSettings(dropout=0.3)
 
 
 def _balance(labels: NDArray[np.int64], mu: float) -> NDArray[np.float64]:
