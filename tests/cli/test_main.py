@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from emofuse.systems import SYSTEMS
+from emofuse.testing.writers import prediction
 from support.media_files import moving_bar, set_display_matrix, write_media
 
 
@@ -188,6 +189,31 @@ def test_a_file_whose_name_looks_like_an_option_is_recognised(run, tmp_path, nam
     assert code == 2
     one_line(err, f"Write ./{name} for the file")
     assert "Write" not in run("predict", "-6.mp4")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("report", "two.csv", "--out", "out/report.html"), "report.html"),
+        (("stats", "two.csv", "--out", "out"), "stats.csv"),
+        (("stats", "two.csv", "--out", "out"), "stats.html"),
+        (("export", "two.csv", "--format", "srt", "--out", "out"), "two.srt"),
+        (("data", "sample", "out/sample.mp4", "--seconds", "6"), "sample.mp4"),
+        (("predict", "talk.mp4", "--out", "out"), "talk.csv"),
+        (("predict", "talk.mp4", "--out", "out"), "summary.json"),
+    ],
+)
+def test_no_command_replaces_a_file_that_emofuse_did_not_write(run, tmp_path, words, name):
+    prediction().save(tmp_path / "two.csv")
+    (tmp_path / "talk.mp4").write_bytes(b"any")
+    path = tmp_path / "out" / name
+    path.parent.mkdir()
+    path.write_text("{}")
+    code, out, error = run(*words)
+    assert (code, path.read_text()) == (2, "{}")
+    assert f"{name}: is there already, was not written by emofuse, and is not replaced" in error
+    assert error.count("\n") == 1
+    assert "wrote" not in out
 
 
 def test_systems_lists_what_can_be_trained(run):

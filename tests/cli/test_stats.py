@@ -11,7 +11,7 @@ def test_statistics_are_printed_and_written(run, tmp_path):
     code, out, _ = run("stats", "two.csv", "--events", "events.csv", "--by", "event", "--baseline", "first 1s")
     assert code == 0
     assert "events: 2 of events.csv" in " ".join(out.split())
-    assert {p.name for p in (tmp_path / "emofuse-stats").iterdir()} == {"stats.csv", "groups.csv", "stats.html"}
+    assert {p.name for p in (tmp_path / "emofuse-stats").glob("[!.]*")} == {"stats.csv", "groups.csv", "stats.html"}
 
 
 def test_json_has_the_rows_of_every_table(run, tmp_path):

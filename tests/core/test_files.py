@@ -23,12 +23,13 @@ from emofuse.core.files import (
     digest,
     file_digest,
     locked,
+    own_outputs,
     remove_abandoned,
     shortened,
     write_bytes,
     write_json,
 )
-from emofuse.errors import OutputError
+from emofuse.errors import OutputError, SettingsError
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -398,3 +399,32 @@ def test_the_digest_of_a_file_is_the_sha256_of_its_bytes(tmp_path, size):
     content = bytes(range(256)) * (size // 256 + 1)
     (tmp_path / "f").write_bytes(content[:size])
     assert file_digest(tmp_path / "f") == hashlib.sha256(content[:size]).hexdigest()
+
+
+def test_an_output_of_somebody_else_is_never_replaced(tmp_path):
+    path = tmp_path / "talk.csv"
+    path.write_text("theirs")
+    refused = pytest.raises(SettingsError, match=r"talk\.csv: is there already, was not written by emofuse.*--out")
+    with refused, own_outputs([tmp_path / "new.csv", path]):
+        pytest.fail("the block runs")
+    assert path.read_text() == "theirs"
+    path.unlink()
+    for content in ("first", "second"):
+        with own_outputs([path]):
+            path.write_text(content)
+    assert path.read_text() == "second"
+
+
+def test_an_output_that_was_not_written_leaves_its_name_free(tmp_path):
+    path = tmp_path / "talk.csv"
+    with pytest.raises(OSError, match="full"), own_outputs([path]):
+        raise OSError("full")
+    path.write_text("theirs")
+    with pytest.raises(SettingsError), own_outputs([path]):
+        pytest.fail("the block runs")
+
+
+def test_outputs_that_other_records_name_are_replaced(tmp_path):
+    (tmp_path / "talk.csv").write_text("of an earlier version")
+    with own_outputs([tmp_path / "talk.csv"], known={"talk.csv"}):
+        pass

@@ -112,11 +112,19 @@ def test_an_entry_without_valid_scores_is_neutral_with_a_note(tmp_path):
 
 
 def test_a_submission_replaces_an_earlier_one_as_a_whole(tmp_path):
-    (tmp_path / "all").mkdir()
+    write(tmp_path, "2020")
     (tmp_path / "all" / "old.txt").write_text("")
     write(tmp_path, "2020")
     assert sorted(p.name for p in (tmp_path / "all").iterdir()) == ["v0.txt", "v1.txt", "v2.txt", "v3.txt"]
-    assert [p.name for p in tmp_path.iterdir()] == ["all"]
+    assert [p.name for p in tmp_path.glob("[!.]*")] == ["all"]
+
+
+def test_label_files_of_somebody_else_are_never_replaced(tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "v0.txt").write_text("theirs")
+    with pytest.raises(SettingsError, match="all: is there already, was not written by emofuse"):
+        write(tmp_path, "2020")
+    assert (tmp_path / "all" / "v0.txt").read_text() == "theirs"
 
 
 @pytest.mark.parametrize("name", ["2020", "2024"])

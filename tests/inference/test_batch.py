@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from emofuse.core.parallel import Executor, Here, Processes, Result, Task
-from emofuse.errors import LostTaskError, OutputError, SettingsError
+from emofuse.errors import DataError, LostTaskError, OutputError, SettingsError
+from emofuse.export.reader import find_tables
 from emofuse.inference import batch
 from emofuse.inference.batch import FileTask, plan, predict_files, write_summary
 from emofuse.inference.prediction import Prediction
@@ -203,6 +204,46 @@ def test_results_on_another_machine_are_one_line(videos, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "predict_file", lambda _, job, *__: batch.FileResult(job, elsewhere))
     with pytest.raises(OutputError, match="choose --out on a disk that all share"):
         run(videos[:1], tmp_path / "out")
+
+
+def test_a_file_of_somebody_else_is_never_replaced_and_its_video_fails_alone(videos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "v1.csv").write_text("my,own\n1,2\n")
+    for _ in range(2):
+        results = run(videos, out)
+        assert [r.entry["status"] for r in results] == ["done", "failed", "done"]
+        assert "v1.csv: is there already, was not written by emofuse" in str(results[1].error)
+        assert (out / "v1.csv").read_text() == "my,own\n1,2\n"
+    (out / "v1.csv").unlink()
+    assert [r.skipped for r in run(videos, out)] == [True, False, True]
+
+
+def test_the_summary_of_another_program_is_never_replaced(videos, tmp_path):
+    (tmp_path / "summary.json").write_text('{"files": 3}')
+    with pytest.raises(SettingsError, match=r"summary\.json: is there already, was not written by emofuse"):
+        run(videos, tmp_path)
+
+
+def test_a_table_of_an_earlier_run_in_another_format_is_not_read(videos, tmp_path):
+    def predicted(form: str) -> None:
+        tasks = plan(videos[:1], out=tmp_path / "out", options=DEFAULTS, formats=form.split(","))
+        write_summary(list(predict_files(tasks, executor=HERE, draw=None, progress=lambda *_: None, note=print)))
+
+    predicted("csv")
+    predicted("webvtt")
+    with pytest.raises(DataError, match=r"v0\.mp4 was last predicted as v0\.vtt, which is no table; .*--format csv"):
+        find_tables([tmp_path / "out"])
+    predicted("json,webvtt")
+    assert [path.name for path in find_tables([tmp_path / "out"])] == ["v0.json"]
+
+
+def test_a_table_of_a_file_that_failed_since_is_not_read(videos, tmp_path):
+    run(videos[:1], tmp_path / "out")
+    videos[0].write_bytes(b"damaged")
+    run(videos[:1], tmp_path / "out")
+    with pytest.raises(DataError, match="holds no results"):
+        find_tables([tmp_path / "out"])
 
 
 def test_a_bad_file_never_stops_the_others(videos, tmp_path):

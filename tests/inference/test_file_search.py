@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from emofuse.core.files import RECORDS
 from emofuse.errors import MediaError
 from emofuse.inference.file_search import find_files
-from emofuse.inference.stems import RECORDS
 
 
 def touch(folder: Path, *names: str) -> Path:

@@ -88,9 +88,10 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Generate a short video of a synthetic talking face that shows several emotions in turn."""
+    from emofuse.core.files import own_outputs
     from emofuse.synthetic.sample import make_sample
 
-    with progress_bar("generating"):
+    with progress_bar("generating"), own_outputs([path]):
         segments = make_sample(path, seconds=seconds, seed=seed)
     show(
         lambda: f"{path}: " + ", ".join(f"{emotion} {start:.1f}-{end:.1f} s" for start, end, emotion in segments),

@@ -32,13 +32,15 @@ def report(
 
     The page needs no network and no other file but the videos, which are linked from where they are.
     """
+    from emofuse.core.files import own_outputs
     from emofuse.export import SegmentSettings, read_results
     from emofuse.report.results import PageSettings, write_results_page
 
     settings = PageSettings(embed, SegmentSettings(min_segment, hysteresis, merge_segments))
     with progress_bar("reporting"):
         read = read_results(results)
-        written = write_results_page(read, out, settings)
+        with own_outputs([out]):
+            written = write_results_page(read, out, settings)
     missing = [result.file for result in read if result.media is None]
     show(
         lambda: _summary(len(read), missing),

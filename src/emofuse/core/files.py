@@ -13,12 +13,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from emofuse.errors import OutputError
+from emofuse.errors import OutputError, SettingsError
 
 try:
     import fcntl
@@ -26,9 +26,11 @@ except ImportError:  # not POSIX
     fcntl = None  # type: ignore[assignment]
 
 NAME_BYTES = 255  # of a file name on common file systems
+RECORDS = ".emofuse"  # folder of what is known of the files beside it
 _CHUNK = 1 << 20
 _CHUNKS_PER_CALL = 64
 _PARTIAL = ".partial-"
+_WRITTEN = "written"  # folder in RECORDS of an empty file for each output
 _LONGEST_SUFFIX = 16
 _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
@@ -49,6 +51,42 @@ def atomic(path: str | Path) -> Iterator[Path]:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+
+
+@contextmanager
+def own_outputs(paths: Sequence[Path], *, known: Collection[str] = ()) -> Iterator[None]:
+    """Write outputs, files or folders, in this block; one that is there is replaced only if emofuse has written it.
+
+    Names of outputs are kept in `.emofuse/written` beside them, from before they are written, so that a killed run
+    leaves nothing that the next one refuses to replace. Names without a file are forgotten at the end of the block.
+
+    Args:
+        known: names of those that emofuse has written according to other records.
+    Raises:
+        SettingsError: there is one that emofuse has not written; none is written.
+        OutputError: the folder cannot be written.
+    """
+    marks = {path: path.parent / RECORDS / _WRITTEN / path.name for path in paths}
+    for path, mark in marks.items():
+        empty = path.is_dir() and not any(path.iterdir())
+        if path.exists() and not empty and path.name not in known and not mark.exists():
+            raise SettingsError(
+                f"{printable(path)}: is there already, was not written by emofuse, and is not replaced; "
+                "move it, or choose another place with --out."
+            )
+    try:
+        for path, mark in marks.items():
+            with _writing(path):
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
+        yield
+    finally:
+        for path, mark in marks.items():
+            if not path.exists():
+                with suppress(OSError):  # the folders are removed if nothing else is in them
+                    mark.unlink(missing_ok=True)
+                    mark.parent.rmdir()
+                    mark.parent.parent.rmdir()
 
 
 @contextmanager
@@ -214,6 +252,8 @@ def _concerns(error: OSError, path: Path) -> bool:
     if not isinstance(error.filename, str | bytes):
         return False
     named = Path(os.fsdecode(error.filename))
+    if path.parent / RECORDS in (named, *named.parents):
+        return True
     return named in (path, *path.parents) or (named.parent == path.parent and named.name.startswith(_PARTIAL))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from emofuse import fusion, metrics
-from emofuse.core.files import write_json
+from emofuse.core.files import own_outputs, write_json
 from emofuse.core.registry import find
 from emofuse.core.time import Ints
 from emofuse.core.types import Annotation, Clip, Scores
@@ -112,13 +112,20 @@ class Evaluation:
 
 
 def save_evaluation(result: Evaluation, folder: str | Path) -> list[Path]:
-    """Write evaluation.json, and each fitted fusion as NAME.safetensors for `emofuse submit --fusion`."""
+    """Write evaluation.json, and each fitted fusion as NAME.safetensors for `emofuse submit --fusion`.
+
+    Raises:
+        SettingsError: a file is there that emofuse has not written.
+        OutputError: the folder cannot be written.
+    """
     folder = Path(folder)
     paths = [folder / f"{name}.safetensors" for name in result.fitted]
-    for path, fitted in zip(paths, result.fitted.values(), strict=True):
-        fusion.save(path, fitted)
-    write_json(folder / "evaluation.json", result.to_json())
-    return [*paths, folder / "evaluation.json"]
+    evaluation = folder / "evaluation.json"
+    with own_outputs([*paths, evaluation]):
+        for path, fitted in zip(paths, result.fitted.values(), strict=True):
+            fusion.save(path, fitted)
+        write_json(evaluation, result.to_json())
+    return [*paths, evaluation]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emofuse.core.files import atomic, atomic_folder
+from emofuse.core.files import atomic, atomic_folder, own_outputs
 from emofuse.core.labels import AFFWILD2, AFFWILD2_8, UNLABELLED, LabelSet
 from emofuse.core.time import Ints
 from emofuse.datasets.affwild2.label_files import LABEL_SETS, header, read_labels, write_labels
@@ -60,6 +60,7 @@ def write_submission(
         sample: the requested images in their order (2024 on); default: every frame of the entries in order.
     Raises:
         DataError: the submission would not be valid; nothing is written.
+        SettingsError: there is a submission that emofuse has not written.
         OutputError: it cannot be written, or would replace a folder with other files.
     """
     path, frames = Path(path), {name: len(values) for name, values in labels.items()}
@@ -68,7 +69,7 @@ def write_submission(
         found = f"holds {others[0]}" if others else "is a folder"
         wanted = "file" if edition.single else "folder"
         raise OutputError(f"{path}: {found} and is not replaced; give a new {wanted} with --out.")
-    with (atomic if edition.single else atomic_folder)(path) as partial_path:
+    with own_outputs([path]), (atomic if edition.single else atomic_folder)(path) as partial_path:
         if edition.single:
             rows = sample if sample is not None else _all_images(frames)
             partial_path.write_text("".join(_lines(edition, labels, rows)), "utf-8", newline="\n")

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from emofuse.core.files import NAME_BYTES, printable, shortened
+from emofuse.core.files import NAME_BYTES, own_outputs, printable, shortened
 from emofuse.errors import DataError, EmofuseError, MediaError, SettingsError
 from emofuse.export.reader import find_tables, read_result_file
 from emofuse.export.writer import WRITERS, ExportOptions, ResultTable, checked_formats
@@ -37,7 +37,8 @@ def export_results(
             others go on; default: it is raised.
     Raises:
         DataError: a table cannot be read.
-        SettingsError: a format is unknown, needs a video that is not found, or would replace the table itself.
+        SettingsError: a format is unknown, needs a video that is not found, or would replace the table itself or a
+            file that emofuse did not write.
         OutputError: a file cannot be written.
     """
     wanted, taken, written = checked_formats(formats, options), set[str](), list[Path]()
@@ -80,5 +81,6 @@ def _written(
     path = target.with_name(target.name + writer.extension)
     if any(os.path.abspath(file) == os.path.abspath(source) for file in writer.paths(path)):
         raise SettingsError(f"{printable(source)}: the result in {form} would replace the table; give --out.")
-    writer.write(replace(result, progress=partial(progress, path)), path)
+    with own_outputs(writer.paths(path)):
+        writer.write(replace(result, progress=partial(progress, path)), path)
     return writer.paths(path)

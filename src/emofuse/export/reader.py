@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,12 @@ _REMEDY = "give a table that `emofuse predict` has written, or its folder"
 def read_results(paths: Sequence[str | Path]) -> list[ResultTable]:
     """The results in tables, and in folders of them as `emofuse predict` writes; in the order of the paths.
 
-    Of a folder with summary.json the files listed there are read, otherwise every table. The blocks of a result are its
-    persons, and can be read again.
+    Of a folder with summary.json the tables listed there are read, otherwise every table. The blocks of a result are
+    its persons, and can be read again.
 
     Raises:
-        DataError: a path does not exist, a table is damaged or holds no results, or there is none.
+        DataError: a path does not exist, a table is damaged or holds no results, or there is none; or a file was last
+            predicted in formats that are no tables.
     """
     return [result for path in find_tables(paths) for result in read_result_file(path)]
 
@@ -55,7 +57,8 @@ def read_result_file(path: Path) -> list[ResultTable]:
     Raises:
         DataError: the table is damaged or holds no results.
     """
-    return list(_results(path, _entries(path.parent).get(path.name, {})))
+    entries = (entry for entry in _files(path.parent) or () if path.name in entry.get("outputs", ()))
+    return list(_results(path, next(entries, {})))
 
 
 def _found(path: Path) -> list[Path]:
@@ -63,26 +66,36 @@ def _found(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{printable(path)}: no such file or folder; {_REMEDY}.")
-    listed = dict.fromkeys(_table_of(path, entry) for entry in _entries(path).values())
-    tables = [table for table in listed if table] or _tables(path)
+    files = _files(path)
+    for entry in files or ():
+        if (outputs := entry.get("outputs")) and not _table_names(entry):
+            # A table that is there all the same is of an earlier run, with other settings.
+            raise DataError(
+                f"{printable(path)}: {entry.get('file')} was last predicted as {', '.join(outputs)}, which is no "
+                "table; predict it again with --format csv, parquet or json as well, or name the tables to read."
+            )
+    tables = _tables(path) if files is None else [table for table in map(partial(_table_of, path), files) if table]
     if not tables:
         raise DataError(f"{printable(path)}: holds no results; {_REMEDY}.")
     return tables
 
 
-def _entries(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The entries of the summary of a folder by the name of each output, in order; none if there is no summary."""
+def _files(folder: Path) -> list[Mapping[str, Any]] | None:
+    """The entries of the summary of a folder, in order; None if there is no summary by emofuse."""
     try:
-        files = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
-        return {name: entry for entry in files for name in entry.get("outputs", ())}
+        files: list[Mapping[str, Any]] = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
+        return files if all(isinstance(entry.get("outputs", []), list) for entry in files) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return None
 
 
 def _table_of(folder: Path, entry: Mapping[str, Any]) -> Path | None:
     """The table of an entry, in the format that is read fastest."""
-    found = (folder / name for suffix in SUFFIXES for name in entry["outputs"] if name.endswith(suffix))
-    return next((path for path in found if path.is_file()), None)
+    return next((folder / name for name in _table_names(entry) if (folder / name).is_file()), None)
+
+
+def _table_names(entry: Mapping[str, Any]) -> list[str]:
+    return [name for suffix in SUFFIXES for name in entry.get("outputs", ()) if name.endswith(suffix)]
 
 
 def _tables(folder: Path) -> list[Path]:

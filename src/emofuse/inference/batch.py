@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import (
+    RECORDS,
     decoded,
     digest,
     file_digest,
+    own_outputs,
     printable,
     remove_abandoned,
     write_bytes,
@@ -31,7 +33,7 @@ from emofuse.export import WRITERS, ExportOptions, checked_formats
 from emofuse.inference import summary
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor
-from emofuse.inference.stems import RECORDS, claim_stems
+from emofuse.inference.stems import claim_stems
 from emofuse.media.container import check_readable
 
 _STALL_SECONDS = 120.0  # without progress, and what reading the file at this rate takes
@@ -133,8 +135,17 @@ def _predict_file(
     written = {"formats": list(task.formats), "plot": task.plot, "export": asdict(task.export)}
     definition = {**predictor.identity, "file": name, **written}
     key = digest(definition | {"content": _content_digest(task.path, lambda: progress(0.0))})
-    if (entry := _done(task, key)) is not None:
+    record = _read_record(task)
+    if (entry := _done(task, key, record)) is not None:
         return FileResult(task, entry, skipped=True)
+    with own_outputs(task.outputs, known=record["sha256"]):
+        return _written(predictor, task, key, draw, progress)
+
+
+def _written(
+    predictor: Predictor, task: FileTask, key: str, draw: Draw | None, progress: Callable[[float], None]
+) -> FileResult:
+    """Predict a file and write its outputs, and its record last."""
     part = 0.5 if any(WRITERS[form].needs_video for form in task.formats) else 1.0  # of the time, for the prediction
     prediction = predictor.predict(task.path, progress=lambda fraction: progress(part * fraction))
     if not prediction.has_video:
@@ -167,16 +178,24 @@ def _content_digest(path: Path, progress: Callable[[], None]) -> str:
         ) from None
 
 
-def _done(task: FileTask, name: str) -> dict[str, Any] | None:
-    """The entry of an earlier run with the same digest, if its outputs have not changed since."""
+def _read_record(task: FileTask) -> Mapping[str, Any]:
+    """The record of the last finished run of a file; one without digest and outputs if there is none."""
     try:
         record = json.loads(task.record.read_text("utf-8"))
-        same = record["digest"] == name and all(
+        return {"digest": str(record["digest"]), "sha256": dict(record["sha256"]), "entry": dict(record["entry"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"digest": "", "sha256": {}, "entry": {}}
+
+
+def _done(task: FileTask, key: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The entry of an earlier run with the same digest, if its outputs have not changed since."""
+    try:
+        same = record["digest"] == key and all(
             file_digest(task.out / file) == expected for file, expected in record["sha256"].items()
         )
-        return {**record["entry"], "file": decoded(task.path)} if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
+    return {**record["entry"], "file": decoded(task.path)} if same else None
 
 
 def plan(
@@ -193,10 +212,12 @@ def plan(
     What killed runs left half written is removed.
 
     Raises:
-        SettingsError: a format is unknown, none is given, or an output would replace an input.
+        SettingsError: a format is unknown, none is given, or an output would replace an input or the summary of
+            another program.
         OutputError: `out` cannot be written.
     """
     known = checked_formats(formats, export)
+    summary.check_own(out)
     write_json(out / RECORDS / "format.json", {"format": 1})  # fails here if the folder cannot be written
     for folder in (out, out / RECORDS):
         remove_abandoned(folder)

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emofuse.core.files import printable
+from emofuse.core.files import RECORDS, printable
 from emofuse.errors import MediaError
 from emofuse.export.annotated_video import ANNOTATED
-from emofuse.inference.stems import RECORDS
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
 

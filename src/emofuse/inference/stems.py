@@ -10,7 +10,6 @@ from pathlib import Path
 
 from emofuse.core.files import NAME_BYTES, decoded, digest, locked, shortened, write_bytes
 
-RECORDS = ".emofuse"  # folder of records in a folder of results
 _STEM_BYTES = NAME_BYTES - len(".traceback.txt")
 
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emofuse.core.files import locked, write_json
+from emofuse.core.files import locked, printable, write_json
 from emofuse.core.statuses import VOICE_ONLY
 from emofuse.core.time import Timeline, seconds
 from emofuse.core.types import Bools, Scores
 from emofuse.core.version import __version__
+from emofuse.errors import SettingsError
+from emofuse.export.reader import SUMMARY
 from emofuse.inference.prediction import PersonDetails, Prediction
 
 
@@ -63,6 +65,26 @@ def _mean_probabilities(scores: Scores) -> dict[str, float] | None:
     return {n: round(float(v), 4) for n, v in zip(scores.label_set.names, mean, strict=True)}
 
 
+def check_own(out: Path) -> None:
+    """Check that `summary.json` in a folder is that of emofuse, or not there.
+
+    Raises:
+        SettingsError: it is that of another program.
+    """
+    path = out / SUMMARY
+    if not path.is_file():
+        return
+    try:
+        own = "emofuse" in json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, TypeError):
+        own = False
+    if not own:
+        raise SettingsError(
+            f"{printable(path)}: is there already, was not written by emofuse, and is not replaced; "
+            "choose another folder with --out."
+        )
+
+
 def write_summary(
     out: Path, records: Path, entries: Sequence[Mapping[str, Any]], left_out: Mapping[str, int] | None = None
 ) -> Mapping[str, Any]:
@@ -74,7 +96,7 @@ def write_summary(
         records: folder for the lock.
         left_out: how many paths below folders were left out, by reason.
     """
-    path = out / "summary.json"
+    path = out / SUMMARY
     with locked(records / "summary.lock"):
         try:
             earlier = json.loads(path.read_text("utf-8"))["files"]

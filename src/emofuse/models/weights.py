@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from emofuse.core.files import atomic, file_digest
+from emofuse.core.files import atomic, file_digest, own_outputs
 from emofuse.core.registry import find
 from emofuse.errors import WeightsError
 
@@ -190,6 +190,7 @@ def convert(path: Path, name: str, *, out: Path | None = None) -> Path:
 
     Raises:
         WeightsError: the file is missing or not that of `name`, or torch is not installed.
+        SettingsError: `out` is a file that emofuse has not written.
         OutputError: the file cannot be written.
     """
     if not path.is_file():
@@ -198,7 +199,8 @@ def convert(path: Path, name: str, *, out: Path | None = None) -> Path:
         from emofuse.nets.pretrained import import_weights
     except ImportError as error:
         raise WeightsError(f"{path}: reading it needs {error.name}; pip install 'emofuse[train]'.") from None
-    return import_weights(path, name, out=out or cache() / f"{name}.safetensors")
+    with own_outputs([] if out is None else [out]):
+        return import_weights(path, name, out=out or cache() / f"{name}.safetensors")
 
 
 def _search_folders(weights: Weights) -> list[Path]:

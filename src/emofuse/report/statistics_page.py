@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from emofuse.analysis.person_rows import VALENCE
 from emofuse.analysis.synchrony import Synchrony
-from emofuse.core.files import atomic, write_bytes
+from emofuse.core.files import atomic, own_outputs, write_bytes
 from emofuse.core.registry import find
 from emofuse.export.formulas import escaped
 from emofuse.report.page import render
@@ -69,18 +69,17 @@ def write_statistics(statistics: Statistics, folder: Path, form: str = "csv") ->
     """Write the tables and stats.html, each whole or not at all; equal statistics have equal bytes.
 
     Raises:
-        SettingsError: the format is unknown.
+        SettingsError: the format is unknown, or a file is there that emofuse has not written.
         OutputError: the folder cannot be written.
     """
-    write = _FORMATS[check_format(form)]
-    written = []
-    for name, table in statistics.tables.items():
-        written.append(folder / f"{name}.{form}")
-        with atomic(written[-1]) as partial:
-            write(table.round(6), partial)
-    written.append(folder / "stats.html")
-    write_bytes(written[-1], statistics_page(statistics).encode())
-    return written
+    write, page = _FORMATS[check_format(form)], folder / "stats.html"
+    tables = {folder / f"{name}.{form}": table for name, table in statistics.tables.items()}
+    with own_outputs([*tables, page]):
+        for path, table in tables.items():
+            with atomic(path) as partial:
+                write(table.round(6), partial)
+        write_bytes(page, statistics_page(statistics).encode())
+    return [*tables, page]
 
 
 def statistics_page(statistics: Statistics) -> str:
