@@ -19,6 +19,7 @@ from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.media.audio import AudioBlock
+from emofuse.media.audio_clock import sample_time
 from emofuse.models.voice import FrameScorer
 from emofuse.models.voice_stages import choose_separation, choose_speech_detector
 from emofuse.runtime import Engine
@@ -111,6 +112,18 @@ class ScoringStage(Protocol):
         """End the recording; return the rest."""
         ...
 
+    rate_hz: int
+
+    @property
+    def certain(self) -> int:
+        """The time (ticks) before which no score begins that is returned later."""
+        ...
+
+    @property
+    def lookahead(self) -> int:
+        """Ticks of audio after a moment until it is certain."""
+        ...
+
 
 class AudioStream:
     """The audio stages of one recording."""
@@ -135,6 +148,21 @@ class AudioStream:
         self._closed = True
         scores = [score for voice in self._separation.close() for score in self._windows.push(voice)]
         return [*scores, *self._windows.close()]
+
+    @property
+    def rate_hz(self) -> int:
+        """Sample rate of the blocks."""
+        return self._windows.rate_hz
+
+    @property
+    def certain(self) -> int:
+        """The time (ticks) before which no score begins that is returned later."""
+        return self._windows.certain
+
+    @property
+    def lookahead(self) -> int:
+        """Ticks of audio after a moment until it is certain."""
+        return self._separation.lookahead + self._windows.lookahead
 
 
 class ChunkScorer(Protocol):
@@ -164,6 +192,15 @@ class WaveWindows:
 
     def __init__(self, cutter: AudioWindowCutter, scorer: WindowScorer) -> None:
         self._cutter, self._scorer = cutter, scorer
+        self.rate_hz = cutter.rate_hz
+
+    @property
+    def certain(self) -> int:
+        return self._cutter.certain
+
+    @property
+    def lookahead(self) -> int:
+        return self._cutter.lookahead
 
     def push(self, block: AudioBlock) -> list[AudioWindowScore]:
         return self._scored(self._cutter.push(block))
@@ -192,6 +229,7 @@ class FrameWindows:
 
     def __init__(self, cutter: AudioWindowCutter, scorer: ChunkScorer) -> None:
         self._cutter, self._scorer = cutter, scorer
+        self.rate_hz = cutter.rate_hz
         self._before, self._inside, self._after = scorer.chunks.samples
         self._held = np.zeros(self._before, np.float32)  # samples from number `_first` on; silence before the first
         self._first = -self._before
@@ -200,6 +238,14 @@ class FrameWindows:
         self._complete = 0  # number of chunks whose context has been received
         self._frames: dict[int, Floats] = {}  # by the number of the chunk
         self._waiting: list[AudioWindow] = []
+
+    @property
+    def certain(self) -> int:
+        return min([window.start for window in self._waiting[:1]] + [self._cutter.certain])
+
+    @property
+    def lookahead(self) -> int:
+        return self._cutter.lookahead + sample_time(self._inside + self._after, RATE_HZ)
 
     def push(self, block: AudioBlock) -> list[AudioWindowScore]:
         self._held = np.concatenate([self._held, block.samples])
@@ -302,9 +348,24 @@ class AudioWindowCutter:
         self._known = 0  # number of samples whose activity is known
 
     @property
+    def rate_hz(self) -> int:
+        """Sample rate of the audio."""
+        return self._settings.rate_hz
+
+    @property
     def first(self) -> int:
         """Number of a sample that no later window begins before."""
         return self._first
+
+    @property
+    def certain(self) -> int:
+        """The time (ticks) before which no later window begins."""
+        return self._ticks(self._first)
+
+    @property
+    def lookahead(self) -> int:
+        """Ticks of audio after a moment until no later window can cover it."""
+        return self._settings.width + self._activity.lookahead
 
     def push(self, block: AudioBlock) -> list[AudioWindow]:
         """Take the next block; return the windows that are complete."""

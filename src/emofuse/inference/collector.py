@@ -24,6 +24,7 @@ from emofuse.models.fusion import WINDOWS, ModalityFusion
 from emofuse.systems import FACE, VOICE, kind
 
 _FROZEN_AFTER = ticks(5)  # recorders of screens and calls leave out frames for a few seconds where nothing moves
+_REMEMBERED = 250  # frames whose typical time on screen is known after their rows are forgotten
 _NO_POSE = (np.nan, np.nan, np.nan)
 
 
@@ -45,6 +46,19 @@ class _Person:
         """The geometry of each face, float64 [n, columns]."""
         return np.array(self.geometry).reshape(-1, len(FACE_COLUMNS))
 
+    def since(self, frame: int, time: int) -> _Person:
+        """What rows need that show this frame or a later one, or begin at `time` (ticks) or later."""
+        kept = np.flatnonzero(np.array(self.frames, np.int64) >= frame).tolist()
+        n = len(self.frames)
+        classes, columns = (len(values) // max(n, 1) for values in (self.probabilities, self.geometry))
+        return _Person(
+            array("q", (self.frames[k] for k in kept)),
+            array("f", (v for k in kept for v in self.probabilities[k * classes : (k + 1) * classes])),
+            array("d", (v for k in kept for v in self.geometry[k * columns : (k + 1) * columns])),
+            array("b", (self.turned[k] for k in kept)),
+            [window for window in self.windows if window.end > time],
+        )
+
     @classmethod
     def joined(cls, parts: Sequence[_Person]) -> _Person:
         """Several persons who turned out to be one."""
@@ -59,8 +73,30 @@ class _Person:
         return whole
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """Frames on screen in rows that were forgotten: the starts of the latest ones, and the index of the last one."""
+
+    starts: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    frame: int = -2
+
+    @property
+    def any_frame(self) -> bool:
+        return self.frame >= 0 or len(self.starts) > 1
+
+    def followed_by(self, start: Ints, frames: Ints) -> _Shown:
+        """The same with these rows."""
+        first = np.flatnonzero(np.diff(frames, prepend=self.frame))
+        return _Shown(np.concatenate([self.starts, start[first]]), int(frames[-1]) if len(frames) else self.frame)
+
+    def latest(self) -> _Shown:
+        return _Shown(self.starts[-_REMEMBERED:], self.frame)
+
+
 class Collector:
     """Collects the output of a session into a `Prediction`; keeps numbers only, no images.
+
+    A live session takes the rows before a time with `prediction(until=...)`, and then calls `forget`.
 
     A row takes the scores of single faces from its frame, and the mean of the windows of faces or of audio over its
     start. Scores of faces are valid where the person's face was found in the frame of the row, not turned too far, and
@@ -78,6 +114,7 @@ class Collector:
         self._steps = array("q")  # start, end and frame of one step after the other
         self._persons: dict[int, _Person] = {}
         self._audio_windows: list[AudioWindowScore] = []
+        self._shown = _Shown()
 
     def add(self, output: SessionOutput) -> None:
         """Take the output of a push or of the close."""
@@ -95,6 +132,26 @@ class Collector:
         self._audio_windows += output.audio_windows
 
     @property
+    def steps(self) -> Ints:
+        """Start, end and frame of each step, int64 [n, 3]."""
+        return np.array(self._steps, np.int64).reshape(-1, 3)
+
+    def first_frames(self) -> dict[int, int]:
+        """The index of the first frame in which each person's face was found, of those that are not forgotten."""
+        return {number: min(person.frames) for number, person in self._persons.items() if person.frames}
+
+    def forget(self, time: int) -> None:
+        """Forget the steps that start before `time` (ticks), and what the rows of later steps do not need."""
+        steps = self.steps
+        n = int(np.searchsorted(steps[:, 0], time))
+        if n:
+            self._shown = self._shown.followed_by(steps[:n, 0], steps[:n, 2]).latest()
+            self._steps = array("q", steps[n:].ravel().tolist())
+        self._persons = {p: person.since(self._shown.frame, time) for p, person in self._persons.items()}
+        self._persons = {p: person for p, person in self._persons.items() if person.frames or person.windows}
+        self._audio_windows = [window for window in self._audio_windows if window.end > time]
+
+    @property
     def faces(self) -> dict[int, PersonFaces]:
         """Where the faces of each person were found so far."""
         return {
@@ -110,26 +167,31 @@ class Collector:
         metadata: Mapping[str, Any],
         *,
         size: tuple[int, int] | None = None,
-        persons: Sequence[FilePerson] | None = None,
+        persons: Mapping[int, FilePerson] | None = None,
+        until: int | None = None,
     ) -> Prediction:
         """Everything collected so far.
 
         Args:
             size: of the frames (width, height), for the places of the faces.
-            persons: of the whole file; those of the session are joined accordingly and numbered in this order.
+            persons: of the whole file by their number in it; those of the session are joined accordingly.
+            until: only the steps that start before this time (ticks).
         """
-        start, end, frames = np.array(self._steps, np.int64).reshape(-1, 3).T
+        steps = self.steps
+        start, end, frames = (steps if until is None else steps[: np.searchsorted(steps[:, 0], until)]).T
         timeline = Timeline(start, end)
-        known = self._numbered(persons)
-        found = {p: _Person.joined([self._persons[n] for n in each.numbers]) for p, each in known.items()}
-        frozen = _frozen(start, frames)
+        known = self._numbered() if persons is None else persons
+        nobody = _Person()
+        found = {p: _Person.joined([self._persons.get(n, nobody) for n in each.numbers]) for p, each in known.items()}
+        frozen = _frozen(start, frames, self._shown)
         rows_found = {p: np.where(frozen, -1, _rows(person.frames, frames)) for p, person in found.items()}
         rows = {p: np.where(_turned(found[p])[r], -1, r) for p, r in rows_found.items()}
         modalities = {p: self._face_scores(found[p], timeline, r) for p, r in rows.items()}
         if voices := self._of(VOICE):
             found_voices = {m: self._voice_scores(m).onto(timeline) for m in voices}
             if not modalities:
-                absent = [m for m in self._modalities if m not in voices] if np.any(frames >= 0) else []
+                has_video = self._shown.any_frame or np.any(frames >= 0)
+                absent = [m for m in self._modalities if m not in voices] if has_video else []
                 modalities[NO_PERSON] = {m: _invalid(m, timeline, self._label_set) for m in absent}
             modalities = {p: scores | found_voices for p, scores in modalities.items()}
         visible = np.sum([np.zeros(len(timeline), np.int64), *(r >= 0 for r in rows.values())], axis=0)
@@ -140,16 +202,15 @@ class Collector:
         faces = {p: FaceRows(values[rows_found[p]], _turned(found[p])[rows_found[p]]) for p, values in geometry.items()}
         return replace(prediction, faces=faces, details={p: _details(known[p], geometry.get(p)) for p in found})
 
-    def _numbered(self, persons: Sequence[FilePerson] | None) -> dict[int, FilePerson]:
-        """The persons of the prediction, by their number in it."""
-        if persons is not None:
-            return dict(enumerate(persons, start=1))
+    def _numbered(self) -> dict[int, FilePerson]:
+        """The persons as the session has numbered them."""
         return {number: FilePerson((number,)) for number in sorted(self.faces)}
 
     def _face_scores(self, person: _Person, timeline: Timeline, rows: Ints) -> dict[str, Scores]:
         """Scores of the modalities of faces."""
         scores, valid, labels, singles = {}, rows >= 0, self._label_set, self._of(FACE)
         values = np.array(person.probabilities, np.float32).reshape(-1, len(singles) or 1, len(labels))
+        values = np.concatenate([values, np.zeros_like(values, shape=(1, *values.shape[1:]))])  # of rows without a face
         for n, modality in enumerate(singles):
             scores[modality] = Scores(values[rows, n], timeline, labels, valid, modality)
         for modality in self._of(WINDOWS):
@@ -178,23 +239,27 @@ class Collector:
         return self._fusion({**scores, **absent}, visible=visible)
 
 
-def _frozen(start: Ints, frames: Ints) -> Bools:
-    """The rows whose frame has been on screen for longer than `_FROZEN_AFTER`, and three times as long as most."""
+def _frozen(start: Ints, frames: Ints, before: _Shown) -> Bools:
+    """The rows whose frame has been on screen for longer than `_FROZEN_AFTER`, and three times as long as most.
+
+    before: frames on screen in earlier rows.
+    """
     if not len(start):
         return np.zeros(0, bool)
-    shown = np.flatnonzero(np.diff(frames, prepend=-2))  # the first row of each frame
-    typical = int(np.median(np.diff(start[shown]))) if len(shown) > 2 else 0
-    held = start - np.repeat(start[shown], np.diff(shown, append=len(start)))
+    shown = before.followed_by(start, frames).starts
+    typical = int(np.median(np.diff(shown))) if len(shown) > 2 else 0
+    held = start - shown[np.searchsorted(shown, start, side="right") - 1]
     return np.asarray((frames >= 0) & (held >= max(_FROZEN_AFTER, 3 * typical)))
 
 
 def _rows(found: array[int], frames: Ints) -> Ints:
     """For each row, the number of the person's face in its frame, or -1."""
     indices = np.array(found, np.int64)
-    # The last element answers for rows before the first frame, whose frame is -1.
-    row_of = np.full(max(int(frames.max(initial=-1)), int(indices.max())) + 2, -1, np.int64)
-    row_of[indices] = np.arange(len(indices))
-    return row_of[frames]
+    if not len(indices):
+        return np.full(len(frames), -1, np.int64)
+    order = np.argsort(indices, kind="stable")
+    face = order[np.searchsorted(indices[order], frames, side="right") - 1]
+    return np.where(indices[face] == frames, face, -1)
 
 
 def _turned(person: _Person) -> Bools:
@@ -209,7 +274,7 @@ def _geometry(person: _Person, size: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _details(known: FilePerson, geometry: NDArray[np.float64] | None) -> PersonDetails:
-    if geometry is None:
+    if geometry is None or len(geometry) < 2:
         return PersonDetails(name=known.name, confidence=known.confidence)
     x, y, width, height = np.nanmean(geometry[:, :4], axis=0).tolist()
     return PersonDetails((x + width / 2, y + height / 2), height, known.name, known.confidence)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from emofuse.core.align import functionals_of
 from emofuse.core.smoothing import Triangle, smoothed
+from emofuse.core.time import ticks
 from emofuse.core.windows import Windows
 from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
@@ -25,7 +26,7 @@ from emofuse.faces.detector import Detector, Face
 from emofuse.faces.placement import Placement
 from emofuse.faces.pose import HeadPose, pose_of
 from emofuse.faces.search import FaceSearch
-from emofuse.faces.tracker import TrackedFace, Tracker
+from emofuse.faces.tracker import RECALL_SECONDS, TrackedFace, Tracker
 from emofuse.inference.orientation import OrientationWatch
 from emofuse.inference.sampling import Sampling
 from emofuse.media.video import Frame
@@ -192,6 +193,8 @@ class FaceStream:
     canvas: width and height of the first frame, None before it. Boxes and landmarks of all faces are in its pixels,
         also where the size changes on the way.
     orientation: whether the faces are upright; None where that is not to be checked.
+    latest: the faces of the last frame. unsmoothed: the faces that were scored last, whose `person` is their track.
+    certain: the time (ticks) before which no face and no window will be returned any more.
     """
 
     def __init__(
@@ -208,6 +211,10 @@ class FaceStream:
         self._smoother, self._window_stages = smoother, window_stages
         self.canvas: tuple[int, int] | None = None
         self.orientation: OrientationWatch | None = None
+        self.latest: FrameFaces | None = None
+        self.unsmoothed: list[ScoredFace] = []
+        self.certain = 0
+        self._passed = 0  # no frame that is pushed from now on starts before
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
 
     @property
@@ -221,6 +228,12 @@ class FaceStream:
         `lookahead_frames` after the first frame that starts this much later than its own, or at the close."""
         return sum(stage.lookahead for stage in (self.persons, self._smoother) if stage is not None)
 
+    @property
+    def windows_lookahead(self) -> int:
+        """Ticks by which windows need faces from later than `lookahead`."""
+        smoothing = 0 if self._smoother is None else self._smoother.lookahead
+        return max([stage.lookahead - smoothing for stage in self._window_stages] + [0])
+
     def detect(self, frames: Iterable[Frame | FrameTime]) -> TrackedFaces:
         """Find the faces of the next frames and assign them to persons.
 
@@ -232,14 +245,15 @@ class FaceStream:
                 raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
             if self.orientation is not None:
                 self.orientation.push(frame)
-            found = self._placed(self._stages.detect(frame, self._search))
+            self.latest = found = self._placed(self._stages.detect(frame, self._search))
             self._starts.append(found.start)
             tracked += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)
         return self._tracked(tracked)
 
     def score(self, tracked: TrackedFaces) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Score faces in one batch, join tracks to persons, smooth their scores and pool them into windows."""
-        scored, complete = self._stages.score(tracked.faces), tracked.complete
+        self.unsmoothed = scored = self._stages.score(tracked.faces)
+        complete = tracked.complete
         if self.persons is not None:
             scored, complete = self.persons.push(scored, complete)
         return self._pooled(scored, complete)
@@ -247,6 +261,12 @@ class FaceStream:
     def push(self, frames: Iterable[Frame | FrameTime]) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Process the next frames."""
         return self.score(self.detect(frames))
+
+    def advance(self, time: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
+        """Return what is complete if no frame that follows starts before `time` (ticks)."""
+        if not self._starts or time - self._starts[-1] > ticks(RECALL_SECONDS):  # the tracker forgets all faces
+            self._passed = max(time, self._passed)
+        return self.score(self._tracked([]))
 
     def close(self, end: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Process what is left of a video that ends at `end` (ticks)."""
@@ -262,6 +282,8 @@ class FaceStream:
     def _pooled(self, scored: list[ScoredFace], complete: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         readable = [face for face in scored if not face.turned]
         windows = [window for stage in self._window_stages for window in stage.push(readable, complete)]
+        smoothed_before = complete if self._smoother is None else max(complete - self._smoother.lookahead, 0)
+        self.certain = min([smoothed_before, *(stage.certain for stage in self._window_stages)])
         if self._smoother is None:
             return scored, windows
         turned = [face for face in scored if face.turned]
@@ -282,7 +304,7 @@ class FaceStream:
     @property
     def _complete(self) -> int:
         """The time (ticks) before which no track gets another face."""
-        return self._starts[0] if len(self._starts) == self._starts.maxlen else 0
+        return max(self._starts[0] if len(self._starts) == self._starts.maxlen else 0, self._passed)
 
 
 @dataclass
@@ -353,6 +375,16 @@ class FaceWindowStage:
         self._windows, self._head, self._modality, self._columns = windows, head, modality, columns
         self._next = 0  # index of the first window that is still open
         self._open: dict[int, list[tuple[int, Floats]]] = {}
+
+    @property
+    def certain(self) -> int:
+        """The time (ticks) before which no window will be scored any more."""
+        return self._next * self._windows.step
+
+    @property
+    def lookahead(self) -> int:
+        """Ticks of future faces that a window needs."""
+        return self._windows.width
 
     def push(self, faces: Iterable[ScoredFace], complete: int) -> list[FaceWindowScore]:
         """Take faces; score the windows that end at `complete` or before."""

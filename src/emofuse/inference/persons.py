@@ -172,6 +172,14 @@ class PersonStage:
             known.append(PersonIdentity(person.number, source.overall.value, source.overall.weight, person.name))
         return known
 
+    def person_of(self, track: int) -> tuple[int, str | None] | None:
+        """The number and the name of the person of a track; None while it is not decided."""
+        found = self._tracks.get(track)
+        if found is None or not found.decided or found.person is None:
+            return None
+        person = self._persons[found.person]
+        return None if person.number is None else (person.number, person.name)
+
     def push(self, faces: Iterable[ScoredFace], complete: int) -> tuple[list[ScoredFace], int]:
         """Take faces whose `person` is the number of a track; returns those with the number of a person that are ready,
         and the time (ticks) before which all have been returned, if all before `complete` were pushed."""

@@ -286,7 +286,7 @@ class Predictor:
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
         metadata |= selection.seconds | run.facts | self._face_limits | self._table_options | {"warnings": run.warnings}
-        name, persons = decoded(path.name), self._file_persons(run)
+        name, persons = decoded(path.name), dict(enumerate(self._file_persons(run), start=1))
         prediction = run.collector.prediction(name, self.bundle.name, metadata, size=size, persons=persons)
         if not prediction.rows and selection.start:
             raise MediaError(f"{printable(path)}: ends before --start {seconds(selection.start):g} s; give less.")

@@ -130,6 +130,35 @@ class Session:
         windows = self._audio[modality].push(block)
         return SessionOutput(audio_windows=[window._replace(modality=modality) for window in windows])
 
+    def advance(self, time: int) -> SessionOutput:
+        """Complete the steps before `time` (ticks), which show the frame on screen: no frame is pushed for them.
+
+        Frames that start before the end of the step at `time` are not wanted any more.
+        """
+        self._refuse_if_closed()
+        output = SessionOutput()
+        if self._sampling.rate_hz is not None:
+            step, shown = self._sampling.step_of(time), self._shown or _Shown(-1, -1, 0)
+            if step > shown.step:
+                output.steps = self._steps_until(step)
+                self._shown = shown._replace(step=step)
+        if self.faces is not None:
+            output.faces, output.face_windows = self.faces.advance(time)
+        return output
+
+    @property
+    def audio_rates(self) -> dict[str, int]:
+        """Sample rates of the audio (Hz), by modality."""
+        return {modality: stream.rate_hz for modality, stream in self._audio.items()}
+
+    def audio_certain(self, modality: str) -> int:
+        """The time (ticks) before which no score of a modality of audio begins that is returned later."""
+        return self._audio[modality].certain
+
+    def audio_lookahead(self, modality: str) -> int:
+        """Ticks of audio after a moment until its scores are certain."""
+        return self._audio[modality].lookahead
+
     def close(self, end: int, *, frames_end: int | None = None) -> SessionOutput:
         """End the session at `end` (ticks): the last steps, and all scores that were not complete yet.
 
