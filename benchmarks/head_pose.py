@@ -2,10 +2,12 @@
 
     python benchmarks/head_pose.py angles PHOTOGRAPHS --every 3 --reference angles.csv
     python benchmarks/head_pose.py expressions LABELLED --border
+    python benchmarks/head_pose.py held CLIPS --every 3
 
 `angles` compares the angles in photographs of one face each with those in the mirrored and in the turned photograph,
 and with a reference (`mesh_angles.py`). `expressions` scores the faces of an image data set and prints how often the
-bundle is right, and how confident it is, by the yaw of the face.
+bundle is right, and how confident it is, by the yaw of the face. `held` compares the angles of rows that take them over
+from the row before, in clips of one face at 5 rows per second, with a search of the face in each row.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ from measure import with_interval
 from emofuse import metrics
 from emofuse.core.labels import AFFWILD2
 from emofuse.datasets.image_folder import read_image_folder
+from emofuse.faces.cuts import thumbnail
 from emofuse.faces.detector import Detector
-from emofuse.faces.pose import HeadPose, pose_of
+from emofuse.faces.pose import HeadPose, HeadPoses, pose_of
+from emofuse.faces.search import FaceSearch
+from emofuse.inference.sampling import Sampling
 from emofuse.media.images import Image, luma_of, read_image
+from emofuse.media.video import VideoReader
 from emofuse.models.bundle import load
 from emofuse.models.detectors import choose_detector
 from emofuse.runtime import Engine
@@ -36,7 +42,7 @@ YAWS = (0, 5, 10, 15, 20, 25, 30, 90)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("angles", "expressions"))
+    parser.add_argument("what", choices=("angles", "expressions", "held"))
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--every", type=int, default=1, help="use every n-th photograph; default: 1")
     parser.add_argument("--border", action="store_true", help="repeat the edge around photographs of faces alone")
@@ -46,7 +52,9 @@ def main() -> None:
     options = parser.parse_args()
     detector = choose_detector(options.detector, Engine(1, "cpu"))
     print(detector.identity)
-    if options.what == "angles":
+    if options.what == "held":
+        report_held(sorted(options.photographs.glob("*.mp4"))[:: options.every], detector)
+    elif options.what == "angles":
         paths = sorted(options.photographs.glob("*.jpg"))[:: options.every]
         report_angles({path.name: photograph(path, options.border) for path in paths}, detector, options.reference)
     else:
@@ -115,6 +123,25 @@ def report_agreement(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
         f"mean absolute difference without the bias {apart.mean():.1f}, of the reference's own mean "
         f"{np.abs(theirs - theirs.mean()).mean():.1f}"
     )
+
+
+def report_held(clips: list[Path], detector: Detector) -> None:
+    """Print how many rows take over their angles, and the differences of yaw and roll there."""
+    apart, rows = [], 0
+    for clip in clips:
+        search, heads = FaceSearch(detector), HeadPoses(detector)
+        with VideoReader(clip) as video:
+            for frame in video.frames(Sampling().wanted(video.timeline)):
+                image = frame.rgb() if detector.colour else frame.luma()
+                faces = search.push(frame.start, image, thumbnail(image))[:1]
+                held = heads.push(frame.start, image, faces)
+                found = [pose_of(face, image, detector) for face in faces]
+                rows += len(found)
+                apart += [np.subtract(a, b)[[0, 2]] for a, b in zip(held, found, strict=True) if a and b]
+    differences = np.abs(apart)
+    taken = differences[differences[:, 0] > 0]
+    print(f"{len(clips)} clips, {rows} rows, {len(taken)} with the angles of the row before; their differences:")
+    print("yaw, roll: mean", taken.mean(axis=0).round(1), "95 % below", np.percentile(taken, 95, axis=0).round(1))
 
 
 def report_expressions(options: argparse.Namespace, detector: Detector) -> None:

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emofuse.core.time import ticks
 from emofuse.errors import ShapeError
 from emofuse.faces.detector import Face
-from emofuse.faces.pose import HeadModel, HeadPose, head_pose, pose_of
+from emofuse.faces.pose import HeadModel, HeadPose, HeadPoses, head_pose, pose_of
 from support.turned_heads import MODEL, landmarks, rotation
 
 SWAPPED = [1, 0, 2, 4, 3]  # landmarks of a mirrored face
@@ -102,3 +103,46 @@ def test_a_pose_is_found_in_an_image_of_the_face_alone_if_the_detector_sees_it_t
 def test_a_face_without_landmarks_has_no_pose():
     face = Face(np.array([10, 20, 40, 50], np.float32), 0.9)
     assert pose_of(face, np.zeros((100, 100), np.uint8), Nearsighted()) is None
+
+
+class Nodding(Nearsighted):
+    """Finds a face with another yaw each time; `calls` counts its searches."""
+
+    def __init__(self, close_up: int | None = 32) -> None:
+        self.head_model = HeadModel(close_up=close_up)
+        self.calls = 0
+
+    def __call__(self, image):
+        self.calls += 1
+        return [Face(np.array([10, 20, 40, 50], np.float32), 0.9, landmarks((self.calls, 0, 0)))]
+
+
+def face(yaw: float = 0, x: float = 10) -> Face:
+    return Face(np.array([x, 20, 40, 50], np.float32), 0.9, landmarks((yaw, 0, 0)) + np.array([x, 0]))
+
+
+def yaws(faces: list[list[Face]], *, seconds: float = 0.2, detector: Nodding | None = None) -> list[list[int]]:
+    """The yaw of each face in frames that are so many seconds apart."""
+    heads, image = HeadPoses(detector or Nodding()), np.zeros((100, 100), np.uint8)
+    poses = [heads.push(ticks(n * seconds), image, found) for n, found in enumerate(faces)]
+    return [[round(pose.yaw) for pose in found if pose] for found in poses]
+
+
+def test_a_face_that_stays_is_searched_for_its_pose_in_every_other_frame():
+    assert yaws([[face()]] * 5) == [[1], [1], [2], [2], [3]]
+    assert yaws([[face(), face(x=55)]] * 3) == [[1, 2], [1, 2], [3, 4]]
+
+
+def test_a_face_that_turns_or_jumps_is_searched_for_its_pose_at_once():
+    assert yaws([[face()], [face(yaw=25)], [face(yaw=25)]]) == [[1], [2], [2]]
+    assert yaws([[face()], [face(x=50)]]) == [[1], [2]]
+
+
+def test_a_pose_holds_for_a_quarter_of_a_second_at_most():
+    assert yaws([[face()]] * 3, seconds=0.5) == [[1], [2], [3]]
+
+
+def test_a_pose_of_the_landmarks_that_were_found_is_never_held():
+    detector = Nodding(close_up=None)
+    assert yaws([[face(yaw=10)], [face(yaw=10.9)]], detector=detector) == [[10], [11]]
+    assert detector.calls == 0

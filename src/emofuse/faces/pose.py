@@ -3,10 +3,14 @@
 A rigid head of average proportions is fitted to the landmarks under weak perspective, in closed form: the affine map of
 least squared error, then the scaled rotation that is nearest to it. People differ from the average and landmarks are
 coarse, so angles are approximate; docs/results.md says how far they agree with those of a dense face mesh.
+
+In a video, a face that hardly moves has the pose of the frame before every other time: a search of the face alone takes
+as long as finding it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,13 +18,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.core.time import ticks
 from emofuse.errors import ShapeError
-from emofuse.faces.detector import Detector, Face, region_around, resized
+from emofuse.faces.detector import Detector, Face, box_iou, region_around, resized
 from emofuse.media.images import Image
 
 # Eyes, nose tip and corners of the mouth of an average adult, in mm from the nose tip: to the right of the image and
 # downwards. The nose tip is in front of the plane of the others, by the depth in `HeadModel`.
 _EYE, _MOUTH = (31.5, -37.0), (26.0, 27.0)
+
+_HELD = ticks(0.25)  # for which a pose holds at most
+_SAME_IOU = 0.4  # boxes that overlap more show the same face
+_MOVED = 0.02  # root mean square of the landmarks' moves, in longer sides of the box, from which a pose does not hold
 
 
 class HeadPose(NamedTuple):
@@ -71,6 +80,43 @@ def pose_of(face: Face, image: Image, detector: Detector) -> HeadPose | None:
         found = detector(_close_up(image, face, side))
         landmarks = found[0].landmarks if found else None
     return None if landmarks is None else head_pose(landmarks, detector.head_model)
+
+
+class HeadPoses:
+    """The poses of the heads in successive frames of one video; they depend on the frames alone, and no image is kept.
+
+    Where landmarks of faces alone are searched for, a face that has hardly moved since the frame before has the pose
+    found there, unless that was taken over itself or is older than a quarter of a second.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._found_at = 0
+        self._found: list[tuple[Face, HeadPose]] = []  # in the last frame, by a search
+
+    def push(self, start: int, image: Image, faces: Sequence[Face]) -> list[HeadPose | None]:
+        """The poses of the faces of the next frame, as of `pose_of`.
+
+        Args:
+            start: the frame's time in ticks.
+        """
+        recent = self._found if start - self._found_at <= _HELD else []
+        poses, found = list[HeadPose | None](), list[tuple[Face, HeadPose]]()
+        for face in faces:
+            pose = next((pose for other, pose in recent if _has_hardly_moved(face, other)), None)
+            if pose is None and (pose := pose_of(face, image, self._detector)) is not None:
+                found.append((face, pose))
+            poses.append(pose)
+        held = bool(found) and self._detector.head_model.close_up is not None
+        self._found_at, self._found = start, found if held else []
+        return poses
+
+
+def _has_hardly_moved(face: Face, before: Face) -> bool:
+    if face.landmarks is None or before.landmarks is None or box_iou(face.box, before.box[None])[0] < _SAME_IOU:
+        return False
+    moves = (face.landmarks - face.landmarks.mean(axis=0)) - (before.landmarks - before.landmarks.mean(axis=0))
+    return float(np.sqrt((moves**2).sum(axis=1).mean())) < _MOVED * float(face.box[2:].max())
 
 
 def _close_up(image: Image, face: Face, side: int) -> Image:

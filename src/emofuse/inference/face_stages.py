@@ -24,7 +24,7 @@ from emofuse.faces.crop import Crop
 from emofuse.faces.cuts import Thumbnail, thumbnail
 from emofuse.faces.detector import Detector, Face
 from emofuse.faces.placement import Placement
-from emofuse.faces.pose import HeadPose, pose_of
+from emofuse.faces.pose import HeadPose, HeadPoses
 from emofuse.faces.search import FaceSearch
 from emofuse.faces.tracker import RECALL_SECONDS, TrackedFace, Tracker
 from emofuse.inference.orientation import OrientationWatch
@@ -140,15 +140,15 @@ class FaceStages:
     scorer: Scorer
     max_yaw: float | None = None
 
-    def detect(self, frame: Frame, search: FaceSearch) -> FrameFaces:
-        """Find and crop the faces of the next frame of a search."""
+    def detect(self, frame: Frame, search: FaceSearch, heads: HeadPoses) -> FrameFaces:
+        """Find and crop the faces of the next frame of a video."""
         image = frame.rgb() if self.detector.colour else frame.luma()
         # What is RGB already is cropped from there, otherwise only the faces become RGB.
         source, grey = image if self.detector.colour else frame, thumbnail(image)
         faces = search.push(frame.start, image, grey)
         found = [
-            DetectedFace(frame.index, frame.start, face, self.crop(source, face), pose_of(face, image, self.detector))
-            for face in faces
+            DetectedFace(frame.index, frame.start, face, self.crop(source, face), pose)
+            for face, pose in zip(faces, heads.push(frame.start, image, faces), strict=True)
         ]
         return FrameFaces(frame.start, found, frame.size, grey)
 
@@ -206,7 +206,8 @@ class FaceStream:
         smoother: ScoreSmoother | None = None,
         window_stages: Sequence[FaceWindowStage] = (),
     ) -> None:
-        self._stages, self._search, self._tracker = stages, FaceSearch(stages.detector), tracker
+        self._stages, self._tracker = stages, tracker
+        self._search, self._heads = FaceSearch(stages.detector), HeadPoses(stages.detector)
         self.persons = persons
         self._smoother, self._window_stages = smoother, window_stages
         self.canvas: tuple[int, int] | None = None
@@ -245,7 +246,7 @@ class FaceStream:
                 raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
             if self.orientation is not None:
                 self.orientation.push(frame)
-            self.latest = found = self._placed(self._stages.detect(frame, self._search))
+            self.latest = found = self._placed(self._stages.detect(frame, self._search, self._heads))
             self._starts.append(found.start)
             tracked += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)
         return self._tracked(tracked)
