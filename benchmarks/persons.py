@@ -2,7 +2,7 @@
 
     python benchmarks/persons.py --data ../shared/data --weights ../shared/weights/mobilefacenet.pt --bundle default
 
-Verification: pairs of photographs of LFW's people whom `emofuse train default` sets aside, up to ten pairs of each
+Verification: pairs of photographs of LFW's people whom `emofuse train default-face` sets aside, up to ten pairs of each
 person and as many of different people. The threshold is chosen on nine tenths of the pairs for the other tenth.
 Intervals: 95 % percentile bootstrap over pairs (2,000 resamples, seed 0).
 

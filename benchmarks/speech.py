@@ -12,8 +12,7 @@ mean probability over its windows, among the classes of its corpus. Intervals: 9
 - `frozen`: mean and deviation over time of the second block of the published encoder, and logistic regression.
 - `egemaps`: 88 functionals and an SVM, whose C is selected on training speakers; needs `pip install opensmile`.
 
-With --noise, the systems of the five folds are also evaluated on changed audio, as they are. With --calibrate BUNDLE
---to FOLDER, the voice of a bundle gets the temperature that fits the systems on the corpora held out of their training.
+With --noise, the systems of the five folds are also evaluated on changed audio, as they are.
 With --bundle BUNDLE, the voice of a bundle is evaluated on the recordings in the folder, also on changed audio.
 Calibration errors are those of the mean probabilities of clips.
 Trained systems are kept in --out under the digest of their definition, and a killed training resumes.
@@ -32,7 +31,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import scipy.special
 import soxr
 import torch
 from measure import with_interval
@@ -44,7 +42,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from emofuse import metrics
-from emofuse.core.calibration import LogitCalibration
 from emofuse.core.files import atomic, digest, file_digest
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.settings import with_settings
@@ -106,17 +103,12 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], help="change of the system `encoder`, as in emofuse train"
     )
-    parser.add_argument("--calibrate", type=Path, help="bundle to calibrate by corpora held out, instead of the table")
-    parser.add_argument("--to", type=Path, help="folder of the calibrated bundle")
     parser.add_argument("--bundle", help="bundle to evaluate on the folder's labels.csv, instead of the table")
     parser.add_argument("--noise", action="store_true", help="evaluate the folds of RAVDESS on changed audio too")
     options = parser.parse_args()
     lists = LISTS if options.bundle is None else LISTS[:1]
     clips = read(options.folder, options.out, lists=lists)
     changes = dict(change.split("=", 1) for change in options.set)
-    if options.calibrate:
-        calibrate(clips, options=options, changes=changes)
-        return
     print("| system | evaluated on | chance | UAR | women | men | calibration error | mean confidence |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     if options.bundle:
@@ -268,35 +260,6 @@ def window_probabilities(bundle: bundles.Bundle) -> Callable[[np.ndarray], np.nd
         return np.array(found).reshape(-1, len(AFFWILD2))
 
     return of
-
-
-def calibrate(clips: Clips, *, options: argparse.Namespace, changes: dict[str, str]) -> None:
-    """Write a bundle with the temperature that fits systems on the corpora held out of their training."""
-    logits, labels = [], []
-    for evaluated_on, (split, *_) in all_splits(clips).items():
-        if not evaluated_on.startswith("rest-"):
-            continue
-        windows_of = window_probabilities(trained_encoder(clips, split, options=options, changes=changes))
-        absent = np.setdiff1d(np.arange(len(AFFWILD2)), clips.labels[split.test])
-        for k in split.test:
-            # Logarithms of probabilities are logits that were divided by the temperature of their own calibration.
-            rows = np.log(windows_of(clips.waves[k]) + 1e-9)
-            rows[:, absent] = loop.IMPOSSIBLE
-            logits.append(rows)
-            labels.append(np.full(len(rows), clips.labels[k]))
-    rows, truth = np.concatenate(logits), np.concatenate(labels)
-    fitted = LogitCalibration.fit(rows, truth, biased=False)
-    bundle = bundles.load(options.calibrate)
-    own = bundle.voice.calibration
-    factor = fitted.temperature
-    scaled = LogitCalibration(round(own.temperature * factor, 4), tuple(round(b / factor, 4) for b in own.bias))
-    card = dict(bundle.card) | {
-        "calibration": f"temperature by corpora held out: {factor:.2f} times that of its speakers"
-    }
-    voice = dataclasses.replace(bundle.voice, calibration=scaled)
-    bundles.write_bundle(options.to, dataclasses.replace(bundle, voice=voice, card=card))
-    errors = [metrics.calibration_error(truth, p) for p in (scipy.special.softmax(rows, axis=1), fitted(rows))]
-    print(f"temperature {factor:.2f}: calibration error {errors[0]:.3f} before, {errors[1]:.3f} after; {options.to}")
 
 
 def write_list(clips: Clips, split: Split, folder: Path) -> Path:

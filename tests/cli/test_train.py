@@ -50,8 +50,11 @@ def test_a_network_is_trained_on_fer2013_and_the_path_of_its_bundle_printed(run,
         (("mobile-fer",), ["starts from the weights 'mobilefacenet'", "--weights"]),
         (("mobile-fer", "--weights", "no.pt"), ["no.pt: cannot be read"]),
         (("mobile-kelm", *TINY), ["fer2013 has single images"]),
-        (("default",), ["default: starts from the weights 'mobilefacenet'", "--weights (from https://"]),
-        (("default", "--weights", "no.pt"), ["no.pt: cannot be read"]),
+        (("default-face",), ["default-face: starts from the weights 'mobilefacenet'", "--weights (from https://"]),
+        (("default-face", "--weights", "no.pt"), ["no.pt: cannot be read"]),
+        (("default",), ["default: give a folder", "--weights"]),
+        (("default", "--epochs", "1"), ["default: has several trainings", "--set face.broad.epochs=N"]),
+        (("default", "--weights", "empty"), ["empty: has no model.safetensors or", "put it there"]),
     ],
 )
 def test_an_invalid_argument_is_reported_in_one_line_with_exit_code_2(run, tmp_path, words, parts):
@@ -72,8 +75,8 @@ def test_a_faulty_row_is_reported_with_its_line(run, tmp_path):
     one_line(err, "fer2013.csv:42: ", "among the pixels")
 
 
-def test_the_default_system_accepts_a_table_too(run, tmp_path, monkeypatch):
-    # Only the data path is tested; tests/training/test_default.py tests the training.
+def test_the_default_face_accepts_a_table_too(run, tmp_path, monkeypatch):
+    # Only the data path is tested; tests/training/test_default_face.py tests the training.
     received = {}
 
     def train(data, weights, training):
@@ -81,10 +84,10 @@ def test_the_default_system_accepts_a_table_too(run, tmp_path, monkeypatch):
 
         received["faces"] = len(Fer2013(data).images("train"))
 
-    monkeypatch.setattr("emofuse.training.default.train", train)
+    monkeypatch.setattr("emofuse.training.default_face.train", train)
     code, _, _ = run(
         "train",
-        "default",
+        "default-face",
         "--data",
         write_random_table(tmp_path / "fer2013.csv"),
         "--weights",
@@ -125,10 +128,12 @@ def test_two_torchrun_processes_train_one_system_and_print_each_line_once(talk, 
 
 
 @pytest.mark.slow
-def test_torchrun_is_refused_by_the_default_system(tmp_path):
-    done = torchrun("train", "default", "--data", write_random_table(tmp_path / "f.csv"), "--out", tmp_path / "out")
+def test_torchrun_is_refused_by_the_default_face(tmp_path):
+    done = torchrun(
+        "train", "default-face", "--data", write_random_table(tmp_path / "f.csv"), "--out", tmp_path / "out"
+    )
     assert done.returncode != 0
-    assert "emofuse: default: is trained by one process; start it without torchrun." in done.stderr
+    assert "emofuse: default-face: is trained by one process; start it without torchrun." in done.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -25,7 +25,12 @@ sys.meta_path.insert(0, Blocked())
 def test_all_systems_are_listed_in_an_installation_without_torch():
     code = f"{WITHOUT_TORCH}\nfrom emofuse.cli.main import main\nsys.argv = ['emofuse', 'systems']\nmain()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["default", *SYSTEMS]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "default",
+        "default-face",
+        "face-detector",
+        *SYSTEMS,
+    ]
 
 
 def test_every_system_has_its_own_name_and_digest():

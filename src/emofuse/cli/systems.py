@@ -15,7 +15,11 @@ def systems(as_json: AsJson = False) -> None:
     """List the systems that can be trained."""
     from emofuse.systems import SYSTEMS
 
-    rows = [{"name": "default", "modality": "face", "title": "the face networks of the bundled default, on FER-2013"}]
+    rows = [
+        {"name": "default", "modality": "all", "title": "the bundle in the package, with all its parts"},
+        {"name": "default-face", "modality": "face", "title": "its face network, on RAF-DB and FER-2013"},
+        {"name": "face-detector", "modality": "face", "title": "the face detector in the package, on photographs"},
+    ]
     rows += [{"name": s.name, "modality": s.modality, "title": s.title} for s in SYSTEMS.values()]
     show(
         lambda: "\n".join(f"{row['name']:<24} {row['modality']:<6} {row['title']}" for row in rows),

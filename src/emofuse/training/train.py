@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from emofuse.training.loop import Epoch, FitSettings, Progress
     from emofuse.training.training_run import ModalityTraining, Trained, TrainingRun
 
-DEFAULT = "default"
+DEFAULT_FACE = "default-face"
 FACE_DETECTOR = "face-detector"
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """A request for a training: the system by name ("default": the bundled model, "face-detector": the bundled face
-    detector), data, folder, and changes of its definition.
+    """A request for a training: the system by name ("default-face": the face network of the bundled model,
+    "face-detector": the bundled face detector), data, folder, and changes of its definition.
 
     changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights, or the folder of a
         training whose network to start from. teacher: of a face detector, the detector that labels its photographs, or
@@ -59,26 +59,26 @@ def train(
     """
     if importlib.util.find_spec("torch") is None:
         raise SettingsError("training needs torch, which is not installed; pip install 'emofuse[train]'.")
-    definition = find(request.system, {DEFAULT: None, FACE_DETECTOR: None, **SYSTEMS}, "system")
+    definition = find(request.system, {DEFAULT_FACE: None, FACE_DETECTOR: None, **SYSTEMS}, "system")
     if request.system == FACE_DETECTOR:
         _train_face_detector(request, report, progress)
         return
     if definition is None:
-        _train_default(request, report)
+        _train_default_face(request, report)
     elif not _train_definition(definition, request, report, progress):
         return
     report(f"bundle written to {request.out}; use it with: emofuse predict FILE --bundle {request.out}")
 
 
-def _train_default(request: TrainRequest, report: Callable[[str], None]) -> None:
-    from emofuse.training import default
+def _train_default_face(request: TrainRequest, report: Callable[[str], None]) -> None:
+    from emofuse.training import default_face
     from emofuse.training.training_run import without_weights
 
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise SettingsError("default: is trained by one process; start it without torchrun.")
+        raise SettingsError(f"{DEFAULT_FACE}: is trained by one process; start it without torchrun.")
     if request.weights is None:
-        raise without_weights(DEFAULT, default.START)
-    settings = with_settings(default.DefaultSettings(), dict(request.changes))
+        raise without_weights(DEFAULT_FACE, default_face.START)
+    settings = with_settings(default_face.DefaultSettings(), dict(request.changes))
     if request.epochs is not None:
         settings = replace(
             settings,
@@ -90,7 +90,7 @@ def _train_default(request: TrainRequest, report: Callable[[str], None]) -> None
         own: FitSettings = getattr(settings, stage)
         report(f"{stage}: {_line(epoch, own.epochs + own.polish_epochs)}")
 
-    default.train(request.data, request.weights, default.DefaultTraining(settings, request.out, on_epoch))
+    default_face.train(request.data, request.weights, default_face.DefaultTraining(settings, request.out, on_epoch))
 
 
 def _train_face_detector(

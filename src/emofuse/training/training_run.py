@@ -39,6 +39,7 @@ class TrainingRun:
     weights: a file of the system's pretrained weights, as published or imported, or the folder of an earlier training
         of the same network; None if none are needed.
     detector: name of the face detector for videos. report: called with messages for the user.
+    audio: folder of decoded audio and its embeddings, which several trainings may share; default: within `out`.
     """
 
     out: Path
@@ -47,6 +48,7 @@ class TrainingRun:
     machine: fit.Machine = fit.Machine()  # noqa: RUF009 (frozen)
     callbacks: fit.Callbacks = fit.Callbacks()  # noqa: RUF009 (frozen)
     report: Callable[[str], None] = lambda _: None
+    audio: Path | None = None
 
 
 class ModalityTraining(Protocol):

@@ -54,7 +54,7 @@ class VoiceTraining:
         stages = choose_audio_stages(self._net.separation, self._net.activity, Engine())
         if stages.note:
             self._run.report(f"note: {stages.note}")
-        return AudioCache(self._windows, stages, self._run.out / "audio")
+        return AudioCache(self._windows, stages, self._run.audio or self._run.out / "audio")
 
     def build(self, classes: int) -> Any:
         """The network with random weights."""

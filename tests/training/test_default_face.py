@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-import torch
 
 from emofuse.core.labels import AFFWILD2
 from emofuse.datasets.fer2013.dataset import Fer2013
@@ -16,57 +13,28 @@ from emofuse.errors import DataError, SettingsError
 from emofuse.faces.crop import FER_TEMPLATE, fer_crop
 from emofuse.models.bundle import load
 from emofuse.models.face import IDENTITY, NET
-from emofuse.nets.mobilefacenet import MobileFaceNet
 from emofuse.runtime import Engine, OnnxNetwork
-from emofuse.training import default, default_faces
-from emofuse.training import loop as fit
-from emofuse.training.loop import FitSettings
-from support.fer2013_files import generate_faces, write_random_table
-
-ONCE = FitSettings(epochs=1, batch=16)
-SHORT = default.DefaultSettings(broad=ONCE, polish=replace(ONCE, seed=1), size=32, fer_part=0.5)
-
-
-def write_photographs(folder: Path, table: str, header: str, values: list[str]) -> Path:
-    """Random images with a table that names them."""
-    folder.mkdir(parents=True)
-    lines = [header]
-    for n, (face, value) in enumerate(zip(generate_faces([k % 7 for k in range(len(values))]), values, strict=True)):
-        cv2.imwrite(str(folder / f"face_{n:03d}.png"), face)
-        lines.append(f"face_{n:03d}.png,{value}")
-    (folder / table).write_text("\n".join(lines) + "\n", "utf-8")
-    return folder
+from emofuse.training import default_face, default_faces
+from support.small_face_data import SHORT, write_face_data, write_face_weights, write_photographs
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("faces")
-    write_random_table(folder / "fer2013.csv")
-    write_photographs(folder / "rafdb", "labels.csv", "path,label", [AFFWILD2.names[n % 7] for n in range(63)])
-    write_photographs(folder / "lfw", "people.csv", "path,person", [f"Person {n // 2}" for n in range(20)])
-    return folder
+    return write_face_data(tmp_path_factory.mktemp("faces"))
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "mobile.pt"
-    net = fit.fresh(MobileFaceNet, seed=0)
-    for layer in net.modules():  # without statistics of its layers, its identities would all be nearly equal
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None
-    with torch.no_grad():
-        net.train()(torch.randn(8, 3, 112, 112, generator=torch.Generator().manual_seed(0)))
-    torch.save({k: v for k, v in net.state_dict().items() if not k.startswith("classify")}, path)
-    return path
+    return write_face_weights(tmp_path_factory.mktemp("weights") / "mobile.pt")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, data, weights) -> tuple[Path, list[tuple[str, int]]]:
     out = tmp_path_factory.mktemp("default")
     epochs: list[tuple[str, int]] = []
-    training = default.DefaultTraining(SHORT, out, lambda n, e: epochs.append((n, e.epoch)))
-    default.train(data, weights, training)
-    default.train(data, weights, training)
+    training = default_face.DefaultTraining(SHORT, out, lambda n, e: epochs.append((n, e.epoch)))
+    default_face.train(data, weights, training)
+    default_face.train(data, weights, training)
     return out, epochs
 
 
@@ -76,13 +44,13 @@ def test_each_stage_is_trained_once(trained):
 
 @pytest.mark.parametrize("name", ["votes_weight", "smoothing", "fer_part"])
 def test_a_part_above_1_is_refused_before_anything_is_trained(name):
-    with pytest.raises(SettingsError, match=rf"default: {name} is 1\.5; give 0 to 1"):
-        default.DefaultSettings(**{name: 1.5})
+    with pytest.raises(SettingsError, match=rf"default-face: {name} is 1\.5; give 0 to 1"):
+        default_face.DefaultSettings(**{name: 1.5})
 
 
 def test_a_size_that_does_not_fit_the_network_is_refused():
     with pytest.raises(SettingsError, match="size is 100; give a multiple of 16"):
-        default.DefaultSettings(size=100)
+        default_face.DefaultSettings(size=100)
 
 
 def test_the_bundle_scores_single_faces(trained):
@@ -107,8 +75,8 @@ def test_the_card_has_metrics_of_what_was_set_aside(trained):
 
 
 def test_nothing_that_is_set_aside_is_trained_on(data, weights, tmp_path):
-    given = default.DefaultData.read(data, weights, tmp_path)
-    examples = given.train(default.DefaultSettings(size=32), default.BROAD)
+    given = default_face.DefaultData.read(data, weights, tmp_path)
+    examples = given.train(default_face.DefaultSettings(size=32), default_face.BROAD)
     photographs = sum(default_faces.part_of(f"face_{n:03d}.png") >= 2 for n in range(63))
     people = sum(default_faces.part_of(f"Person {n // 2}") >= 1 for n in range(20))
     assert len(examples) == photographs + 70 + people
@@ -118,9 +86,9 @@ def test_nothing_that_is_set_aside_is_trained_on(data, weights, tmp_path):
 
 
 def test_the_second_stage_takes_a_part_of_fer2013_and_balances_classes_within_each_data_set(data, weights, tmp_path):
-    given = default.DefaultData.read(data, weights, tmp_path)
-    settings = default.DefaultSettings(size=32, fer_part=0.5, rafdb_weight=2.0, balance_mu=7.0)
-    examples = given.train(settings, default.POLISH)
+    given = default_face.DefaultData.read(data, weights, tmp_path)
+    settings = default_face.DefaultSettings(size=32, fer_part=0.5, rafdb_weight=2.0, balance_mu=7.0)
+    examples = given.train(settings, default_face.POLISH)
     photographs = sum(default_faces.part_of(f"face_{n:03d}.png") >= 2 for n in range(63))
     classes = examples.targets.argmax(axis=1)
     for rows, factor in ((np.arange(photographs), 2.0), (np.arange(photographs, photographs + 35), 1.0)):

@@ -4,7 +4,7 @@ MobileFaceNet, which starts from identities, learns expressions from RAF-DB's la
 votes, and keeps its identities: the published network is distilled into a second head on LFW and RAF-DB, whose output
 is whitened by LFW's people. It is trained first on all faces with strong augmentation, and then, with weaker, on RAF-DB
 and a part of FER-2013.
-`emofuse train default --data FACES --weights mobilefacenet.pt --out DIR` repeats this.
+`emofuse train default-face --data FACES --weights mobilefacenet.pt --out DIR` repeats this.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ class DefaultSettings:
 
     def __post_init__(self) -> None:
         if self.size < 16 or self.size % 16:
-            raise SettingsError(f"default: size is {self.size}; give a multiple of 16.")
+            raise SettingsError(f"default-face: size is {self.size}; give a multiple of 16.")
         for name in ("votes_weight", "smoothing", "fer_part"):
             if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"default: {name} is {getattr(self, name)}; give 0 to 1.")
+                raise SettingsError(f"default-face: {name} is {getattr(self, name)}; give 0 to 1.")
         for name in ("rafdb_weight", "balance_mu"):
             if not getattr(self, name) > 0:
-                raise SettingsError(f"default: {name} is {getattr(self, name)}; give a number above 0.")
+                raise SettingsError(f"default-face: {name} is {getattr(self, name)}; give a number above 0.")
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ def write(out: Path, data: DefaultData, net: ExpressionNet, settings: DefaultSet
         "what": "MobileFaceNet on single frames: colour faces to seven displayed expressions, and to identities",
         "data": "RAF-DB (training part), FER-2013 with the votes of FER+, LFW (identities)",
         "licence": LICENCE,
-        "command": "emofuse train default --data FACES --weights mobilefacenet.pt --out DIR",
+        "command": "emofuse train default-face --data FACES --weights mobilefacenet.pt --out DIR",
         "start": published_weights(START).source,
         "settings": asdict(settings),
         "onnx_largest_error": fit.export_onnx(exported, example, face.net, outputs=(EMBEDDING, OUTPUT, IDENTITY)),
