@@ -63,6 +63,8 @@ def test_short_results_have_no_shuffled_baseline_and_single_persons_no_pair():
 def test_an_unknown_measure_and_wrong_settings_are_one_line():
     with pytest.raises(SettingsError, match=r"--synchrony hapiness: .*did you mean 'happiness'"):
         of(NOISE, OTHER, measure="hapiness")
+    with pytest.raises(SettingsError, match=r"--synchrony joy: talk\.mp4 has no such measure"):
+        synchrony([result({1: rows(NOISE[:10])})], SynchronySettings("joy"))
     with pytest.raises(SettingsError, match="--window 0"):
         SynchronySettings(window_seconds=0)
     with pytest.raises(SettingsError, match="--max-lag 20"):

@@ -92,7 +92,10 @@ def synchrony(results: Sequence[ResultTable], settings: SynchronySettings | None
     settings = settings or SynchronySettings()
     pairs: list[tuple[Any, ...]] = []
     windows: list[tuple[Any, ...]] = []
-    for _, persons in groupby(person_rows(results), key=lambda person: person.shown):
+    for _, group in groupby(person_rows(results), key=lambda person: person.shown):
+        persons = list(group)
+        for person in persons:
+            _check_measure(person, settings.measure)
         for a, b in combinations(persons, 2):
             about = (a.shown, a.person, b.person, settings.measure)
             pair, rows = _pair(a, b, settings)
@@ -126,13 +129,16 @@ def _pair(
 
 def _at_rate(person: PersonRows, measure: str, step: float) -> Doubles:
     """A measure at a constant rate: at each step the row that contains it, NaN where there is none with scores."""
-    if measure not in person.measures:
-        problem = f"{person.shown} has no such measure{nearest(measure, person.measures)}"
-        raise SettingsError(f"--synchrony {measure}: {problem}; choose {', '.join(person.measures)}.")
     times = (np.arange(math.ceil(round(person.end.max(initial=0.0) / step, 6))) + 0.5) * step
     row = np.searchsorted(person.start, times, side="right") - 1
     values = person.values[row, person.measures.index(measure)]
     return np.where((row >= 0) & (times < person.end[row]), values, np.nan)
+
+
+def _check_measure(person: PersonRows, measure: str) -> None:
+    if measure not in person.measures:
+        problem = f"{person.shown} has no such measure{nearest(measure, person.measures)}"
+        raise SettingsError(f"--synchrony {measure}: {problem}; choose {', '.join(person.measures)}.")
 
 
 def _windows(series: Doubles, width: int, lag: int) -> Doubles:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emofuse.cli.options import AsJson, Hysteresis, MergeSegments, MinSegment, Seed
-from emofuse.cli.output import progress_bar, show
+from emofuse.cli.output import print_error, progress_bar, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +66,7 @@ def stats(
 
     Writes a tidy table (stats), groups and synchrony if they are asked for, and a page (stats.html).
     """
+    from emofuse.analysis.coverage import check_coverage
     from emofuse.analysis.events import read_events
     from emofuse.analysis.groups import compare
     from emofuse.analysis.statistics import Baseline, StatisticsSettings, describe
@@ -81,6 +82,8 @@ def stats(
     chosen = [] if events is None else read_events(events, tier=tier)
     with progress_bar("reading"):
         read = read_results(results)
+        pairs_found = None if pairs is None else synchrony_of(read, pairs)
+        notes = check_coverage(read, chosen, baseline=settings.baseline, pairs=pairs)
         table = describe(read, chosen, settings)
         statistics = Statistics(
             table,
@@ -91,11 +94,14 @@ def stats(
                 "threshold": f"{threshold:g}",
                 "segments": str(segments).removeprefix("segments of "),
                 **({} if pairs is None else {"synchrony": str(pairs)}),
+                **({"note": " ".join(notes)} if notes else {}),
             },
             None if by is None else compare(table, by, seed=seed),
-            None if pairs is None else synchrony_of(read, pairs),
+            pairs_found,
         )
         written = write_statistics(statistics, out, form)
+    for note in notes if as_json else ():  # otherwise it is among the facts
+        print_error(f"note: {note}")
     show(lambda: text(statistics), lambda: _records(statistics.tables), as_json=as_json, written=written)
 
 

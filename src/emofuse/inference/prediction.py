@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emofuse.analysis.coverage import check_coverage
 from emofuse.analysis.events import Event, read_events
 from emofuse.analysis.statistics import Baseline, StatisticsSettings, describe
 from emofuse.core.labels import AFFWILD2, LabelSet
@@ -356,5 +357,6 @@ class Prediction:
         """
         chosen = read_events(events) if isinstance(events, str | Path) else events
         compared = None if baseline is None else Baseline.parse(baseline)
-        settings = StatisticsSettings(threshold, compared, segments or SegmentSettings())
-        return describe([self._kept_table()], chosen, settings)
+        settings, table = StatisticsSettings(threshold, compared, segments or SegmentSettings()), self._kept_table()
+        check_coverage([table], chosen, baseline=compared)
+        return describe([table], chosen, settings)
