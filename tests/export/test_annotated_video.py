@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,3 +128,11 @@ def test_a_table_without_positions_is_one_line(prediction, tmp_path):
 def test_a_prediction_without_persons_is_written(prediction, tmp_path):
     nobody = replace(prediction, scores={}, faces={})
     assert (middle(nobody.export(tmp_path / "a.mp4", "annotated-video")) - middle(tmp_path / "talk.mp4")).mean() < 6
+
+
+def test_a_photograph_has_no_annotated_video(prediction, tmp_path):
+    photograph = tmp_path / "photo.png"
+    cv2.imwrite(str(photograph), np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(SettingsError, match="is a photograph, of which there is no annotated video"):
+        replace(prediction, media=photograph).export(tmp_path / "x.mp4", "annotated-video")
+    assert not (tmp_path / "x.mp4").exists()

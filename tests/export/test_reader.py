@@ -123,6 +123,16 @@ def test_a_table_that_is_cut_off_is_one_line(tmp_path):
         read_results([path])
 
 
+@pytest.mark.parametrize(
+    "cut", [lambda lines: [*lines[:3], lines[3][:60]], lambda lines: [*lines[:3], "two.mp4,1", *lines[4:]]]
+)
+def test_a_row_with_fewer_columns_is_refused_by_its_number(tmp_path, cut):
+    path = prediction().save(tmp_path / "two.csv")
+    path.write_text("\n".join(cut(path.read_text().splitlines())))
+    with pytest.raises(DataError, match=r"two\.csv: row 3 is damaged \(it has \d+ of 19 columns\)"):
+        read_results([path])
+
+
 def test_a_missing_path_and_an_empty_folder_are_one_line(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         read_results([tmp_path / "none"])

@@ -23,16 +23,19 @@ def write_annotated_video(table: ResultTable, path: Path) -> None:
     Between rows, boxes move evenly from one to the next. Times, and the audio, are those of the video.
 
     Raises:
-        SettingsError: the video is not known, or not there any more.
+        SettingsError: the video is not known, not there any more, or a photograph.
         DataError: the table has no positions of faces.
         MediaError: the video cannot be read or encoded.
     """
     # Here, since the libraries for video take long to import, and other formats do not need them.
     from emofuse.export.person_overlay import BOX, PersonRows, draw_persons
+    from emofuse.media.photograph import is_photograph
     from emofuse.media.rewrite import rewrite_video
 
     if table.media is None or not table.media.is_file():
         raise SettingsError(f"{printable(table.file)}: the video is not found; put it back beside the table.")
+    if is_photograph(table.media):
+        raise SettingsError(f"{printable(table.file)}: is a photograph, of which there is no annotated video.")
     blocks = list(table.blocks)
     if missing := [name for rows in blocks for name in BOX if name not in rows]:
         raise DataError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.files import printable
+from emofuse.datasets.records import csv_dialect
 from emofuse.errors import DataError
 from emofuse.export.formulas import unescaped
 from emofuse.export.tables import read_as_named
@@ -104,7 +107,10 @@ def _tables(folder: Path) -> list[Path]:
 
 
 def _results(path: Path, entry: Mapping[str, Any]) -> Iterator[ResultTable]:
-    table = _checked(read_as_named(path), path)
+    found = read_as_named(path)
+    if path.suffix.lower() == ".csv":
+        _check_width(path, found.shape[1])
+    table = _checked(found, path)
     columns = table.columns.tolist()
     labels = tuple(columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)])
     metadata = _metadata(path) if path.suffix.lower() == ".json" else {}
@@ -154,6 +160,16 @@ def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table.assign(**texts, **numbers).astype({name: "Int64" for name in _WHOLE if name in columns})
 
 
+def _check_width(path: Path, columns: int) -> None:
+    """Check that every row has all columns; pandas takes missing ones as missing values."""
+    encoding, skipped, separator = csv_dialect(path)
+    with path.open(encoding=encoding, newline="") as file:
+        rows = (row for row in islice(csv.reader(file, delimiter=separator), skipped, None) if row)
+        for number, row in enumerate(rows):
+            if len(row) < columns:
+                raise _damaged(path, number, f"it has {len(row)} of {columns} columns")
+
+
 def _unescaped(column: pd.Series[Any]) -> pd.Series[Any]:
     changes = {cell: unescaped(cell) for cell in column.dropna().unique()}
     changes = {cell: text for cell, text in changes.items() if text != cell}
@@ -162,9 +178,11 @@ def _unescaped(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _refuse(wrong: NDArray[np.bool_], path: Path, problem: str) -> None:
     if wrong.any():
-        raise DataError(
-            f"{printable(path)}: row {int(wrong.argmax()) + 1} is damaged ({problem}); predict the file again."
-        )
+        raise _damaged(path, int(wrong.argmax()) + 1, problem)
+
+
+def _damaged(path: Path, row: int, problem: str) -> DataError:
+    return DataError(f"{printable(path)}: row {row} is damaged ({problem}); predict the file again.")
 
 
 def _numbers(table: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
