@@ -20,6 +20,7 @@ from emofuse.cli import (
     export,
     predict,
     report,
+    serve,
     stats,
     systems,
     train,
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (predict, export, report, stats, train, evaluate, experiments, bundles, systems, doctor):
+for group in (predict, serve, export, report, stats, train, evaluate, experiments, bundles, systems, doctor):
     app.add_typer(group.app)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

@@ -183,19 +183,25 @@ def _lock(path: Path, flags: int) -> int | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
     """Wait until no other process is in such a block for the same path, a file that is created; without locks, go on.
 
+    Args:
+        busy: the error if there is one, instead of waiting.
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or, with `busy`, another process is in such a block.
     """
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        with suppress(OSError):
+        try:
             if fcntl is not None:
-                fcntl.flock(number, fcntl.LOCK_EX)
+                fcntl.flock(number, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise OutputError(busy) from None
+        except OSError:
+            pass
         yield
     finally:
         os.close(number)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -41,10 +41,12 @@ class Limits:
     """What a task may take before its process is ended.
 
     stall_seconds: the time without progress, of the task's argument. memory_bytes: the resident memory of the process.
+    cancelled: whether the task of an argument is no longer wanted; asked twice per second.
     """
 
     stall_seconds: Callable[[Any], float]
     memory_bytes: int
+    cancelled: Callable[[Any], bool] = lambda argument: False
 
 
 class _Worker:
@@ -80,6 +82,8 @@ class _Worker:
     def exceeded(self, limits: Limits, elapsed: float) -> str | None:
         """The limit that its task exceeds, as a message."""
         assert self.task is not None
+        if limits.cancelled(self.task.argument):
+            return "it was cancelled"
         # Not the time of the clock: after a pause of both processes (Ctrl-Z) nothing has stalled.
         self.stalled += min(elapsed, 2 * _POLL_SECONDS)
         seconds = limits.stall_seconds(self.task.argument)
@@ -91,7 +95,7 @@ class _Worker:
 
 
 def run_isolated(
-    tasks: Sequence[Task[Argument]],
+    tasks: Iterable[Task[Argument]],
     function: Callable[[Argument, Callable[[float], None]], Value],
     *,
     jobs: int = 1,
@@ -104,19 +108,22 @@ def run_isolated(
     Any exception that `function` raises ends the run. Closing or interrupting the iterator stops all processes.
 
     Args:
+        tasks: taken one by one as processes are free; an iterator may wait for more tasks if `jobs` is 1.
         function: of a module, or a partial of one; called with an argument and a callback for the fraction done.
         jobs: number of processes. threads: of each process; 0: as its libraries choose.
         progress: called with a task and the fraction of it that is done, 0 when it starts.
     Raises:
         LostTaskError: the processes do not start.
     """
-    waiting, workers, checked = list(tasks)[::-1], list[_Worker](), time.monotonic()
+    waiting, workers, checked = iter(tasks), list[_Worker](), time.monotonic()
     try:
-        while waiting or any(w.task for w in workers):
-            while waiting and len(workers) < jobs and all(w.task for w in workers):
-                workers.append(_Worker(function, threads))
-                _start(workers[-1], waiting, progress)
+        while True:
+            while sum(w.task is not None for w in workers) < jobs and (task := next(waiting, None)) is not None:
+                progress(task, 0.0)
+                _free(workers, function, threads).give(task)
             busy = {w.connection: w for w in workers if w.task}
+            if not busy:
+                return
             for connection in wait(list(busy), timeout=_POLL_SECONDS):
                 assert isinstance(connection, Connection)
                 worker = busy[connection]
@@ -128,8 +135,6 @@ def run_isolated(
                 result = _result(worker, kind, value)
                 if isinstance(result.error, LostTaskError):
                     workers.remove(worker)
-                elif waiting:
-                    _start(worker, waiting, progress)
                 yield result
             now = time.monotonic()
             if limits is not None and now - checked >= _POLL_SECONDS:
@@ -149,10 +154,14 @@ def run_isolated(
             worker.process.kill()
 
 
-def _start(worker: _Worker, waiting: list[Task[Argument]], progress: Callable[[Task[Argument], float], None]) -> None:
-    task = waiting.pop()
-    progress(task, 0.0)
-    worker.give(task)
+def _free(workers: list[_Worker], function: Callable[[Any, Callable[[float], None]], Any], threads: int) -> _Worker:
+    """A worker without a task: one that is still there, or a new one."""
+    for worker in [w for w in workers if not w.task]:
+        if worker.process.is_alive():
+            return worker
+        workers.remove(worker)
+    workers.append(_Worker(function, threads))
+    return workers[-1]
 
 
 def _result(worker: _Worker, kind: int, value: Any) -> Result[Any, Any]:

@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from typing import Any, Generic, TypeVar
 
 from emofuse.core.cores import usable_cores
@@ -188,6 +188,7 @@ def _processes(function: Callable[[Any], Any], executor: Processes) -> Iterator[
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Start processes in such a block: they inherit it, so Ctrl-C reaches this process only, which stops them."""
+    resource_tracker.ensure_running()  # it starts with the first process, and would unblock signals before that starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

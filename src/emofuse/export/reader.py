@@ -17,6 +17,7 @@ from emofuse.core.files import printable
 from emofuse.datasets.records import csv_dialect
 from emofuse.errors import DataError
 from emofuse.export.formulas import unescaped
+from emofuse.export.person_changes import changed, is_changes_file
 from emofuse.export.tables import read_as_named
 from emofuse.export.writer import ResultTable
 
@@ -36,7 +37,7 @@ def read_results(paths: Sequence[str | Path]) -> list[ResultTable]:
     """The results in tables, and in folders of them as `emofuse predict` writes; in the order of the paths.
 
     Of a folder with summary.json the tables listed there are read, otherwise every table. The blocks of a result are
-    its persons, and can be read again.
+    its persons, with the names and merges in `<stem>.persons.json` beside the table, and can be read again.
 
     Raises:
         DataError: a path does not exist, a table is damaged or holds no results, or there is none; or a file was last
@@ -54,14 +55,16 @@ def find_tables(paths: Sequence[str | Path]) -> list[Path]:
     return list(dict.fromkeys(table for path in map(Path, paths) for table in _found(path)))
 
 
-def read_result_file(path: Path) -> list[ResultTable]:
+def read_result_file(path: Path, *, as_predicted: bool = False) -> list[ResultTable]:
     """The results in one table: one, unless tables of several files were joined.
 
+    Args:
+        as_predicted: without the changes of persons beside the table.
     Raises:
         DataError: the table is damaged or holds no results.
     """
     entries = (entry for entry in _files(path.parent) or () if path.name in entry.get("outputs", ()))
-    return list(_results(path, next(entries, {})))
+    return list(_results(path, next(entries, {}), as_predicted=as_predicted))
 
 
 def _found(path: Path) -> list[Path]:
@@ -103,14 +106,15 @@ def _table_names(entry: Mapping[str, Any]) -> list[str]:
 
 def _tables(folder: Path) -> list[Path]:
     by_stem = {path.stem: path for suffix in reversed(SUFFIXES) for path in folder.glob(f"*{suffix}")}
-    return sorted(path for path in by_stem.values() if path.name != SUMMARY)
+    return sorted(path for path in by_stem.values() if path.name != SUMMARY and not is_changes_file(path))
 
 
-def _results(path: Path, entry: Mapping[str, Any]) -> Iterator[ResultTable]:
+def _results(path: Path, entry: Mapping[str, Any], *, as_predicted: bool) -> Iterator[ResultTable]:
     found = read_as_named(path)
     if path.suffix.lower() == ".csv":
         _check_width(path, found.shape[1])
     table = _checked(found, path)
+    table = table if as_predicted else changed(table, path)
     columns = table.columns.tolist()
     labels = tuple(columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)])
     metadata = _metadata(path) if path.suffix.lower() == ".json" else {}
@@ -131,9 +135,10 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _media(path: Path, name: str, entry: Mapping[str, Any]) -> Path | None:
-    """The media file: where it was when it was predicted, or beside the table or its folder."""
+    """The media file: where it was when it was predicted, beside the table or its folder, or among uploads."""
     places = [Path(entry["file"])] if "file" in entry else []
-    return next((p for p in (*places, path.parent / name, path.parent.parent / name) if p.is_file()), None)
+    places += [folder / name for folder in (path.parent, path.parent.parent, path.parent / "media")]
+    return next((p for p in places if p.is_file()), None)
 
 
 def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -291,10 +291,51 @@ def predict_files(
         yield checked
 
 
+def predict_each(
+    tasks: Iterable[FileTask],
+    *,
+    executor: Processes,
+    progress: Callable[[FileTask, float], None],
+    cancelled: Callable[[FileTask], bool],
+    then: Callable[[FileTask], None],
+) -> Iterator[FileResult]:
+    """Predict files one after another, as an iterator produces them, in one process that keeps its bundle.
+
+    Args:
+        executor: how many such iterators share this machine, with which threads.
+        cancelled: asked twice per second whether a file is no longer wanted, which then fails.
+        then: called in that process with a file that is done; a function of a module.
+    Raises:
+        EmofuseError: an option is wrong, or the results cannot be written.
+    """
+    queue = (Task(printable(task.path), task) for task in tasks)
+    results = run_isolated(
+        queue,
+        partial(_predict_and, threads=executor.threads, then=then),
+        threads=executor.threads,
+        limits=replace(_limits(executor.jobs), cancelled=cancelled),
+        progress=lambda task, fraction: progress(task.argument, fraction),
+    )
+    yield from map(_checked, map(_with_remedy, results))
+
+
+def _predict_and(
+    task: FileTask, progress: Callable[[float], None], threads: int, then: Callable[[FileTask], None]
+) -> FileResult:
+    result = _predict_in_worker(task, progress, None, threads)
+    if result.error is None:
+        then(task)
+    return result
+
+
 def _limits(jobs: int) -> Limits:
+    return Limits(_stall_seconds, worker_bytes(jobs))
+
+
+def worker_bytes(jobs: int) -> int:
+    """The most memory for each of `jobs` processes that read files of others."""
     least, most = _MEMORY_BYTES
-    memory = min(max(int(_MEMORY_FRACTION * machine_bytes() / jobs), least), most)
-    return Limits(_stall_seconds, memory)
+    return min(max(int(_MEMORY_FRACTION * machine_bytes() / jobs), least), most)
 
 
 def _stall_seconds(task: FileTask) -> float:
@@ -327,13 +368,15 @@ def _checked(result: Result[FileTask, FileResult]) -> FileResult:
     return value
 
 
-_predictors: dict[Options, Predictor] = {}  # of a worker process, which predicts many files
+_predictors: dict[Options, Predictor] = {}  # of a worker process, which predicts many files; the last one only
 
 
 def _predict_in_worker(
     task: FileTask, progress: Callable[[float], None], draw: Draw | None, threads: int, keep: bool = False
 ) -> FileResult:
     options = replace(task.options, engine=replace(task.options.engine, threads=threads))
+    if options not in _predictors:
+        _predictors.clear()
     predictor = _predictors.get(options) or _predictors.setdefault(options, Predictor(options))
     result = replace(predict_file(predictor, task, draw, progress), notes=predictor.notes)
     return result if keep else replace(result, prediction=None)

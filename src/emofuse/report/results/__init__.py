@@ -18,8 +18,17 @@ from emofuse.core.version import __version__
 from emofuse.errors import DataError, SettingsError
 from emofuse.export import ResultTable
 from emofuse.report.results.content import PageSettings, page_content
+from emofuse.report.results.pictures import Picture, RecordedPictures, SavedPicture, SavedPictures
 
-__all__ = ["PageSettings", "results_page", "write_results_page"]
+__all__ = [
+    "PageSettings",
+    "Picture",
+    "SavedPicture",
+    "SavedPictures",
+    "cut_pictures",
+    "results_page",
+    "write_results_page",
+]
 
 _MOST_EMBEDDED = 25_000_000  # bytes
 
@@ -65,6 +74,13 @@ def results_page(results: Sequence[ResultTable], folder: Path, settings: PageSet
         own_style=Markup(_read("page.css")),
         data=Markup(_json(shown)),
     )
+
+
+def cut_pictures(result: ResultTable) -> list[SavedPicture]:
+    """The pictures of the page of one result, cut from its media file; the blocks of the result are read once."""
+    pictures = RecordedPictures()
+    page_content([result], Path(), PageSettings(pictures=pictures))
+    return pictures.saved
 
 
 def _check_embedding(results: Sequence[ResultTable]) -> None:

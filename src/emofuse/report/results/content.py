@@ -23,7 +23,7 @@ from emofuse.export import ResultTable, Segment, SegmentSettings, find_segments
 from emofuse.media.container import AUDIO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
 from emofuse.models.bundle import bundled, load
-from emofuse.report.results.pictures import Pictures, Still
+from emofuse.report.results.pictures import Pictures, PictureSource, Still
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +42,14 @@ class PageSettings:
     """What a page of results contains.
 
     embed: the media files are part of the page. segments: how rows become the segments that are listed.
+    media_url: from where a page of one file loads the media file, if a server has it; default: from where it is.
+    pictures: those of the page, if they were cut before; default: cut from the media files.
     """
 
     embed: bool = False
     segments: SegmentSettings = field(default_factory=lambda: SegmentSettings(merge_seconds=0.4))
+    media_url: str | None = None
+    pictures: PictureSource | None = None
 
 
 def page_content(results: Sequence[ResultTable], folder: Path, settings: PageSettings) -> dict[str, Any]:
@@ -57,7 +61,7 @@ def page_content(results: Sequence[ResultTable], folder: Path, settings: PageSet
     listed = [list(person_rows([result])) for result in results]
     weight = sum(len(p.start) * (len(p.labels) + 1 + 4) for persons in listed for p in persons)
     reduction = max(1, -(-weight // _BYTES))  # rows that are averaged
-    page = _Page(folder, settings, reduction, Pictures(few=len(results) <= _FEW_FILES))
+    page = _Page(folder, settings, reduction, settings.pictures or Pictures(few=len(results) <= _FEW_FILES))
     files = [
         {"name": name, **_file(result, persons, page)}
         for name, result, persons in zip(distinct_names(results), results, listed, strict=True)
@@ -72,7 +76,7 @@ class _Page:
     folder: Path
     settings: PageSettings
     reduction: int
-    pictures: Pictures
+    pictures: PictureSource
 
 
 def _file(result: ResultTable, persons: Sequence[PersonRows], page: _Page) -> dict[str, Any]:
@@ -85,8 +89,8 @@ def _file(result: ResultTable, persons: Sequence[PersonRows], page: _Page) -> di
         person["quality"]["face"] = None
     warnings = [str(warning) for warning in result.metadata.get("warnings", ())]
     return {
-        "path": None if result.media is None else decoded(result.media),
-        "media": _media_url(result.media, page.folder, embed=page.settings.embed),
+        "path": None if result.media is None or page.settings.media_url else decoded(result.media),
+        "media": _media_url(result.media, page.folder, page.settings),
         "kind": kind,
         "turned": bool(result.metadata.get("rotate")) or any("turned" in warning for warning in warnings),
         "start": min((float(p.start[0]) for p in persons if len(p.start)), default=0.0),
@@ -106,10 +110,10 @@ def _kind(name: str) -> str:
     return "image" if suffix in IMAGE_SUFFIXES else "audio" if suffix in AUDIO_SUFFIXES else "video"
 
 
-def _media_url(media: Path | None, folder: Path, *, embed: bool) -> str | None:
-    if media is None:
-        return None
-    if embed:
+def _media_url(media: Path | None, folder: Path, settings: PageSettings) -> str | None:
+    if media is None or settings.media_url is not None:
+        return media and settings.media_url
+    if settings.embed:
         kinds = {"image": "image/jpeg", "audio": "audio/mpeg", "video": "video/mp4"}
         return f"data:{kinds[_kind(media.name)]};base64,{base64.b64encode(media.read_bytes()).decode()}"
     try:

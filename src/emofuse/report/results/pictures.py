@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -36,6 +36,68 @@ class Picture(NamedTuple):
 
 # A function of a person, the boxes of its face [n, 4] and a segment (or None for the person's best row).
 Still = Callable[[PersonRows, NDArray[np.float64], "Segment | None"], "Picture | None"]
+
+
+class PictureSource(Protocol):
+    """Where the pictures of a page are from."""
+
+    def of(self, media: Path | None, persons: int) -> AbstractContextManager[Still]:
+        """The function that returns pictures of some persons of a file."""
+        ...
+
+
+class SavedPicture(NamedTuple):
+    """A picture of a person, at the start of a segment (seconds) or, if that is None, of the whole file."""
+
+    person: int | None
+    start: float | None
+    picture: Picture
+
+
+class SavedPictures:
+    """Pictures that were cut before, of one file.
+
+    merge: the number of the person that each merged one is part of, who has its pictures then.
+    """
+
+    def __init__(self, pictures: Sequence[SavedPicture], merge: Mapping[int, int]) -> None:
+        self._pictures = sorted(pictures, key=lambda saved: saved.person in merge)
+        self._merge = merge
+
+    @contextmanager
+    def of(self, media: Path | None, persons: int) -> Iterator[Still]:
+        """The function that finds pictures; it returns None where there is none."""
+
+        def still(person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None) -> Picture | None:
+            own = [s for s in self._pictures if self._merge.get(s.person or 0, s.person) == person.person]
+            if segment is None:
+                return next((saved.picture for saved in own if saved.start is None), None)
+            within = (s for s in own if s.start is not None and segment.start <= s.start < segment.end)
+            return next((saved.picture for saved in within), None)
+
+        yield still
+
+
+class RecordedPictures:
+    """Pictures for a page of one file that are remembered, to be saved."""
+
+    def __init__(self) -> None:
+        self.saved: list[SavedPicture] = []
+        self._pictures = Pictures(few=True)
+
+    @contextmanager
+    def of(self, media: Path | None, persons: int) -> Iterator[Still]:
+        """The function that cuts pictures."""
+        with self._pictures.of(media, persons) as still:
+
+            def recorded(person: PersonRows, boxes: NDArray[np.float64], segment: Segment | None) -> Picture | None:
+                picture = still(person, boxes, segment)
+                if picture is not None:
+                    start = None if segment is None else segment.start
+                    self.saved.append(SavedPicture(person.person, start, picture))
+                return picture
+
+            yield recorded
 
 
 class Pictures:

@@ -1,0 +1,124 @@
+"""The web application: its routes, and what surrounds them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from importlib.resources import files
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from emofuse.core.version import __version__
+from emofuse.errors import EmofuseError, OutputError
+from emofuse.export import WRITERS
+from emofuse.models.bundle import Bundle
+from emofuse.server.api_models import BundleInfo, Limits, LiveStatus, Status
+from emofuse.server.job_routes import job_routes
+from emofuse.server.problems import PROBLEMS
+from emofuse.server.result_routes import result_routes
+from emofuse.server.security import Guard, RefusedError
+from emofuse.server.services import Services
+from emofuse.server.settings import ServerSettings
+
+_DESCRIPTION = (
+    "Predict emotions in videos, photographs and audio files on this machine, and read the results. "
+    "Displayed expressions as a network classifies them, not feelings."
+)
+_CACHED = {"Cache-Control": "no-cache"}
+
+
+def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
+    """The application; its jobs run while its lifespan does."""
+    services = Services.of(settings, bundle)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services.start()
+        watching = asyncio.create_task(services.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await asyncio.to_thread(services.close)
+
+    app = FastAPI(
+        title="emofuse",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    _add_handlers(app)
+    app.include_router(job_routes(services), prefix="/api", responses=PROBLEMS)
+    app.include_router(result_routes(services), prefix="/api", responses=PROBLEMS)
+
+    @app.get("/api/status", tags=["server"], responses=PROBLEMS)
+    def status() -> Status:
+        """What the server is and what it can do."""
+        return Status(
+            version=__version__,
+            bundle=BundleInfo(name=bundle.name, version=bundle.version, modalities=list(bundle.modalities)),
+            formats=list(WRITERS),
+            limits=Limits(upload_bytes=settings.upload_bytes, queued_jobs=settings.queued_jobs),
+            live=LiveStatus(available=False, busy=False),
+            local_paths=settings.local_paths,
+            results=settings.results.name,
+        )
+
+    if not settings.api_only:
+        _add_page(app)
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def _add_page(app: FastAPI) -> None:
+    page = files("emofuse.server").joinpath("web")
+    charts = files("emofuse.report.results").joinpath("vendor")
+
+    @app.get("/", include_in_schema=False)
+    def index() -> FileResponse:
+        return FileResponse(str(page.joinpath("index.html")), headers=_CACHED)
+
+    app.mount("/static/vendor", StaticFiles(directory=str(charts)))
+    app.mount("/static", StaticFiles(directory=str(page), check_dir=False))
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Every error as one line."""
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> JSONResponse:
+        return JSONResponse({"error": error.error}, error.status)
+
+    @app.exception_handler(EmofuseError)
+    async def known(request: Request, error: EmofuseError) -> JSONResponse:
+        status = HTTPStatus.INSUFFICIENT_STORAGE if isinstance(error, OutputError) else HTTPStatus.UNPROCESSABLE_ENTITY
+        return JSONResponse({"error": str(error)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        line = " ".join(f"{where}: {first['msg']}.".split())
+        return JSONResponse({"error": line}, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        line = "an unexpected error, a bug of emofuse; the terminal of the server says more."
+        return JSONResponse({"error": line}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,0 +1,21 @@
+"""The failures that every route may answer with, for the document of the API."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from emofuse.server.api_models import Problem
+
+_SHARED = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """The responses of these statuses in the document."""
+    return {int(status): {"model": Problem, "description": status.phrase} for status in statuses}
+
+
+PROBLEMS = problems(*_SHARED)
+NOT_FOUND, CONFLICT = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
+TOO_MANY, TOO_LARGE = HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+STALLED, DISK_FULL = HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.INSUFFICIENT_STORAGE

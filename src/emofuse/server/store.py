@@ -1,0 +1,23 @@
+"""The folder of a server: checked when it starts, and of one server at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emofuse.core.files import locked, write_json
+from emofuse.inference.stems import RECORDS
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """Keep the folder of results for this server.
+
+    Raises:
+        OutputError: it cannot be written, or another server has it.
+    """
+    records = folder / RECORDS
+    write_json(records / "format.json", {"format": 1})
+    with locked(records / "serve.lock", busy=f"{folder}: another `emofuse serve` has this folder; end it first."):
+        yield
