@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emofuse.media.images import encode_jpeg
 from emofuse.systems import SYSTEMS
 from emofuse.testing.writers import prediction
 from support.media_files import moving_bar, set_display_matrix, write_media
@@ -70,6 +71,12 @@ def text(folder: Path, _: Path) -> Path:
     return path
 
 
+def photograph(folder: Path, _: Path) -> Path:
+    path = folder / "image.mp4"
+    path.write_bytes(encode_jpeg(np.zeros((40, 40, 3), np.uint8)))
+    return path
+
+
 def missing(folder: Path, _: Path) -> Path:
     return folder / "missing.mp4"
 
@@ -78,6 +85,7 @@ BAD = [
     (missing, ["missing.mp4: ", "no such file"]),
     (empty, ["empty.mp4: ", "empty"]),
     (text, ["text.mp4: "]),
+    (photograph, ["image.mp4: is a photograph (jpeg) with the name of a video; rename it to image.jpg"]),
     (cut_off, ["cut.mp4: ", "cut off"]),
 ]
 
@@ -169,7 +177,9 @@ def test_an_invalid_option_value_is_reported_in_one_line_with_a_remedy(run, talk
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("pedict", "x.mp4"), "Did you mean 'predict'"),
+        (("pedict", "x.mp4"), "Did you mean 'predict'? See"),
+        (("predict", "x.mp4", "--min-confidence", "50%"), "'--min-confidence': give a number, such as 0.5. See"),
+        (("predict", "x.mp4", "--jobs", "1.5"), "'--jobs': give a whole number. See"),
         (("weights", "fetsh"), "Did you mean 'fetch'"),
         (("predict",), "Missing argument"),
         (("predict", "x.mp4", "--jobs", "many"), "--jobs"),

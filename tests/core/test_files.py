@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emofuse.core.files import (
+    RECORDS,
     atomic,
     atomic_folder,
     decoded,
@@ -318,6 +319,15 @@ def test_missing_permission_for_any_parent_folder_is_reported(tmp_path, monkeypa
     monkeypatch.setattr(Path, "mkdir", mkdir)
     with pytest.raises(OutputError, match="result: no permission to write here; choose another folder with --out"):
         write_bytes(path, b"new")
+
+
+def test_a_record_that_cannot_be_written_is_reported_by_the_folder_of_results(tmp_path, monkeypatch):
+    def mkdir(self: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "out"))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(OutputError, match="out: no permission to write here; choose another folder with --out"):
+        write_json(tmp_path / "out" / RECORDS / "format.json", {})
 
 
 @pytest.mark.parametrize(

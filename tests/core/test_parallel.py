@@ -286,3 +286,14 @@ def test_a_process_ends_even_if_a_finaliser_swallows_the_exception_that_stops_it
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     Interrupted()
     assert ended == [1]
+
+
+def test_interrupts_stay_blocked_while_the_first_process_of_a_program_starts():
+    code = (
+        "import signal; from multiprocessing import resource_tracker\n"
+        "from emofuse.core.parallel import interrupts_blocked\n"
+        "with interrupts_blocked():\n"
+        "    resource_tracker.ensure_running()  # as the first start of a process does\n"
+        "    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"

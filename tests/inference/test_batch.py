@@ -15,7 +15,7 @@ import pytest
 
 from emofuse.core.parallel import Executor, Here, Processes, Result, Task
 from emofuse.errors import DataError, LostTaskError, OutputError, SettingsError
-from emofuse.export.reader import find_tables
+from emofuse.export.reader import find_tables, read_results
 from emofuse.inference import batch
 from emofuse.inference.batch import FileTask, plan, predict_files, write_summary
 from emofuse.inference.prediction import Prediction
@@ -244,6 +244,13 @@ def test_a_table_of_a_file_that_failed_since_is_not_read(videos, tmp_path):
     run(videos[:1], tmp_path / "out")
     with pytest.raises(DataError, match="holds no results"):
         find_tables([tmp_path / "out"])
+
+
+def test_results_of_a_killed_run_are_read_with_their_videos(videos, tmp_path):
+    run(videos[:2], tmp_path / "out")
+    (tmp_path / "out" / "summary.json").unlink()  # a killed run has not written it
+    results = read_results([tmp_path / "out"])
+    assert [(r.file, r.media) for r in results] == [(path.name, path) for path in videos[:2]]
 
 
 def test_a_bad_file_never_stops_the_others(videos, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _INTERRUPTED = 130
+# As versions of typer say that the value of an option is not a number.
+_NO_NUMBER = re.compile(r"(Input should be a valid number, .*|'.*' is not a valid float)\.?$")
+_NOT_WHOLE = re.compile(r"(Input should be a valid integer, .*|'.*' is not a valid integer)\.?$")
 
 app = typer.Typer(
     name="emofuse",
@@ -111,7 +115,11 @@ def _usage(error: Exception, words: Sequence[str]) -> str | None:
         return message
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "emofuse"
-    return f"emofuse: {' '.join(message.split()).removesuffix('.')}. {_file_hint(error, words)}See `{path} --help`."
+    line = _NOT_WHOLE.sub(
+        "give a whole number", _NO_NUMBER.sub("give a number, such as 0.5", " ".join(message.split()))
+    )
+    line = line if line.endswith("?") else f"{line.removesuffix('.')}."
+    return f"emofuse: {line} {_file_hint(error, words)}See `{path} --help`."
 
 
 def _file_hint(error: Exception, words: Sequence[str]) -> str:

@@ -246,7 +246,9 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if _concerns(error, path):
-            raise OutputError(_explain(path, error)) from error
+            # Of what is kept in RECORDS, users know only the folder that it is in.
+            shown = next((folder.parent for folder in path.parents if folder.name == RECORDS), path)
+            raise OutputError(_explain(shown, error)) from error
         raise
 
 

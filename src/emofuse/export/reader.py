@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.core.files import printable
+from emofuse.core.files import RECORDS, printable
 from emofuse.datasets.records import csv_dialect
 from emofuse.errors import DataError
 from emofuse.export.formulas import unescaped
@@ -87,12 +88,26 @@ def _found(path: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Mapping[str, Any]] | None:
-    """The entries of the summary of a folder, in order; None if there is no summary by emofuse."""
+    """The entries of the summary of a folder, in order, and those of files that a killed run finished without one.
+
+    None if no run of `emofuse predict` has written to the folder.
+    """
     try:
-        files: list[Mapping[str, Any]] = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
-        return files if all(isinstance(entry.get("outputs", []), list) for entry in files) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        listed: list[Mapping[str, Any]] = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
+        known = {str(entry["file"]) for entry in listed}
+    except (OSError, ValueError, KeyError, TypeError):
+        listed, known = [], set()
+    recorded = [entry for entry in _recorded(folder) if entry["file"] not in known]
+    return [*listed, *recorded] if listed or recorded else None
+
+
+def _recorded(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """The entries in the records of finished files."""
+    for path in sorted((folder / RECORDS).glob("*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            entry = json.loads(path.read_text("utf-8"))["entry"]
+            if isinstance(entry["outputs"], list) and entry["file"]:
+                yield entry
 
 
 def _table_of(folder: Path, entry: Mapping[str, Any]) -> Path | None:

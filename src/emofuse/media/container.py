@@ -146,9 +146,10 @@ def open_container(path: Path, options: dict[str, str] | None = None) -> InputCo
             container = av.open(str(path.absolute()), options=_LONG_PROBE, **_LENIENT_TAGS)
     except av.error.FFmpegError as error:
         raise _unreadable(path, error) from None
-    if not (container.streams.video or container.streams.audio):
+    kind, is_still, names = container.format.name, container.format.name.endswith("_pipe"), container.streams
+    if is_still or not (names.video or names.audio):
         container.close()
-        raise _unreadable(path)
+        raise _still_image(path, kind) if is_still else _unreadable(path)
     return container
 
 
@@ -344,6 +345,13 @@ def can_decode(codec: str) -> bool:
         return av.Codec(codec, "r").is_decoder
     except av.codec.codec.UnknownCodecError:
         return False
+
+
+def _still_image(path: Path, kind: str) -> MediaError:
+    kind = kind.removesuffix("_pipe")
+    ending = ".jpg" if kind == "jpeg" else f".{kind}"
+    name = printable(path.with_suffix(ending).name)
+    return MediaError(f"{printable(path)}: is a photograph ({kind}) with the name of a video; rename it to {name}.")
 
 
 def _unreadable(path: Path, error: av.error.FFmpegError | None = None) -> MediaError:
