@@ -89,7 +89,7 @@ class _Worker:
         seconds = limits.stall_seconds(self.task.argument)
         if self.ready and self.stalled > seconds:
             return f"there was no progress for {seconds:.0f} s"
-        if _resident_bytes(self.process.pid) > limits.memory_bytes:
+        if resident_bytes(self.process.pid) > limits.memory_bytes:
             return f"it needs more than {limits.memory_bytes / 2**30:.1f} GB of memory"
         return None
 
@@ -193,7 +193,7 @@ def _end(code: int) -> str:
     return f"its process ended (exit code {code})"
 
 
-def _resident_bytes(pid: int | None) -> int:
+def resident_bytes(pid: int | None) -> int:
     """The resident memory of a process; 0 where the system does not say."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

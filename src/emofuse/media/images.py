@@ -61,11 +61,20 @@ def read_image(path: str | Path) -> Image:
     Raises:
         DataError: the file is missing, not an image, damaged, or too large for the memory.
     """
-    content = _content(path)
+    return decode_image(_content(path), printable(path))
+
+
+def decode_image(content: NDArray[np.uint8] | bytes, where: str) -> Image:
+    """The content of an image file, as `read_image` reads it.
+
+    Raises:
+        DataError: it is not an image, damaged, or too large for the memory; the message begins with `where`.
+    """
+    content = np.frombuffer(content, np.uint8)
     image = _decoded(content, cv2.IMREAD_COLOR)
     if image is None:
         found = "is damaged, cut off, or of a kind that cannot be decoded" if is_image(content) else "is not an image"
-        raise DataError(f"{printable(path)}: {found}; copy it again, or save it as JPEG.")
+        raise DataError(f"{where}: {found}; copy it again, or save it as JPEG.")
     if _has_transparency(content):
         image = _on_white(image, _decoded(content, cv2.IMREAD_UNCHANGED))
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), np.uint8)

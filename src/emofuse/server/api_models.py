@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -145,3 +145,18 @@ class PersonChanges(_Value):
         description="Which person each one is part of; null makes it a person again.",
         examples=[{"2": 1}],
     )
+
+
+class LiveRequest(_Value):
+    """The first message of a live session. persons: only all, since who is there is not known before its end."""
+
+    type: Literal["start"]
+    name: Annotated[str, Field(max_length=200)] | None = None
+    record: bool = False
+    persons: Literal["auto"] | None = None
+
+
+class LiveStop(_Value):
+    """The last message of a live session."""
+
+    type: Literal["stop"]

@@ -20,6 +20,7 @@ from emofuse.export import WRITERS
 from emofuse.models.bundle import Bundle
 from emofuse.server.api_models import BundleInfo, Limits, LiveStatus, Status
 from emofuse.server.job_routes import job_routes
+from emofuse.server.live import live_routes
 from emofuse.server.problems import PROBLEMS
 from emofuse.server.result_routes import result_routes
 from emofuse.server.security import Guard, RefusedError
@@ -64,6 +65,8 @@ def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
     app.include_router(job_routes(services), prefix="/api", responses=PROBLEMS)
     app.include_router(result_routes(services), prefix="/api", responses=PROBLEMS)
 
+    app.include_router(live_routes(services), prefix="/api")
+
     @app.get("/api/status", tags=["server"], responses=PROBLEMS)
     def status() -> Status:
         """What the server is and what it can do."""
@@ -72,7 +75,7 @@ def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
             bundle=BundleInfo(name=bundle.name, version=bundle.version, modalities=list(bundle.modalities)),
             formats=list(WRITERS),
             limits=Limits(upload_bytes=settings.upload_bytes, queued_jobs=settings.queued_jobs),
-            live=LiveStatus(available=False, busy=False),
+            live=LiveStatus(available=True, busy=services.live.locked()),
             local_paths=settings.local_paths,
             results=settings.results.name,
         )

@@ -19,7 +19,7 @@ from emofuse.server.jobs import StoredJob, now
 from emofuse.server.problems import CONFLICT, DISK_FULL, NOT_FOUND, STALLED, TOO_LARGE, TOO_MANY, problems
 from emofuse.server.security import RefusedError
 from emofuse.server.services import Services
-from emofuse.server.uploads import free_name, safe_name, save_body
+from emofuse.server.uploads import safe_name, save_body
 
 FILE_BODY: dict[str, Any] = {
     "requestBody": {
@@ -47,7 +47,7 @@ def job_routes(services: Services) -> APIRouter:
     ) -> Job:
         """Upload a file, which becomes a job."""
         identifier = secrets.token_hex(8)
-        with jobs.receiving(lambda taken: free_name(safe_name(name), taken)) as chosen:
+        with jobs.receiving(safe_name(name)) as chosen:
             path = jobs.uploads / identifier / chosen
             await save_body(request, path, services.settings.upload_bytes)
             job = StoredJob(identifier, chosen, str(path), True, keep, rate, persons, now())

@@ -19,18 +19,19 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from emofuse.core.files import decoded, write_json
+from emofuse.core.files import RECORDS, decoded, write_json
 from emofuse.core.parallel import Processes
 from emofuse.errors import EmofuseError
 from emofuse.inference import batch
 from emofuse.inference.batch import FileResult, FileTask
 from emofuse.inference.predictor import Options, checked_rate
 from emofuse.inference.renumbering import PersonChoice
-from emofuse.inference.stems import RECORDS, claim_stems
+from emofuse.inference.stems import claim_stems
 from emofuse.server.api_models import UNFINISHED, Job, JobStatus
 from emofuse.server.pictures import picture_file, save_pictures
 from emofuse.server.security import RefusedError
 from emofuse.server.settings import ServerSettings
+from emofuse.server.uploads import free_name
 
 MEDIA = "media"  # folder of the uploads that are kept, in the folder of results
 _IDLE_SECONDS = 60.0  # after which a process without jobs ends
@@ -119,7 +120,8 @@ class JobQueue:
         self._jobs: dict[str, StoredJob] = {}
         self._running: dict[str, _Running] = {}
         self._cancelled: set[str] = set()
-        self._receiving: set[str] = set()  # names of uploads on their way
+        self._receiving = 0  # uploads on their way
+        self._reserved: set[str] = set()  # names of uploads on their way, and of a live session
         self._closing = False
         self._condition = threading.Condition(threading.RLock())
         self._threads: list[threading.Thread] = []
@@ -136,6 +138,7 @@ class JobQueue:
         for folder in self.uploads.iterdir() if self.uploads.is_dir() else ():
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._records / "exports", ignore_errors=True)
         self._store()
         for n in range(self._settings.jobs):
             thread = threading.Thread(target=self._work, name=f"job-{n + 1}", daemon=True)
@@ -202,28 +205,38 @@ class JobQueue:
         )
 
     @contextmanager
-    def receiving(self, wanted: Callable[[Callable[[str], bool]], str]) -> Iterator[str]:
-        """A place in the queue and a name for an upload on its way.
+    def receiving(self, name: str) -> Iterator[str]:
+        """A place in the queue for an upload on its way, and its name, with a number if the name is taken.
 
-        Args:
-            wanted: returns the name, given a function that says which names are taken.
         Raises:
             RefusedError: the queue is full.
         """
         with self._condition:
             self._check_space(1)
-            name = wanted(self._is_taken)
-            self._receiving.add(name)
+            self._receiving += 1
         try:
-            yield name
+            with self.unused_name(name) as chosen:
+                yield chosen
         finally:
             with self._condition:
-                self._receiving.discard(name)
+                self._receiving -= 1
+
+    @contextmanager
+    def unused_name(self, name: str) -> Iterator[str]:
+        """The name, or one with a number, that no result and no other upload has; it is reserved in this block."""
+        with self._condition:
+            chosen = free_name(name, self._is_taken)
+            self._reserved.add(chosen)
+        try:
+            yield chosen
+        finally:
+            with self._condition:
+                self._reserved.discard(chosen)
 
     def _is_taken(self, name: str) -> bool:
         """Whether a result or another upload has this name or stem; some file systems ignore case."""
         folder, stem = self._settings.results, Path(name).stem.lower()
-        names = {n.lower() for n in self._receiving}
+        names = {n.lower() for n in self._reserved}
         names |= {Path(job.path).name.lower() for job in self._jobs.values() if job.upload and not job.finished}
         for place in (folder / MEDIA, folder):
             with suppress(OSError):
@@ -231,22 +244,21 @@ class JobQueue:
         return any(n == name.lower() or n == stem or n.rpartition(".")[0] == stem for n in names)
 
     def _check_space(self, count: int) -> None:
-        waiting = sum(not job.finished for job in self._jobs.values()) + len(self._receiving)
-        if waiting + count > self._settings.queued_jobs:
+        waiting = sum(not job.finished for job in self._jobs.values()) + self._receiving
+        if count and waiting + count > self._settings.queued_jobs:
             raise RefusedError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"the queue has place for {self._settings.queued_jobs} jobs, {waiting} are in it; try again later.",
             )
 
     def add(self, jobs: list[StoredJob]) -> list[Job]:
-        """Add jobs to the queue; they are stored when this returns.
+        """Add jobs to the queue; they are stored when this returns. Uploads have their place already (`receiving`).
 
         Raises:
             RefusedError: the queue is full.
         """
         with self._condition:
-            arriving = {Path(job.path).name for job in jobs if job.upload} & self._receiving
-            self._check_space(len(jobs) - len(arriving))
+            self._check_space(sum(not job.upload for job in jobs))
             self._jobs |= {job.id: job for job in jobs}
             self._store()
             self._condition.notify_all()

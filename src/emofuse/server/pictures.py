@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from emofuse.core.files import write_json
+from emofuse.core.files import RECORDS, write_json
 from emofuse.errors import EmofuseError
 from emofuse.export.person_changes import PersonChanges
 from emofuse.export.reader import read_result_file
 from emofuse.inference.batch import FileTask
-from emofuse.inference.stems import RECORDS
 from emofuse.report.results import Picture, SavedPicture, SavedPictures, cut_pictures
 
 _PREFIX = "data:image/jpeg;base64,"

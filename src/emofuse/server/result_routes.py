@@ -18,10 +18,9 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.background import BackgroundTask
 
-from emofuse.core.files import printable
+from emofuse.core.files import RECORDS, printable
 from emofuse.export import WRITERS, export_results
 from emofuse.export.person_changes import read_changes
-from emofuse.inference.stems import RECORDS
 from emofuse.report.results import PageSettings, results_page
 from emofuse.server.api_models import PersonChanges, Result, Results
 from emofuse.server.job_routes import FILE_BODY, UPLOAD_PROBLEMS, FileName

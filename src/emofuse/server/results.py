@@ -20,13 +20,12 @@ from urllib.parse import quote
 import numpy as np
 
 from emofuse.analysis.person_rows import person_rows
-from emofuse.core.files import decoded, write_json
+from emofuse.core.files import RECORDS, decoded, write_json
 from emofuse.errors import DataError, EmofuseError
 from emofuse.export import WRITERS, ResultTable
 from emofuse.export.person_changes import PersonChanges, changes_path, read_changes, write_changes
 from emofuse.export.reader import SUFFIXES, read_result_file
 from emofuse.inference import summary
-from emofuse.inference.stems import RECORDS
 from emofuse.media.container import AUDIO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
 from emofuse.server.api_models import Person, Result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from emofuse.models.bundle import Bundle
 from emofuse.server.api_models import Job
@@ -18,7 +19,7 @@ _WATCH_SECONDS = 2.0  # between two looks at the results, which the command line
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes share."""
+    """What the routes share. live: held by the client that has a live session."""
 
     settings: ServerSettings
     bundle: Bundle
@@ -26,6 +27,7 @@ class Services:
     queue: JobQueue
     results: ResultsFolder
     media: MediaWorker
+    live: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, settings: ServerSettings, bundle: Bundle) -> Services:

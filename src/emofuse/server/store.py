@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emofuse.core.files import locked, write_json
-from emofuse.inference.stems import RECORDS
+from emofuse.core.files import RECORDS, locked, write_json
 
 
 @contextmanager
