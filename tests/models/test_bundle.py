@@ -107,7 +107,8 @@ def test_a_label_order_changed_by_hand_is_refused(copy):
 
 
 def only_faces(content: dict[str, Any]) -> None:
-    content["modalities"].pop("voice")
+    for name in ("voice", "words"):
+        content["modalities"].pop(name)
     content["fusion"] = None
 
 

@@ -17,7 +17,7 @@ from emofuse.models.words import WordsScorer
 from emofuse.systems import WORDS
 from emofuse.words import Transcript
 
-_ENOUGH_WORDS = 5  # to decide on the language of a sentence by itself
+_PRIOR_WORDS = 5  # of the whole transcript, which count with those of a sentence when its language is checked
 
 
 class SentenceScore(NamedTuple):
@@ -75,8 +75,8 @@ class SentenceRows:
 def score_sentences(transcript: Transcript, scorer: WordsScorer) -> list[SentenceScore]:
     """The sentences of a transcript with their scores.
 
-    A sentence is in another language if the transcript states one, or if too few of its words are known; short ones
-    are judged together with the whole transcript.
+    A sentence is in another language if the transcript states one, or if too few of its words are known. The whole
+    transcript counts like a few words more, so that a short sentence with a name is not taken for one.
     """
     sentences = transcript.sentences
     foreign = _foreign(transcript, [s.text for s in sentences], scorer)
@@ -95,6 +95,5 @@ def _foreign(transcript: Transcript, texts: Sequence[str], scorer: WordsScorer) 
     counts = [scorer.known(text) for text in texts]
     total = sum(count for _, count in counts)
     overall = sum(known for known, _ in counts) / total if total else 1.0
-    missing = [max(_ENOUGH_WORDS - count, 0) for _, count in counts]
-    shares = [(k + overall * m) / (n + m) for (k, n), m in zip(counts, missing, strict=True)]
+    shares = [(known + overall * _PRIOR_WORDS) / (count + _PRIOR_WORDS) for known, count in counts]
     return [share < scorer.modality.known_share for share in shares]
