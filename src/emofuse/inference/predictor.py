@@ -224,7 +224,7 @@ class Predictor:
         return FacesScorer(scorers, single=single, windowed=[_network_of(m) for m in windowed], size=size)
 
     def _known_people(self, folder: Path) -> KnownPeople:
-        stages = self._face_stages(self.detector)
+        stages = self._face_stages(None if self.detector is None else self._photograph_detector)
         if stages is None or self.bundle.person_threshold is None:
             raise SettingsError(
                 f"--people: the bundle {self.bundle.name} {self.bundle.version} cannot tell persons apart; "
