@@ -3,7 +3,7 @@ DEMO := .venv-demo
 DEV := .venv
 SOURCES := $(shell find src -type f -not -name '*.pyc')
 
-.PHONY: demo table1 test test-slow check lint format clean
+.PHONY: demo table1 test test-slow test-browser check lint format clean
 
 demo: $(DEMO)/ready
 	@$(DEMO)/bin/emofuse data sample demo/sample.mp4
@@ -19,6 +19,10 @@ test: $(DEV)/ready
 
 test-slow: $(DEV)/ready
 	$(DEV)/bin/pytest -m slow
+
+# The page of `emofuse serve` in Chromium, which has to be installed; tests of what is missing are skipped.
+test-browser: $(DEV)/ready-browser
+	$(DEV)/bin/pytest tests/browser
 
 check: lint test
 
@@ -41,6 +45,10 @@ $(DEMO)/ready: pyproject.toml constraints.txt $(SOURCES)
 $(DEV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(DEV)/ready-browser: $(DEV)/ready
+	$(DEV)/bin/pip install -q -c constraints.txt -e ".[browser]"
 	touch $@
 
 clean:

@@ -88,6 +88,7 @@ class BundleInfo(_Value):
     name: str = Field(examples=["default"])
     version: str = Field(examples=["5"])
     modalities: list[str] = Field(examples=[["face", "voice"]])
+    colours: dict[str, str] = Field(description="Of each label, in charts.", examples=[{"neutral": "#8c8c8c"}])
 
 
 class Limits(_Value):

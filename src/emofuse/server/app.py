@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from importlib.resources import files
+from itertools import cycle
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from emofuse.core.colour import COLOURS
 from emofuse.core.version import __version__
 from emofuse.errors import EmofuseError, OutputError
 from emofuse.export import WRITERS
@@ -72,7 +74,12 @@ def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
         """What the server is and what it can do."""
         return Status(
             version=__version__,
-            bundle=BundleInfo(name=bundle.name, version=bundle.version, modalities=list(bundle.modalities)),
+            bundle=BundleInfo(
+                name=bundle.name,
+                version=bundle.version,
+                modalities=list(bundle.modalities),
+                colours=dict(zip(bundle.label_set.names, cycle(COLOURS))),
+            ),
             formats=list(WRITERS),
             limits=Limits(upload_bytes=settings.upload_bytes, queued_jobs=settings.queued_jobs),
             live=LiveStatus(available=True, busy=services.live.locked()),

@@ -35,7 +35,7 @@ const head = () => {
 };
 
 const show = (moved) => {
-  const asked = location.hash.slice(1);
+  const asked = location.hash.slice(1) || "analyse";
   const name = asked in VIEWS ? asked : current ?? "analyse";
   if (name === current) return;
   current = name;

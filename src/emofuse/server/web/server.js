@@ -13,6 +13,7 @@ export class ServerError extends Error {
 
 export const server = new EventTarget();
 server.online = null; // not known yet
+server.refused = null; // while it is away: the status of its refusal, 0 without an answer
 server.status = null;
 
 const text = (status, body) => {
@@ -49,9 +50,9 @@ export const upload = (path, file, { onProgress, signal }) => new Promise((resol
 
 const tell = (name, detail) => server.dispatchEvent(new CustomEvent(name, { detail }));
 
-const setOnline = (online, status) => {
-  if (server.online === online) return;
-  server.online = online;
+const setOnline = (online, status = null) => {
+  if (server.online === online && server.refused === status) return;
+  [server.online, server.refused] = [online, status];
   tell(online ? "online" : "offline", { status });
 };
 
@@ -60,7 +61,7 @@ export const connect = () => {
   const source = new EventSource("/api/events");
   const again = async () => {
     source.close();
-    const { status } = await json("GET", "/status").catch((error) => error);
+    const { status = 0 } = await json("GET", "/status").catch((error) => error);
     setOnline(false, status);
     setTimeout(connect, RETRY_MS);
   };

@@ -1,8 +1,8 @@
 // One live session: what is sent to the server and what comes back, with back-pressure.
 
 const MOST_IN_FLIGHT = 2;
-const INTERVAL_MS = 1000 / 15;
-const LOST_MS = 3000; // a frame without an answer for so long no longer counts as in flight
+const MOST_PER_SECOND = 15;
+const LOST_MS = 2000; // a frame without an answer for so long no longer counts as in flight
 const MOST_BUFFERED = 1_000_000; // bytes that wait in the browser
 const FRAME = 1, AUDIO = 2;
 const BUSY = 4409; // close code: somebody else has a session
@@ -19,7 +19,7 @@ const message = (kind, time, payload, rate) => {
 // `handle` has ready, frame, rows, stopped and failed; failed receives "busy", "lost" or the server's line.
 export class LiveSession {
   #sent = new Map(); // time of a frame: its canvas
-  #due = -Infinity; // when the next frame may be sent
+  #step = -1; // of the last frame that was sent
   #encoded = Promise.resolve(); // frames leave in their order
   skipped = 0;
 
@@ -43,6 +43,7 @@ export class LiveSession {
     const actions = {
       ready: () => {
         this.start = performance.now();
+        this.rate = Math.min(found.rate, MOST_PER_SECOND);
         this.handle.ready(found);
       },
       frame: () => this.#onFrame(found),
@@ -71,16 +72,16 @@ export class LiveSession {
     return this.start !== undefined && !this.ended && !this.stopping && this.socket.readyState === WebSocket.OPEN;
   }
 
-  // Sends the frame of the camera taken at a time, unless the server or the network is behind.
+  // Sends the first frame of each step of the rate, as files are sampled, unless the server or the network is behind.
   frame(time, camera) {
-    if (!this.isOpen || time < this.start || time < this.#due) return;
-    this.#due = Math.max(this.#due + INTERVAL_MS, time);
-    for (const sent of this.#sent.keys()) if (time - this.start - sent > LOST_MS) this.#sent.delete(sent);
-    if (this.#sent.size >= MOST_IN_FLIGHT || this.socket.bufferedAmount > MOST_BUFFERED) {
-      this.skipped += 1;
-      return;
-    }
-    const since = time - this.start, { canvas, jpeg } = camera.grab();
+    if (!this.isOpen || time < this.start) return;
+    const since = time - this.start, step = Math.floor((since * this.rate) / 1000);
+    if (step <= this.#step) return;
+    for (const sent of this.#sent.keys()) if (since - sent > LOST_MS) this.#sent.delete(sent);
+    if (this.#sent.size >= MOST_IN_FLIGHT || this.socket.bufferedAmount > MOST_BUFFERED) return;
+    this.skipped += step - this.#step - 1;
+    this.#step = step;
+    const { canvas, jpeg } = camera.grab();
     this.#sent.set(since, canvas);
     this.#encoded = this.#encoded.then(async () => {
       const bytes = await jpeg;

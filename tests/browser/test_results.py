@@ -1,0 +1,93 @@
+"""Persons, exports and deletion in a browser."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+
+@pytest.fixture
+def opened(serving, open_page, two_persons, tmp_path):
+    with serving(tmp_path / "results") as server:
+        server.add(two_persons)
+        page = open_page(server.url, "results").page
+        page.wait_for_selector("#results li.person >> nth=1")
+        yield server, page
+
+
+def rows_of_export(page):
+    page.get_by_role("button", name="Export: pair.mp4").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV table").click()
+    page.get_by_role("button", name="Close").click()
+    with open(download.value.path(), newline="", encoding="utf-8-sig") as file:
+        return download.value.suggested_filename, list(csv.DictReader(file))
+
+
+def test_names_and_joined_persons_are_in_the_export_and_can_be_undone(opened):
+    _, page = opened
+    _, before = rows_of_export(page)
+    assert {row["person"] for row in before} == {"1", "2"}
+    page.get_by_role("button", name="Name or join persons: pair.mp4").click()
+    page.fill("#person-1-name", "Anna")
+    page.select_option("#person-2-same", "1")
+    assert page.is_disabled("#person-2-name")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector("dialog", state="detached")
+    page.wait_for_selector("#results li.person:has-text('Anna'):has-text('with Person 2')")
+    assert page.locator("#results li.person").count() == 1
+    name, after = rows_of_export(page)
+    assert name == "pair.csv"
+    assert {row["person"] for row in after} == {"1"}
+    assert {row["name"] for row in after} == {"Anna"}
+    times = [row["start"] for row in after]
+    assert len(times) == len(set(times))
+    page.get_by_role("button", name="Name or join persons: pair.mp4").click()
+    page.fill("#person-1-name", "")
+    page.select_option("#person-2-same", "")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector("dialog", state="detached")
+    _, undone = rows_of_export(page)
+    assert [(row["person"], row["start"]) for row in undone] == [(row["person"], row["start"]) for row in before]
+
+
+def test_persons_that_refer_to_each_other_are_refused(opened):
+    _, page = opened
+    page.get_by_role("button", name="Name or join persons: pair.mp4").click()
+    page.select_option("#person-1-same", "2")
+    page.select_option("#person-2-same", "1")
+    page.get_by_role("button", name="Save").click()
+    assert "refer to each other" in page.locator("dialog [role=alert]").text_content()
+
+
+def test_a_dialog_returns_the_focus_and_closes_with_escape(opened):
+    _, page = opened
+    button = page.get_by_role("button", name="Name or join persons: pair.mp4")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    assert page.evaluate("document.activeElement.id") == "dialog-title"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Name or join persons: pair.mp4"
+
+
+def test_a_result_is_deleted_only_after_a_confirmation(opened):
+    server, page = opened
+    page.get_by_role("button", name="Delete: pair.mp4").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert server.get("/results")["total"] == 1
+    page.get_by_role("button", name="Delete: pair.mp4").click()
+    page.locator("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_selector("text=There are no results yet")
+    assert server.get("/results")["total"] == 0
+    assert page.evaluate("document.activeElement.id") == "results-title"
+
+
+def test_the_search_finds_files_by_their_names(opened):
+    _, page = opened
+    page.fill("#search", "nothing like it")
+    page.wait_for_selector("text=No result has these words")
+    page.fill("#search", "PAIR")
+    page.wait_for_selector("#results h2:has-text('pair.mp4')")
