@@ -29,10 +29,11 @@ from emofuse.training.loop import quantise_dense_onnx
 from support.fused_bundles import anger_and_happiness, use_square_detector
 from support.small_face_data import SHORT, write_face_data, write_face_weights
 from support.speech_bundles import tone, write_wave
+from support.spoken_words import SYSTEM, write_sentences
 
 VOICE = {"net.separation": "none", "net.activity": "none", "net.tiny": "true", "net.probe.copies": "0"}
 SETTINGS = DefaultBundleSettings(
-    SHORT, with_settings(system("speech-encoder"), VOICE), face_drop=100, voice_drop=100, folds=3
+    SHORT, with_settings(system("speech-encoder"), VOICE), SYSTEM, face_drop=100, voice_drop=100, folds=3
 )
 
 
@@ -70,6 +71,7 @@ def request_(tmp_path, monkeypatch) -> DefaultBundleRequest:
     write_face_data(tmp_path / "data" / "faces")
     write_speech(tmp_path / "data" / "speech.csv")
     anger_and_happiness(tmp_path / "data").rename(tmp_path / "data" / "clips.csv")
+    write_sentences(tmp_path / "data" / "sentences")
     face = write_face_weights(tmp_path / "mobilefacenet.pt")
     return DefaultBundleRequest(tmp_path / "data", tmp_path / "out", face, None, SETTINGS)
 
@@ -78,13 +80,14 @@ def request_(tmp_path, monkeypatch) -> DefaultBundleRequest:
 def test_one_run_makes_the_fused_bundle_and_a_second_run_trains_nothing(request_, monkeypatch):
     lines: list[str] = []
     bundle, result = make_default(request_, executor=Here(), report=lines.append, progress=lambda *_: None)
-    assert (bundle.name, bundle.modalities) == ("default", ("face", "voice"))
+    assert (bundle.name, bundle.modalities) == ("default", ("face", "voice", "words"))
     assert bundle.face.identity is not None
-    assert set(bundle.card["bundles"]) == {"default-face", "speech-encoder"}
+    assert set(bundle.card["bundles"]) == {"default-face", "speech-encoder", "text-linear"}
     assert {"int8", "calibration"} <= bundle.card["bundles"]["speech-encoder"].keys()
     assert result.clips == 6
     assert any(line.startswith("temperature by corpora held out") for line in lines)
     monkeypatch.setattr("emofuse.experiments.default_bundle.train_system", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("emofuse.experiments.default_bundle.train_words", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr("emofuse.training.default_face.train", lambda *_: pytest.fail("trained again"))
     again, _ = make_default(request_, executor=Here(), report=lines.append, progress=lambda *_: None)
     assert again.identity == bundle.identity

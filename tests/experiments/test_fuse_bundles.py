@@ -21,6 +21,7 @@ from emofuse.inference.predictor import predict
 from emofuse.models.bundle import load
 from emofuse.models.bundle import write_bundle as write_bundle_file
 from support.fused_bundles import anger_and_happiness, use_square_detector, write_bundle
+from support.spoken_words import train
 
 SETTINGS = Settings(split=None, fuse=("log-pool",), folds=3, resamples=50, rows=True)
 
@@ -54,6 +55,30 @@ def test_the_fused_bundle_predicts_with_the_fitted_weights(both, subjects, tmp_p
     found = predict(subjects.parent / "eve-happiness.mkv", bundle=tmp_path / "out")
     expected = bundle.fusion(found.modalities[1], visible=np.ones(len(found.timeline), np.int64))
     assert np.allclose(found.scores[1].values, expected.values)
+
+
+def test_words_get_a_part_of_the_exponents_of_the_voice(both, subjects, tmp_path):
+    train(tmp_path)
+    bundle, result = fuse_all(both, tmp_path / "words", data=subjects, out=tmp_path / "out")
+    assert bundle.modalities == ("face", "voice", "words")
+    *fitted, words = bundle.fusion.weights.exponents
+    assert np.array_equal(fitted, result.fitted["log-pool"].exponents)
+    assert words == pytest.approx(0.4 * fitted[1].mean())
+    assert set(bundle.card["bundles"]) == {"both", "text-linear"}
+    assert predict(subjects.parent / "eve-happiness.mkv", bundle=tmp_path / "out").metadata["modalities"] == [
+        "face",
+        "voice",
+    ]
+
+
+def test_words_are_fused_by_a_pool_and_with_a_voice(both, subjects, tmp_path):
+    train(tmp_path)
+    with pytest.raises(SettingsError, match="words are fused by log-pool, and with a voice"):
+        fuse_all(
+            both, tmp_path / "words", data=subjects, out=tmp_path / "out", settings=replace(SETTINGS, fuse=("mean",))
+        )
+    with pytest.raises(SettingsError, match="words alone cannot be fused"):
+        fuse_all(tmp_path / "words", data=subjects, out=tmp_path / "out")
 
 
 def test_labels_are_evaluated_at_each_row(both, subjects, tmp_path):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from emofuse.errors import DataError, SettingsError
+from emofuse.faces.bordered import BorderedDetector
 from emofuse.inference.predictor import predict
 from emofuse.inference.renumbering import PersonChoice
 from emofuse.inference.summary import describe
@@ -129,6 +130,25 @@ def test_a_photograph_of_nobody_or_of_two_people_is_named(bundle, video, people,
     with pytest.raises(SettingsError) as error:
         predict(video, bundle=bundle, people=people)
     assert str(error.value) == f"--people {path}: {message}."
+
+
+def test_one_photograph_under_two_names_is_refused_with_both(bundle, video, people):
+    (people / "Zoe.png").write_bytes((people / "Rosa.png").read_bytes())
+    with pytest.raises(SettingsError, match=r"--people .*people: Rosa and Zoe have the same photograph; remove one"):
+        predict(video, bundle=bundle, people=people)
+
+
+def test_people_are_searched_by_the_detector_of_photographs(bundle, people, monkeypatch):
+    searched = []
+
+    class Recorder(BorderedDetector):
+        def __call__(self, image):
+            searched.append(image.shape)
+            return super().__call__(image)
+
+    monkeypatch.setattr("emofuse.inference.predictor.BorderedDetector", Recorder)
+    assert len(predictor(bundle, people=people).known_people.identities) == 2
+    assert len(searched) == 3
 
 
 def test_a_damaged_photograph_is_named(bundle, video, people):

@@ -107,7 +107,8 @@ def test_a_label_order_changed_by_hand_is_refused(copy):
 
 
 def only_faces(content: dict[str, Any]) -> None:
-    content["modalities"].pop("voice")
+    for name in ("voice", "words"):
+        content["modalities"].pop(name)
     content["fusion"] = None
 
 
@@ -264,7 +265,7 @@ def test_labels_other_than_those_of_the_fusion_are_refused(fused):
 
 
 def test_two_modalities_without_a_fusion_are_refused(fused):
-    with pytest.raises(BundleError, match="both without a fusion"):
+    with pytest.raises(BundleError, match="several without a fusion"):
         load(edited(fused, lambda c: c.__setitem__("fusion", None), sign=True))
 
 

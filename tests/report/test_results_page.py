@@ -3,12 +3,15 @@ from __future__ import annotations
 import base64
 import json
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from emofuse.core.colour import COLOURS
+from emofuse.core.statuses import FROZEN, NO_FACE, NO_FRAME, NO_VOICE, OK, TURNED, VOICE_ONLY
 from emofuse.errors import DataError, OutputError, SettingsError
 from emofuse.export import read_results
 from emofuse.report.results import PageSettings, results_page, write_results_page
@@ -175,3 +178,12 @@ def test_a_page_never_replaces_a_file_that_is_no_page(tmp_path):
     with pytest.raises(SettingsError, match=r"talk\.mp4 is not the name of a page; give one that ends in \.html"):
         write_results_page([result({1: ROWS})], tmp_path / "talk.mp4")
     assert (tmp_path / "talk.mp4").read_bytes() == b"video"
+
+
+def test_statuses_have_none_of_the_colours_of_emotions():
+    style = (files("emofuse.report.results") / "page.css").read_text("utf-8")
+    (light, dark) = re.findall(r":root \{([^}]*)\}", style)[:2]
+    for scheme in (light, dark):
+        colours = dict(re.findall(r"--(\w+): (#\w+)", scheme))
+        assert set(colours) == {OK, VOICE_ONLY, NO_FACE, NO_VOICE, NO_FRAME, TURNED, FROZEN}
+        assert not set(colours.values()) & set(COLOURS)

@@ -58,3 +58,19 @@ def test_a_result_with_persons_and_one_without_are_one_page():
     page = statistics_page(Statistics(table, {}, compare(table, "event"), synchrony([])))
     assert "talk.mp4" in page
     assert "voice.wav" in page
+
+
+def test_intervals_are_stated_only_where_there_are_some():
+    table = describe([result({1: [[0.6, 0.3, 0.1]] * 4}, file="talk.mp4")], [Event("a", 0, 2), Event("b", 2, 4)])
+    alone = statistics_page(Statistics(table, {}, compare(table, "event")))
+    assert "95 %" not in alone
+    assert "over persons; an interval needs two persons in a group." in alone
+    assert "with 95 % bootstrap intervals over persons" in statistics_page(statistics())
+
+
+def test_no_number_is_a_negative_zero(tmp_path):
+    table = describe([result({1: [[0.6, 0.3, 0.1]] * 3}, file="talk.mp4")])
+    table["mean"] = -1e-9
+    assert "-0.000" not in statistics_page(Statistics(table, {}))
+    (path, _) = write_statistics(Statistics(table, {}), tmp_path)
+    assert not re.search(r"-0\.0*(,|$)", path.read_text(), re.MULTILINE)

@@ -20,6 +20,7 @@ from emofuse.core.time import ticks
 from emofuse.core.windows import Windows
 from emofuse.faces.crop import BoxCrop
 from emofuse.faces.detector import Face
+from emofuse.faces.pose import HeadModel
 from emofuse.fusion.weighted import WeightedFusion
 from emofuse.heads import KernelELM
 from emofuse.heads import save as save_head
@@ -139,6 +140,7 @@ class Squares:
     identity = "squares"
     colour = True
     certain_score = 0.85
+    head_model = HeadModel()
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         light = (image[:, :, 0] > 100).any(axis=0)

@@ -7,7 +7,7 @@ import pytest
 
 from emofuse.core.settings import with_settings
 from emofuse.errors import SettingsError
-from emofuse.systems import SYSTEMS, system
+from emofuse.systems import SYSTEMS, WORDS_SYSTEMS, system
 from emofuse.systems.paper import TABLE1, table_row
 
 WITHOUT_TORCH = """
@@ -30,6 +30,7 @@ def test_all_systems_are_listed_in_an_installation_without_torch():
         "default-face",
         "face-detector",
         *SYSTEMS,
+        *WORDS_SYSTEMS,
     ]
 
 

@@ -11,16 +11,15 @@ from xml.etree import ElementTree
 
 from emofuse.core.files import printable
 from emofuse.core.registry import nearest
-from emofuse.datasets.records import TABLE_SUFFIXES, column_name, encoding_of, read_records, seconds_of
+from emofuse.datasets.records import TABLE_SUFFIXES, column_name, read_records, seconds_of
 from emofuse.datasets.tables import END_COLUMNS, START_COLUMNS
 from emofuse.errors import DataError, SettingsError
+from emofuse.words.subtitles import SUBTITLE_SUFFIXES, subtitle_cues
 
 WHOLE = "whole"  # name of the event that is the whole file
 _NAMES, _FILES = ("name", "event", "label", "condition", "behavior"), ("file", "video", "media_file_name", "media_file")
 _STARTS, _ENDS = (*START_COLUMNS, "start_(s)", "start_seconds"), (*END_COLUMNS, "stop_(s)", "end_seconds")
 _REMEDY = "give a table with the columns name, start and end, an .eaf file, an export of BORIS, or a .vtt file"
-_CUE = re.compile(r"^\s*((?:\d+:)?\d{1,2}:\d{2}[.,]\d{3})\s+-->\s+((?:\d+:)?\d{1,2}:\d{2}[.,]\d{3})", re.MULTILINE)
-_MARKUP = re.compile(r"<[^>]*>")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def read_events(path: str | Path, *, tier: str | None = None) -> list[Event]:
         events = _elan(path, tier)
     elif tier is not None:
         raise SettingsError(f"--tier {tier}: {printable(path)} has no tiers; leave the option out.")
-    elif suffix in (".vtt", ".srt"):
+    elif suffix in SUBTITLE_SUFFIXES:
         events = list(_subtitles(path))
     elif suffix in TABLE_SUFFIXES:
         events = _table(path)
@@ -150,15 +149,8 @@ def _elan(path: Path, wanted: str | None) -> list[Event]:
 
 
 def _subtitles(path: Path) -> Iterator[Event]:
-    try:
-        text = path.read_text(encoding_of(path)).replace("\r\n", "\n")
-    except OSError as error:
-        raise DataError(f"{printable(path)}: cannot be read ({error.strerror}); {_REMEDY}.") from None
-    for match in _CUE.finditer(text):
-        lines = text[match.end() :].split("\n\n")[0].split("\n")[1:]
-        name = " ".join(_MARKUP.sub("", " ".join(lines)).split())
-        place = f"line {text.count(chr(10), 0, match.start(1)) + 1}"
-        yield _event(path, name, _Span(place, *match.groups()), None, {})
+    for cue in subtitle_cues(path, remedy=_REMEDY):
+        yield _event(path, cue.text, _Span(f"line {cue.line}", cue.start, cue.end), None, {})
 
 
 def _event(path: Path, name: str, span: _Span, file: str | None, columns: Mapping[str, str]) -> Event:

@@ -62,7 +62,7 @@ def show_bundles(listed: Sequence[Bundle], *, as_json: bool) -> None:
 def fuse(
     bundles: Annotated[
         list[str],
-        typer.Argument(help="Bundles by name or folder, for faces and for the voice.", metavar="BUNDLE..."),
+        typer.Argument(help="Bundles by name or folder, for faces, for the voice, and for words.", metavar="BUNDLE..."),
     ],
     data: Annotated[Path, typer.Option(help="Labelled clips that the bundles were not trained on.")],
     out: Annotated[Path, typer.Option(help="Folder for the fused bundle; a killed run resumes there.")],
@@ -85,7 +85,7 @@ def fuse(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fuse bundles for faces and for the voice, and report accuracy on held-out subjects."""
+    """Fuse bundles for faces, for the voice and for words, and report accuracy on held-out subjects."""
     from emofuse.errors import SettingsError
     from emofuse.evaluation.evaluate import Settings, save_evaluation
     from emofuse.experiments.fuse_bundles import FuseRequest

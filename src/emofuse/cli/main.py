@@ -19,6 +19,7 @@ from emofuse.cli import (
     evaluate,
     experiments,
     export,
+    live,
     predict,
     report,
     serve,
@@ -47,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (predict, serve, export, report, stats, train, evaluate, experiments, bundles, systems, doctor):
+for group in (predict, live, serve, export, report, stats, train, evaluate, experiments, bundles, systems, doctor):
     app.add_typer(group.app)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

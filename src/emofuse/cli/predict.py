@@ -99,6 +99,17 @@ def predict(
         str | None,
         typer.Option("--audio-track", help="Audio track by number, from 1, or language.", metavar="N|LANGUAGE"),
     ] = None,
+    transcript: Annotated[
+        str | None,
+        typer.Option(
+            help="Score its words too: a .vtt, .srt, .json of Whisper or .TextGrid, or auto: the one beside the video.",
+            metavar="FILE|auto",
+        ),
+    ] = None,
+    transcribe: Annotated[
+        str | None,
+        typer.Option(help="Transcribe the audio with this Whisper model, to score its words too.", metavar="NAME|DIR"),
+    ] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Draw each timeline as a PNG.")] = False,
     min_segment: MinSegment = 0.0,
     hysteresis: Hysteresis = 0.0,
@@ -133,6 +144,7 @@ def predict(
     from emofuse.inference.predictor import Options, checked_rate
     from emofuse.inference.renumbering import PersonChoice
     from emofuse.inference.selection import Selection
+    from emofuse.inference.transcripts import WordsSource
     from emofuse.models.bundle import load
     from emofuse.runtime import Engine
 
@@ -142,6 +154,7 @@ def predict(
     options = Options(bundle, detector, hz, engine, min_confidence, per_modality, rotation, small_faces)
     options = replace(options, persons=PersonChoice.parse(persons), people=people, max_yaw=max_yaw)
     options = replace(options, selection=Selection.parse(start, end, video_track, audio_track))
+    options = replace(options, words=WordsSource.parse(transcript, transcribe))
     segments = SegmentSettings(min_segment, hysteresis, merge_segments)
     export, wanted = ExportOptions(segments, separator, decimal, blur_faces), names(formats)
     loaded = load(bundle)

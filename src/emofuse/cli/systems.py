@@ -13,7 +13,7 @@ app = typer.Typer()
 @app.command(epilog="Example: emofuse systems --json")
 def systems(as_json: AsJson = False) -> None:
     """List the systems that can be trained."""
-    from emofuse.systems import SYSTEMS
+    from emofuse.systems import SYSTEMS, WORDS_SYSTEMS
 
     rows = [
         {"name": "default", "modality": "all", "title": "the bundle in the package, with all its parts"},
@@ -21,6 +21,7 @@ def systems(as_json: AsJson = False) -> None:
         {"name": "face-detector", "modality": "face", "title": "the face detector in the package, on photographs"},
     ]
     rows += [{"name": s.name, "modality": s.modality, "title": s.title} for s in SYSTEMS.values()]
+    rows += [{"name": s.name, "modality": s.modality, "title": s.title} for s in WORDS_SYSTEMS.values()]
     show(
         lambda: "\n".join(f"{row['name']:<24} {row['modality']:<6} {row['title']}" for row in rows),
         lambda: rows,

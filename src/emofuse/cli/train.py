@@ -27,7 +27,8 @@ def train(
         Path,
         typer.Option(
             help="Aff-Wild2 folder, clip list, photographs, or FER-2013 (npz, csv, or folders of images). "
-            "For `face-detector`: a folder of photographs. For `default`: a folder of all its data."
+            "For `face-detector`: a folder of photographs. For `default`: a folder of all its data. "
+            "For `text-linear`: a folder of tables of sentences."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run resumes there.")],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emofuse.core.encodings import LATIN_1, encoding_of
 from emofuse.core.files import printable
 from emofuse.core.labels import UNLABELLED, LabelSet
 from emofuse.core.registry import nearest
@@ -20,7 +21,7 @@ from emofuse.datasets.clip_rows import LEFT_OUT, ListedClip
 from emofuse.datasets.dataset import DataSet
 from emofuse.datasets.problems import Level, Problem, error_for
 from emofuse.datasets.recordings import Recording, Recordings, check_recording, without_path
-from emofuse.datasets.records import EXCEL_SUFFIXES, LATIN_1, encoding_of
+from emofuse.datasets.records import EXCEL_SUFFIXES
 from emofuse.datasets.statistics import ClipStatistics, absent_classes
 from emofuse.errors import DataError, MediaError
 from emofuse.media.container import AUDIO_SUFFIXES

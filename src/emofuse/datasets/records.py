@@ -6,7 +6,6 @@ one in a first line `sep=;`. Of an Excel file the first sheet is read, each cell
 
 from __future__ import annotations
 
-import codecs
 import csv
 import datetime
 import re
@@ -16,19 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from emofuse.core.encodings import HEAD_BYTES, encoding_of, encoding_of_head
 from emofuse.core.files import printable
 from emofuse.errors import DataError
 
 EXCEL_SUFFIXES = frozenset({".xlsx", ".xlsm"})
 TABLE_SUFFIXES = EXCEL_SUFFIXES | {".csv", ".tsv", ".txt"}
-LATIN_1 = "cp1252"
 # Spellings of a missing value in R, pandas and spreadsheet programs, and of FaceReader for a frame without a face.
 MISSING = ("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "missing", "?", ".", "-", "find_failed", "fit_failed")
 
-_MAX_HEADER = 10_000
-_BLOCK = 1 << 20
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_UNDEFINED = bytes((0x00, 0x81, 0x8D, 0x8F, 0x90, 0x9D))  # no text in Windows-1252
 _ZIP, _OLD_EXCEL = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL = re.compile(r"(?:\d{1,9}(?:[.,]\d{0,20})?|[.,]\d{1,20})(?:e[+-]?\d{1,2})?", re.ASCII | re.IGNORECASE)
@@ -66,8 +61,8 @@ def header_of(path: Path) -> list[str]:
             records = read_records(path, remedy="")
         else:  # the encoding of the first line is enough: the table may be large
             with path.open("rb") as file:
-                head = file.read(_MAX_HEADER)
-            text = head.decode(_encoding_of_head(head) or "utf-8-sig", "replace").splitlines()
+                head = file.read(HEAD_BYTES)
+            text = head.decode(encoding_of_head(head) or "utf-8-sig", "replace").splitlines()
             skipped, separator = _separator(text[0] if text else "")
             records = enumerate(csv.reader(text[skipped : skipped + 1], delimiter=separator))
         return [column_name(cell) for _, cells in islice(records, 1) for cell in cells]
@@ -93,35 +88,9 @@ def csv_dialect(path: Path) -> tuple[str, int, str]:
     encoding = encoding_of(path)
     with path.open(encoding=encoding, newline="") as file:
         try:
-            return (encoding, *_separator(file.readline(_MAX_HEADER)))
+            return (encoding, *_separator(file.readline(HEAD_BYTES)))
         except UnicodeDecodeError:
             raise DataError(f"{printable(path)}:1: is not text; save the table as CSV UTF-8.") from None
-
-
-def encoding_of(path: Path) -> str:
-    """The encoding of a text file: utf-8-sig, UTF-16, or `LATIN_1` if it is neither.
-
-    Raises:
-        DataError: it is not text.
-        OSError: it cannot be opened.
-    """
-    with path.open("rb") as file:
-        if found := _encoding_of_head(file.read(_MAX_HEADER)):
-            return found
-        file.seek(0)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            while block := file.read(_BLOCK):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-            return "utf-8-sig"
-        except UnicodeDecodeError:
-            file.seek(0)
-            for number, line in enumerate(file, start=1):
-                if any(byte in line for byte in _UNDEFINED):
-                    found = f"{printable(path)}:{number}: is not text in UTF-8 or Latin-1"
-                    raise DataError(f"{found}; save the table as CSV UTF-8.") from None
-    return LATIN_1
 
 
 def seconds_of(text: str) -> Fraction | None:
@@ -158,14 +127,6 @@ def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
             raise DataError(f"{found}; save the table again.") from None
         except UnicodeDecodeError:
             raise DataError(f"{printable(path)}:{line}: is cut off or damaged; save the table as CSV UTF-8.") from None
-
-
-def _encoding_of_head(head: bytes) -> str | None:
-    """UTF-16 by its mark, or by the zero bytes beside ASCII letters; None for others."""
-    if head[:2] in _UTF_16:
-        return "utf-16"
-    half = max(len(head) // 4, 1)
-    return next((f"utf-16-{e}" for k, e in ((1, "le"), (0, "be")) if head[k::2].count(0) > half), None)
 
 
 def _separator(first: str) -> tuple[int, str]:

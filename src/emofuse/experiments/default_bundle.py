@@ -2,7 +2,7 @@
 
 Each step writes a bundle of its own in `steps`, named by the digest of what decides it, and is skipped if that is
 there, so a killed run resumes: the face network, the same in int8, the voice, voices without one corpus each for the
-calibration, the calibrated voice, and the same in int8. The fused bundle is in the folder itself.
+calibration, the calibrated voice, the same in int8, and the words. The fused bundle is in the folder itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from emofuse.models.voice import VoiceModality, voice_scorer
 from emofuse.models.weights import KNOWN
 from emofuse.nets.catalogue import published_weights
 from emofuse.runtime import Engine
-from emofuse.systems import System, system
+from emofuse.systems import WORDS_SYSTEMS, System, WordsSystem, system
 from emofuse.training import default_face
 from emofuse.training import loop as fit
 from emofuse.training.audio_cache import AudioCache
@@ -44,24 +44,27 @@ from emofuse.training.default_face import DefaultSettings, DefaultTraining
 from emofuse.training.default_faces import TEST, VALIDATION, part_of
 from emofuse.training.train import train_system
 from emofuse.training.training_run import TrainingRun, without_weights
+from emofuse.training.words import train_words
 
 NAME = "default"
 WHISPER = "whisper-tiny-en"
-FACES, SPEECH, CLIPS = "faces", "speech.csv", "clips.csv"  # in the folder of the data
+# In the folder of the data.
+FACES, SPEECH, CLIPS, SENTENCES = "faces", "speech.csv", "clips.csv", "sentences"
 STEPS = "steps"
-VERSION = "5"
+VERSION = "5.1"
 
 
 @dataclass(frozen=True)
 class DefaultBundleSettings:
     """What decides the bundle besides its data.
 
-    voice: the system of the voice. face_drop, voice_drop: accuracy in percentage points that int8 may cost.
+    voice, words: their systems. face_drop, voice_drop: accuracy in percentage points that int8 may cost.
     folds: of the subjects of the clips, for the metrics of the fusion.
     """
 
     face: DefaultSettings = field(default_factory=DefaultSettings)
     voice: System = field(default_factory=lambda: system("speech-encoder"))
+    words: WordsSystem = WORDS_SYSTEMS["text-linear"]
     face_drop: float = 1.0
     voice_drop: float = 0.3
     folds: int = 6
@@ -72,7 +75,8 @@ class DefaultBundleRequest:
     """A request for the bundle.
 
     data: folder with `faces` (fer2013.npz, rafdb and lfw), `speech.csv` (recordings of several corpora, in the splits
-        train and validation) and `clips.csv` (clips with faces and voices, for the weights of the fusion).
+        train and validation), `clips.csv` (clips with faces and voices, for the weights of the fusion) and `sentences`
+        (train.csv and validation.csv).
     face_weights, voice_weights: published weights of MobileFaceNet and of Whisper; None if a setting does without.
     """
 
@@ -89,7 +93,7 @@ Report = Callable[[str], None]
 def make_default(
     request: DefaultBundleRequest, *, executor: Executor, report: Report, progress: FileProgress
 ) -> tuple[Bundle, Evaluation]:
-    """Train both networks, convert them to int8, and fuse them, resuming after the last finished step.
+    """Train face, voice and words, convert the networks to int8, and fuse them, resuming after the last finished step.
 
     Args:
         report: called with messages for the user. progress: called while the clips are predicted.
@@ -98,13 +102,13 @@ def make_default(
         WeightsError: the weights are for other networks.
         SettingsError: int8 costs too much accuracy.
     """
-    for name in (FACES, SPEECH, CLIPS):
+    for name in (FACES, SPEECH, CLIPS, SENTENCES):
         if not (request.data / name).exists():
             raise DataError(f"{printable(request.data / name)}: does not exist; docs/model-card.md lists the data.")
     steps = _Steps(request, report)
-    face, voice = steps.face(), steps.voice()
+    parts = tuple(str(folder) for folder in (steps.face(), steps.voice(), steps.words()))
     settings = Settings(split=None, fuse=("log-pool",), folds=request.settings.folds, rows=True)
-    found = FuseRequest((str(face), str(voice)), request.data / CLIPS, request.out, settings, NAME, VERSION, half=True)
+    found = FuseRequest(parts, request.data / CLIPS, request.out, settings, NAME, VERSION, half=True)
     return fuse(found, executor=executor, note=report, progress=progress)
 
 
@@ -143,6 +147,15 @@ class _Steps:
         if not _is_done(quantised):
             self._quantise(calibrated, listed, quantised, settings.voice_drop)
         return quantised
+
+    def words(self) -> Path:
+        """The model of sentences."""
+        folder, settings = self.request.data / SENTENCES, self.request.settings.words
+        data = [file_digest(folder / f"{split}.csv") for split in ("train", "validation")]
+        trained = self._folder("words", {"system": settings.digest, "data": data})
+        if not _is_done(trained):
+            train_words(settings, folder, trained, self.report)
+        return trained
 
     @property
     def _voice_definition(self) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 A draft bundle with equal weights predicts the clips; the scores of its modalities are evaluated and fused as in
 `emofuse evaluate`. The tables are kept, so that a killed run resumes and another method takes only seconds.
+
+Words are not fitted: labelled clips in which people say what they like, with transcripts, are rare. They get a fixed
+part of the exponents of the voice.
 """
 
 from __future__ import annotations
@@ -33,8 +36,10 @@ from emofuse.models.bundle import Bundle, load, modalities_of, refuse_own_folder
 from emofuse.models.face import FaceModality
 from emofuse.models.fusion import ModalityFusion
 from emofuse.models.voice import VoiceModality
-from emofuse.systems import FACE, VOICE, kind
+from emofuse.models.words import WordsModality
+from emofuse.systems import FACE, VOICE, WORDS, kind
 
+WORDS_PART = 0.4  # of the mean exponent of the voice: less than half, since people do not always mean what they say
 DRAFT, TABLES, HALF = "unfused", "modalities", "half"  # folders in the output
 
 FileProgress = Callable[[Path, float, int], None]
@@ -79,7 +84,10 @@ def fuse(
     """
     data = open_data(request.data)
     bundles = [load(name) for name in request.bundles]
+    words = [bundle for bundle in bundles if bundle.words is not None]
     draft = _draft(bundles, request)
+    if words:
+        with_words(draft, words[0].words)  # refuses before anything is predicted
     if draft.label_set != data.label_set:
         raise SettingsError(
             f"the bundles are for {', '.join(draft.label_set.names)}, but {data.name} is labelled "
@@ -108,7 +116,23 @@ def fuse(
         about["notes"] = remarks
     version = request.version or digest(definition)[:12]
     fused = replace(draft, version=version, fusion=ModalityFusion(weights), card=about)
-    return write_bundle(request.out, fused), result
+    return write_bundle(request.out, with_words(fused, words[0].words) if words else fused), result
+
+
+def with_words(bundle: Bundle, words: WordsModality | None) -> Bundle:
+    """A fused bundle that also scores words, whose exponents are `WORDS_PART` of the mean of those of the voice.
+
+    Raises:
+        SettingsError: the bundle is not fused by a logarithmic pool, or has no voice.
+    """
+    weights = None if bundle.fusion is None else bundle.fusion.weights
+    if bundle.fusion is None or not isinstance(weights, LogPoolFusion) or VOICE not in weights.systems:
+        raise SettingsError(f"{bundle.name}: words are fused by log-pool, and with a voice; choose this method.")
+    voice = weights.exponents[weights.systems.index(VOICE)].mean()
+    exponents = np.vstack([weights.exponents, np.full(len(bundle.label_set), WORDS_PART * voice)])
+    pool = LogPoolFusion(weights.method, (*weights.systems, WORDS), bundle.label_set, exponents)
+    card = {**bundle.card, WORDS: f"not fitted: {WORDS_PART:g} of the mean exponent of the voice for every class"}
+    return replace(bundle, words=words, fusion=ModalityFusion(pool, bundle.fusion.calibrations), card=card)
 
 
 def _check_unseen(bundles: list[Bundle], data: DataSet, request: FuseRequest) -> Iterator[str]:
@@ -142,12 +166,16 @@ def _clips(data: DataSet, split: str | None) -> list[Clip]:
 
 
 def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
-    """A draft of the fused bundle, with equal weights for all modalities."""
+    """A draft of the fused bundle, with equal weights for all modalities but words, which it does not have."""
     if len({b.identity for b in bundles}) < len(bundles):
         raise SettingsError(f"{', '.join(request.bundles)}: one of these bundles is given twice.")
+    if sum(bundle.words is not None for bundle in bundles) > 1:
+        raise SettingsError(f"{', '.join(request.bundles)}: several of these score words; give one that does.")
     networks: dict[str, FaceModality | VoiceModality] = {}
     for bundle in bundles:
         for key, network in bundle.networks.items():
+            if isinstance(network, WordsModality):
+                continue
             name = f"{kind(key)}:{bundle.name}" if key in networks else key
             if name in networks:
                 raise SettingsError(f"bundle {bundle.name}: another one has the same name; train it anew.")
@@ -155,7 +183,7 @@ def _draft(bundles: list[Bundle], request: FuseRequest) -> Bundle:
     modalities = modalities_of(networks)
     if len(modalities) < 2:
         raise SettingsError(
-            f"{', '.join(request.bundles)}: {', '.join(modalities)} alone cannot be fused; give a bundle for "
+            f"{', '.join(request.bundles)}: {', '.join(modalities) or WORDS} alone cannot be fused; give a bundle for "
             "faces and one for the voice."
         )
     labels = bundles[0].label_set

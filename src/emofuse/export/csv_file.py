@@ -18,11 +18,12 @@ def write_csv(table: ResultTable, path: Path) -> None:
     sign, decimal = table.options.separator_sign, table.options.decimal
     with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         for n, block in enumerate(table.blocks):
-            rows = _without_formulas(block)
+            rows = without_formulas(block)
             rows.to_csv(file, index=False, header=n == 0, lineterminator="\n", sep=sign, decimal=decimal)
 
 
-def _without_formulas(rows: pd.DataFrame) -> pd.DataFrame:
+def without_formulas(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with texts that spreadsheet programs do not run."""
     texts = rows.select_dtypes(include=["string", "object"]).columns
     return rows.assign(**{str(name): rows[name].map(escaped, na_action="ignore") for name in texts})
 

@@ -134,7 +134,8 @@ def _predict_file(
     name = decoded(task.path.name)
     written = {"formats": list(task.formats), "plot": task.plot, "export": asdict(task.export)}
     definition = {**predictor.identity, "file": name, **written}
-    key = digest(definition | {"content": _content_digest(task.path, lambda: progress(0.0))})
+    contents = {"content": _content_digest(task.path, lambda: progress(0.0))} | predictor.content_digests(task.path)
+    key = digest(definition | contents)
     record = _read_record(task)
     if (entry := _done(task, key, record)) is not None:
         return FileResult(task, entry, skipped=True)
@@ -212,10 +213,15 @@ def plan(
     What killed runs left half written is removed.
 
     Raises:
-        SettingsError: a format is unknown, none is given, or an output would replace an input or the summary of
-            another program.
+        SettingsError: a format is unknown, none is given, an output would replace an input or the summary of another
+            program, or one transcript is given for several files.
         OutputError: `out` cannot be written.
     """
+    if options.words.file is not None and len(files) > 1:
+        raise SettingsError(
+            f"--transcript {printable(options.words.file)}: is for one video, but there are {len(files)}; put a "
+            "transcript of the same name beside each and give --transcript auto."
+        )
     known = checked_formats(formats, export)
     summary.check_own(out)
     write_json(out / RECORDS / "format.json", {"format": 1})  # fails here if the folder cannot be written

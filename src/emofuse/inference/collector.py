@@ -19,9 +19,10 @@ from emofuse.inference.face_rows import FACE_COLUMNS, FaceRows
 from emofuse.inference.face_stages import FaceWindowScore
 from emofuse.inference.prediction import PersonDetails, Prediction
 from emofuse.inference.renumbering import FilePerson, PersonFaces
+from emofuse.inference.sentences import SentenceRows, SentenceScore
 from emofuse.inference.session import SessionOutput
-from emofuse.models.fusion import WINDOWS, ModalityFusion
-from emofuse.systems import FACE, VOICE, kind
+from emofuse.models.fusion import SPOKEN, WINDOWS, ModalityFusion
+from emofuse.systems import FACE, VOICE, WORDS, kind
 
 _FROZEN_AFTER = ticks(5)  # recorders of screens and calls leave out frames for a few seconds where nothing moves
 _REMEMBERED = 250  # frames whose typical time on screen is known after their rows are forgotten
@@ -98,19 +99,25 @@ class Collector:
 
     A live session takes the rows before a time with `prediction(until=...)`, and then calls `forget`.
 
-    A row takes the scores of single faces from its frame, and the mean of the windows of faces or of audio over its
-    start. Scores of faces are valid where the person's face was found in the frame of the row, not turned too far, and
-    that frame has not stood still for too long.
+    A row takes the scores of single faces from its frame, the mean of the windows of faces or of audio over its start,
+    and the scores of the sentence over its start. Scores of faces are valid where the person's face was found in the
+    frame of the row, not turned too far, and that frame has not stood still for too long.
 
     Args:
         modalities: those that the session scores, of the kinds in `emofuse.models.fusion.MODALITIES`; several need a
             fusion.
+        sentences: of the video, if its words are known.
     """
 
     def __init__(
-        self, label_set: LabelSet, *, modalities: tuple[str, ...] = (FACE,), fusion: ModalityFusion | None = None
+        self,
+        label_set: LabelSet,
+        *,
+        modalities: tuple[str, ...] = (FACE,),
+        fusion: ModalityFusion | None = None,
+        sentences: Sequence[SentenceScore] | None = None,
     ) -> None:
-        self._label_set, self._modalities, self._fusion = label_set, modalities, fusion
+        self._label_set, self._modalities, self._fusion, self._sentences = label_set, modalities, fusion, sentences
         self._steps = array("q")  # start, end and frame of one step after the other
         self._persons: dict[int, _Person] = {}
         self._audio_windows: list[AudioWindowScore] = []
@@ -187,17 +194,21 @@ class Collector:
         rows_found = {p: np.where(frozen, -1, _rows(person.frames, frames)) for p, person in found.items()}
         rows = {p: np.where(_turned(found[p])[r], -1, r) for p, r in rows_found.items()}
         modalities = {p: self._face_scores(found[p], timeline, r) for p, r in rows.items()}
-        if voices := self._of(VOICE):
-            found_voices = {m: self._voice_scores(m).onto(timeline) for m in voices}
+        spoken = {m: self._voice_scores(m).onto(timeline) for m in self._of(VOICE)}
+        words = None if self._sentences is None else SentenceRows.of(self._sentences, timeline)
+        if words is not None:
+            spoken[WORDS] = words.scores(timeline, self._label_set)
+        if spoken:
             if not modalities:
                 has_video = self._shown.any_frame or np.any(frames >= 0)
-                absent = [m for m in self._modalities if m not in voices] if has_video else []
+                absent = [m for m in self._modalities if kind(m) not in SPOKEN] if has_video else []
                 modalities[NO_PERSON] = {m: _invalid(m, timeline, self._label_set) for m in absent}
-            modalities = {p: scores | found_voices for p, scores in modalities.items()}
+            modalities = {p: scores | spoken for p, scores in modalities.items()}
         visible = np.sum([np.zeros(len(timeline), np.int64), *(r >= 0 for r in rows.values())], axis=0)
         scores = {p: replace(self._fused(s, visible), system=system) for p, s in modalities.items()}
         prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata)
         prediction = replace(prediction, modalities=modalities, modality_names=self._modalities, frozen=frozen)
+        prediction = replace(prediction, words=words)
         geometry = {p: _geometry(person, size) for p, person in found.items()} if size else {}
         faces = {p: FaceRows(values[rows_found[p]], _turned(found[p])[rows_found[p]]) for p, values in geometry.items()}
         return replace(prediction, faces=faces, details={p: _details(known[p], geometry.get(p)) for p in found})

@@ -67,7 +67,7 @@ class FaceRows:
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """The columns of the table, rounded, by name."""
         columns = zip(FACE_COLUMNS, self.values.T, strict=True)
-        return {name: np.round(values, _DECIMALS[name]) for name, values in columns}
+        return {name: np.round(values, _DECIMALS[name]) + 0.0 for name, values in columns}  # not -0.0
 
     def mean(self) -> dict[str, float | None]:
         """The mean of each column over its values, rounded alike; None without a value."""

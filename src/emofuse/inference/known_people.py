@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,10 @@ class KnownPeople:
 def read_known_people(folder: Path, stages: FaceStages) -> KnownPeople:
     """Find the face in each photograph of a folder: `Anna.jpg`, or any number of them in a sub-folder `Anna/`.
 
-    stages: their scorer returns identities.
+    stages: with a detector for photographs and a scorer that returns identities.
 
     Raises:
-        SettingsError: the folder has no photographs, or one of them shows nobody or several people.
+        SettingsError: the folder has no photographs, or one of them shows nobody or several people, or has two names.
         DataError: a photograph cannot be read.
     """
     photographs = _photographs(folder)
@@ -39,9 +39,21 @@ def read_known_people(folder: Path, stages: FaceStages) -> KnownPeople:
         raise SettingsError(
             f"--people {printable(folder)}: no photographs in it; give a folder with one file or sub-folder per name."
         )
-    identities = {name: np.stack([_identity(p, stages) for p in paths]) for name, paths in photographs.items()}
     files = {name: [file_digest(path) for path in paths] for name, paths in photographs.items()}
+    _check_names(folder, files)
+    identities = {name: np.stack([_identity(p, stages) for p in paths]) for name, paths in photographs.items()}
     return KnownPeople(identities, digest(files))
+
+
+def _check_names(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
+    """Check that no photograph is that of two people: the second one would be found in somebody else."""
+    names: dict[str, str] = {}
+    for name, digests in files.items():
+        for each in digests:
+            if (other := names.setdefault(each, name)) != name:
+                raise SettingsError(
+                    f"--people {printable(folder)}: {other} and {name} have the same photograph; remove one of them."
+                )
 
 
 def _photographs(folder: Path) -> dict[str, list[Path]]:

@@ -128,6 +128,11 @@ class LiveSession:
             lines.append(f"audio fell behind by more than {seconds(PATIENCE):g} s: rows went on without the voice")
         return lines
 
+    @property
+    def empty_rows(self) -> pd.DataFrame:
+        """A table without rows, with the columns of those that follow."""
+        return self._emitted(-1)
+
     def wants(self, start: int) -> bool:
         """Whether a frame that starts at `start` (ticks) will be processed; others can be left out."""
         return self._session.wants(start)
@@ -163,13 +168,16 @@ class LiveSession:
         self._add(self._session.advance(time))
         return self._update()
 
-    def close(self, end: int) -> LiveUpdate:
-        """End the session at `end` (ticks); the last rows."""
+    def close(self, end: int, *, frames_end: int | None = None) -> LiveUpdate:
+        """End the session at `end` (ticks); the last rows.
+
+        frames_end: where the last frame ends, if frames that are not wanted were not pushed.
+        """
         for modality, audio in self._audio.items():
             for piece in audio.close():
                 self._add(self._session.push_audio(piece, modality))
-        frames_end = None if self._frames_end is None else min(self._frames_end, end)
-        self._add(self._session.close(end, frames_end=frames_end))
+        frames_end = self._frames_end if frames_end is None else frames_end
+        self._add(self._session.close(end, frames_end=None if frames_end is None else min(frames_end, end)))
         return LiveUpdate([], self._time, self._rows_before(None), None)
 
     def _update(self) -> LiveUpdate:

@@ -28,7 +28,9 @@ from emofuse.export import (
     writer_of,
 )
 from emofuse.inference.face_rows import FaceGeometry, FaceRows
-from emofuse.systems import VOICE, kind
+from emofuse.inference.sentences import SentenceRows
+from emofuse.models.fusion import SPOKEN
+from emofuse.systems import VOICE, WORDS, kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,14 +80,15 @@ class Prediction:
         The voice of a video in which no person was found has the key `NO_PERSON`.
     metadata: the bundle, detector and other stages that were used, and warnings about the file.
     details: by person, if a face was found.
-    modalities: by person (or `NO_PERSON`), then by modality of the bundle (face, face-windows, voice): the scores of
-        each, on the same timeline.
+    modalities: by person (or `NO_PERSON`), then by modality of the bundle (face, face-windows, voice, words): the
+        scores of each, on the same timeline.
     modality_names: of the modalities that the bundle has.
     min_confidence: a row below it has the emotion `uncertain`; its probabilities stay.
     per_modality: whether the table has columns of each modality. with_names: whether it has a column of names.
     frozen: bool [n], where the frame has stood still for too long for its scores to hold. Default: nowhere.
     faces: by person; where the face was in each row and how the head was turned.
     media: the file, if it is known where that is.
+    words: the sentence of each row; None without a transcript, and then the table has no columns of words.
 
     >>> list(Prediction.empty("silent.mp4").table().columns)[:3]
     ['file', 'person', 'start']
@@ -106,6 +109,7 @@ class Prediction:
     with_names: bool = False
     faces: Mapping[int, FaceRows] = field(default_factory=dict)
     media: Path | None = None
+    words: SentenceRows | None = None
 
     @classmethod
     def empty(cls, file: str, *, metadata: Mapping[str, Any] | None = None) -> Prediction:
@@ -134,10 +138,17 @@ class Prediction:
     @property
     def voice(self) -> Scores | None:
         """The scores of the (first) voice alone; None if the bundle has no voice modality."""
-        for scores in self.modalities.values():
-            if voices := [s for name, s in scores.items() if kind(name) == VOICE]:
-                return voices[0]
-        return self.scores.get(NO_PERSON)
+        return self._shared(VOICE) or (None if self.words else self.scores.get(NO_PERSON))
+
+    @property
+    def word_scores(self) -> Scores | None:
+        """The scores of the words alone; None without a transcript."""
+        return self._shared(WORDS)
+
+    def _shared(self, wanted: str) -> Scores | None:
+        """The first scores of a kind, which are the same for all persons."""
+        found = (s for scores in self.modalities.values() for name, s in scores.items() if kind(name) == wanted)
+        return next(found, None)
 
     @property
     def is_photograph(self) -> bool:
@@ -157,14 +168,14 @@ class Prediction:
     @property
     def audio_only(self) -> bool:
         """Whether no face was searched for: the bundle scores the voice only, or the file has no video."""
-        return NO_PERSON in self.scores and all(kind(m) == VOICE for m in self.modalities.get(NO_PERSON, {}))
+        return NO_PERSON in self.scores and all(kind(m) in SPOKEN for m in self.modalities.get(NO_PERSON, {}))
 
     def face_found(self, person: int) -> Bools:
         """Where the person's face was found, also if it is turned too far, bool [n]."""
         return np.asarray(self._face_scored(person) | self._faces(person).turned)
 
     def _face_scored(self, person: int) -> Bools:
-        faces = [s.valid for name, s in self.modalities.get(person, {}).items() if kind(name) != VOICE]
+        faces = [s.valid for name, s in self.modalities.get(person, {}).items() if kind(name) not in SPOKEN]
         if faces:
             return np.asarray(np.any(faces, axis=0))
         return np.zeros(len(self.timeline), bool) if person == NO_PERSON else self._valid(person)
@@ -172,7 +183,7 @@ class Prediction:
     def statuses(self, person: int) -> NDArray[np.str_]:
         """The status of each row of a person."""
         valid = self._valid(person)
-        voices = [kind(m) == VOICE for m in self.modality_names]
+        voices = [kind(m) in SPOKEN for m in self.modality_names]
         with_voice = any(voices) and not all(voices) and bool(self.modalities.get(person))
         scored = np.where(self._face_scored(person) | (not with_voice), OK, VOICE_ONLY)
         missing = np.where(self.frames >= 0, NO_FACE, NO_FRAME)
@@ -209,9 +220,11 @@ class Prediction:
         modalities = {p: {name: s.onto(timeline) for name, s in by.items()} for p, by in self.modalities.items()}
         frozen = None if self.frozen is None else self.frozen[row : row + 1]
         faces = {p: found[row : row + 1] for p, found in self.faces.items()}
+        words = None if self.words is None else self.words[row : row + 1]
         moment = replace(
             self, timeline=timeline, frames=frames, scores=scores, modalities=modalities, frozen=frozen, faces=faces
         )
+        moment = replace(moment, words=words)
         return [moment._moment(person) for person in sorted(scores)]
 
     def _moment(self, person: int) -> Moment:
@@ -233,9 +246,10 @@ class Prediction:
 
     def table(self) -> pd.DataFrame:
         """One row per person and step: file, person, start, end (seconds), frame, status, the classes, emotion,
-        confidence, the fields of `FaceGeometry`, and with `per_modality` the classes of each modality; with
-        `with_names` the name after the person. Where no face was found or nobody spoke, the classes, emotion and
-        confidence are missing values; so are the geometry where no face was found, and the person where none was."""
+        confidence, the fields of `FaceGeometry`, with a transcript the sentence and its status, and with `per_modality`
+        the classes of each modality; with `with_names` the name after the person. Where no face was found or nobody
+        spoke, the classes, emotion and confidence are missing values; so are the geometry where no face was found, and
+        the person where none was."""
         import pandas as pd
 
         blocks = list(self.blocks())
@@ -263,6 +277,9 @@ class Prediction:
             "confidence": probabilities.max(axis=1) if n else np.empty(0),
             **self._faces(person).columns(),
         }
+        if self.words is not None:
+            columns |= {"words": pd.Series(self.words.texts, dtype="str")}
+            columns |= {"words_status": pd.Series(self.words.statuses, dtype="str")}
         for modality in self.modality_names if self.per_modality else ():
             names = [f"{modality.replace('-', '_')}_{name}" for name in self.label_set.names]
             values = self._rounded(self.modalities.get(person, {}).get(modality))

@@ -13,7 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from emofuse.core.files import decoded, printable
+from emofuse.core.files import decoded, file_digest, printable
+from emofuse.core.statuses import OTHER_LANGUAGE
 from emofuse.core.time import seconds, ticks
 from emofuse.core.version import __version__
 from emofuse.errors import MediaError, SettingsError
@@ -30,7 +31,9 @@ from emofuse.inference.prediction import Prediction
 from emofuse.inference.renumbering import FilePerson, PersonChoice, file_persons
 from emofuse.inference.sampling import Sampling
 from emofuse.inference.selection import Selection, listed_tracks
+from emofuse.inference.sentences import SentenceScore, score_sentences
 from emofuse.inference.session import Session, SessionOutput
+from emofuse.inference.transcripts import Listening, WordsSource, beyond
 from emofuse.media.container import MediaFile
 from emofuse.media.photograph import FrameReader, PhotographReader, is_photograph
 from emofuse.media.video import VideoReader
@@ -39,7 +42,9 @@ from emofuse.models.detectors import DEFAULT, choose_detector
 from emofuse.models.face import FaceOutputsScorer, FaceScorer, FacesScorer
 from emofuse.models.fusion import WINDOWS
 from emofuse.runtime import Engine
-from emofuse.systems import FACE, VOICE, kind
+from emofuse.systems import FACE, VOICE, WORDS, kind
+from emofuse.words import Transcript
+from emofuse.words.whisper import load_transcriber
 
 _LIBRARIES = ("av", "numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
 _OUTLASTS = ticks(1)  # audio that ends less than this after the video, such as the padding of a codec, adds no rows
@@ -58,6 +63,7 @@ class Options:
     selection: the part of a file that is processed.
     persons: which persons of a file the table has. people: folder of photographs of people to name, if there is one.
     max_yaw: degrees by which a face may be turned to the side to be scored; None for any.
+    words: where the words of a video come from.
 
     Raises:
         SettingsError: min_confidence is not from 0 to 1, or max_yaw not above 0 and up to 90.
@@ -75,6 +81,7 @@ class Options:
     people: Path | None = None
     max_yaw: float | None = None
     selection: Selection = field(default_factory=Selection)
+    words: WordsSource = field(default_factory=WordsSource)
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_confidence <= 1:
@@ -132,6 +139,15 @@ class Predictor:
         if self.bundle.faces:
             self.detector = choose_detector(options.detector, options.engine, small_faces=options.small_faces)
         self.known_people = None if options.people is None else self._known_people(options.people)
+        self.words_scorer = self.bundle.words_scorer() if options.words else None
+        if options.words and self.words_scorer is None:
+            raise SettingsError(
+                f"--transcript, --transcribe: bundle {self.bundle.name} does not score words; choose one that does."
+            )
+        if not options.words and self.bundle.modalities == (WORDS,):
+            raise SettingsError(f"bundle {self.bundle.name} scores words only; give a --transcript or --transcribe.")
+        model, threads = options.words.model, options.engine.threads
+        self.transcriber = None if model is None else load_transcriber(model, threads=threads)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -149,7 +165,17 @@ class Predictor:
             **({} if self.options.selection == Selection() else {"selection": asdict(self.options.selection)}),
             **self._table_options,
             **({"people": self.known_people.digest} if self.known_people is not None else {}),
+            **({"transcriber": self.transcriber.identity} if self.transcriber is not None else {}),
         }
+
+    def content_digests(self, path: Path) -> dict[str, str]:
+        """Digests of what decides the result of one file besides its own content: that of its transcript.
+
+        Raises:
+            DataError: the transcript that was given does not exist.
+        """
+        transcript = self.options.words.transcript_of(path)
+        return {} if transcript is None else {"transcript": f"{transcript.name} {file_digest(transcript)}"}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -198,7 +224,7 @@ class Predictor:
         return FacesScorer(scorers, single=single, windowed=[_network_of(m) for m in windowed], size=size)
 
     def _known_people(self, folder: Path) -> KnownPeople:
-        stages = self._face_stages(self.detector)
+        stages = self._face_stages(None if self.detector is None else self._photograph_detector)
         if stages is None or self.bundle.person_threshold is None:
             raise SettingsError(
                 f"--people: the bundle {self.bundle.name} {self.bundle.version} cannot tell persons apart; "
@@ -257,9 +283,22 @@ class Predictor:
             head = self.heads[key].probabilities
             yield FaceWindowStage(windows, head, modality=modality, columns=columns.get(key, slice(None)))
 
-    def collector(self) -> Collector:
-        """Collects the output of such a session."""
-        return Collector(self.bundle.label_set, modalities=self.bundle.modalities, fusion=self.bundle.fusion)
+    def collector(self, sentences: Sequence[SentenceScore] | None = None) -> Collector:
+        """Collects the output of such a session, and the scores of sentences."""
+        modalities = self._modalities(words=sentences is not None)
+        return Collector(self.bundle.label_set, modalities=modalities, fusion=self.bundle.fusion, sentences=sentences)
+
+    def _modalities(self, *, words: bool) -> tuple[str, ...]:
+        """The modalities of a video with or without known words."""
+        return tuple(m for m in self.bundle.modalities if words or m != WORDS)
+
+    def _transcript(self, path: Path, selection: Selection, progress: Callable[[float], None]) -> Transcript | None:
+        """What is said in a video, if that is known or to be found out."""
+        found = self.options.words.read(path)
+        if found is not None or self.transcriber is None:
+            return found
+        activity = next((stages.activity for stages in self.audio_stages.values()), None)
+        return Listening(self.transcriber, selection, activity, lambda: progress(0.0)).transcribe(path)
 
     def predict(self, path: str | Path, *, progress: Callable[[float], None] | None = None) -> Prediction:
         """Predict one file: a video, a photograph, or an audio file if the bundle has a voice modality.
@@ -277,12 +316,17 @@ class Predictor:
             )
         detector = self._photograph_detector if photograph else self.detector
         selection = Selection() if photograph else self.options.selection
-        run = _FileRun(self._session(detector), self.collector(), progress or (lambda _: None), selection)
+        report = progress or (lambda _: None)
+        transcript = None if photograph else self._transcript(path, selection, report)
+        sentences = None
+        if transcript is not None and self.words_scorer is not None:
+            sentences = score_sentences(transcript, self.words_scorer)
+        run = _FileRun(self._session(detector), self.collector(sentences), report, selection)
         size = self._process_photograph(run, path) if photograph else self._process(run, path)
         stages = {"detector": detector.identity, "photograph": True} if photograph and detector else self._stages
         metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **stages}
         if self.bundle.fusion is not None:
-            metadata["modalities"] = list(self.bundle.modalities)
+            metadata["modalities"] = list(self._modalities(words=transcript is not None))
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
         metadata |= selection.seconds | run.facts | self._face_limits | self._table_options | {"warnings": run.warnings}
@@ -292,6 +336,11 @@ class Predictor:
             raise MediaError(f"{printable(path)}: ends before --start {seconds(selection.start):g} s; give less.")
         if not prediction.rows:
             raise MediaError(f"{printable(path)}: has no frame and no audio with a duration, so there is no row.")
+        if transcript is not None:
+            metadata["transcript"] = transcript.source
+            run.warnings.extend(_of_words(transcript, sentences or (), selection, int(prediction.timeline.end[-1])))
+        elif self.options.words and not photograph:
+            run.warnings.append("has no transcript beside it, so no words were scored")
         if prediction.frozen is not None and prediction.frozen.any():
             rows = f"{int(prediction.frozen.sum())} of {len(prediction.frozen)} time steps"
             run.warnings.append(f"a frame stands still for long: {rows} are frozen and have no face scores")
@@ -434,6 +483,18 @@ def _network_of(modality: str) -> str:
     return FACE + modality.removeprefix(kind(modality))
 
 
+def _of_words(
+    transcript: Transcript, sentences: Sequence[SentenceScore], selection: Selection, end: int
+) -> Iterator[str]:
+    """Warnings about the words of a video that ends at `end` ticks."""
+    yield from transcript.warnings
+    if selection.end is None and (note := beyond(transcript, end)):
+        yield note
+    foreign = [sentence for sentence in sentences if sentence.status == OTHER_LANGUAGE]
+    if foreign:
+        yield f"{len(foreign)} of {len(sentences)} sentences are in another language and were not scored"
+
+
 def _warn(run: _FileRun, *lines: str) -> None:
     """Add lines that are not there yet, of several readers of one stream."""
     run.warnings.extend(line for line in dict.fromkeys(lines) if line not in run.warnings)
@@ -459,6 +520,8 @@ def predict(
     end: float | str | None = None,
     video_track: int | str | None = None,
     audio_track: int | str | None = None,
+    transcript: str | Path | None = None,
+    transcribe: str | None = None,
 ) -> Prediction:
     """Emotions of every person in one video.
 
@@ -477,6 +540,9 @@ def predict(
         max_yaw: faces turned to the side by more degrees are not scored.
         start, end: of the part that is processed: seconds, or "mm:ss" or "hh:mm:ss". Default: the whole video.
         video_track, audio_track: number of a track among those of its kind, from 1, or its language, such as "deu".
+        transcript: file with what is said (WebVTT, SRT, JSON of Whisper, TextGrid), whose words are scored too; or
+            "auto" for the one of the same name beside the video.
+        transcribe: name or folder of a Whisper model for faster-whisper, to transcribe the audio.
     Raises:
         EmofuseError: one line with the problem and its remedy.
 
@@ -490,6 +556,7 @@ def predict(
     folder = None if people is None else Path(people)
     options = replace(options, persons=PersonChoice.parse(persons), people=folder, max_yaw=max_yaw)
     options = replace(options, selection=Selection.parse(start, end, video_track, audio_track))
+    options = replace(options, words=WordsSource.parse(transcript, transcribe))
     return Predictor(options).predict(path)
 
 

@@ -56,3 +56,16 @@ class Sampling:
             return None
         steps = np.array([self.step_of(time) for time in frames.start.tolist()], np.int64)
         return np.flatnonzero(np.diff(steps, prepend=-1))
+
+
+class FirstOfEachStep:
+    """Whether frames, asked for in the order of time, are the first of their step: those that a session processes."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling, self._step = sampling, -1
+
+    def __call__(self, start: int) -> bool:
+        if self._sampling.rate_hz is None:
+            return True
+        before, self._step = self._step, max(self._sampling.step_of(start), self._step)
+        return self._step > before

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emofuse.core.files import locked, printable, write_json
-from emofuse.core.statuses import VOICE_ONLY
+from emofuse.core.statuses import OTHER_LANGUAGE, VOICE_ONLY
 from emofuse.core.time import Timeline, seconds
 from emofuse.core.types import Bools, Scores
 from emofuse.core.version import __version__
@@ -44,6 +45,10 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     }
     if voice is not None:
         entries["voice"] = {"fraction": _fraction(voice.valid), "mean_probabilities": _mean_probabilities(voice)}
+    if (words := prediction.word_scores) is not None and prediction.words is not None:
+        statuses = Counter(sentence.status for sentence in prediction.words.sentences)
+        entries["words"] = {"fraction": _fraction(words.valid), "mean_probabilities": _mean_probabilities(words)}
+        entries["words"] |= {"sentences": statuses.total(), OTHER_LANGUAGE: statuses[OTHER_LANGUAGE]}
     return {**entries, **prediction.metadata}
 
 

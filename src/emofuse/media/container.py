@@ -40,7 +40,7 @@ AUDIO_SUFFIXES = frozenset(  # of audio-only files
     {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".wma", ".amr", ".mka", ".weba"}
 )
 # Tags in another encoding than they claim do not make a file unreadable; from PyAV 19 on this is the default.
-_LENIENT_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+LENIENT_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _COVER_ART = Disposition.attached_pic | Disposition.timed_thumbnails
 _STILL_IMAGES = frozenset({"mjpeg", "png", "bmp", "webp", "tiff", "gif"})
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"uuid", b"pnot", b"moof", b"sidx", b"styp"}
@@ -140,10 +140,10 @@ def open_container(path: Path, options: dict[str, str] | None = None) -> InputCo
     check_readable(path)
     try:
         # Absolute, so that libav never takes the start of a name such as "talk:2.mp4" for a protocol.
-        container: InputContainer = av.open(str(path.absolute()), options=options or {}, **_LENIENT_TAGS)
+        container: InputContainer = av.open(str(path.absolute()), options=options or {}, **LENIENT_TAGS)
         if _STREAMS_APPEAR_LATE.fullmatch(container.format.name) and not _has_both(container):
             container.close()
-            container = av.open(str(path.absolute()), options=_LONG_PROBE, **_LENIENT_TAGS)
+            container = av.open(str(path.absolute()), options=_LONG_PROBE, **LENIENT_TAGS)
     except av.error.FFmpegError as error:
         raise _unreadable(path, error) from None
     kind, is_still, names = container.format.name, container.format.name.endswith("_pipe"), container.streams

@@ -45,7 +45,7 @@ class ContiguousAudio:
             self._origin, self._taken = self.reached, 0
             self._rate_in, self._resampler = block.rate_hz, Resampler(block.rate_hz, self._rate_hz)
         samples, late = block.samples, block.start - self.reached
-        if abs(late) > _SLACK:
+        if abs(late) > (_SLACK if self.reached else 0):
             missing = round(Fraction(late * block.rate_hz, TICKS_PER_SECOND))
             size = _PIECE_SECONDS * block.rate_hz
             for done in range(0, missing, size):

@@ -1,8 +1,8 @@
 """A bundle: the folder of a trained system, without pickles.
 
-`bundle.json` contains the label names, the modalities (faces, voice or both), the fusion of several modalities, a card
+`bundle.json` contains the label names, the modalities (faces, voice, words), the fusion of several modalities, a card
 (training data, settings, metrics, licence), and the SHA-256 of every other file and of itself. Networks are ONNX
-files; heads and fusions are safetensors.
+files; models of sentences, heads and fusions are safetensors.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ from emofuse.fusion import save as save_fusion
 from emofuse.models.face import EMBEDDING, IDENTITY, OUTPUT, FaceModality, FaceOutputsScorer, FaceScorer
 from emofuse.models.fusion import WEIGHTS, WINDOWS, ModalityFusion, ordered
 from emofuse.models.voice import FrameScorer, VoiceModality, VoiceScorer, voice_scorer
+from emofuse.models.words import WordsModality, WordsScorer
 from emofuse.runtime import Engine
-from emofuse.systems.spec import FACE, VOICE, kind
+from emofuse.systems.spec import FACE, VOICE, WORDS, kind
 
 if TYPE_CHECKING:
     from emofuse.heads.saved import LabelledHead
 
 FORMAT = 3
 MANIFEST = "bundle.json"
-_MODALITIES: dict[str, type[FaceModality | VoiceModality]] = {FACE: FaceModality, VOICE: VoiceModality}
+Modality = FaceModality | VoiceModality | WordsModality
+_MODALITIES: dict[str, type[Modality]] = {FACE: FaceModality, VOICE: VoiceModality, WORDS: WordsModality}
 _KEY = re.compile(rf"({FACE}|{VOICE}):[\w@-][\w.@-]*")  # of further networks
 TRAIN_FILES = "train_files"  # entry of a card: digests of the files it was trained on, separated by spaces
 
@@ -42,8 +44,8 @@ TRAIN_FILES = "train_files"  # entry of a card: digests of the files it was trai
 class Bundle:
     """A trained system: one modality, or a fusion of several.
 
-    face, voice: its networks. further: more of them by kind and name, such as "voice:pann"; they score the same crops
-        and the same audio.
+    face, voice, words: its networks, and its model of sentences. further: more networks by kind and name, such as
+        "voice:pann"; they score the same crops and the same audio.
     card: information for users: at least `what`, `data`, `licence` and `metrics`.
     identity: changes with anything that could change a result; "" for a bundle that is not written yet.
 
@@ -60,11 +62,12 @@ class Bundle:
     fusion: ModalityFusion | None = None
     identity: str = ""
     further: Mapping[str, FaceModality | VoiceModality] = field(default_factory=dict)
+    words: WordsModality | None = None
 
     def __post_init__(self) -> None:
         if self.fusion is None:
-            if (self.face is None) == (self.voice is None) or self.further:
-                raise SettingsError("it has neither a face nor a voice modality, or both without a fusion")
+            if len(self.networks) != 1 or self.further:
+                raise SettingsError("it has no modality, or several without a fusion")
             return
         if wrong := [key for key in self.further if not _KEY.fullmatch(key)]:
             raise SettingsError(f"network {wrong[0]!r}: name it face:NAME or voice:NAME, of letters, digits and '.@_-'")
@@ -88,9 +91,9 @@ class Bundle:
         return frozenset(digest for card in cards for digest in card.get(TRAIN_FILES, "").split())
 
     @property
-    def networks(self) -> dict[str, FaceModality | VoiceModality]:
-        """All networks by kind and name."""
-        first = {FACE: self.face, VOICE: self.voice}
+    def networks(self) -> dict[str, Modality]:
+        """All networks, and the model of sentences, by kind and name."""
+        first: dict[str, Modality | None] = {FACE: self.face, VOICE: self.voice, WORDS: self.words}
         return {key: network for key, network in first.items() if network is not None} | dict(self.further)
 
     @property
@@ -144,6 +147,14 @@ class Bundle:
         voice = self.voices.get(key)
         return None if voice is None else voice_scorer(voice, engine, classes=len(self.label_set))
 
+    def words_scorer(self) -> WordsScorer | None:
+        """The model of sentences, ready to run, if there is one.
+
+        Raises:
+            BundleError: it is damaged, or does not fit the label names.
+        """
+        return None if self.words is None else WordsScorer(self.words, classes=len(self.label_set))
+
     def window_head(self, key: str = FACE) -> LabelledHead | None:
         """The head that classifies windows of faces, if a network, of `faces`, has one.
 
@@ -164,13 +175,13 @@ class Bundle:
         return head
 
 
-def modalities_of(networks: Mapping[str, FaceModality | VoiceModality]) -> tuple[str, ...]:
+def modalities_of(networks: Mapping[str, Modality]) -> tuple[str, ...]:
     """The modalities that networks by kind and name provide: for faces one, with a head on windows one or two."""
     found = []
     for key, network in networks.items():
         name = key.removeprefix(kind(key))
-        if isinstance(network, VoiceModality):
-            found.append(VOICE + name)
+        if isinstance(network, VoiceModality | WordsModality):
+            found.append(key)
         else:
             found += [FACE + name] if network.calibration is not None else []
             found += [WINDOWS + name] if network.windows is not None else []
@@ -217,10 +228,11 @@ def load(name_or_folder: str | Path) -> Bundle:
             card=content["card"],
             face=FaceModality.from_json(modalities[FACE], folder) if FACE in modalities else None,
             voice=VoiceModality.from_json(modalities[VOICE], folder) if VOICE in modalities else None,
+            words=WordsModality.from_json(modalities[WORDS], folder) if WORDS in modalities else None,
             further={
-                key: _MODALITIES[kind(key)].from_json(each, folder / _subfolder(key))
+                key: _MODALITIES[kind(key)].from_json(each, folder / _subfolder(key))  # type: ignore[misc]
                 for key, each in modalities.items()
-                if key not in (FACE, VOICE)
+                if key not in (FACE, VOICE, WORDS)
             },
             fusion=ModalityFusion.from_json(fusion, folder) if fusion is not None else None,
             identity=digest(content),

@@ -1,6 +1,6 @@
 """The fusion of the modalities of a bundle: per-class weights, and calibration of the fused probabilities.
 
-A face belongs to one person; a voice belongs to one of the persons present, and it is not known to which.
+A face belongs to one person; a voice and its words belong to one of the persons present, and it is not known to which.
 See docs/decisions.md.
 """
 
@@ -24,12 +24,13 @@ from emofuse.fusion import load as load_fusion
 from emofuse.fusion.log_pool import LogPoolFusion
 from emofuse.fusion.weighted import WeightedFusion
 from emofuse.models.face import calibration_of
-from emofuse.systems.spec import FACE, VOICE, kind
+from emofuse.systems.spec import FACE, VOICE, WORDS, kind
 
 WEIGHTS = "fusion.safetensors"
 WINDOWS = "face-windows"
-# Single faces (smoothed over time), windows of faces, windows of audio; of a further network: "voice:NAME".
-MODALITIES = (FACE, WINDOWS, VOICE)
+# Single faces (smoothed over time), windows of faces, windows of audio, sentences; of a further network: "voice:NAME".
+MODALITIES = (FACE, WINDOWS, VOICE, WORDS)
+SPOKEN = frozenset({VOICE, WORDS})  # kinds that belong to whoever speaks
 ANY = "any"  # the calibration of combinations that have none of their own
 _LEAST = 1e-7  # probabilities are raised to this, so that their logarithms are finite
 
@@ -97,8 +98,8 @@ class ModalityFusion:
 
         A modality that is not valid at a row is left out: of a sum, whose other weights are renormalised for each
         class, and of a pool, which is then less certain.
-        The weight of voices is divided by the number of visible persons, any of whom may be speaking; a person who
-        is not visible while others are gets no score from the voice.
+        The weight of voices and words is divided by the number of visible persons, any of whom may be speaking; a
+        person who is not visible while others are gets no score from them.
 
         Args:
             scores: by modality, all on one timeline.
@@ -109,7 +110,7 @@ class ModalityFusion:
         """
         named = [Scores(s.values, s.timeline, s.label_set, s.valid, name) for name, s in scores.items()]
         stack = SystemScores.of_clip(named, self.weights.systems, self.label_set)
-        valid = stack.covered & ~(self.voice_alone(stack) & (visible > 0))
+        valid = stack.covered & ~(self.spoken_alone(stack) & (visible > 0))
         values = np.zeros((len(stack), len(self.label_set)), np.float32)
         sharing = np.maximum(visible, 1)
         for persons in np.unique(sharing[valid]):
@@ -118,18 +119,18 @@ class ModalityFusion:
         values = self._calibrated(values, stack, valid)
         return Scores(values, named[0].timeline, self.label_set, valid, self.weights.method)
 
-    def voice_alone(self, stack: SystemScores) -> Bools:
-        """Rows where only voices are valid, bool [rows]."""
-        voice = np.array([kind(s) == VOICE for s in stack.systems])
-        return np.asarray(stack.covered & ~stack.valid[~voice].any(axis=0))
+    def spoken_alone(self, stack: SystemScores) -> Bools:
+        """Rows where only voices and words are valid, bool [rows]."""
+        spoken = np.array([kind(s) in SPOKEN for s in stack.systems])
+        return np.asarray(stack.covered & ~stack.valid[~spoken].any(axis=0))
 
     def _shared(self, persons: int) -> WeightedFusion | LogPoolFusion:
-        """The weights for rows with this number of visible persons and one voice."""
-        return self.weights if persons == 1 else self.weights.weakened(self._voices, 1 / persons)
+        """The weights for rows with this number of visible persons, one of whom speaks."""
+        return self.weights if persons == 1 else self.weights.weakened(self._spoken, 1 / persons)
 
     @property
-    def _voices(self) -> frozenset[str]:
-        return frozenset(m for m in self.weights.systems if kind(m) == VOICE)
+    def _spoken(self) -> frozenset[str]:
+        return frozenset(m for m in self.weights.systems if kind(m) in SPOKEN)
 
     def _calibrated(self, values: Floats, stack: SystemScores, valid: Bools) -> Floats:
         out = np.zeros_like(values)

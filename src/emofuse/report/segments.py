@@ -22,6 +22,7 @@ def headline(prediction: Prediction) -> str:
     persons, used = len(prediction.persons), used_for(prediction)
     by = [f"{persons} person{'s' * (persons != 1)}, faces by the {used['face']} detector"] if "face" in used else []
     by += [f"voice by {used['voice']}"] if "voice" in used else []
+    by += [f"words by {used['words']}"] if "words" in used else []
     return f"{prediction.file}: {length}, {', '.join(by)}"
 
 

@@ -77,9 +77,15 @@ def write_statistics(statistics: Statistics, folder: Path, form: str = "csv") ->
     with own_outputs([*tables, page]):
         for path, table in tables.items():
             with atomic(path) as partial:
-                write(table.round(6), partial)
+                write(_rounded(table), partial)
         write_bytes(page, statistics_page(statistics).encode())
     return [*tables, page]
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """To six decimals, without negative zeros."""
+    rounded = table.round(6)
+    return rounded.assign(**{str(name): values + 0.0 for name, values in rounded.select_dtypes("float").items()})
 
 
 def statistics_page(statistics: Statistics) -> str:
@@ -93,6 +99,7 @@ def statistics_page(statistics: Statistics) -> str:
         facts=list(statistics.facts.items()),
         changes=value == "mean_change",
         groups=None if groups is None else _group_table(groups, value),
+        intervals=groups is not None and bool(groups["low"].notna().any()),
         group_chart=Markup("" if groups is None else _group_chart(groups, value)),
         means=_means(table, value),
         left_out=max(0, len(_keys(table).drop_duplicates()) - _MOST_ROWS),
@@ -192,7 +199,7 @@ def _panels(groups: pd.DataFrame, emotions: Sequence[str], value: str, labels: S
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.margins(x=0.12)
         stated += [f"{emotions[n]}, {row['label']}: {decimal(row[value], '.2f')}" for row in rows.to_dict("records")]
-    return svg_of(figure, "Means of groups with 95 % intervals. " + "; ".join(stated))
+    return svg_of(figure, "Means of groups. " + "; ".join(stated))
 
 
 def _pair_table(pairs: pd.DataFrame) -> TextTable:

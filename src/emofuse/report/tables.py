@@ -43,11 +43,15 @@ def known(value: float | None) -> bool:
 
 
 def decimal(value: float | None, form: str = ".4f") -> str:
+    """A number, without the sign of a negative one that is rounded to zero.
+
+    >>> decimal(0.25), decimal(None), decimal(-0.0001, ".3f"), decimal(-0.0001, "+.3f")
+    ('0.2500', '-', '0.000', '+0.000')
     """
-    >>> decimal(0.25), decimal(None)
-    ('0.2500', '-')
-    """
-    return format(value, form) if value is not None and math.isfinite(value) else NONE
+    if value is None or not math.isfinite(value):
+        return NONE
+    text = format(value, form)
+    return text if text.strip("-0.") else text.replace("-", "+" if form.startswith("+") else "")
 
 
 def percent(value: float | None, form: str = ".2f") -> str:

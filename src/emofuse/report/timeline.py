@@ -79,6 +79,8 @@ def used_for(prediction: Prediction) -> dict[str, str]:
         names = [str(prediction.metadata[k]).split(":")[0] for k in keys if k in prediction.metadata]
         if names:
             used[modality] = " and ".join(n for n in names if n != "none") or "unfiltered audio"
+    if "transcript" in prediction.metadata:
+        used["words"] = str(prediction.metadata["transcript"])
     return used
 
 

@@ -8,7 +8,7 @@ from emofuse.core.chunks import Chunks
 from emofuse.core.colour import IMAGENET_MEAN, IMAGENET_SCALE, Colour
 from emofuse.core.windows import Windows
 from emofuse.systems.paper import CHUNKS, FINE_TUNING, HEAD_ONLY, KELM, SVM, WINDOWS
-from emofuse.systems.spec import FaceNet, Probe, System, VoiceNet
+from emofuse.systems.spec import FaceNet, Probe, System, VoiceNet, WordsSystem
 from emofuse.systems.training_settings import Balance, FitSettings, SpeechAugment, WaveAugment
 
 _MOBILE = FaceNet("mobilefacenet", Colour.RGB, mean=IMAGENET_MEAN, scale=IMAGENET_SCALE, size=112)
@@ -78,3 +78,4 @@ SMALL_SYSTEMS = (
         _SPEECH_WINDOWS,
     ),
 )
+WORDS_SYSTEMS = (WordsSystem("text-linear", "sentences by a linear model of hashed n-grams"),)

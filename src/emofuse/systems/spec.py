@@ -1,4 +1,5 @@
-"""Definitions of systems as frozen data: a network on faces with or without a head on windows, or a network on audio.
+"""Definitions of systems as frozen data: a network on faces with or without a head on windows, a network on audio, or a
+linear model of sentences.
 
 The digest of a definition names its results on disk; `emofuse train NAME --set fit.lr=3e-5` changes single values.
 """
@@ -14,8 +15,9 @@ from emofuse.core.files import digest
 from emofuse.core.windows import Windows
 from emofuse.errors import SettingsError
 from emofuse.systems.training_settings import FitSettings, WaveAugment
+from emofuse.words.grams import NGrams
 
-FACE, VOICE = "face", "voice"
+FACE, VOICE, WORDS = "face", "voice", "words"
 
 
 def kind(modality: str) -> str:
@@ -152,6 +154,51 @@ class System:
     @property
     def digest(self) -> str:
         """Identifies the definition and its results on disk."""
+        return digest(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class WordsSystem:
+    """A linear model of sentences that can be trained; sentences are rows of hashed n-grams.
+
+    title: what it is.
+    penalty: half the factor of the squared coefficients, beside the mean cross-entropy. steps: of the optimiser.
+    folds: number of parts of the training data, each scored by a model of the others, for the calibration.
+    balance: 0 for probabilities that assume the class frequencies of the data, 1 for equally frequent classes.
+    known_from: number of sentences in which a word must occur to count as known when the language is checked.
+    known_share: smallest fraction of known words in a sentence of the language of the data.
+    language: of the data.
+
+    Raises:
+        SettingsError: a number is out of range.
+    """
+
+    modality: ClassVar[str] = WORDS
+
+    name: str
+    title: str
+    grams: NGrams = NGrams()  # noqa: RUF009 (frozen)
+    penalty: float = 4e-5
+    steps: int = 80
+    folds: int = 4
+    balance: float = 1.0
+    known_from: int = 3
+    known_share: float = 0.6
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        if self.penalty <= 0 or self.steps < 1 or self.folds < 2 or self.known_from < 1:
+            raise SettingsError("words: penalty must be above 0, steps and known_from at least 1, folds at least 2.")
+        if not 0 <= self.balance <= 1 or not 0 <= self.known_share <= 1:
+            raise SettingsError(f"words: balance {self.balance}, known_share {self.known_share}; give 0 to 1.")
+
+    @property
+    def digest(self) -> str:
+        """Identifies the definition."""
         return digest(self.to_json())
 
     def to_json(self) -> dict[str, Any]:

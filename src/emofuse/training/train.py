@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from emofuse.core.registry import find
 from emofuse.core.settings import with_settings
 from emofuse.errors import SettingsError
-from emofuse.systems import FACE, SYSTEMS, VOICE, System, VoiceNet
+from emofuse.systems import FACE, SYSTEMS, VOICE, WORDS_SYSTEMS, System, VoiceNet, WordsSystem
 
 if TYPE_CHECKING:
     from emofuse.core.types import Clip, Scores
@@ -57,14 +57,22 @@ def train(
         SettingsError: an unknown system or setting, or torch is not installed.
         DataError: the data set cannot be read, or lacks a split.
     """
-    if importlib.util.find_spec("torch") is None:
+    known: dict[str, System | WordsSystem | None] = {
+        DEFAULT_FACE: None,
+        FACE_DETECTOR: None,
+        **SYSTEMS,
+        **WORDS_SYSTEMS,
+    }
+    definition = find(request.system, known, "system")
+    if not isinstance(definition, WordsSystem) and importlib.util.find_spec("torch") is None:
         raise SettingsError("training needs torch, which is not installed; pip install 'emofuse[train]'.")
-    definition = find(request.system, {DEFAULT_FACE: None, FACE_DETECTOR: None, **SYSTEMS}, "system")
     if request.system == FACE_DETECTOR:
         _train_face_detector(request, report, progress)
         return
     if definition is None:
         _train_default_face(request, report)
+    elif isinstance(definition, WordsSystem):
+        _train_words(definition, request, report)
     elif not _train_definition(definition, request, report, progress):
         return
     report(f"bundle written to {request.out}; use it with: emofuse predict FILE --bundle {request.out}")
@@ -113,6 +121,18 @@ def _train_face_detector(
         f"landmark error {accuracy.landmark_error:.3f} of the distance of the eyes"
     )
     report(f"detector written to {request.out / NETWORK}")
+
+
+def _train_words(definition: WordsSystem, request: TrainRequest, report: Callable[[str], None]) -> None:
+    from emofuse.training.words import train_words
+
+    if request.epochs is not None:
+        raise SettingsError(f"{definition.name}: has no epochs but steps; use --set steps=N.")
+    if request.weights is not None:
+        raise SettingsError(f"{definition.name}: starts from nothing, but --weights gives {request.weights}.")
+    bundle = train_words(with_settings(definition, dict(request.changes)), request.data, request.out, report)
+    values = bundle.card["metrics"]["validation"]
+    report(f"validation: macro F1 {values['macro_f1']:.3f}, calibration error {values['calibration_error']:.3f}")
 
 
 def _train_definition(

@@ -9,13 +9,6 @@
     ok: "face scored", voice_only: "voice only", no_face: "no face", no_frame: "no frame", no_voice: "no voice",
     frozen: "frozen", turned: "turned",
   };
-  const STATUS_COLOURS = {
-    ok: "#009e73", voice_only: "#56b4e9", no_face: "#b5bac1", no_frame: "#e3e6ea", no_voice: "#b5bac1",
-    frozen: "#7b4ea3", turned: "#d55e00",
-  };
-
-  const VOICE_COLOUR = "#0072b2";
-
   // -- elements and text ------------------------------------------------------------------------------------
 
   const element = (tag, attributes = {}, ...children) => {
@@ -29,6 +22,8 @@
     made.append(...children.flat().filter((child) => child !== null && child !== undefined));
     return made;
   };
+  const statusColour = (status) => css(status in STATUS_NAMES ? status : "no_face");
+  const fixed = (value, decimals) => value.toFixed(decimals).replace(/^-(?=[0.]+$)/, "");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`);
   // Decimals that tell ticks apart.
@@ -180,7 +175,7 @@
           element("td", {}, String(columns[2][1](f))),
           element("td", {}, percent(share(f, "face"))),
           element("td", { class: "left" }, bar(f, totals(f))),
-          element("td", {}, valence === null ? "–" : valence.toFixed(2)),
+          element("td", {}, valence === null ? "–" : fixed(valence, 2)),
           element("td", {}, percent(share(f, "confidence"))),
           element("td", {}, String(f.warnings.length)));
       }));
@@ -380,11 +375,10 @@
       const { file } = this;
       const swatches = file.labels.map((name, n) => element("li", {}, element("span", { class: "swatch", style: `background:${file.colours[n]}` }), name));
       const statuses = file.statuses.map((name) => element("li", {},
-        element("span", { class: "swatch", style: `background:${STATUS_COLOURS[name] || css("muted")};height:.45rem;vertical-align:.1rem` }), this.statusName(name)));
-      const lines = [element("li", {}, element("span", { class: "swatch", style: `background:${css("first")};height:2px;vertical-align:.3rem` }), "valence"),
-        element("li", {}, element("span", { class: "swatch", style: `background:${css("second")};height:2px;vertical-align:.3rem` }), "confidence")];
+        element("span", { class: "swatch", style: `background:${statusColour(name)};height:.45rem;vertical-align:.1rem` }), this.statusName(name)));
+      const lines = [element("li", {}, element("span", { class: "key" }), "valence"), element("li", {}, element("span", { class: "key dashed" }), "confidence")];
       if (this.rows.some((rows) => rows.voice)) {
-        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${VOICE_COLOUR};height:.25rem;vertical-align:.2rem` }), "voice"));
+        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("text")};height:.25rem;vertical-align:.2rem` }), "voice"));
       }
       const button = (text, label, action) => element("button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
       const tools = element("div", { class: "tools", role: "group", "aria-label": "Timeline" },
@@ -460,7 +454,7 @@
         axis({ size: 34, splits: () => [0, 0.5, 1], values: () => ["0", ".5", "1"] })], [0, 1], [{}, ...stacked]);
       const line = (name, dash) => ({ stroke: css(name), width: 1.5, dash, points: { show: false } });
       const second = common(72, [axis({ size: 0, show: false }), axis({ size: 34, splits: () => [-1, 0, 1], values: () => ["−1", "0", "1"] })],
-        [-1, 1], [{}, line("first"), line("second", [4, 3])]);
+        [-1, 1], [{}, line("text"), line("muted", [4, 3])]);
       for (const options of [first, second]) {
         const plot = new uPlot(options, [[], ...options.series.slice(1).map(() => [])], slider);
         const head = element("div", { class: "playhead" });
@@ -557,9 +551,10 @@
       strip.height = Math.round(16 * scale);
       const [from, to] = this.view, per = (to - from) / strip.width;
       const row = Int32Array.from({ length: strip.width }, (_, px) => rows.at(from + (px + 0.5) * per));
-      const statusColour = (i) => STATUS_COLOURS[this.file.statuses[rows.status[i]]] || "#888";
-      this.drawRuns(strip, row, statusColour, 0, Math.round(9 * scale));
-      if (rows.voice) this.drawRuns(strip, row, (i) => (rows.voice[i] === missing ? null : VOICE_COLOUR), Math.round(11 * scale), Math.round(4 * scale));
+      const colours = this.file.statuses.map(statusColour);
+      this.drawRuns(strip, row, (i) => colours[rows.status[i]], 0, Math.round(9 * scale));
+      const voice = css("text");
+      if (rows.voice) this.drawRuns(strip, row, (i) => (rows.voice[i] === missing ? null : voice), Math.round(11 * scale), Math.round(4 * scale));
     }
 
     // One line of a strip: runs of pixels of one colour.
@@ -599,7 +594,7 @@
           person.person === null || !file.duration ? null : `face found ${percent(quality.face)} of the time`,
         ].filter(Boolean).join(", ");
         const means = [`confidence ${percent(quality.confidence)}`];
-        if (person.means.valence !== undefined) means.push(`valence ${person.means.valence.toFixed(2)}`);
+        if (person.means.valence !== undefined) means.push(`valence ${fixed(person.means.valence, 2)}`);
         return element("article", { class: "card" },
           person.still ? element("img", { src: person.still, alt: `Face of ${called(person)}`, width: 88, height: 88 })
             : element("div", { class: "nobody", "aria-hidden": "true" }, person.person === null ? (whole ? "♪" : "–") : String(person.person)),

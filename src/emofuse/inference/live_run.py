@@ -1,0 +1,120 @@
+"""A live session that is fed by a live source, and how it does: frames per second, frames dropped, latency."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from emofuse.core.time import seconds, ticks
+from emofuse.inference.live import PATIENCE, LiveSession, LiveUpdate
+from emofuse.media.audio import AudioBlock
+from emofuse.media.live import Arrival, LiveSource
+from emofuse.media.video import Frame
+
+_OUTLASTS = ticks(1)  # audio that ends less than this after the last frame adds no rows, as in a file
+_RECENT = 5.0  # seconds over which the rate of frames is measured
+
+
+@dataclass(frozen=True)
+class LiveState:
+    """How a run does.
+
+    time: of the session, ticks. frames, dropped: processed, and left out because a newer one had arrived.
+    rate_hz: processed frames per second of late. latency: seconds from the arrival of the last frame to its result.
+    """
+
+    time: int
+    frames: int
+    dropped: int
+    rate_hz: float
+    latency: float
+
+
+@dataclass(frozen=True)
+class LiveEvent:
+    """An update of the session, or a line for the user.
+
+    age: seconds since the frame of the update arrived; 0 where there is none.
+    """
+
+    update: LiveUpdate | None = None
+    notice: str | None = None
+    age: float = 0.0
+
+
+class LiveRun:
+    """Pushes what a source brings into a session until the source ends, `stop` is called, or the time is up.
+
+    until: ticks of the session at which it ends; None for no limit.
+    """
+
+    def __init__(self, session: LiveSession, source: LiveSource, *, until: int | None = None) -> None:
+        self._session, self._source, self._until = session, source, until
+        self._stopped = False
+        self._audio_end = self._reached = 0
+        self._frames = 0
+        self._latency = 0.0
+        self._processed: deque[float] = deque()
+
+    def stop(self) -> None:
+        """End the run soon; `events` still emits the last rows."""
+        self._stopped = True
+
+    @property
+    def state(self) -> LiveState:
+        while self._processed and self._processed[0] < time.monotonic() - _RECENT:
+            self._processed.popleft()
+        known = max(time.monotonic() - self._processed[0], 0.2) if self._processed else _RECENT
+        rate = len(self._processed) / (_RECENT if self._frames > len(self._processed) else known)
+        return LiveState(self._reached, self._frames, self._source.dropped, rate, self._latency)
+
+    def events(self) -> Iterator[LiveEvent]:
+        """What happens, in order; the last event has the last rows.
+
+        Raises:
+            MediaError: the source cannot be opened.
+        """
+        for arrival in self._source.arrivals():
+            if arrival.notice is not None:
+                yield LiveEvent(notice=arrival.notice)
+            if self._is_over(arrival):
+                break
+            if arrival.frame is not None:
+                yield self._pushed_frame(arrival, arrival.frame)
+            elif arrival.audio is not None:
+                yield LiveEvent(self._pushed_audio(arrival.audio))
+            elif arrival.time - PATIENCE > self._reached:  # nothing has come for long
+                self._reached = arrival.time - PATIENCE
+                yield LiveEvent(self._session.advance(self._reached))
+        self._source.close()
+        yield LiveEvent(self._session.close(self._end(), frames_end=self._source.frames_end or None))
+
+    def _is_over(self, arrival: Arrival) -> bool:
+        if self._until is None or self._stopped:
+            return self._stopped
+        start = arrival.frame.start if arrival.frame is not None else arrival.time
+        return start >= self._until
+
+    def _pushed_frame(self, arrival: Arrival, frame: Frame) -> LiveEvent:
+        update = self._session.push_frame(frame)
+        self._frames += 1
+        self._reached = max(self._reached, frame.start)
+        age = seconds(self._source.now - arrival.time)
+        self._latency = age
+        self._processed.append(time.monotonic())
+        return LiveEvent(update, age=age)
+
+    def _pushed_audio(self, block: AudioBlock) -> LiveUpdate:
+        self._audio_end = max(self._audio_end, block.end)
+        if self._until is not None and block.end > self._until:
+            kept = max(0, round(seconds(self._until - block.start) * block.rate_hz))
+            block = AudioBlock(block.samples[:kept], block.start, block.rate_hz)
+        return self._session.push_audio(block)
+
+    def _end(self) -> int:
+        frames_end = self._source.frames_end
+        end = frames_end if self._audio_end <= frames_end + _OUTLASTS else self._audio_end
+        end = max(end, self._reached)
+        return end if self._until is None else min(end, self._until)
