@@ -147,3 +147,24 @@ def test_a_lost_task_error_names_its_task():
     (result,) = run_isolated([Task("talk.mp4", "crash")], act)
     assert isinstance(result.error, LostTaskError)
     assert str(result.error).startswith("talk.mp4: ")
+
+
+def test_tasks_may_be_produced_while_others_are_carried_out():
+    processes = []
+
+    def produced():
+        for what in "abc":
+            yield Task(what, what)
+            assert len(processes) == "abc".index(what) + 1
+
+    for result in run_isolated(produced(), act):
+        assert result.value is not None
+        processes.append(result.value.split()[1])
+    assert len(set(processes)) == 1
+
+
+def test_a_task_that_is_cancelled_ends_and_the_next_one_is_carried_out():
+    limits = Limits(lambda _: 60, 1 << 40, cancelled=lambda what: what == "hang")
+    first, second = run_isolated([Task("hang", "hang"), Task("a", "a")], act, limits=limits)
+    assert str(first.error) == "hang: it was cancelled"
+    assert second.error is None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from emofuse.core.files import printable, write_json
 from emofuse.core.statuses import OK, TURNED, VOICE_ONLY
-from emofuse.errors import DataError
+from emofuse.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ class PersonChanges:
             if "name" not in table:
                 column = pd.Series([None] * len(table), index=table.index, dtype="str")
                 table = table.copy()
-                table.insert(table.columns.get_loc("person") + 1, "name", column)  # type: ignore[arg-type]
+                table.insert(table.columns.tolist().index("person") + 1, "name", column)
             given = table["person"].map(dict(self.names))
             table = table.assign(name=given.astype("str").where(given.notna(), table["name"]))
         return table
@@ -136,9 +136,11 @@ def write_changes(table: Path, changes: PersonChanges) -> None:
     """Write the changes beside a table; without any, the file is removed.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or another result has its name.
     """
     path = changes_path(table)
+    if path.exists() and not is_changes_file(path):
+        raise OutputError(f"{printable(path)}: is the table of another result; delete or rename one of them.")
     if changes == PersonChanges():
         path.unlink(missing_ok=True)
     else:

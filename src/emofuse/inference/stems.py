@@ -10,6 +10,7 @@ from pathlib import Path
 
 from emofuse.core.files import NAME_BYTES, decoded, digest, locked, shortened, write_bytes
 
+_RESERVED = frozenset({"names", "format", "summary"})  # files of the folder itself
 _STEM_BYTES = NAME_BYTES - len(".traceback.txt")
 
 
@@ -51,7 +52,11 @@ def _stems(files: Sequence[Path], owners: Mapping[str, str]) -> list[str]:
             n
             for n, stem in enumerate(stems)
             if level[n] + 1 < len(names[n])
-            and (count[stem.lower()] > 1 or _is_of_another(files[n], owners.get(stem.lower())))
+            and (
+                count[stem.lower()] > 1
+                or stem.lower() in _RESERVED
+                or _is_of_another(files[n], owners.get(stem.lower()))
+            )
         ]
         if not shared:
             return stems

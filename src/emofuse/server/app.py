@@ -70,7 +70,7 @@ def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
     app.include_router(live_routes(services), prefix="/api")
 
     @app.get("/api/status", tags=["server"], responses=PROBLEMS)
-    def status() -> Status:
+    async def status() -> Status:
         """What the server is and what it can do."""
         return Status(
             version=__version__,

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from emofuse.errors import SettingsError
 
-_HEADER_SECONDS = 10.0  # in which a client has to send the head of its first request
+_HEADER_SECONDS = 10.0  # in which a client has to send the head of a request
 _KEEP_ALIVE_SECONDS = 20
 _MOST_CONNECTIONS = 256
 _END_SECONDS = 3  # that open requests have when the server ends
@@ -23,23 +23,39 @@ _WEBSOCKET_BYTES = 8 << 20  # of a message
 
 
 class _Connection(H11Protocol):
-    """A connection that is closed if no request comes, or if there are too many."""
+    """A connection that is closed if the head of a request does not come in time, or if there are too many."""
+
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > _MOST_CONNECTIONS:
             transport.abort()
-            return
-        self._head_timer = self.loop.call_later(_HEADER_SECONDS, self._close_without_request)
+        else:
+            self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if hasattr(self, "_head_timer"):
+        if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
 
-    def _close_without_request(self) -> None:
-        # A protocol of WebSocket takes over the transport, so that this one's stays without a cycle.
-        if self.cycle is None and self.transport.get_protocol() is self:
+    def _watch_head(self) -> None:
+        """Start the timer where the rest of a request is to come, and end it where that has come."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEADER_SECONDS, self._close)
+
+    def _close(self) -> None:
+        self._head_timer = None
+        # The protocol of WebSocket takes over the transport, and this one stays without a request.
+        if self.transport.get_protocol() is self and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
 
 
@@ -94,6 +110,7 @@ def serve(app: FastAPI, listening: socket.socket, *, started: Callable[[], None]
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         lifespan="on",
     )
     server = _Server(config, stopping=app.state.services.events.close)

@@ -40,7 +40,12 @@ class Events:
     def close(self) -> None:
         """End all streams; may be called from a signal handler."""
         self._closed = True
-        self._call(lambda: [listener.changed.set() for listener in self._listeners])
+
+        def wake() -> None:
+            for listener in self._listeners:
+                listener.changed.set()
+
+        self._call(wake)
 
     @property
     def full(self) -> bool:

@@ -30,7 +30,9 @@ FILE_BODY: dict[str, Any] = {
 }
 UPLOAD_PROBLEMS = problems(STALLED, TOO_LARGE, TOO_MANY, DISK_FULL)
 FileName = Annotated[str, Query(min_length=1, max_length=1000, description="Name of the file.", examples=["talk.mp4"])]
-_EVENTS = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A stream."}
+}
 
 
 def job_routes(services: Services) -> APIRouter:

@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -30,10 +30,9 @@ from emofuse.inference.stems import claim_stems
 from emofuse.server.api_models import UNFINISHED, Job, JobStatus
 from emofuse.server.pictures import picture_file, save_pictures
 from emofuse.server.security import RefusedError
-from emofuse.server.settings import ServerSettings
+from emofuse.server.settings import MEDIA, ServerSettings
 from emofuse.server.uploads import free_name
 
-MEDIA = "media"  # folder of the uploads that are kept, in the folder of results
 _IDLE_SECONDS = 60.0  # after which a process without jobs ends
 _MOST_FINISHED = 500  # jobs that are listed
 _LEAST_PROGRESS = 0.02  # from which on the time left is estimated
@@ -153,14 +152,12 @@ class JobQueue:
         for thread in self._threads:
             thread.join(10)
 
-    def _stored(self) -> Iterator[StoredJob]:
+    def _stored(self) -> list[StoredJob]:
         try:
             entries = json.loads(self._file.read_text("utf-8"))["jobs"]
+            return [job for job in map(_job_of, entries) if job is not None]
         except (OSError, ValueError, KeyError, TypeError):
-            return
-        for entry in entries:
-            with suppress(TypeError, ValueError):  # of another version
-                yield StoredJob(**{**entry, "status": JobStatus(entry["status"]), "warnings": tuple(entry["warnings"])})
+            return []
 
     def _store(self) -> None:
         with self._condition:
@@ -197,7 +194,7 @@ class JobQueue:
             progress=running.progress if running else float(job.status is JobStatus.DONE),
             seconds_left=running.seconds_left() if running else None,
             error=job.error,
-            result=job.result,
+            result=job.result if job.status is JobStatus.DONE else None,
             warnings=list(job.warnings),
             kept_media=job.keep or not job.upload,
             retryable=job.retryable,
@@ -344,18 +341,26 @@ class JobQueue:
         while (job := self._next(None)) is not None:
             feed = _Feed(job, self._next, self._task)
             try:
-                for result in batch.predict_each(
-                    feed.tasks(),
-                    executor=Processes(self._settings.jobs),
-                    progress=lambda task, fraction, feed=feed: self._progress(feed.job, fraction),
-                    cancelled=lambda task, feed=feed: self._closing or feed.job.id in self._cancelled,
-                    then=save_pictures,
-                ):
-                    self._finish(feed.job, result)
+                self._carry_out(feed)
             except EmofuseError as error:
                 self._fail(feed.job, str(error))
             except Exception as error:
                 self._fail(feed.job, f"unexpected error ({type(error).__name__}: {error}), a bug of emofuse.")
+
+    def _carry_out(self, feed: _Feed) -> None:
+        """Predict the files of a process until there is nothing to do for a while.
+
+        Raises:
+            Exception: the last job of the feed failed for a reason that is not its file.
+        """
+        for result in batch.predict_each(
+            feed.tasks(),
+            executor=Processes(self._settings.jobs),
+            progress=lambda task, fraction: self._progress(feed.job, fraction),
+            cancelled=lambda task: self._closing or feed.job.id in self._cancelled,
+            then=save_pictures,
+        ):
+            self._finish(feed.job, result)
 
     def _next(self, seconds: float | None) -> StoredJob | None:
         """The next job, which is running from now on; None if none came in that time, or the queue is closed."""
@@ -408,6 +413,7 @@ class JobQueue:
         elif result.error is not None:
             self._fail(job, result.error)
         else:
+            self._cancelled.discard(job.id)  # too late
             entry = self._settled(job, result)
             done = replace(job, status=JobStatus.DONE, result=result.task.stem, error=None)
             self._change(replace(done, warnings=tuple(map(str, entry.get("warnings", ())))))
@@ -438,6 +444,14 @@ class JobQueue:
 def _shown_error(error: str, job: StoredJob) -> str:
     """An error without the path of an upload, of which the client knows the name only."""
     return error.replace(job.path, job.name) if job.upload else error
+
+
+def _job_of(entry: Mapping[str, Any]) -> StoredJob | None:
+    """A job as it was stored; None if another version stored it."""
+    try:
+        return StoredJob(**{**entry, "status": JobStatus(entry["status"]), "warnings": tuple(entry["warnings"])})
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 class _Feed:

@@ -44,7 +44,7 @@ _MOST_UNSENT = 500  # messages for a client that does not read
 _POLL_SECONDS = 0.5
 
 
-class _InvalidMessageError(Exception):
+class InvalidMessageError(Exception):
     """A message that is not of the protocol, in one line."""
 
 
@@ -190,7 +190,7 @@ class _Session:
         """Start the process, and pass messages on until it ends.
 
         Raises:
-            _InvalidMessageError: the client sent something wrong; what it sent before is a result.
+            InvalidMessageError: the client sent something wrong; what it sent before is a result.
         """
         self._process = await asyncio.to_thread(LiveProcess, start, self._deliver)
         sending = asyncio.create_task(self._send_all(self._process))
@@ -235,32 +235,43 @@ class _Session:
         finally:
             process.stop(self._latest_ms)
 
-    def _receive(self, process: LiveProcess, content: bytes) -> None:
-        _check(content is not None and len(content) > _HEAD.size, "the message is too short.")
-        kind, time_ms = _HEAD.unpack_from(content)
-        _check(math.isfinite(time_ms) and 0 <= time_ms <= self._now_ms() + _AHEAD_MS, "the time is not that of now.")
-        _check(time_ms < _LONGEST_MS, "a session may last 12 hours.")
-        _check(kind in (_FRAME, _AUDIO), "the kind is neither a frame (1) nor audio (2).")
-        if kind == _FRAME:
-            _check(len(content) <= _MOST_FRAME_BYTES, "the frame is too large.")
-            self._latest_ms = max(self._latest_ms, time_ms)
-            process.put_frame(FrameInput(time_ms, content[_HEAD.size :]))
-            return
-        _check(len(content) > _AUDIO_HEAD.size, "the message is too short.")
-        _, _, rate = _AUDIO_HEAD.unpack_from(content)
-        audio = AudioInput(time_ms, rate, content[_AUDIO_HEAD.size :])
-        _check(rate in _RATES_HZ, "the sample rate is not from 8000 to 192000.")
-        _check(len(audio.content) % 4 == 0 and _seconds(audio) <= _AUDIO_SECONDS, "the audio has a wrong length.")
-        self._latest_ms = max(self._latest_ms, time_ms + 1000 * _seconds(audio))
-        process.put_audio(audio)
+    def _receive(self, process: LiveProcess, content: bytes | None) -> None:
+        now_ms = 0.0 if self._began is None else 1000 * (time.monotonic() - self._began)
+        given = read_input(content, now_ms)
+        if isinstance(given, FrameInput):
+            self._latest_ms = max(self._latest_ms, given.time_ms)
+            process.put_frame(given)
+        else:
+            self._latest_ms = max(self._latest_ms, given.time_ms + 1000 * _seconds(given))
+            process.put_audio(given)
 
-    def _now_ms(self) -> float:
-        return 0.0 if self._began is None else 1000 * (time.monotonic() - self._began)
+
+def read_input(content: bytes | None, now_ms: float) -> FrameInput | AudioInput:
+    """The frame or audio in a binary message; `now_ms`: the time since the session was ready.
+
+    Raises:
+        InvalidMessageError: it is not one.
+    """
+    _check(content is not None and len(content) > _HEAD.size, "the message is too short.")
+    assert content is not None
+    kind, time_ms = _HEAD.unpack_from(content)
+    _check(math.isfinite(time_ms) and 0 <= time_ms <= now_ms + _AHEAD_MS, "the time is not that of now.")
+    _check(time_ms < _LONGEST_MS, "a session may last 12 hours.")
+    _check(kind in (_FRAME, _AUDIO), "the kind is neither a frame (1) nor audio (2).")
+    if kind == _FRAME:
+        _check(len(content) <= _MOST_FRAME_BYTES, "the frame is too large.")
+        return FrameInput(time_ms, content[_HEAD.size :])
+    _check(len(content) > _AUDIO_HEAD.size, "the message is too short.")
+    _, _, rate = _AUDIO_HEAD.unpack_from(content)
+    _check(rate in _RATES_HZ, "the sample rate is not from 8000 to 192000.")
+    audio = AudioInput(time_ms, rate, content[_AUDIO_HEAD.size :])
+    _check(len(audio.content) % 4 == 0 and _seconds(audio) <= _AUDIO_SECONDS, "the audio has a wrong length.")
+    return audio
 
 
 def _check(condition: Any, problem: str) -> None:
     if not condition:
-        raise _InvalidMessageError(problem)
+        raise InvalidMessageError(problem)
 
 
 def _is_stop(text: str | None) -> bool:
@@ -269,7 +280,7 @@ def _is_stop(text: str | None) -> bool:
     try:
         LiveStop.model_validate_json(text)
     except ValidationError:
-        raise _InvalidMessageError('the text is not {"type": "stop"}.') from None
+        raise InvalidMessageError('the text is not {"type": "stop"}.') from None
     return True
 
 
@@ -293,7 +304,7 @@ def live_routes(services: Services) -> APIRouter:
                 await _Session(socket).run(start)
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close()
-        except _InvalidMessageError as error:
+        except InvalidMessageError as error:
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.send_json({"type": "error", "error": str(error)})
                 await socket.close(POLICY, str(error))
@@ -312,6 +323,6 @@ async def _request(socket: WebSocket) -> LiveRequest:
         text = await asyncio.wait_for(socket.receive_text(), _FIRST_SECONDS)
         return LiveRequest.model_validate_json(text)
     except (ValidationError, KeyError):
-        raise _InvalidMessageError('the first message is not {"type": "start", "record": false}.') from None
+        raise InvalidMessageError('the first message is not {"type": "start", "record": false}.') from None
     except TimeoutError:
-        raise _InvalidMessageError("no first message came.") from None
+        raise InvalidMessageError("no first message came.") from None

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emofuse.analysis.person_rows import PersonRows, person_rows
-from emofuse.core.files import RECORDS, file_digest, own_outputs, write_json
+from emofuse.core.files import RECORDS, decoded, file_digest, own_outputs, write_json
 from emofuse.core.statuses import VOICE_ONLY
 from emofuse.export import WRITERS, ResultTable
 from emofuse.inference import summary
 from emofuse.inference.predictor import Predictor
 from emofuse.inference.stems import claim_stems
+from emofuse.server.settings import MEDIA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,13 @@ def write_live_result(
     result = ResultTable(file, labels, metadata, blocks)
     with own_outputs([path]):
         WRITERS["csv"].write(result, path)
-    entry = {"file": file, "status": "done", **described(result, table), **metadata, "outputs": [path.name]}
+    entry = {
+        "file": decoded(folder / MEDIA / stem),
+        "status": "done",
+        **described(result, table),
+        **metadata,
+        "outputs": [path.name],
+    }
     record = folder / RECORDS / f"{stem}.json"
     write_json(record, {"digest": secrets.token_hex(32), "entry": entry, "sha256": {path.name: file_digest(path)}})
     claim_stems([record], folder / RECORDS)  # so that no file of this name replaces the result

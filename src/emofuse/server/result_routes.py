@@ -24,12 +24,12 @@ from emofuse.export.person_changes import read_changes
 from emofuse.report.results import PageSettings, results_page
 from emofuse.server.api_models import PersonChanges, Result, Results
 from emofuse.server.job_routes import FILE_BODY, UPLOAD_PROBLEMS, FileName
-from emofuse.server.jobs import MEDIA
 from emofuse.server.pictures import KeptPictures, cut_and_save, picture_file
 from emofuse.server.problems import CONFLICT, NOT_FOUND, STALLED, TOO_LARGE, TOO_MANY, problems
 from emofuse.server.results import StoredResult
 from emofuse.server.security import RefusedError
 from emofuse.server.services import Services
+from emofuse.server.settings import MEDIA
 from emofuse.server.uploads import free_name, safe_name, save_body
 
 _MEDIA_TYPES = {

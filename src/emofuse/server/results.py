@@ -20,7 +20,7 @@ from urllib.parse import quote
 import numpy as np
 
 from emofuse.analysis.person_rows import person_rows
-from emofuse.core.files import RECORDS, decoded, write_json
+from emofuse.core.files import RECORDS, decoded, own_outputs, write_json
 from emofuse.errors import DataError, EmofuseError
 from emofuse.export import WRITERS, ResultTable
 from emofuse.export.person_changes import PersonChanges, changes_path, read_changes, write_changes
@@ -29,9 +29,9 @@ from emofuse.inference import summary
 from emofuse.media.container import AUDIO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
 from emofuse.server.api_models import Person, Result
-from emofuse.server.jobs import MEDIA
 from emofuse.server.pictures import picture_file
 from emofuse.server.security import RefusedError
+from emofuse.server.settings import MEDIA
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class ResultsFolder:
 
     def stamps(self) -> dict[str, tuple[int, ...]]:
         """The records by name, with what changes when they change."""
-        stamps = {}
+        stamps = dict[str, tuple[int, ...]]()
         with suppress(OSError), os.scandir(self._records) as entries:
             for entry in entries:
                 if entry.name.endswith(".json") and not entry.name.startswith("."):
@@ -195,11 +195,16 @@ class ResultsFolder:
         """Remove all files of a result, and its media file if that was uploaded; files elsewhere stay."""
         names = {*map(str, stored.entry.get("outputs", ())), f"{stored.id}.traceback.txt"}
         paths = [self.folder / name for name in names if Path(name).name == name]
-        paths += [changes_path(stored.table), picture_file(self.folder, stored.id)]
+        others = [changes_path(stored.table), picture_file(self.folder, stored.id)]
         if stored.media is not None and stored.media.parent == self.folder / MEDIA:
-            paths.append(stored.media)
-        for path in (*paths, stored.record):  # the record last, so that a result that is half removed is still listed
-            path.unlink(missing_ok=True)
+            others.append(stored.media)
+        with own_outputs(paths, known=[path.name for path in paths]):  # which forgets those that are gone
+            for path in (
+                *paths,
+                *others,
+                stored.record,
+            ):  # the record last, so that what is half removed is still listed
+                path.unlink(missing_ok=True)
         summary.write_summary(self.folder, self._records, [])
 
 

@@ -13,7 +13,7 @@ import ipaddress
 import secrets
 import socket
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -133,7 +133,7 @@ def _check_host(host: str, settings: ServerSettings) -> None:
 
     An address of digits cannot be rebound, and ports are forwarded, so neither is compared.
     """
-    name = (urlsplit(f"//{host}").hostname or "") if "@" not in host else ""
+    name = _parts(f"//{host}").hostname or ""
     if is_loopback(name):
         return
     if not is_loopback(settings.host):
@@ -151,9 +151,18 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
     if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
         return
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    own = origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+    own = origin is None or _parts(origin).netloc.lower() == headers.get("host", "").lower()
     if not own or (site is not None and site not in _OWN_SITE):
         raise RefusedError(HTTPStatus.FORBIDDEN, "the request comes from a page of another site.")
+
+
+def _parts(address: str) -> SplitResult:
+    """The parts of an address; empty if it is not one."""
+    try:
+        parts = urlsplit(address)
+        return urlsplit("") if "@" in parts.netloc or parts.hostname is None else parts
+    except ValueError:
+        return urlsplit("")
 
 
 async def _received(headers: Headers, receive: Receive) -> Receive:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 DEFAULT_UPLOAD_BYTES = 4 << 30
+MEDIA = "media"  # folder of the uploads that are kept, in the folder of results
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 

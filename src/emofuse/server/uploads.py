@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
+import time
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from emofuse.core.files import NAME_BYTES, shortened
 from emofuse.server.security import STALL_SECONDS, RefusedError
 
 _BLOCK = 1 << 20
+_SLOWEST = 1000  # bytes per second, on average
 _NAME_BYTES = NAME_BYTES - 40  # which leaves room for a number, and for the endings of results
 _SPECIAL = str.maketrans(dict.fromkeys('<>:"|?*', "_"))
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}  # on Windows
@@ -80,16 +82,17 @@ async def save_body(request: Request, path: Path, limit: int) -> None:
 
 async def _stream(request: Request, file: BinaryIO, limit: int) -> int:
     """Write the body to a file; returns the number of bytes."""
-    received, buffered = 0, bytearray()
+    received, buffered, began = 0, bytearray(), time.monotonic()
     chunks = request.stream()
     while True:
         try:
             chunk = await asyncio.wait_for(anext(chunks, None), STALL_SECONDS)
         except TimeoutError:
-            raise RefusedError(
-                HTTPStatus.REQUEST_TIMEOUT, f"the upload stalled for {STALL_SECONDS:.0f} s; send it again."
-            ) from None
+            raise _stalled(f"stalled for {STALL_SECONDS:.0f} s") from None
         received += len(chunk or b"")
+        elapsed = time.monotonic() - began
+        if elapsed > 2 * STALL_SECONDS and received < _SLOWEST * elapsed:
+            raise _stalled(f"is slower than {_SLOWEST} bytes per second")
         if received > limit:
             raise _too_large(limit)
         buffered += chunk or b""
@@ -98,6 +101,10 @@ async def _stream(request: Request, file: BinaryIO, limit: int) -> int:
             buffered.clear()
         if chunk is None:
             return received
+
+
+def _stalled(problem: str) -> RefusedError:
+    return RefusedError(HTTPStatus.REQUEST_TIMEOUT, f"the upload {problem}; send it again.")
 
 
 def _too_large(limit: int) -> RefusedError:

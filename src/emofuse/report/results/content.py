@@ -111,8 +111,10 @@ def _kind(name: str) -> str:
 
 
 def _media_url(media: Path | None, folder: Path, settings: PageSettings) -> str | None:
-    if media is None or settings.media_url is not None:
-        return media and settings.media_url
+    if media is None:
+        return None
+    if settings.media_url is not None:
+        return settings.media_url
     if settings.embed:
         kinds = {"image": "image/jpeg", "audio": "audio/mpeg", "video": "video/mp4"}
         return f"data:{kinds[_kind(media.name)]};base64,{base64.b64encode(media.read_bytes()).decode()}"

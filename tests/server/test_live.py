@@ -1,0 +1,135 @@
+"""Live sessions over the WebSocket."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
+from emofuse.media.images import encode_jpeg
+from emofuse.media.video import VideoReader
+from emofuse.server.live import InvalidMessageError, read_input
+from support.servers import LIVE
+
+START = {"type": "start", "record": True, "name": "../me"}
+
+
+def frame(time_ms: float, content: bytes) -> bytes:
+    return struct.pack("<Bd", 1, time_ms) + content
+
+
+def audio(time_ms: float, samples: np.ndarray, rate_hz: int = 16_000) -> bytes:
+    return struct.pack("<BdI", 2, time_ms, rate_hz) + samples.astype("<f4").tobytes()
+
+
+def jpegs(path: Any) -> Iterator[tuple[float, bytes]]:
+    """Frames of a video as a browser sends them, ten per second for two seconds."""
+    with VideoReader(path) as video:
+        for found in video.frames():
+            time_ms = found.start / 705_600
+            if time_ms > 2000:
+                return
+            if found.index % 3 == 0:
+                yield time_ms, encode_jpeg(found.rgb())
+
+
+def until(socket: Any, kind: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The next message of a kind, and those before it."""
+    before = []
+    while (message := socket.receive_json())["type"] != kind:
+        assert message["type"] != "error", message
+        before.append(message)
+    return message, before
+
+
+@pytest.fixture(scope="module")
+def session(client, talk):
+    """What a recorded session said: the first message, frames, rows and the last message."""
+    frames, rows = [], []
+    with client.websocket_connect(LIVE) as socket:
+        socket.send_json(START)
+        ready, _ = until(socket, "ready")
+        with client.websocket_connect(LIVE) as second, pytest.raises(WebSocketDisconnect) as refused:
+            second.receive_json()
+        assert refused.value.code == 4409
+        assert client.get("/api/status").json()["live"] == {"available": True, "busy": True}
+        socket.send_bytes(frame(0, b"\xff\xd8\xff damaged"))
+        socket.send_bytes(audio(0, np.zeros(1600)))
+        for time_ms, content in jpegs(talk):
+            socket.send_bytes(frame(time_ms, content))
+            found, before = until(socket, "frame")
+            frames.append(found)
+            rows += [row for message in before for row in message["rows"]]
+        socket.send_json({"type": "stop"})
+        stopped, before = until(socket, "stopped")
+        rows += [row for message in before for row in message["rows"]]
+    return ready, frames, rows, stopped
+
+
+def test_the_first_message_names_labels_and_colours(session):
+    ready = session[0]
+    assert ready["rate"] == 10
+    assert list(ready["colours"]) == ready["labels"]
+
+
+def test_every_processed_frame_is_answered_with_its_time_and_faces(session, talk):
+    frames = session[1]
+    assert [found["time_ms"] for found in frames] == [time_ms for time_ms, _ in jpegs(talk)]
+    assert frames[0]["dropped"] == 1  # the damaged one
+    last = frames[-1]["faces"][0]
+    assert (last["person"], last["status"]) == (1, "ok")
+    assert sum(last["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_final_rows_are_written_as_a_result(session, client, folder):
+    _, _, rows, stopped = session
+    assert stopped["result"] == "me"
+    table = pd.read_csv(folder / "me.csv")
+    assert table[["start", "status", "emotion"]].to_dict("records") == [
+        {name: row[name] for name in ("start", "status", "emotion")} for row in rows
+    ]
+    result = client.get("/api/results/me").json()
+    assert (result["file"], len(result["persons"]), result["media"]) == ("me", 1, False)
+    assert client.get("/api/results/me/report").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("first", "error"),
+    [("{}", "the first message"), ("[" * 10_000, "the first message"), ('{"type": "start", "more": 1}', "the first")],
+)
+def test_a_session_begins_with_a_start(client, first, error):
+    with client.websocket_connect(LIVE) as socket:
+        socket.send_text(first)
+        assert socket.receive_json()["error"].startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"\x01", "the message is too short"),
+        (b"\x07" + frame(0, b"x")[1:], "the kind is neither"),
+        (frame(1e9, b"x"), "the time is not that of now"),
+        (frame(float("nan"), b"x"), "the time is not that of now"),
+        (frame(0, bytes(5 << 20)), "the frame is too large"),
+        (audio(0, np.zeros(16), 1), "the sample rate"),
+        (audio(0, np.zeros(16))[:-1], "the audio has a wrong length"),
+    ],
+)
+def test_wrong_messages_are_named_in_one_line(content, error):
+    with pytest.raises(InvalidMessageError, match=error):
+        read_input(content, now_ms=0)
+
+
+def test_a_wrong_message_ends_the_session(client):
+    with client.websocket_connect(LIVE) as socket:
+        socket.send_json({"type": "start"})
+        until(socket, "ready")
+        socket.send_text("{}")
+        assert socket.receive_json() == {"type": "stopped", "result": None}
+        assert socket.receive_json()["error"] == 'the text is not {"type": "stop"}.'
+    assert client.get("/api/status").json()["live"]["busy"] is False
