@@ -79,7 +79,7 @@ def load_transcriber(model: str, *, threads: int = 0) -> Transcriber:
         folder = _cached(model)
     if not (folder / _MODEL).is_file():
         raise WeightsError(f"--transcribe {printable(model)}: the folder has no {_MODEL}, as CTranslate2 writes it.")
-    return Whisper(model, folder, threads=threads)
+    return Whisper(folder.name if Path(model).is_dir() else model, folder, threads=threads)
 
 
 def _cached(model: str) -> Path:
