@@ -20,6 +20,7 @@ from emofuse.core.types import Scores
 from emofuse.errors import SettingsError
 from emofuse.export import ExportOptions, SegmentSettings, read_results
 from emofuse.inference.prediction import PersonDetails, Prediction
+from emofuse.inference.sentences import SentenceRows, SentenceScore
 
 LABELS = LabelSet(("calm", "cross"))
 ORIGIN = "bundle b 1; segments of at least 0.6 s, hysteresis 0, merged over at most 0 s"
@@ -50,6 +51,21 @@ def prediction(tmp_path) -> Prediction:
 @pytest.fixture
 def long_only() -> ExportOptions:
     return ExportOptions(SegmentSettings(min_seconds=0.6))
+
+
+def test_words_are_the_last_tier(prediction, tmp_path):
+    sentences = (
+        SentenceScore(0, ticks(1), 'Say "no".', "ok", None),
+        SentenceScore(ticks(1), ticks(2), "Oh\x07?", "ok", None),
+    )
+    spoken = replace(prediction, words=SentenceRows(sentences, np.array([0, 0, 1, -1])))
+    eaf = Eaf(str(spoken.save(tmp_path / "t.eaf")))
+    words = [(0, 1000, 'Say "no".'), (1000, 1500, "Oh ?")]
+    assert eaf.get_annotation_data_for_tier("words") == words
+    grid = textgrid.openTextgrid(str(spoken.save(tmp_path / "t.TextGrid")), includeEmptyIntervals=False)
+    assert grid.tierNames[-2:] == ("words", "emofuse")
+    entries = grid.getTier("words").entries
+    assert [(round(1000 * e.start), round(1000 * e.end), e.label) for e in entries] == words
 
 
 def test_elan_has_a_tier_for_each_person(prediction, tmp_path):

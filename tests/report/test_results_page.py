@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,19 @@ def test_the_page_has_the_rows_of_each_person_as_bytes():
     assert (person["n"], person["step"], person["end"], person["name"]) == (4, 1, 4, "Ann")
     assert values(person["values"]) == [150, 75, 25, 50, 25, 175, 255, 255, 255, 200, 25, 25]
     assert [file["statuses"][code] for code in values(person["status"])] == ["ok", "ok", "no_face", "ok"]
+
+
+def test_the_page_has_the_sentences_of_a_file_once():
+    given = result({1: ROWS, 2: ROWS})
+    said = {"words": ["</script>", "</script>", None, "Bye."], "words_status": ["ok", "ok", None, "other_language"]}
+    blocks = [block.assign(**said) for block in given.blocks]
+    (file,) = content(results_page([replace(given, blocks=blocks)], Path()))["files"]
+    assert file["sentences"] == [
+        {"start": 0, "end": 2, "text": "</script>", "status": "ok"},
+        {"start": 3, "end": 4, "text": "Bye.", "status": "other_language"},
+    ]
+    (silent,) = content(results_page([given], Path()))["files"]
+    assert silent["sentences"] == []
 
 
 def test_totals_segments_and_transitions_of_a_person_by_hand():

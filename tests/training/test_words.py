@@ -84,7 +84,7 @@ def test_a_missing_table_is_named(tmp_path):
         run(TrainRequest("text-linear", tmp_path, tmp_path / "out"), report=lambda _: None)
 
 
-@pytest.mark.parametrize("change", [{"penalty": 0.0}, {"folds": 1}, {"balance": 2.0}])
+@pytest.mark.parametrize("change", [{"penalty": 0.0}, {"folds": 1}, {"known_share": 2.0}])
 def test_settings_out_of_range_are_refused(change):
     with pytest.raises(SettingsError, match="words: "):
         replace(WORDS_SYSTEMS["text-linear"], **change)

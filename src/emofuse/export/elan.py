@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from emofuse.core.colour import COLOURS, rgb_of
 from emofuse.core.files import atomic, write_bytes
-from emofuse.export.segments import Segment, milliseconds, who_of
+from emofuse.export.segments import Segment, Sentence, find_sentences, milliseconds, who_of
 from emofuse.export.writer import WRITERS, ResultTable, Writer
 
 if TYPE_CHECKING:
@@ -40,21 +40,26 @@ class _Person(NamedTuple):
 def write_elan(table: ResultTable, path: Path) -> None:
     """Write the annotation file, and beside it the time series of all probabilities and its configuration.
 
-    A property of the annotation file states where the segments are from.
+    The last tier has the words, if they are known. A property of the annotation file states where segments are from.
     """
     series, configuration = companions = [path.with_name(path.name.removesuffix(".eaf") + end) for end in _ENDINGS]
-    persons = list[_Person]()
+    persons, sentences = list[_Person](), list[Sentence]()
     for rows in table.blocks:
+        sentences = sentences or find_sentences(rows)
         segments = table.segments(rows)
         if who := segments[0].who if segments else who_of(rows):
             persons.append(_Person(who, segments, rows[["start", *table.labels]]))
     _write_series(persons, series)
     write_bytes(configuration, _xml(_configuration([p.who for p in persons], table.labels, series.name)))
-    write_bytes(path, _xml(_document(table, persons, path, companions)))
+    write_bytes(path, _xml(_document(table, persons, sentences, path, companions)))
 
 
 def _document(
-    table: ResultTable, persons: Sequence[_Person], path: Path, companions: Sequence[Path]
+    table: ResultTable,
+    persons: Sequence[_Person],
+    sentences: Sequence[Sentence],
+    path: Path,
+    companions: Sequence[Path],
 ) -> ElementTree.Element:
     attributes = {"AUTHOR": "emofuse", "DATE": _DATE, "FORMAT": "3.0", "VERSION": "3.0"}
     schema = {f"{{{_SCHEMA_INSTANCE}}}noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"}
@@ -66,9 +71,11 @@ def _document(
         _link(header, "LINKED_FILE_DESCRIPTOR", "LINK_URL", companion, path)
     order = ElementTree.SubElement(document, "TIME_ORDER")
     last = 0
-    for person in persons:
-        tier = {"TIER_ID": person.who, "LINGUISTIC_TYPE_REF": _TYPE, "ANNOTATOR": "emofuse"}
-        last = _add_annotations(ElementTree.SubElement(document, "TIER", tier), order, person.segments, last)
+    tiers = [(p.who, [(s.start, s.end, s.emotion or "") for s in p.segments]) for p in persons]
+    tiers += [("words", [s[:3] for s in sentences])] if sentences else []
+    for name, spans in tiers:
+        tier = {"TIER_ID": name, "LINGUISTIC_TYPE_REF": _TYPE, "ANNOTATOR": "emofuse"}
+        last = _add_annotations(ElementTree.SubElement(document, "TIER", tier), order, spans, last)
     for name, value in (("origin", table.origin), ("lastUsedAnnotationId", str(last))):
         ElementTree.SubElement(header, "PROPERTY", NAME=name).text = value
     kind = {"LINGUISTIC_TYPE_ID": _TYPE, "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
@@ -77,11 +84,11 @@ def _document(
 
 
 def _add_annotations(
-    tier: ElementTree.Element, order: ElementTree.Element, segments: Iterable[Segment], last: int
+    tier: ElementTree.Element, order: ElementTree.Element, spans: Iterable[tuple[float, float, str]], last: int
 ) -> int:
-    """Add the segments of at least a millisecond to a tier; returns the number of the last annotation."""
-    for s in segments:
-        times = milliseconds(s.start), milliseconds(s.end)
+    """Add start, end and text of at least a millisecond to a tier; returns the number of the last annotation."""
+    for start, end, text in spans:
+        times = milliseconds(start), milliseconds(end)
         if times[0] == times[1]:
             continue
         last += 1
@@ -90,7 +97,7 @@ def _add_annotations(
             ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
         parent = ElementTree.SubElement(tier, "ANNOTATION")
         annotation = ElementTree.SubElement(parent, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{last}", **slots})
-        ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = s.emotion
+        ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = text
     return last
 
 

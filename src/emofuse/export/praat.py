@@ -9,30 +9,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from emofuse.core.files import write_bytes
-from emofuse.export.segments import Segment, who_of
+from emofuse.export.segments import Segment, Sentence, find_sentences, who_of
 from emofuse.export.writer import WRITERS, ResultTable, Writer
 
 _Interval = tuple[float, float, str]
 
 
 def write_praat(table: ResultTable, path: Path) -> None:
-    """Write the segments as a TextGrid in UTF-8; the last tier states where they are from.
+    """Write the segments as a TextGrid in UTF-8; the last tier states where they are from, the one before it the words.
 
     Tiers are filled with empty intervals, as Praat wants them.
     """
-    tiers, end = list[tuple[str, list[Segment]]](), 0.0
+    tiers, end, sentences = list[tuple[str, list[Segment]]](), 0.0, list[Sentence]()
     for rows in table.blocks:
+        sentences = sentences or find_sentences(rows)
         segments = table.segments(rows)
         end = max(end, float(rows["end"].max())) if len(rows) else end
         if segments or who_of(rows):
             tiers.append((segments[0].who if segments else str(who_of(rows)), segments))
     end = end or 1.0  # Praat needs a duration
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.6f}"]
-    lines += ["tiers? <exists>", f"size = {len(tiers) + 1}", "item []:"]
-    for n, (name, segments) in enumerate(tiers, start=1):
-        intervals = _filled(((s.start, s.end, s.emotion or "") for s in segments), end)
-        lines += _tier(n, name, list(intervals), end)
-    lines += _tier(len(tiers) + 1, "emofuse", [(0.0, end, table.origin)], end)
+    named = [(name, [(s.start, s.end, s.emotion or "") for s in segments]) for name, segments in tiers]
+    named += [("words", [s[:3] for s in sentences])] if sentences else []
+    lines += ["tiers? <exists>", f"size = {len(named) + 1}", "item []:"]
+    for n, (name, intervals) in enumerate(named, start=1):
+        lines += _tier(n, name, list(_filled(intervals, end)), end)
+    lines += _tier(len(named) + 1, "emofuse", [(0.0, end, table.origin)], end)
     write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 

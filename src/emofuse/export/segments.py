@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_SAME_SENTENCE = 1e-5  # seconds between two rows of one sentence, at most
+
+
 @dataclass(frozen=True)
 class SegmentSettings:
     """How rows become segments; by default every change of the table begins a segment.
@@ -75,6 +78,15 @@ class Segment(NamedTuple):
         return "voice" if self.person is None else one_line(f"person {self.person} {self.name or ''}")
 
 
+class Sentence(NamedTuple):
+    """Something that is said from `start` to `end`, in seconds. status: "ok", or why it is not scored."""
+
+    start: float
+    end: float
+    text: str
+    status: str
+
+
 class _Run(NamedTuple):
     """A segment with the numbers of its rows."""
 
@@ -111,6 +123,30 @@ def find_segments(rows: pd.DataFrame, labels: Sequence[str], settings: SegmentSe
     segments = [_with_confidence(run, probabilities, labels) for run in runs]
     # Rounded, so that a segment of exactly the minimum is kept.
     return [s for s in segments if s.emotion is None or round(s.end - s.start, 6) >= settings.min_seconds]
+
+
+def find_sentences(rows: pd.DataFrame) -> list[Sentence]:
+    """What is said in the rows of one person, in the order of time; nothing if the table has no words.
+
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"start": [0.0, 0.5, 1.0], "end": [0.5, 1.0, 1.5], "words": ["Oh!", "Oh!", None],
+    ...     "words_status": ["ok", "ok", None]})
+    >>> find_sentences(rows)
+    [Sentence(start=0.0, end=1.0, text='Oh!', status='ok')]
+    """
+    if "words" not in rows:
+        return []
+    found = list[Sentence]()
+    columns = (rows[name].tolist() for name in ("start", "end", "words", "words_status"))
+    for sentence in map(Sentence._make, zip(*columns, strict=True)):
+        if not isinstance(sentence.text, str):
+            continue
+        sentence = sentence._replace(text=one_line(sentence.text))
+        if found and found[-1].text == sentence.text and abs(found[-1].end - sentence.start) < _SAME_SENTENCE:
+            found[-1] = found[-1]._replace(end=sentence.end)
+        else:
+            found.append(sentence)
+    return found
 
 
 _State = tuple[str, str | None]

@@ -168,7 +168,6 @@ class WordsSystem:
     title: what it is.
     penalty: half the factor of the squared coefficients, beside the mean cross-entropy. steps: of the optimiser.
     folds: number of parts of the training data, each scored by a model of the others, for the calibration.
-    balance: 0 for probabilities that assume the class frequencies of the data, 1 for equally frequent classes.
     known_from: number of sentences in which a word must occur to count as known when the language is checked.
     known_share: smallest fraction of known words in a sentence of the language of the data.
     language: of the data.
@@ -185,7 +184,6 @@ class WordsSystem:
     penalty: float = 4e-5
     steps: int = 80
     folds: int = 4
-    balance: float = 1.0
     known_from: int = 3
     known_share: float = 0.6
     language: str = "en"
@@ -193,8 +191,8 @@ class WordsSystem:
     def __post_init__(self) -> None:
         if self.penalty <= 0 or self.steps < 1 or self.folds < 2 or self.known_from < 1:
             raise SettingsError("words: penalty must be above 0, steps and known_from at least 1, folds at least 2.")
-        if not 0 <= self.balance <= 1 or not 0 <= self.known_share <= 1:
-            raise SettingsError(f"words: balance {self.balance}, known_share {self.known_share}; give 0 to 1.")
+        if not 0 <= self.known_share <= 1:
+            raise SettingsError(f"words: known_share is {self.known_share}; give 0 to 1.")
 
     @property
     def digest(self) -> str:

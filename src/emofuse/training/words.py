@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +54,8 @@ def train_words(system: WordsSystem, data: Path, out: Path, report: Callable[[st
     coefficients, intercepts = fit(rows, targets, system)
     model = LinearModel.rounded(coefficients, intercepts, _known(train, system.known_from))
     model.save(out / NET)
-    priors = np.log(targets.mean(axis=0))
-    bias = tuple(round(float(b), 4) for b in system.balance * (priors.mean() - priors))
-    modality = WordsModality(out / NET, system.grams, replace(natural, bias=bias), system.known_share, system.language)
+    calibration = _balanced_calibration(logits, train.labels)
+    modality = WordsModality(out / NET, system.grams, calibration, system.known_share, system.language)
     probabilities = natural(WordsScorer(modality, classes=len(AFFWILD2)).logits(validation.texts))
     card = {
         "what": f"{system.title}: {len(train.texts)} sentences",
@@ -150,6 +148,13 @@ def _calibration(logits: Floats, labels: Bools) -> LogitCalibration:
     """The temperature; a sentence counts once for each of its labels."""
     rows, classes = np.nonzero(labels)
     return LogitCalibration.fit(logits[rows], classes.astype(np.int64), biased=False)
+
+
+def _balanced_calibration(logits: Floats, labels: Bools) -> LogitCalibration:
+    """The temperature and biases for equally frequent classes, fitted on as many sentences of each, drawn at random."""
+    rng, count = np.random.default_rng(_SEED), int(labels.sum(axis=0).max())
+    rows = np.concatenate([rng.choice(np.flatnonzero(column), count) for column in labels.T])
+    return LogitCalibration.fit(logits[rows], np.repeat(np.arange(labels.shape[1]), count))
 
 
 def _known(train: Texts, least: int) -> list[str]:

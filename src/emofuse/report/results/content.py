@@ -20,6 +20,7 @@ from emofuse.core.colour import COLOURS
 from emofuse.core.files import decoded
 from emofuse.core.statuses import OK, TURNED
 from emofuse.export import ResultTable, Segment, SegmentSettings, find_segments
+from emofuse.export.segments import find_sentences
 from emofuse.media.container import AUDIO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
 from emofuse.models.bundle import bundled, load
@@ -100,6 +101,7 @@ def _file(result: ResultTable, persons: Sequence[PersonRows], page: _Page) -> di
         "statuses": statuses,
         "valence": valence_classes(result.labels),
         "persons": shown,
+        "sentences": [s._asdict() for s in find_sentences(persons[0].table)] if persons else [],
         "warnings": warnings,
         "facts": _facts(result.metadata, page.settings.segments),
     }
@@ -126,7 +128,17 @@ def _media_url(media: Path | None, folder: Path, settings: PageSettings) -> str 
 
 
 def _facts(metadata: Mapping[str, Any], segments: SegmentSettings) -> list[tuple[str, str]]:
-    names = ("bundle", "detector", "separation", "voice_activity", "modalities", "rotate", "min_confidence", "max_yaw")
+    names = (
+        "bundle",
+        "detector",
+        "separation",
+        "voice_activity",
+        "transcript",
+        "modalities",
+        "rotate",
+        "min_confidence",
+        "max_yaw",
+    )
     known = [(name.replace("_", " "), metadata[name]) for name in names if metadata.get(name) is not None]
     shown = [(name, ", ".join(map(str, v)) if isinstance(v, list) else str(v)) for name, v in known]
     return [*shown, *_card_facts(str(metadata.get("bundle", ""))), ("segments", str(segments))]

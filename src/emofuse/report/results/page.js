@@ -5,6 +5,7 @@
   const MOST_COLUMNS = 600; // of a chart; more rows are averaged
   const GAP_SECONDS = 1e-6;
   const FEW_PERSONS = 8; // whose timelines are drawn at once
+  const FEW_SENTENCES = 60; // that are written below the timelines at once
   const STATUS_NAMES = {
     ok: "face scored", voice_only: "voice only", no_face: "no face", no_frame: "no frame", no_voice: "no voice",
     frozen: "frozen", turned: "turned",
@@ -220,7 +221,7 @@
         ...(report.files.length > 1 ? [element("h2", { id: "name" }, file.name)] : []),
         element("div", { class: "top" }, this.player(), this.nowPanel()),
         ...(file.duration ? this.timelines() : []),
-        ...this.persons(), ...this.segments(), ...this.transitions(), ...this.quality(), ...this.about());
+        ...this.persons(), ...this.words(), ...this.segments(), ...this.transitions(), ...this.quality(), ...this.about());
       this.draw();
       this.show();
       this.observer.observe(place);
@@ -264,7 +265,8 @@
       for (const event of ["timeupdate", "seeked", "play", "loadedmetadata", "load"]) {
         this.media.addEventListener(event, () => this.step());
       }
-      return element("div", {}, box, this.notice, chosen);
+      this.said = element("p", { class: "said", hidden: !file.sentences.length });
+      return element("div", {}, box, this.said, this.notice, chosen);
     }
 
     step() {
@@ -357,6 +359,8 @@
         chart.slider.setAttribute("aria-valuetext", `${clock(this.time)}${text ? `: ${text}` : ""}`);
         this.placeHeads(chart);
       }
+      const said = file.sentences.find((s) => s.start <= time && time < s.end);
+      this.said.textContent = said ? `“${said.text}”` : "\u00a0";
       this.drawBoxes();
     }
 
@@ -401,6 +405,7 @@
         element("kbd", {}, "+"), " ", element("kbd", {}, "−"), " zoom, ", element("kbd", {}, "0"), " whole file.");
       const places = file.persons.slice(0, FEW_PERSONS).map((_, n) => this.timeline(n));
       const area = element("div", {}, places);
+      this.lane = element("div", { class: "lane", "aria-hidden": "true", hidden: !file.sentences.length });
       const rest = file.persons.length - FEW_PERSONS;
       if (rest > 0) {
         area.append(button(`Show ${rest} more`, `Show the timelines of ${rest} more persons`, (event) => {
@@ -411,7 +416,7 @@
         }));
       }
       return [element("h2", {}, "Timeline"), tools, element("ul", { class: "legend" }, swatches),
-        element("ul", { class: "legend", "aria-label": "Statuses and lines" }, statuses, lines), area, help];
+        element("ul", { class: "legend", "aria-label": "Statuses and lines" }, statuses, lines), area, this.lane, help];
     }
 
     timeline(n) {
@@ -540,6 +545,26 @@
         chart.plots[0].setData([x, ...stacked]);
         chart.plots[1].setData([x, valence, confidence]);
       }
+      this.drawLane();
+    }
+
+    // The sentences below the timelines; the table of words has them for the keyboard.
+    drawLane() {
+      const { sentences } = this.file, chart = this.charts[0];
+      if (!sentences.length || !chart) return;
+      const { over } = chart.plots[0], [from, to] = this.view;
+      this.lane.style.marginLeft = `${over.offsetLeft}px`;
+      this.lane.style.width = `${over.clientWidth}px`;
+      const seen = sentences.filter((s) => s.start < to && from < s.end);
+      if (seen.length > FEW_SENTENCES) {
+        this.lane.replaceChildren(element("span", { class: "muted" }, `${seen.length} sentences; zoom in to read them here`));
+        return;
+      }
+      const part = (time) => 100 * (Math.min(Math.max(time, from), to) - from) / (to - from);
+      this.lane.replaceChildren(...seen.map((s) => element("span", {
+        title: s.text, class: s.status === "ok" ? null : "muted", onclick: () => this.seek(s.start),
+        style: `left:${part(s.start)}%;width:${part(s.end) - part(s.start)}%`,
+      }, s.text)));
     }
 
     drawStrip(chart) {
@@ -610,6 +635,17 @@
         element("thead", {}, element("tr", {}, head.map((text, n) => element("th", { scope: "col", class: n < words ? "left" : null }, text)))),
         element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell, n) => n === 0
           ? element("th", { scope: "row" }, cell) : element("td", { class: n < words ? "left" : null }, cell)))))));
+    }
+
+    words() {
+      const { sentences } = this.file;
+      if (!sentences.length) return [];
+      const other = (s) => (s.status === "ok" ? "" : s.status.replaceAll("_", " "));
+      const rows = sentences.map((s) => [
+        element("button", { type: "button", "aria-label": `Go to ${clock(s.start)}`, onclick: () => this.seek(s.start) }, clock(s.start)),
+        s.text, other(s)]);
+      return [element("h2", {}, "Words"), element("details", { open: sentences.length <= 12 },
+        element("summary", {}, `${sentences.length} sentence${sentences.length === 1 ? "" : "s"}`), this.table("Words", ["from", "sentence", ""], rows, 3))];
     }
 
     segments() {
