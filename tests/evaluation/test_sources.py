@@ -305,3 +305,17 @@ def test_a_file_without_scores_is_refused_in_one_line(tmp_path, name, content, m
 def test_a_missing_path_is_refused(tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         open_source(tmp_path / "nothing")
+
+
+def test_of_the_formats_of_a_prediction_the_table_is_read_and_never_one_of_an_earlier_run(tmp_path):
+    table().to_csv(tmp_path / "v1.csv", index=False)
+
+    def predicted_as(*outputs: str) -> None:
+        entry = {"file": str(CLIP.video), "status": "done", "outputs": outputs}
+        (tmp_path / "summary.json").write_text(json.dumps({"files": [entry]}))
+
+    predicted_as("v1.eaf", "v1.csv")
+    assert read(tmp_path) is not None
+    predicted_as("v1.vtt")
+    with pytest.raises(DataError, match=r"v1\.mp4 was last predicted as v1\.vtt, which is no table"):
+        read(tmp_path)

@@ -23,6 +23,7 @@ from emofuse.datasets.tables import START_COLUMNS
 from emofuse.errors import DataError
 from emofuse.evaluation.score_tables import clip_scores
 from emofuse.evaluation.submission_formats import EntryLabels, read_folder, read_single
+from emofuse.export.reader import listed_table
 from emofuse.export.tables import CLIP_COLUMNS, read_table
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
@@ -158,7 +159,7 @@ class TableFolder:
         if entry.get("error"):
             raise DataError(f"{self.path}: the prediction of this file failed: {entry['error']}")
         named = (self._by_name[n] for n in _names(clip) if n in self._by_name)
-        path = self.path / entry["outputs"][0] if entry else next(named, None)
+        path = listed_table(self.path, entry) if entry else next(named, None)
         if path is None:
             return None
         persons = entry.get("persons", [])

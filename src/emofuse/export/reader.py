@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,14 +73,8 @@ def _found(path: Path) -> list[Path]:
     if not path.is_dir():
         raise DataError(f"{printable(path)}: no such file or folder; {_REMEDY}.")
     files = _files(path)
-    for entry in files or ():
-        if (outputs := entry.get("outputs")) and not _table_names(entry):
-            # A table that is there all the same is of an earlier run, with other settings.
-            raise DataError(
-                f"{printable(path)}: {entry.get('file')} was last predicted as {', '.join(outputs)}, which is no "
-                "table; predict it again with --format csv, parquet or json as well, or name the tables to read."
-            )
-    tables = _tables(path) if files is None else [table for table in map(partial(_table_of, path), files) if table]
+    listed = [listed_table(path, entry) for entry in files or () if entry.get("outputs")]
+    tables = _tables(path) if files is None else [table for table in listed if table is not None]
     if not tables:
         raise DataError(f"{printable(path)}: holds no results; {_REMEDY}.")
     return tables
@@ -110,13 +103,22 @@ def _recorded(folder: Path) -> Iterator[Mapping[str, Any]]:
                 yield entry
 
 
-def _table_of(folder: Path, entry: Mapping[str, Any]) -> Path | None:
-    """The table of an entry, in the format that is read fastest."""
-    return next((folder / name for name in _table_names(entry) if (folder / name).is_file()), None)
+def listed_table(folder: Path, entry: Mapping[str, Any]) -> Path | None:
+    """The table of a predicted file by its entry in the summary of its folder; None if it is not there any more.
 
+    Of several formats, it is the one that is read fastest.
 
-def _table_names(entry: Mapping[str, Any]) -> list[str]:
-    return [name for suffix in SUFFIXES for name in entry.get("outputs", ()) if name.endswith(suffix)]
+    Raises:
+        DataError: the file was last predicted in formats that are no tables. One that is there all the same is of an
+            earlier run, with other settings.
+    """
+    names = [name for suffix in SUFFIXES for name in entry["outputs"] if name.endswith(suffix)]
+    if not names:
+        raise DataError(
+            f"{printable(folder)}: {entry['file']} was last predicted as {', '.join(entry['outputs'])}, which is no "
+            "table; predict it again with --format csv, parquet or json as well, or name the tables to read."
+        )
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _tables(folder: Path) -> list[Path]:
