@@ -56,11 +56,11 @@ def long_only() -> ExportOptions:
 def test_words_are_the_last_tier(prediction, tmp_path):
     sentences = (
         SentenceScore(0, ticks(1), 'Say "no".', "ok", None),
-        SentenceScore(ticks(1), ticks(2), "Oh\x07?", "ok", None),
+        SentenceScore(ticks(1), ticks(2), "Oh\x07?", "ok", None, "Ben"),
     )
     spoken = replace(prediction, words=SentenceRows(sentences, np.array([0, 0, 1, -1])))
     eaf = Eaf(str(spoken.save(tmp_path / "t.eaf")))
-    words = [(0, 1000, 'Say "no".'), (1000, 1500, "Oh ?")]
+    words = [(0, 1000, 'Say "no".'), (1000, 1500, "Ben: Oh ?")]
     assert eaf.get_annotation_data_for_tier("words") == words
     grid = textgrid.openTextgrid(str(spoken.save(tmp_path / "t.TextGrid")), includeEmptyIntervals=False)
     assert grid.tierNames[-2:] == ("words", "emofuse")

@@ -149,6 +149,14 @@ def test_a_short_sentence_is_judged_with_the_whole_transcript(three):
         assert score_sentences(Transcript.of(cues, "x.srt"), scorer)[1].status == status
 
 
+def test_the_speakers_that_a_transcript_names_have_a_column(three, video):
+    said = video.with_suffix(".vtt")
+    said.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\n<v Anna>I am so happy.\n", "utf-8")
+    table = predicted(three, video, said).table()
+    assert table.words_speaker.dropna().unique().tolist() == ["Anna"]
+    assert "words_speaker" not in predicted(three, video, srt(video)).table()
+
+
 def test_a_moment_has_the_sentence_of_its_time(three, video):
     prediction = predicted(three, video, srt(video))
     (moment,) = prediction.at(1.5)

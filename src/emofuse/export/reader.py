@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 SUFFIXES = (".parquet", ".csv", ".json")  # of tables of results; of one result in several formats, the first is read
 _REQUIRED = ("file", "person", "start", "end", "status", "emotion", "confidence")
-_TEXTS = ("file", "name", "status", "emotion", "words", "words_status")
+_TEXTS = ("file", "name", "status", "emotion", "words", "words_status", "words_speaker")
 _WHOLE = ("person", "frame")
 _BEFORE_LABELS, _AFTER_LABELS = "status", "emotion"  # the classes are the columns between these two
 _REMEDY = "give a table that `emofuse predict` has written, or its folder"

@@ -79,7 +79,10 @@ class Segment(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """Something that is said from `start` to `end`, in seconds. status: "ok", or why it is not scored."""
+    """Something that is said from `start` to `end`, in seconds, after the name of who says it, if that is known.
+
+    status: "ok", or why it is not scored.
+    """
 
     start: float
     end: float
@@ -137,11 +140,14 @@ def find_sentences(rows: pd.DataFrame) -> list[Sentence]:
     if "words" not in rows:
         return []
     found = list[Sentence]()
+    speakers = rows["words_speaker"].tolist() if "words_speaker" in rows else [None] * len(rows)
     columns = (rows[name].tolist() for name in ("start", "end", "words", "words_status"))
-    for sentence in map(Sentence._make, zip(*columns, strict=True)):
+    for speaker, *row in zip(speakers, *columns, strict=True):
+        sentence = Sentence(*row)
         if not isinstance(sentence.text, str):
             continue
-        sentence = sentence._replace(text=one_line(sentence.text))
+        named = f"{speaker}: {sentence.text}" if isinstance(speaker, str) else sentence.text
+        sentence = sentence._replace(text=one_line(named))
         if found and found[-1].text == sentence.text and abs(found[-1].end - sentence.start) < _SAME_SENTENCE:
             found[-1] = found[-1]._replace(end=sentence.end)
         else:

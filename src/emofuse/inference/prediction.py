@@ -278,8 +278,7 @@ class Prediction:
             **self._faces(person).columns(),
         }
         if self.words is not None:
-            columns |= {"words": pd.Series(self.words.texts, dtype="str")}
-            columns |= {"words_status": pd.Series(self.words.statuses, dtype="str")}
+            columns |= {name: pd.Series(cells, dtype="str") for name, cells in self.words.columns().items()}
         for modality in self.modality_names if self.per_modality else ():
             names = [f"{modality.replace('-', '_')}_{name}" for name in self.label_set.names]
             values = self._rounded(self.modalities.get(person, {}).get(modality))

@@ -21,13 +21,17 @@ _PRIOR_WORDS = 5  # of the whole transcript, which count with those of a sentenc
 
 
 class SentenceScore(NamedTuple):
-    """A sentence from `start` to `end` ticks. status: `OK` or `OTHER_LANGUAGE`, whose probabilities are None."""
+    """A sentence from `start` to `end` ticks.
+
+    status: `OK` or `OTHER_LANGUAGE`, whose probabilities are None. speaker: as the transcript names who says it.
+    """
 
     start: int
     end: int
     text: str
     status: str
     probabilities: NDArray[np.float32] | None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +65,15 @@ class SentenceRows:
                 values[n], valid[n] = sentence.probabilities, True
         return Scores(values[self.rows], timeline, label_set, valid[self.rows], WORDS)
 
-    @property
-    def texts(self) -> list[str | None]:
-        """The sentence of each row."""
-        return [self.sentences[n].text if n >= 0 else None for n in self.rows]
-
-    @property
-    def statuses(self) -> list[str | None]:
-        """The status of the sentence of each row."""
-        return [self.sentences[n].status if n >= 0 else None for n in self.rows]
+    def columns(self) -> dict[str, list[str | None]]:
+        """The columns of a table: the text and the status of each row, and the speaker if the transcript names any."""
+        columns = {"words": "text", "words_status": "status"}
+        if any(sentence.speaker for sentence in self.sentences):
+            columns["words_speaker"] = "speaker"
+        return {
+            name: [getattr(self.sentences[n], field) if n >= 0 else None for n in self.rows]
+            for name, field in columns.items()
+        }
 
 
 def score_sentences(transcript: Transcript, scorer: WordsScorer) -> list[SentenceScore]:
@@ -83,7 +87,9 @@ def score_sentences(transcript: Transcript, scorer: WordsScorer) -> list[Sentenc
     scored = [s.text for s, other in zip(sentences, foreign, strict=True) if not other]
     probabilities = iter(scorer(scored) if scored else ())
     return [
-        SentenceScore(s.start, s.end, s.text, OTHER_LANGUAGE if other else OK, None if other else next(probabilities))
+        SentenceScore(s.start, s.end, s.text, OTHER_LANGUAGE, None, s.speaker)
+        if other
+        else SentenceScore(s.start, s.end, s.text, OK, next(probabilities), s.speaker)
         for s, other in zip(sentences, foreign, strict=True)
     ]
 
