@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from emofuse.inference.predictor import predict
 from emofuse.report.timeline import draw_timeline
+from support import spoken_words
 from support.fused_bundles import write_bundle
 from support.media_files import moving_bar, write_media
 from support.speech_bundles import tone, write_wave
@@ -29,6 +30,16 @@ def test_the_detectors_and_rows_from_the_voice_alone_are_shown(run, bundle, talk
     assert "talk.mp4: 6.0 s, 1 person, faces by the default detector, voice by energy" in out
     assert re.search(r" s  +\w+ voice only", out)
     assert Path("emofuse-results/talk.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_transcript_is_named_beside_the_stages(run, talk, tmp_path):
+    three = spoken_words.write_bundle(tmp_path, {"face": 0.5, "voice": 0.3, "words": 0.2})
+    Path("said.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nI am so happy.\n")
+    code, out, err = run("predict", talk, "--bundle", three, "--transcript", "said.srt")
+    assert (code, err) == (0, "")
+    assert "voice by energy, words by said.srt" in out
+    code, _, err = run("predict", talk, "--bundle", three, "--transcript", "none.srt")
+    assert (code, err) == (2, "emofuse: none.srt: no such file; give a transcript, or --transcript auto.\n")
 
 
 def test_min_confidence_and_per_modality_apply_to_table_and_summary(run, bundle, talk):

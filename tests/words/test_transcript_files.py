@@ -150,6 +150,9 @@ def test_several_tiers_in_the_short_form_are_speakers(tmp_path):
         ("t.json", '[{"start": 2, "end": 1, "text": "a"}]', "segment 1: ends at 1 s, before its start at 2 s"),
         ("t.json", '[{"start": -2, "end": 1, "text": "a"}]', "segment 1: -2 to 1 s are not times"),
         ("t.json", '["a"]', "segment 1: lacks a start"),
+        ("t.json", '[{"start": 0, "end": 1, "text": null}]', "segment 1: lacks a start, an end or a text"),
+        ("t.json", '[{"start": NaN, "end": 1, "text": "a"}]', "segment 1: nan to 1 s are not times"),
+        ("t.json", "[" * 100_000, "is not JSON"),
         ("t.TextGrid", "hello", "is not a TextGrid of Praat"),
         ("t.TextGrid", LONG_GRID[:300], "is a damaged TextGrid"),
         (

@@ -20,5 +20,5 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     yield f"  trained  {bundle.card['data']}"
     yield f"  licence  {bundle.card['licence']}"
     for data, metrics in bundle.card["metrics"].items():
-        counts = " ".join(f"{metrics[k]} {k}" for k in ("images", "clips") if k in metrics)
+        counts = " ".join(f"{metrics[k]} {k}" for k in ("images", "clips", "sentences") if k in metrics)
         yield f"  {data}: accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f} ({counts})"

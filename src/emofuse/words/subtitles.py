@@ -17,6 +17,7 @@ from emofuse.errors import DataError
 
 SUBTITLE_SUFFIXES = (".srt", ".vtt")
 _TIMES = re.compile(r"^\s*((?:\d+:)?\d{1,2}:\d{2}[.,]\d{3})\s+-->\s+((?:\d+:)?\d{1,2}:\d{2}[.,]\d{3})", re.MULTILINE)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _SPEAKER = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
 _MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
@@ -48,7 +49,8 @@ def subtitle_cues(path: Path, *, remedy: str) -> Iterator[SubtitleCue]:
         reason = getattr(error, "strerror", None) or "it is damaged"
         raise DataError(f"{printable(path)}: cannot be read ({reason}); {remedy}.") from None
     for match in _TIMES.finditer(text):
-        block = re.split(r"\n[ \t]*\n", text[match.end() :], maxsplit=1)[0]
+        blank = _BLANK_LINE.search(text, match.end())
+        block = text[match.end() : blank.start() if blank else len(text)]
         content = " ".join(block.split("\n")[1:])
         speaker = _SPEAKER.search(content)
         line = text.count("\n", 0, match.start(1)) + 1

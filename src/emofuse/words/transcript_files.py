@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +79,7 @@ class _Found(NamedTuple):
 def _has_segments(path: Path) -> bool:
     try:
         content = json.loads(path.read_text(encoding_of(path)))
-    except (OSError, ValueError, DataError):
+    except (OSError, ValueError, RecursionError, DataError):
         return False
     return isinstance(content, dict) and isinstance(content.get("segments"), list)
 
@@ -122,7 +123,7 @@ def _clock(text: str) -> float:
 def _whisper(path: Path) -> _Found:
     try:
         content = json.loads(path.read_text(encoding_of(path)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{printable(path)}: is not JSON ({error}); {_REMEDY}.") from None
     segments = content.get("segments") if isinstance(content, dict) else content
     if not isinstance(segments, list):
@@ -130,12 +131,13 @@ def _whisper(path: Path) -> _Found:
     cues = []
     for number, segment in enumerate(segments, start=1):
         try:
-            start, end, text = float(segment["start"]), float(segment["end"]), str(segment["text"])
-        except (KeyError, TypeError, ValueError) as error:
+            start, end, text = float(segment["start"]), float(segment["end"]), " ".join(segment["text"].split())
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             found = f"{printable(path)}: segment {number}: lacks a start, an end or a text ({error!r})"
             raise DataError(f"{found}; {_REMEDY}.") from None
-        cue = _cue(path, f"segment {number}", start, end, text, segment.get("speaker"))
-        cues.append(Cue(cue.start, cue.end, " ".join(text.split()), cue.speaker, _timed(segment, cue)))
+        speaker = segment.get("speaker")
+        cue = _cue(path, f"segment {number}", start, end, text, None if speaker is None else str(speaker))
+        cues.append(replace(cue, words=_timed(segment, cue)))
     language = content.get("language") if isinstance(content, dict) else None
     return _Found(cues, language if isinstance(language, str) else None)
 
