@@ -645,7 +645,7 @@
         element("button", { type: "button", "aria-label": `Go to ${clock(s.start)}`, onclick: () => this.seek(s.start) }, clock(s.start)),
         s.text, other(s)]);
       return [element("h2", {}, "Words"), element("details", { open: sentences.length <= 12 },
-        element("summary", {}, `${sentences.length} sentence${sentences.length === 1 ? "" : "s"}`), this.table("Words", ["from", "sentence", ""], rows, 3))];
+        element("summary", {}, `${sentences.length} sentence${sentences.length === 1 ? "" : "s"}`), this.table("Words", ["from", "sentence", "note"], rows, 3))];
     }
 
     segments() {
