@@ -93,6 +93,8 @@ def test_persons_chooses_among_the_persons_of_the_file(bundle, video, persons, k
     prediction = predict(video, bundle=bundle, persons=persons)
     assert list(seconds_of(prediction).values()) == kept
     assert prediction.metadata["persons"] == str(persons)
+    assert describe(prediction)["person_choice"] == str(persons)
+    assert len(describe(prediction)["persons"]) == len(kept)
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])

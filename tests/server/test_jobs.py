@@ -110,7 +110,7 @@ def test_a_file_of_this_machine_becomes_a_job_and_stays_where_it_is(client, tmp_
 
 def test_a_path_that_does_not_exist_is_an_error(client):
     response = client.post("/api/jobs/local", json={"path": "/nowhere/talk.mp4"})
-    assert (response.status_code, response.json()["error"]) == (422, "/nowhere/talk.mp4: no such file or folder.")
+    assert (response.status_code, response.json()["error"]) == (404, "/nowhere/talk.mp4: no such file or folder.")
 
 
 def test_a_full_queue_takes_no_more(make_client, tmp_path, talk):

@@ -51,12 +51,12 @@ def test_merged_persons_are_one_in_what_is_read(client, table):
 
 def test_a_person_who_does_not_exist_is_an_error(client, table):
     response = client.patch("/api/results/two/persons", json={"names": {"7": "Anna"}})
-    assert (response.status_code, response.json()["error"]) == (422, "there is no person 7; change the numbers.")
+    assert (response.status_code, response.json()["error"]) == (404, "there is no person 7; change the numbers.")
 
 
 def test_persons_cannot_be_merged_in_a_circle(client, table):
     response = client.patch("/api/results/two/persons", json={"merge": {"1": 2, "2": 1}})
-    assert response.status_code == 422
+    assert response.status_code == 409
     assert "merged into itself" in response.json()["error"]
 
 
@@ -103,3 +103,11 @@ def test_the_name_of_a_file_is_no_header_and_no_markup(client, folder):
     assert client.get("/api/results/odd").json()["file"] == '<script>"\n.mp4'
     assert "<script>&#34;" not in client.get("/api/results/odd/report").text
     client.delete("/api/results/odd")
+
+
+@pytest.mark.parametrize("persons", ["1", [{"person": "x"}], [{}], [{"person": 1}] * 2])
+def test_a_record_that_is_not_as_emofuse_writes_it_is_left_out(client, folder, persons):
+    stored_result(folder, "strange", persons=persons)
+    assert client.get("/api/results/strange").status_code == 404
+    (folder / RECORDS / "strange.json").unlink()
+    (folder / "strange.csv").unlink()

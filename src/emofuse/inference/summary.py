@@ -49,7 +49,9 @@ def describe(prediction: Prediction) -> dict[str, Any]:
         statuses = Counter(sentence.status for sentence in prediction.words.sentences)
         entries["words"] = {"fraction": _fraction(words.valid), "mean_probabilities": _mean_probabilities(words)}
         entries["words"] |= {"sentences": statuses.total(), OTHER_LANGUAGE: statuses[OTHER_LANGUAGE]}
-    return {**entries, **prediction.metadata}
+    metadata = dict(prediction.metadata)
+    chosen = {"person_choice": metadata.pop("persons")} if "persons" in metadata else {}  # the persons are a list here
+    return {**entries, **metadata, **chosen}
 
 
 def _fraction(rows: Bools) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -132,6 +132,7 @@ class LocalFiles(_Value):
     persons: Persons = "auto"
 
 
+_NO_OTHER: dict[str, Any] = {"additionalProperties": False}
 PersonNumber = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}$")]
 
 
@@ -139,12 +140,16 @@ class PersonChanges(_Value):
     """Changes of the persons of a result; persons that are not listed stay as they are."""
 
     names: dict[PersonNumber, Annotated[str, Field(min_length=1, max_length=200)] | None] = Field(
-        default_factory=dict, description="Names by number; null removes a name.", examples=[{"1": "Anna"}]
+        default_factory=dict,
+        description="Names by number; null removes a name.",
+        examples=[{"1": "Anna"}],
+        json_schema_extra=_NO_OTHER,
     )
     merge: dict[PersonNumber, Annotated[int, Field(ge=1, le=999_999)] | None] = Field(
         default_factory=dict,
         description="Which person each one is part of; null makes it a person again.",
         examples=[{"2": 1}],
+        json_schema_extra=_NO_OTHER,
     )
 
 

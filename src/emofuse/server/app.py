@@ -13,7 +13,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from emofuse.core.colour import COLOURS
 from emofuse.core.version import __version__
@@ -23,7 +25,7 @@ from emofuse.models.bundle import Bundle
 from emofuse.server.api_models import BundleInfo, Limits, LiveStatus, Status
 from emofuse.server.job_routes import job_routes
 from emofuse.server.live import live_routes
-from emofuse.server.problems import PROBLEMS
+from emofuse.server.problems import PROBLEM, PROBLEMS
 from emofuse.server.result_routes import result_routes
 from emofuse.server.security import Guard, RefusedError
 from emofuse.server.services import Services
@@ -69,7 +71,7 @@ def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
 
     app.include_router(live_routes(services), prefix="/api")
 
-    @app.get("/api/status", tags=["server"], responses=PROBLEMS)
+    @app.get("/api/status", tags=["server"], responses={**PROBLEMS, **PROBLEM})
     async def status() -> Status:
         """What the server is and what it can do."""
         return Status(
@@ -126,9 +128,22 @@ def _add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(app, request.scope))
+        return JSONResponse({"error": str(error.detail)}, error.status_code, headers)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         line = "an unexpected error, a bug of emofuse; the terminal of the server says more."
         return JSONResponse({"error": line}, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """The methods of a path; Starlette names those of one of its routes only."""
+    routes = [route for route in app.routes if not isinstance(route, Mount)]
+    return [
+        method
+        for method in ("GET", "POST", "PATCH", "DELETE")
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]

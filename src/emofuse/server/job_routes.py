@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from emofuse.errors import MediaError
+from emofuse.core.files import printable
 from emofuse.inference.file_search import find_files
 from emofuse.server.api_models import Job, LocalFiles, Persons, Rate
 from emofuse.server.jobs import StoredJob, now
@@ -25,7 +25,7 @@ FILE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The content of the file.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}}},
     }
 }
 UPLOAD_PROBLEMS = problems(STALLED, TOO_LARGE, TOO_MANY, DISK_FULL)
@@ -55,16 +55,16 @@ def job_routes(services: Services) -> APIRouter:
             job = StoredJob(identifier, chosen, str(path), True, keep, rate, persons, now())
             return (await asyncio.to_thread(jobs.add, [job]))[0]
 
-    @router.post("/jobs/local", status_code=HTTPStatus.CREATED, responses=problems(TOO_LARGE, TOO_MANY, STALLED))
+    @router.post(
+        "/jobs/local", status_code=HTTPStatus.CREATED, responses=problems(NOT_FOUND, TOO_LARGE, TOO_MANY, STALLED)
+    )
     def local(files: Annotated[LocalFiles, Body()]) -> list[Job]:
         """Add a file, or the files of a folder, on the server's machine."""
         if not services.settings.local_paths:
             raise RefusedError(HTTPStatus.FORBIDDEN, "files are named only on the machine itself; upload the file.")
-        if "\0" in files.path:
-            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, "the path holds a character that no path may hold.")
         path = Path(os.path.expanduser(files.path)).absolute()
-        if not path.exists():
-            raise MediaError(f"{files.path}: no such file or folder.")
+        if not os.path.exists(path):  # Path.exists raises an error for names that are too long
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"{printable(files.path)}: no such file or folder.")
         bundle = services.bundle
         found = find_files([path], audio=bool(bundle.voices), photographs=bool(bundle.faces)).files
         return jobs.add(

@@ -184,7 +184,7 @@ def result_routes(services: Services) -> APIRouter:
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is no picture of this person.")
         return Response(content, media_type="image/jpeg")
 
-    @router.patch("/results/{id}/persons", responses=problems(NOT_FOUND, TOO_LARGE, STALLED))
+    @router.patch("/results/{id}/persons", responses=problems(NOT_FOUND, CONFLICT, TOO_LARGE, STALLED))
     def change_persons(id: str, changes: Annotated[PersonChanges, Body()]) -> Result:
         """Give persons names, or merge persons who are one; exports, reports and statistics follow."""
         names = {int(number): name for number, name in changes.names.items()}

@@ -56,7 +56,8 @@ class StoredResult:
 
     @property
     def digest(self) -> str:
-        return str(self.content["digest"])
+        digest: str = self.content["digest"]
+        return digest
 
     @property
     def file(self) -> str:
@@ -128,12 +129,14 @@ class ResultsFolder:
         try:
             content = json.loads(path.read_text("utf-8"))
             outputs = [str(output) for output in content["entry"]["outputs"]]
-            str(content["digest"])
+            persons = [int(person["person"]) for person in content["entry"].get("persons", ())]
+            if not isinstance(content["digest"], str) or len(persons) != len(set(persons)):
+                return None
         except (OSError, ValueError, KeyError, TypeError):
             return None
         stem = name.removesuffix(".json")
-        known = (stem + suffix for suffix in SUFFIXES)
-        table = next((self.folder / output for output in known if output in outputs), None)
+        tables = (stem + suffix for suffix in SUFFIXES)
+        table = next((self.folder / output for output in tables if output in outputs), None)
         created = datetime.fromtimestamp(changed / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return None if table is None else StoredResult(stem, path, content, table, created)
 
@@ -179,9 +182,12 @@ class ResultsFolder:
             before = read_changes(stored.table)
             try:
                 changes = PersonChanges(_updated(before.names, names), _updated(before.merge, merge))
+            except DataError as error:
+                raise RefusedError(HTTPStatus.CONFLICT, f"{error}; change the numbers.") from None
+            try:
                 changes.check({p["person"] for p in stored.entry.get("persons", ())})
             except DataError as error:
-                raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{error}; change the numbers.") from None
+                raise RefusedError(HTTPStatus.NOT_FOUND, f"{error}; change the numbers.") from None
             write_changes(stored.table, changes)
         return self.shown(stored)
 
