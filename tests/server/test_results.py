@@ -64,7 +64,7 @@ def test_damaged_changes_are_a_warning_of_the_result_and_an_error_of_its_exports
     table.with_name("two.persons.json").write_text('{"names": 3}')
     assert "two.persons.json: is damaged" in client.get("/api/results/two").json()["warnings"][0]
     response = client.get("/api/results/two/export/csv")
-    assert (response.status_code, "is damaged" in response.json()["error"]) == (422, True)
+    assert (response.status_code, "is damaged" in response.json()["error"]) == (409, True)
 
 
 def test_a_deleted_result_leaves_nothing_but_files_that_were_elsewhere(client, folder, tmp_path):

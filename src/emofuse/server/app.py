@@ -65,7 +65,7 @@ def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    _add_handlers(app)
+    _add_handlers(app, services)
     app.include_router(job_routes(services), prefix="/api", responses=PROBLEMS)
     app.include_router(result_routes(services), prefix="/api", responses=PROBLEMS)
 
@@ -107,17 +107,17 @@ def _add_page(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=str(page), check_dir=False))
 
 
-def _add_handlers(app: FastAPI) -> None:
+def _add_handlers(app: FastAPI, services: Services) -> None:
     """Every error as one line."""
 
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> JSONResponse:
         return JSONResponse({"error": error.error}, error.status)
 
-    @app.exception_handler(EmofuseError)
+    @app.exception_handler(EmofuseError)  # about a file of a result, such as a damaged table
     async def known(request: Request, error: EmofuseError) -> JSONResponse:
-        status = HTTPStatus.INSUFFICIENT_STORAGE if isinstance(error, OutputError) else HTTPStatus.UNPROCESSABLE_ENTITY
-        return JSONResponse({"error": str(error)}, status)
+        status = HTTPStatus.INSUFFICIENT_STORAGE if isinstance(error, OutputError) else HTTPStatus.CONFLICT
+        return JSONResponse({"error": services.without_folder(str(error))}, status)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

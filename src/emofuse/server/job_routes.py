@@ -56,7 +56,9 @@ def job_routes(services: Services) -> APIRouter:
             return (await asyncio.to_thread(jobs.add, [job]))[0]
 
     @router.post(
-        "/jobs/local", status_code=HTTPStatus.CREATED, responses=problems(NOT_FOUND, TOO_LARGE, TOO_MANY, STALLED)
+        "/jobs/local",
+        status_code=HTTPStatus.CREATED,
+        responses=problems(NOT_FOUND, CONFLICT, TOO_LARGE, TOO_MANY, STALLED),
     )
     def local(files: Annotated[LocalFiles, Body()]) -> list[Job]:
         """Add a file, or the files of a folder, on the server's machine."""

@@ -107,7 +107,7 @@ def result_routes(services: Services) -> APIRouter:
 
     @router.get(
         "/results/{id}/report",
-        responses={**problems(NOT_FOUND, TOO_MANY), **_file_response("The page.", "text/html")},
+        responses={**problems(NOT_FOUND, CONFLICT, TOO_MANY), **_file_response("The page.", "text/html")},
         response_class=HTMLResponse,
     )
     async def report(id: str) -> HTMLResponse:
@@ -173,7 +173,7 @@ def result_routes(services: Services) -> APIRouter:
 
     @router.get(
         "/results/{id}/persons/{number}/thumbnail",
-        responses={**problems(NOT_FOUND, TOO_MANY), **_file_response("The picture.", "image/jpeg")},
+        responses={**problems(NOT_FOUND, CONFLICT, TOO_MANY), **_file_response("The picture.", "image/jpeg")},
         response_class=Response,
     )
     async def thumbnail(id: str, number: int) -> Response:
@@ -195,7 +195,10 @@ def result_routes(services: Services) -> APIRouter:
 
     @router.get(
         "/results/{id}/export/{format}",
-        responses={**problems(NOT_FOUND, TOO_MANY), **_file_response("The file, or a ZIP of several.", _ANY_TYPE)},
+        responses={
+            **problems(NOT_FOUND, CONFLICT, TOO_MANY),
+            **_file_response("The file, or a ZIP of several.", _ANY_TYPE),
+        },
         response_class=FileResponse,
     )
     async def export(id: str, format: str) -> FileResponse:

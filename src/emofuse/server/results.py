@@ -232,7 +232,7 @@ def _result(stored: StoredResult) -> Result:
         changes = read_changes(stored.table)
         persons = _persons(stored, changes)
     except EmofuseError as error:
-        warnings.append(str(error))
+        warnings.append(str(error).replace(f"{stored.folder}{os.sep}", ""))
         persons = _persons(stored, PersonChanges())
     return Result(
         id=stored.id,

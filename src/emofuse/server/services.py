@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from dataclasses import dataclass, field
 
@@ -56,6 +57,10 @@ class Services:
         self.events.close()
         self.media.close()
         self.queue.close()
+
+    def without_folder(self, line: str) -> str:
+        """A line without the place of the results on this machine, which clients need not know."""
+        return line.replace(f"{self.settings.results}{os.sep}", "")
 
     async def watch(self) -> None:
         """Report results that others write into the folder."""
