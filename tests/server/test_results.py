@@ -111,3 +111,14 @@ def test_a_record_that_is_not_as_emofuse_writes_it_is_left_out(client, folder, p
     assert client.get("/api/results/strange").status_code == 404
     (folder / RECORDS / "strange.json").unlink()
     (folder / "strange.csv").unlink()
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u3000", "a\nb", "\x7f", "a" * 201])
+def test_names_of_persons_are_one_line_that_can_be_read(client, table, name):
+    assert client.patch("/api/results/two/persons", json={"names": {"1": name}}).status_code == 422
+
+
+def test_a_name_that_is_a_formula_is_text_in_csv(client, table):
+    client.patch("/api/results/two/persons", json={"names": {"1": "=1+1"}})
+    assert ",=1+1," not in client.get("/api/results/two/export/csv").text
+    client.patch("/api/results/two/persons", json={"names": {"1": None}})

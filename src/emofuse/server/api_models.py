@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class JobStatus(StrEnum):
@@ -136,10 +136,21 @@ _NO_OTHER: dict[str, Any] = {"additionalProperties": False}
 PersonNumber = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}$")]
 
 
+PersonName = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+    ),
+]
+
+
 class PersonChanges(_Value):
     """Changes of the persons of a result; persons that are not listed stay as they are."""
 
-    names: dict[PersonNumber, Annotated[str, Field(min_length=1, max_length=200)] | None] = Field(
+    names: dict[PersonNumber, PersonName | None] = Field(
         default_factory=dict,
         description="Names by number; null removes a name.",
         examples=[{"1": "Anna"}],

@@ -63,6 +63,8 @@ def create_app(settings: ServerSettings, bundle: Bundle) -> FastAPI:
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        # OpenTelemetry of newer versions would send requests away where the environment asks for it.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
     _add_handlers(app, services)

@@ -21,7 +21,7 @@ from typing import Any
 
 from emofuse.core.files import RECORDS, decoded, write_json
 from emofuse.core.parallel import Processes
-from emofuse.errors import EmofuseError
+from emofuse.errors import EmofuseError, OutputError
 from emofuse.inference import batch
 from emofuse.inference.batch import FileResult, FileTask
 from emofuse.inference.predictor import Options, checked_rate
@@ -320,7 +320,8 @@ class JobQueue:
     def _change(self, job: StoredJob) -> Job:
         with self._condition:
             self._jobs[job.id] = job
-            self._store()
+            with suppress(OutputError):  # the disk is full; after a restart the job may start again
+                self._store()
             self._condition.notify_all()
             return self._report(job)
 
