@@ -21,6 +21,7 @@ from rich.console import Console
 from emofuse.cli import live as command
 from emofuse.cli.live_display import drawn
 from emofuse.core.time import ticks
+from emofuse.inference import lsl
 from emofuse.inference.live import LiveFace
 from emofuse.inference.live_run import LiveState
 from emofuse.inference.predictor import Options, Predictor
@@ -44,7 +45,7 @@ def assert_same(rows: pd.DataFrame, whole: pd.DataFrame) -> None:
 def test_a_file_that_is_read_fast_has_the_rows_of_predict(run, talk, whole, tmp_path):
     code, printed, errors = run("live", "--source", talk, "--fast", "--out", "live.csv")
     assert (code, errors) == (0, "")
-    assert printed.startswith("5.8 s, 30 frames processed, 0 dropped, 30 rows, latency ")
+    assert printed.startswith("6.0 s, 30 frames processed, 0 dropped, 30 rows, latency ")
     assert printed.endswith("wrote live.csv\n")
     assert_same(pd.read_csv(tmp_path / "live.csv"), whole)
 
@@ -54,6 +55,24 @@ def test_with_json_each_row_is_a_line_and_nothing_else_is_printed(run, talk, who
     rows = pd.DataFrame([json.loads(line) for line in printed.splitlines()])
     assert code == 0
     assert_same(rows, whole)
+
+
+def test_faces_of_each_frame_go_to_the_outlet_with_their_age(run, talk, monkeypatch):
+    sent = []
+
+    class Outlet:
+        def __init__(self, name: str, labels: tuple[str, ...]) -> None:
+            sent.append((name, len(labels)))
+
+        def push(self, faces: list[LiveFace], age: float) -> None:
+            sent.append((faces[0].status, age))
+
+    monkeypatch.setattr(lsl, "LslOutlet", Outlet)
+    code, _, _ = run("live", "--source", talk, "--fast", "--lsl", "emotions")
+    assert code == 0
+    assert sent[0] == ("emotions", 7)
+    assert sent[-1][0] == "ok"
+    assert len(sent) > 20
 
 
 def test_a_session_of_some_seconds_ends_there(run, talk, tmp_path):

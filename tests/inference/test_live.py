@@ -13,6 +13,7 @@ import pytest
 
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.time import seconds, ticks
+from emofuse.inference.known_people import read_known_people
 from emofuse.inference.live import PATIENCE, WAITING, LiveSession, LiveUpdate
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.audio import AudioBlock, AudioReader
@@ -149,6 +150,20 @@ def test_a_bundle_with_identities_has_the_rows_of_predict(tmp_path):
     shared = predictor(identity_bundles.write_bundle(tmp_path / "bundle"))
     found = updates(LiveSession(shared, path.name), path, rate=16_000)
     assert_rows_of_predict(rows_of(found), shared.predict(path).table())
+
+
+def test_names_of_photographs_are_in_the_rows_and_on_the_faces(tmp_path):
+    red, pink = identity_bundles.RED, identity_bundles.PINK
+    bundle = identity_bundles.write_bundle(tmp_path / "bundle")
+    path = identity_bundles.write_video(tmp_path / "two.mkv", (3, (red, None)), (3, (red, pink)))
+    plain = predictor(bundle)
+    photograph = identity_bundles.write_photograph(tmp_path / "people" / "Anna.png", pink)
+    plain.known_people = read_known_people(photograph.parent, plain._face_stages(plain.detector))
+    found = updates(LiveSession(plain, path.name), path, rate=16_000)
+    rows = rows_of(found)
+    assert rows[rows.person == 2].name.unique().tolist() == ["Anna"]
+    assert rows[rows.person == 1].name.isna().all()
+    assert [face.name for face in found[-2].faces] == [None, "Anna"]
 
 
 def frames_of(levels: list[tuple[int, ...]], *, start: float = 0.0) -> list[Frame]:

@@ -115,13 +115,26 @@ def test_a_stream_that_breaks_off_is_opened_again_and_its_frames_continue(short)
 
 def test_a_source_that_does_not_come_back_ends_with_a_line(short, monkeypatch, tmp_path):
     monkeypatch.setattr(live, "_GIVE_UP", 0.0)
-    source = LiveSource(replace(video_address(str(short)), finite=False, paced=False))
+    source = LiveSource(replace(video_address(str(short)), finite=False, paced=False, patient=True))
     found = arrivals(source)
     assert [a.notice for a in found if a.notice is not None] == [
+        f"{short}: waiting for data",
         f"{short}: lost (the stream ended); trying again",
         f"{short}: has not come back; ending",
     ]
     assert source.lost
+
+
+def test_a_video_on_a_server_ends_where_it_ends(short):
+    found = arrivals(LiveSource(replace(video_address(str(short)), finite=False, paced=False)))
+    assert [a.notice for a in found if a.notice is not None] == []
+
+
+def test_a_file_that_is_cut_off_ends_there(tmp_path):
+    path = write_media(tmp_path / "cut.mkv", moving_bar(60))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = [a.frame for a in arrivals(LiveSource(video_address(str(path)), settings=FAST)) if a.frame is not None]
+    assert 5 < len(frames) < 60
 
 
 def test_a_camera_that_is_not_there_is_one_line():

@@ -45,7 +45,7 @@ class LiveDisplay:
         self._faces = update.faces if update.time >= state.time and update.faces else self._faces
         if self._live is not None and time.monotonic() - self._drawn >= _REDRAWN:
             self._drawn = time.monotonic()
-            self._live.update(drawn(self._labels, self._faces, update.voice, state))
+            self._live.update(drawn(self._labels, self._faces, update.voice, state), refresh=True)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class LiveRun:
             self._processed.popleft()
         known = max(time.monotonic() - self._processed[0], 0.2) if self._processed else _RECENT
         rate = len(self._processed) / (_RECENT if self._frames > len(self._processed) else known)
-        return LiveState(self._reached, self._frames, self._source.dropped, rate, self._latency)
+        return LiveState(max(self._reached, self._audio_end), self._frames, self._source.dropped, rate, self._latency)
 
     def events(self) -> Iterator[LiveEvent]:
         """What happens, in order; the last event has the last rows.

@@ -255,7 +255,7 @@ class _Feed(threading.Thread):
         self.lost = False
         self._index = 0
         self._start = -1  # of the last frame
-        self._received = False
+        self._received = self._has_ended = False
         self._loss: _Loss | None = None
 
     def run(self) -> None:
@@ -264,7 +264,7 @@ class _Feed(threading.Thread):
                 self._inbox.put_notice(f"{self._address.name}: waiting for data")
             while not self._inbox.closed.is_set():
                 reason = self._read()
-                if self._address.finite or self._inbox.closed.is_set() or not self._waited(reason):
+                if self._has_ended or self._inbox.closed.is_set() or not self._waited(reason):
                     return
         except MediaError as error:
             self.error = error
@@ -282,10 +282,15 @@ class _Feed(threading.Thread):
                     if self._inbox.closed.is_set():
                         break
                     self._take(reading, packet)
+                known = container.duration is not None and not self._address.patient  # of a video on a server
+                self._has_ended = self._address.finite or known
                 return "the stream ended"
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, IndexError) as error:  # IndexError: PyAV, where another stream appears
             if not self._received and not self._address.patient:
                 raise self._unreadable(error) from None
+            if self._address.finite:
+                self._has_ended = True
+                self._inbox.put_notice(f"{self._address.name}: cannot be read to its end ({_reason(error)})")
             return _reason(error)
 
     def _opened(self) -> InputContainer:
@@ -388,7 +393,7 @@ class _Feed(threading.Thread):
         self._loss.pause = min(2 * self._loss.pause, _LONGEST_PAUSE)
         return True
 
-    def _unreadable(self, error: av.error.FFmpegError) -> MediaError:
+    def _unreadable(self, error: Exception) -> MediaError:
         reason = _reason(error)
         return MediaError(f"{self._address.name}: cannot be opened ({reason}). Check that it exists and is not in use.")
 
@@ -426,7 +431,7 @@ def _time(pts: int | None, stream: Any) -> int | None:
     return None if stream.time_base is None else time_of(pts, stream.time_base)
 
 
-def _reason(error: av.error.FFmpegError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, av.error.ExitError):
         return "no data"
-    return (error.strerror or type(error).__name__).lower()
+    return (getattr(error, "strerror", None) or "its streams have changed").lower()
