@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 
+from emofuse.synthetic.sample import make_sample
+from support.fake_camera import Capture, capture_of, run_ffmpeg
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 START_SECONDS = 60
-FAKE_DEVICES = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 @dataclass
@@ -95,9 +97,17 @@ def chromium(playwright: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def browser(chromium: Callable[..., Any]) -> Iterator[Any]:
-    """Chromium with the fake camera and microphone of the browser."""
-    with chromium(*FAKE_DEVICES) as started:
+def talking(tmp_path_factory: pytest.TempPathFactory) -> Capture:
+    """The synthetic sample as camera and microphone."""
+    folder = tmp_path_factory.mktemp("talking")
+    make_sample(folder / "talk.mp4", seconds=10, size=(640, 480))
+    return capture_of([folder / "talk.mp4"], folder)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Callable[..., Any], talking: Capture) -> Iterator[Any]:
+    """Chromium in front of which the synthetic subject talks."""
+    with chromium(*talking.options) as started:
         yield started
 
 
@@ -120,12 +130,8 @@ def serving() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def two_persons(talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic sample twice, side by side."""
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        pytest.skip("needs ffmpeg")
     path = tmp_path_factory.mktemp("pair") / "pair.mp4"
-    inputs = ["-i", str(talk), "-i", str(talk)]
-    subprocess.run([ffmpeg, "-v", "error", *inputs, "-filter_complex", "hstack", "-map", "0:a", str(path)], check=True)
+    run_ffmpeg("-i", talk, "-i", talk, "-filter_complex", "hstack", "-map", "0:a", path)
     return path
 
 

@@ -153,6 +153,8 @@ def live_ready(page: Any, say: Say) -> None:
 def live_running(page: Any, say: Say) -> None:
     start_live(page, say)
     page.wait_for_selector("#live .figures dd:has-text('ms')", timeout=60_000)
+    page.wait_for_selector("#live .timelines canvas", timeout=60_000)
+    page.wait_for_timeout(1000)  # for the picture
 
 
 def live_options(page: Any, say: Say) -> None:

@@ -119,7 +119,7 @@ class LiveView {
         this.late = element("p", { class: "muted" }, t("live.timeline.about")), this.timelines));
     this.intro = element("div", { class: "columns" }, element("div", {}, element("p", {}, t("live.about")),
       element("ul", {}, element("li", {}, t("live.about.asked")), element("li", {}, t("live.about.stays")), element("li", {}, t("live.about.kept"))), this.start), this.setUp.node);
-    place.append(element("h1", { id: "live-title", tabindex: "-1" }, t("live.title")), this.intro, element("div", { class: "tools" }, this.stop), this.notice, this.problem, this.stage);
+    place.append(element("h1", { id: "live-title", tabindex: "-1" }, t("live.title")), element("div", { class: "tools" }, this.stop), this.notice, this.problem, this.intro, this.stage);
     addEventListener("pagehide", () => this.#close());
     document.addEventListener("visibilitychange", () => {
       if (this.#running?.camera && document.hidden) this.#note(t("live.hidden"));
@@ -144,6 +144,7 @@ class LiveView {
   #fail(...content) {
     this.problem.hidden = !content.length;
     this.problem.replaceChildren(...content);
+    this.problem.scrollIntoView({ block: "nearest" });
   }
 
   // What can be opened: without a camera the voice alone is scored, and without a microphone the face.
@@ -243,9 +244,9 @@ class LiveView {
     if (now - this.#panelShown < PANEL_MS) return;
     this.#panelShown = now;
     this.panel.show(faces, voice);
-    const answers = this.#answers, fps = answers.length > 1 ? (1000 * (answers.length - 1)) / (answers.at(-1) - answers[0]) : 0;
+    const answers = this.#answers, perSecond = (1000 * (answers.length - 1)) / (answers.at(-1) - answers[0]);
     this.panel.measure([[t("live.latency"), this.#latencies.length ? t("live.milliseconds", { n: number(median(this.#latencies)) }) : "–"],
-      [t("live.rate"), number(fps, 1)], [t("live.dropped"), number(dropped + this.#running.session.skipped)]]);
+      [t("live.rate"), answers.length > 1 ? number(perSecond, 1) : "–"], [t("live.dropped"), number(dropped + this.#running.session.skipped)]]);
   }
 
   #withoutFrames({ time, rate, samples }) {
