@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support.fake_camera import Traffic, audio_phase, capture_of, reference, video_phase
+from support.fake_camera import Traffic, capture_of, reference
 
 EMOTIONS = range(1, 7)  # of one speaker, in the names of the clips
 LEAST_AGREEMENT = 0.9
@@ -54,10 +54,8 @@ def test_live_rows_agree_with_those_of_predict(spoken, served, chromium, open_pa
     messages = [json.loads(text) for text in traffic.received]
     rate = next(message["rate"] for message in messages if message["type"] == "ready")
     live = {round(row["start"], 2): row for message in messages if message["type"] == "rows" for row in message["rows"]}
-    shown, _ = video_phase(traffic, spoken)
-    heard, _ = audio_phase(traffic, spoken)
     seconds = max(row["end"] for row in live.values())
-    file = reference(spoken, tmp_path / "same.mkv", video_start=shown, audio_start=heard, seconds=seconds)
+    file = reference(traffic, spoken, tmp_path / "same.mkv", seconds=seconds)
     table = emofuse.predict(file, rate_hz=rate).table()
     pairs = [
         (live[moment]["emotion"], emotion)

@@ -98,6 +98,16 @@ def test_final_rows_are_written_as_a_result(session, client, folder):
     assert client.get("/api/results/me/report").status_code == 200
 
 
+def test_without_a_camera_rows_do_not_wait_for_frames(client):
+    with client.websocket_connect(LIVE) as socket:
+        socket.send_json({"type": "start", "camera": False})
+        until(socket, "ready")
+        for block in range(48):  # 4.8 s, where sessions with a camera wait up to 10 s for a frame
+            socket.send_bytes(audio(100 * block, np.zeros(1600)))
+        rows, _ = until(socket, "rows")
+        assert rows["rows"][0]["start"] == 0
+
+
 @pytest.mark.parametrize(
     ("first", "error"),
     [("{}", "the first message"), ("[" * 10_000, "the first message"), ('{"type": "start", "more": 1}', "the first")],

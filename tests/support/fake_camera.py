@@ -18,6 +18,7 @@ from scipy.signal import correlate, resample_poly
 
 SMALL = (48, 36)  # of the images that are compared
 AUDIO_RATE_HZ = 8000  # of the audio that is compared
+MOST_DRIFT_SECONDS = 1.0
 FRAME, AUDIO = 1, 2
 
 
@@ -94,25 +95,29 @@ class Traffic:
             self.audio.append((milliseconds / 1000, rate, np.frombuffer(payload[13:], "<f4")))
 
 
-def video_phase(traffic: Traffic, capture: Capture) -> tuple[float, float]:
-    """The time in the clip at the start of the session, and how far single frames are from it (90th percentile)."""
+def video_clock(traffic: Traffic, capture: Capture) -> tuple[float, float]:
+    """The time in the clip at the start of the session, and how fast it is played: Chromium plays files too slowly."""
     known, times = [], []
     with av.open(capture.video) as container:
         for frame in container.decode(video=0):
             known.append(_small(frame))
             times.append(float(frame.time or 0))
     stored, starts = np.stack(known), np.array(times)
-    phases = []
+    sent, phases = np.array([time for time, _ in traffic.frames]), []
     for time, jpeg in traffic.frames:
         with av.open(io.BytesIO(jpeg)) as container:
             image = _small(next(container.decode(video=0)))
         nearest = int(np.abs(stored - image).mean(axis=1).argmin())
         phases.append((starts[nearest] - time) % capture.seconds)
-    return _circular(np.array(phases), capture.seconds)
+    middle = _middle(np.array(phases), capture.seconds)
+    away = _around(np.array(phases) - middle, capture.seconds)
+    near = np.abs(away - np.median(away)) < MOST_DRIFT_SECONDS  # frames of a clip may resemble others
+    drift, offset = np.polyfit(sent[near], away[near], 1)
+    return float((middle + offset) % capture.seconds), float(1 + drift)
 
 
-def audio_phase(traffic: Traffic, capture: Capture) -> tuple[float, float]:
-    """The same for the audio, by blocks of two seconds."""
+def audio_start(traffic: Traffic, capture: Capture) -> float:
+    """The time in the audio at the start of the session, by blocks of two seconds."""
     with av.open(capture.audio) as container:
         stream = container.streams.audio[0]
         clip = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(stream)]) / 32768
@@ -128,15 +133,18 @@ def audio_phase(traffic: Traffic, capture: Capture) -> tuple[float, float]:
         best = int(correlate(twice, collected, "valid").argmax())
         phases.append((best / AUDIO_RATE_HZ - begin) % capture.seconds)
         collected = np.empty(0, np.float32)
-    return _circular(np.array(phases), capture.seconds)
+    return _middle(np.array(phases), capture.seconds)
 
 
-def reference(capture: Capture, path: Path, *, video_start: float, audio_start: float, seconds: float) -> Path:
-    """A file of what the devices played from these times on."""
+def reference(traffic: Traffic, capture: Capture, path: Path, *, seconds: float) -> Path:
+    """A file of what the devices played during a session."""
+    video, speed = video_clock(traffic, capture)
+    audio = audio_start(traffic, capture)
     run_ffmpeg("-stream_loop", "-1", "-i", capture.video, "-stream_loop", "-1", "-i", capture.audio, "-filter_complex",
-               f"[0:v]trim=start={video_start},setpts=PTS-STARTPTS,trim=duration={seconds}[v];"
-               f"[1:a]atrim=start={audio_start},asetpts=PTS-STARTPTS,atrim=duration={seconds}[a]",
-               "-map", "[v]", "-map", "[a]", "-t", seconds, "-c:v", "ffv1", "-c:a", "pcm_s16le", path)  # fmt: skip
+               f"[0:v]trim=start={video},setpts=(PTS-STARTPTS)/{speed},trim=duration={seconds}[v];"
+               f"[1:a]atrim=start={audio},asetpts=PTS-STARTPTS,atrim=duration={seconds}[a]",
+               "-map", "[v]", "-map", "[a]", "-t", seconds, "-fps_mode", "passthrough",
+               "-c:v", "ffv1", "-c:a", "pcm_s16le", path)  # fmt: skip
     return path
 
 
@@ -144,10 +152,11 @@ def _small(frame: av.VideoFrame) -> np.ndarray:
     return frame.reformat(*SMALL, format="gray").to_ndarray().astype(np.int16).ravel()
 
 
-def _circular(phases: np.ndarray, seconds: float) -> tuple[float, float]:
-    """The median of times that repeat, and the 90th percentile of the distances from it."""
-    turns = np.exp(2j * np.pi * phases / seconds)
-    middle = np.angle(turns.sum()) / (2 * np.pi) * seconds
-    away = (phases - middle + seconds / 2) % seconds - seconds / 2
-    median = float(np.median(away))
-    return float((middle + median) % seconds), float(np.quantile(np.abs(away - median), 0.9))
+def _middle(phases: np.ndarray, seconds: float) -> float:
+    """The median of times that repeat after some seconds."""
+    middle = np.angle(np.exp(2j * np.pi * phases / seconds).sum()) / (2 * np.pi) * seconds
+    return float((middle + np.median(_around(phases - middle, seconds))) % seconds)
+
+
+def _around(times: np.ndarray, seconds: float) -> np.ndarray:
+    return (times + seconds / 2) % seconds - seconds / 2

@@ -165,11 +165,15 @@ class PersonChanges(_Value):
 
 
 class LiveRequest(_Value):
-    """The first message of a live session. persons: only all, since who is there is not known before its end."""
+    """The first message of a live session. persons: only all, since who is there is not known before its end.
+
+    camera: whether frames will come; rows of the voice alone do not wait for them.
+    """
 
     type: Literal["start"]
     name: Annotated[str, Field(max_length=200)] | None = None
     record: bool = False
+    camera: bool = True
     persons: Literal["auto"] | None = None
 
 

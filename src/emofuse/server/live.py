@@ -300,7 +300,7 @@ def live_routes(services: Services) -> APIRouter:
             with services.queue.unused_name(name) as chosen:
                 stem = chosen if request.record else None
                 settings = services.settings
-                start = LiveStart(settings.bundle, settings.results, chosen, stem, Processes(1).threads)
+                start = LiveStart(settings.bundle, settings.results, chosen, stem, request.camera, Processes(1).threads)
                 await _Session(socket).run(start)
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.close()

@@ -30,12 +30,16 @@ _TICKS_PER_MS = 705_600
 
 @dataclass(frozen=True)
 class LiveStart:
-    """What a session begins with. stem: the name of its result; None if it is not recorded. threads: of its process."""
+    """What a session begins with.
+
+    stem: the name of its result; None if it is not recorded. camera: whether frames will come. threads: of its process.
+    """
 
     bundle: str
     results: Path
     name: str
     stem: str | None
+    camera: bool
     threads: int
 
 
@@ -87,6 +91,8 @@ class _Worker:
 
     def __init__(self, start: LiveStart) -> None:
         from fractions import Fraction
+
+        import pandas  # noqa: F401  the first rows need it, and must not wait for its import
 
         from emofuse.inference.live import LiveSession
         from emofuse.inference.predictor import Options, Predictor
@@ -153,7 +159,10 @@ class _Worker:
         from emofuse.media.audio import AudioBlock
 
         samples = np.frombuffer(given.content, "<f4")
-        yield from self._final(self._session.push_audio(AudioBlock(samples, _ticks(given.time_ms), given.rate_hz)))
+        block = AudioBlock(samples, _ticks(given.time_ms), given.rate_hz)
+        yield from self._final(self._session.push_audio(block))
+        if not self._start.camera:
+            yield from self._final(self._session.advance(block.end))
 
     def _stop(self, given: StopInput) -> Iterator[Message]:
         from emofuse.server.live_results import write_live_result

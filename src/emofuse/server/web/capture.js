@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 
 const LONGEST_SIDE = 640; // pixels of a frame that is sent
-const JPEG_QUALITY = 0.85;
+const JPEG_QUALITY = 0.92;
 const CANVASES = 4; // two in flight, one shown, one being drawn
 const LATE_MS = 500; // audio later than this was interrupted: its clock is set again
 

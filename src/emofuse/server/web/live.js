@@ -204,7 +204,7 @@ class LiveView {
       });
     }
     const only = running.camera ? (running.microphone ? null : t(heard ? "live.only-camera" : "live.no-microphone")) : t(seen ? "live.only-microphone" : "live.no-camera");
-    running.session = new LiveSession({ record: asked.record, name: asked.name || t("live.name.default") }, {
+    running.session = new LiveSession({ record: asked.record, camera: Boolean(running.camera), name: asked.name || t("live.name.default") }, {
       ready: ({ labels }) => this.#ready(labels, only),
       frame: (answer, canvas, captured) => this.#frame(answer, canvas, captured),
       rows: (rows) => this.#rows(rows),
