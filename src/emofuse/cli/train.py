@@ -28,7 +28,7 @@ def train(
         typer.Option(
             help="Aff-Wild2 folder, clip list, photographs, or FER-2013 (npz, csv, or folders of images). "
             "For `face-detector`: a folder of photographs. For `default`: a folder of all its data. "
-            "For `text-linear`: a folder of tables of sentences."
+            "For `text-linear`: a folder of tables of sentences. For `active-speaker`: a clip list with speakers."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and bundle; a killed run resumes there.")],
@@ -48,7 +48,7 @@ def train(
 ) -> None:
     """Train a system and write it as a bundle for `predict --bundle`."""
     from emofuse.models.bundle import load
-    from emofuse.training.train import FACE_DETECTOR, TrainRequest
+    from emofuse.training.train import ACTIVE_SPEAKER, FACE_DETECTOR, TrainRequest
     from emofuse.training.train import train as run
 
     if system == DEFAULT:
@@ -61,7 +61,7 @@ def train(
             bar.update(f"epoch {p.epoch + 1}", p.epoch * p.steps + p.step, p.epochs * p.steps)
 
         run(request, report=print_error if as_json else print_text, progress=step)
-    if as_json and system != FACE_DETECTOR:
+    if as_json and system not in (FACE_DETECTOR, ACTIVE_SPEAKER):
         show_bundles([load(out)], as_json=True)
 
 

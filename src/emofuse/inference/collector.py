@@ -21,6 +21,7 @@ from emofuse.inference.prediction import PersonDetails, Prediction
 from emofuse.inference.renumbering import FilePerson, PersonFaces
 from emofuse.inference.sentences import SentenceRows, SentenceScore
 from emofuse.inference.session import SessionOutput
+from emofuse.inference.speakers import SpeakerEvidence, SpeechRows
 from emofuse.models.fusion import SPOKEN, WINDOWS, ModalityFusion
 from emofuse.systems import FACE, VOICE, WORDS, kind
 
@@ -107,6 +108,7 @@ class Collector:
         modalities: those that the session scores, of the kinds in `emofuse.models.fusion.MODALITIES`; several need a
             fusion.
         sentences: of the video, if its words are known.
+        speakers: evidence of who speaks; without it the voice is shared among all in view.
     """
 
     def __init__(
@@ -116,8 +118,10 @@ class Collector:
         modalities: tuple[str, ...] = (FACE,),
         fusion: ModalityFusion | None = None,
         sentences: Sequence[SentenceScore] | None = None,
+        speakers: SpeakerEvidence | None = None,
     ) -> None:
         self._label_set, self._modalities, self._fusion, self._sentences = label_set, modalities, fusion, sentences
+        self._speakers = speakers or SpeakerEvidence()
         self._steps = array("q")  # start, end and frame of one step after the other
         self._persons: dict[int, _Person] = {}
         self._audio_windows: list[AudioWindowScore] = []
@@ -137,6 +141,7 @@ class Collector:
         for window in output.face_windows:
             self._persons.setdefault(window.person, _Person()).windows.append(window)
         self._audio_windows += output.audio_windows
+        self._speakers.add(output.mouths, output.voices)
 
     @property
     def steps(self) -> Ints:
@@ -198,20 +203,29 @@ class Collector:
         words = None if self._sentences is None else SentenceRows.of(self._sentences, timeline)
         if words is not None:
             spoken[WORDS] = words.scores(timeline, self._label_set)
+        # Also those who are left out of the table are in view, and may speak.
+        seen = {n: _seen(person, frames, frozen) for n, person in self._persons.items() if person.frames}
+        in_view = np.sum([np.zeros(len(timeline), np.int64), *seen.values()], axis=0)
+        speech = dict[int, SpeechRows]()
         if spoken:
             if not modalities:
                 has_video = self._shown.any_frame or np.any(frames >= 0)
                 absent = [m for m in self._modalities if kind(m) not in SPOKEN] if has_video else []
                 modalities[NO_PERSON] = {m: _invalid(m, timeline, self._label_set) for m in absent}
             modalities = {p: scores | spoken for p, scores in modalities.items()}
-        visible = np.sum([np.zeros(len(timeline), np.int64), *(r >= 0 for r in rows.values())], axis=0)
-        scores = {p: replace(self._fused(s, visible), system=system) for p, s in modalities.items()}
+            numbers = {p: [n for n in each.numbers if n in seen] for p, each in known.items()}
+            speech = self._speakers.rows(timeline, numbers, seen, in_view)
+            voiced = np.any([scores.valid for scores in spoken.values()], axis=0)
+            speech = {p: each.where_voiced(voiced) for p, each in speech.items()}
+        scores = {p: replace(self._fused(s, in_view, speech.get(p)), system=system) for p, s in modalities.items()}
         prediction = Prediction(file, timeline, frames.copy(), self._label_set, scores, metadata)
         prediction = replace(prediction, modalities=modalities, modality_names=self._modalities, frozen=frozen)
         prediction = replace(prediction, words=words)
         geometry = {p: _geometry(person, size) for p, person in found.items()} if size else {}
         faces = {p: FaceRows(values[rows_found[p]], _turned(found[p])[rows_found[p]]) for p, values in geometry.items()}
-        return replace(prediction, faces=faces, details={p: _details(known[p], geometry.get(p)) for p in found})
+        return replace(
+            prediction, faces=faces, speech=speech, details={p: _details(known[p], geometry.get(p)) for p in found}
+        )
 
     def _numbered(self) -> dict[int, FilePerson]:
         """The persons as the session has numbered them."""
@@ -240,14 +254,15 @@ class Collector:
         """The modalities of a kind."""
         return [m for m in self._modalities if kind(m) == wanted]
 
-    def _fused(self, scores: Mapping[str, Scores], visible: Ints) -> Scores:
+    def _fused(self, scores: Mapping[str, Scores], in_view: Ints, speech: SpeechRows | None) -> Scores:
         if self._fusion is None:
             (alone,) = scores.values()
             return alone
         timeline = next(iter(scores.values())).timeline
         missing = [m for m in self._fusion.modalities if m not in scores]
         absent = {m: _invalid(m, timeline, self._label_set) for m in missing}
-        return self._fusion({**scores, **absent}, visible=visible)
+        weight = None if speech is None else np.nan_to_num(speech.voice_weight)
+        return self._fusion({**scores, **absent}, visible=in_view, voice_weight=weight)
 
 
 def _frozen(start: Ints, frames: Ints, before: _Shown) -> Bools:
@@ -261,6 +276,12 @@ def _frozen(start: Ints, frames: Ints, before: _Shown) -> Bools:
     typical = int(np.median(np.diff(shown))) if len(shown) > 2 else 0
     held = start - shown[np.searchsorted(shown, start, side="right") - 1]
     return np.asarray((frames >= 0) & (held >= max(_FROZEN_AFTER, 3 * typical)))
+
+
+def _seen(person: _Person, frames: Ints, frozen: Bools) -> Bools:
+    """The rows in which a person's face is scored."""
+    rows = _rows(person.frames, frames)
+    return np.asarray((rows >= 0) & ~frozen & ~_turned(person)[rows])
 
 
 def _rows(found: array[int], frames: Ints) -> Ints:

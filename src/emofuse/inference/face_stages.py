@@ -23,6 +23,7 @@ from emofuse.errors import ShapeError
 from emofuse.faces.crop import Crop
 from emofuse.faces.cuts import Thumbnail, thumbnail
 from emofuse.faces.detector import Detector, Face
+from emofuse.faces.mouth import Mouths, MouthSampler
 from emofuse.faces.placement import Placement
 from emofuse.faces.pose import HeadPose, HeadPoses
 from emofuse.faces.search import FaceSearch
@@ -34,6 +35,7 @@ from emofuse.models.face import FaceOutputs
 from emofuse.models.fusion import WINDOWS
 
 if TYPE_CHECKING:
+    from emofuse.inference.mouths import MouthSeconds
     from emofuse.inference.persons import PersonStage
 
 Image = NDArray[np.uint8]
@@ -55,6 +57,7 @@ class DetectedFace:
     """A face with its crop, uint8 [size, size, 3]; `frame` is the index of its frame, `start` when that begins.
 
     pose: None if the detector finds no landmarks.
+    mouths: the mouth in this frame and in those since the last detection; None where it is not followed.
     """
 
     frame: int
@@ -62,6 +65,7 @@ class DetectedFace:
     face: Face
     crop: Image
     pose: HeadPose | None = None
+    mouths: Mouths | None = None
 
     @property
     def box(self) -> Floats:
@@ -76,7 +80,7 @@ class ScoredFace:
         embedding if only windows are scored.
     embedding: float32 [features]; the same as `values` where the network has one output.
     identity: float32 [d], by which persons are distinguished; None if the network has none.
-    pose: as that of `DetectedFace`.
+    pose, mouths: as those of `DetectedFace`.
     turned: whether the face is turned too far for its scores to hold; these are neither smoothed nor in any window.
     """
 
@@ -89,6 +93,7 @@ class ScoredFace:
     identity: Floats | None = None
     pose: HeadPose | None = None
     turned: bool = False
+    mouths: Mouths | None = None
 
 
 class FaceWindowScore(NamedTuple):
@@ -168,7 +173,7 @@ class FaceStages:
     ) -> ScoredFace:
         found = tracked.face
         at = (found.frame, found.start, tracked.person, found.face)
-        return ScoredFace(*at, values, embedding, identity, found.pose, self._is_turned(found))
+        return ScoredFace(*at, values, embedding, identity, found.pose, self._is_turned(found), found.mouths)
 
     def _is_turned(self, found: DetectedFace) -> bool:
         return found.pose is not None and self.max_yaw is not None and abs(found.pose.yaw) > self.max_yaw
@@ -180,10 +185,13 @@ class FaceStages:
         persons: PersonStage | None = None,
         smoother: ScoreSmoother | None = None,
         window_stages: Sequence[FaceWindowStage] = (),
+        mouths: MouthSeconds | None = None,
     ) -> FaceStream:
         """The face stages of one video."""
         tracker = Tracker[DetectedFace](sampling.confirm_frames)
-        return FaceStream(self, tracker, persons=persons, smoother=smoother, window_stages=window_stages)
+        stream = FaceStream(self, tracker, persons=persons, smoother=smoother, window_stages=window_stages)
+        stream.mouths = mouths
+        return stream
 
 
 class FaceStream:
@@ -195,6 +203,7 @@ class FaceStream:
     orientation: whether the faces are upright; None where that is not to be checked.
     latest: the faces of the last frame. unsmoothed: the faces that were scored last, whose `person` is their track.
     certain: the time (ticks) before which no face and no window will be returned any more.
+    mouths: encodes the mouths of persons; None where it is not to be found out who speaks.
     """
 
     def __init__(
@@ -216,6 +225,8 @@ class FaceStream:
         self.unsmoothed: list[ScoredFace] = []
         self.certain = 0
         self._passed = 0  # no frame that is pushed from now on starts before
+        self.mouths: MouthSeconds | None = None
+        self._sampler = MouthSampler()
         self._starts: deque[int] = deque(maxlen=tracker.lookahead_frames + 1)  # of the latest frames
 
     @property
@@ -246,10 +257,19 @@ class FaceStream:
                 raise ShapeError(f"Session: frame {frame.index} has no image, but faces are to be scored; push frames.")
             if self.orientation is not None:
                 self.orientation.push(frame)
-            self.latest = found = self._placed(self._stages.detect(frame, self._search, self._heads))
+            found = self._stages.detect(frame, self._search, self._heads)
+            if self.mouths is not None:
+                mouths = self._sampler.detected(frame, [each.face for each in found.faces])
+                faces = [replace(face, mouths=each) for face, each in zip(found.faces, mouths, strict=True)]
+                found = found._replace(faces=faces)
+            self.latest = found = self._placed(found)
             self._starts.append(found.start)
             tracked += self._tracker.push(found.start, found.faces, thumbnail=found.thumbnail)
         return self._tracked(tracked)
+
+    def follow(self, frame: Frame) -> None:
+        """Take a frame between those whose faces are found, for the mouths of known faces."""
+        self._sampler.between(frame)
 
     def score(self, tracked: TrackedFaces) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
         """Score faces in one batch, join tracks to persons, smooth their scores and pool them into windows."""
@@ -278,9 +298,14 @@ class FaceStream:
         if self._smoother is not None:
             faces += self._smoother.close()
         windows += [window for stage in self._window_stages for window in stage.close(end)]
+        if self.mouths is not None:
+            self.mouths.close()
         return faces, windows
 
     def _pooled(self, scored: list[ScoredFace], complete: int) -> tuple[list[ScoredFace], list[FaceWindowScore]]:
+        if self.mouths is not None:
+            self.mouths.push(scored, complete)
+            scored = [replace(face, mouths=None) for face in scored]
         readable = [face for face in scored if not face.turned]
         windows = [window for stage in self._window_stages for window in stage.push(readable, complete)]
         smoothed_before = complete if self._smoother is None else max(complete - self._smoother.lookahead, 0)

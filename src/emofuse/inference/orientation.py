@@ -36,15 +36,24 @@ def checked_rotation(rotate: int | str) -> int | None:
     return find(str(rotate), _ROTATIONS, "--rotate")
 
 
-def upright_frames(video: FrameReader, wanted: Ints | None, detector: Detector) -> tuple[Iterator[Frame], str | None]:
-    """The wanted frames of a video or photograph, turned so that its faces are upright; and by how much and why, if so.
+def upright_frames(
+    video: FrameReader, wanted: Ints | None, detector: Detector, *, read: Ints | None = None
+) -> tuple[Iterator[Frame], str | None]:
+    """The frames of a video or photograph, turned so that its faces are upright; and by how much and why, if so.
 
     It is upright as soon as the faces of the first wanted frames say so. Where they do not, some frames of the first
     eight seconds are decoded beforehand.
+
+    Args:
+        wanted: numbers of the frames that may be checked; None for all.
+        read: numbers of the frames to return, `wanted` among them; those between the first ones that are checked are
+            left out. Default: `wanted`.
     """
-    frames, least = video.frames(wanted), min(2, len(video.timeline))
+    read = wanted if read is None else read
+    frames, least = video.frames(read), min(2, len(video.timeline))
+    chosen = None if wanted is None else frozenset(wanted[:_FIRST_FRAMES].tolist())
     numbers, first, scores = checked_numbers(video.timeline, wanted), list[Frame](), list[Floats]()
-    for frame in islice(frames, _FIRST_FRAMES):
+    for frame in islice((f for f in frames if chosen is None or f.index in chosen), _FIRST_FRAMES):
         first.append(frame)
         scores.append(_scores(frame, detector))
         if video_turn(scores, certain=detector.certain_score, least=least) == 0:
@@ -60,7 +69,7 @@ def upright_frames(video: FrameReader, wanted: Ints | None, detector: Detector) 
         return chain(first, frames), None
     del frames, first
     video.turn(turn)
-    return video.frames(wanted), f"turned {_HOW[turn]}, as its faces {_WHY[turn]}"
+    return video.frames(read), f"turned {_HOW[turn]}, as its faces {_WHY[turn]}"
 
 
 def checked_numbers(timeline: Timeline, wanted: Ints | None) -> Ints:

@@ -29,6 +29,7 @@ from emofuse.export import (
 )
 from emofuse.inference.face_rows import FaceGeometry, FaceRows
 from emofuse.inference.sentences import SentenceRows
+from emofuse.inference.speakers import SpeechRows
 from emofuse.models.fusion import SPOKEN
 from emofuse.systems import VOICE, WORDS, kind
 
@@ -87,6 +88,7 @@ class Prediction:
     per_modality: whether the table has columns of each modality. with_names: whether it has a column of names.
     frozen: bool [n], where the frame has stood still for too long for its scores to hold. Default: nowhere.
     faces: by person; where the face was in each row and how the head was turned.
+    speech: by person; who speaks in each row. Empty if the bundle does not fuse faces with a voice.
     media: the file, if it is known where that is.
     words: the sentence of each row; None without a transcript, and then the table has no columns of words.
 
@@ -108,6 +110,7 @@ class Prediction:
     frozen: Bools | None = None
     with_names: bool = False
     faces: Mapping[int, FaceRows] = field(default_factory=dict)
+    speech: Mapping[int, SpeechRows] = field(default_factory=dict)
     media: Path | None = None
     words: SentenceRows | None = None
 
@@ -221,10 +224,9 @@ class Prediction:
         frozen = None if self.frozen is None else self.frozen[row : row + 1]
         faces = {p: found[row : row + 1] for p, found in self.faces.items()}
         words = None if self.words is None else self.words[row : row + 1]
-        moment = replace(
-            self, timeline=timeline, frames=frames, scores=scores, modalities=modalities, frozen=frozen, faces=faces
-        )
-        moment = replace(moment, words=words)
+        speech = {p: found[row : row + 1] for p, found in self.speech.items()}
+        moment = replace(self, timeline=timeline, frames=frames, scores=scores, modalities=modalities)
+        moment = replace(moment, frozen=frozen, faces=faces, words=words, speech=speech)
         return [moment._moment(person) for person in sorted(scores)]
 
     def _moment(self, person: int) -> Moment:
@@ -276,6 +278,7 @@ class Prediction:
             "emotion": pd.Series(self.emotions(person), dtype="str"),
             "confidence": probabilities.max(axis=1) if n else np.empty(0),
             **self._faces(person).columns(),
+            **self._speech(person),
         }
         if self.words is not None:
             columns |= {name: pd.Series(cells, dtype="str") for name, cells in self.words.columns().items()}
@@ -284,6 +287,13 @@ class Prediction:
             values = self._rounded(self.modalities.get(person, {}).get(modality))
             columns |= dict(zip(names, values.T, strict=True))
         return pd.DataFrame(columns)
+
+    def _speech(self, person: int) -> dict[str, NDArray[np.float64]]:
+        """The columns of who speaks, if the bundle has both faces and a voice."""
+        kinds = {kind(m) == VOICE for m in self.modality_names}
+        if kinds != {True, False}:
+            return {}
+        return self.speech[person].columns() if person in self.speech else SpeechRows.none(len(self.timeline)).columns()
 
     def _rounded(self, scores: Scores | None) -> NDArray[np.float64]:
         """Probabilities float64 [n, classes] to six decimals, NaN where there are none."""

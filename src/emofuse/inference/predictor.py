@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emofuse.core.files import decoded, file_digest, printable
 from emofuse.core.statuses import OTHER_LANGUAGE
 from emofuse.core.time import seconds, ticks
@@ -25,14 +27,16 @@ from emofuse.inference.audio_stages import AudioStages, AudioStream, choose_audi
 from emofuse.inference.collector import Collector
 from emofuse.inference.face_stages import FaceStages, FaceWindowStage, FrameTime, ScoreSmoother
 from emofuse.inference.known_people import KnownPeople, read_known_people
+from emofuse.inference.mouths import MouthSeconds
 from emofuse.inference.orientation import AUTO, OrientationWatch, checked_rotation, upright_frames
 from emofuse.inference.persons import PersonStage
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.renumbering import FilePerson, PersonChoice, file_persons
-from emofuse.inference.sampling import Sampling
+from emofuse.inference.sampling import MOUTHS, Sampling
 from emofuse.inference.selection import Selection, listed_tracks
 from emofuse.inference.sentences import SentenceScore, score_sentences
 from emofuse.inference.session import Session, SessionOutput
+from emofuse.inference.speakers import SpeakerEvidence
 from emofuse.inference.transcripts import Listening, WordsSource, beyond
 from emofuse.media.container import MediaFile
 from emofuse.media.photograph import FrameReader, PhotographReader, is_photograph
@@ -42,6 +46,7 @@ from emofuse.models.detectors import DEFAULT, choose_detector
 from emofuse.models.face import FaceOutputsScorer, FaceScorer, FacesScorer
 from emofuse.models.fusion import WINDOWS
 from emofuse.runtime import Engine
+from emofuse.speech.active_speaker import LEAST_RATE_HZ, ActiveSpeakerNetworks, VoiceChunks
 from emofuse.systems import FACE, VOICE, WORDS, kind
 from emofuse.words import Transcript
 from emofuse.words.whisper import load_transcriber
@@ -100,6 +105,7 @@ class _FileRun:
     selection: Selection
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)  # of the file, for the metadata
+    sharing: list[str] = field(default_factory=list)  # warnings that hold where several persons are in view
 
     def add(self, output: SessionOutput) -> None:
         """Collect an output of the session."""
@@ -138,6 +144,8 @@ class Predictor:
         self.detector: Detector | None = None
         if self.bundle.faces:
             self.detector = choose_detector(options.detector, options.engine, small_faces=options.small_faces)
+        both = bool(self.bundle.faces and self.bundle.voices)
+        self.active_speaker = ActiveSpeakerNetworks() if both else None
         self.known_people = None if options.people is None else self._known_people(options.people)
         self.words_scorer = self.bundle.words_scorer() if options.words else None
         if options.words and self.words_scorer is None:
@@ -212,7 +220,8 @@ class Predictor:
             for key, stages in self.audio_stages.items()
             for stage, name in stages.identity.items()
         }
-        return detector | audio
+        networks = self.active_speaker
+        return detector | audio | ({} if networks is None else {"active_speaker": networks.identity})
 
     def _face_scorer(self) -> FaceScorer | FaceOutputsScorer | FacesScorer | None:
         bundle, engine = self.bundle, self.options.engine
@@ -245,8 +254,9 @@ class Predictor:
         return PersonStage(threshold, self.sampling, known=known.identities if known is not None else None)
 
     def session(self) -> Session:
-        """A new session for one live video, which reports faces that are not upright."""
+        """A new session for one live video, which reports faces that are not upright. Who speaks is not found out."""
         session = self._session(self.detector)
+        session.ignore_speakers()
         if session.faces is not None and self.detector is not None:
             session.faces.orientation = OrientationWatch(self.detector)
         return session
@@ -259,7 +269,8 @@ class Predictor:
         return BorderedDetector(choose_detector(name, self.options.engine, small_faces=small_faces))
 
     def _session(self, detector: Detector | None) -> Session:
-        faces, audio = None, dict[str, AudioStream]()
+        faces, audio, voices = None, dict[str, AudioStream](), None
+        origin = self.options.selection.start
         if (stages := self._face_stages(detector)) is not None:
             smoothing = next(iter(self.bundle.faces.values())).smoothing  # of all networks
             single = any(kind(m) == FACE for m in self.bundle.modalities)
@@ -268,11 +279,16 @@ class Predictor:
                 persons=self._person_stage(),
                 smoother=ScoreSmoother(smoothing) if smoothing is not None and single else None,
                 window_stages=list(self._window_stages()),
+                mouths=None if self.active_speaker is None else MouthSeconds(self.active_speaker, origin),
             )
         for key, scorer in self.voice_scorers.items():
             if scorer is not None:
                 audio[key] = self.audio_stages[key].stream(self.bundle.voices[key].windows, scorer)
-        return Session(self.sampling, faces=faces, audio=audio)
+        if self.active_speaker is not None and audio:
+            key = next(iter(audio))
+            rate_hz = self.bundle.voices[key].windows.rate_hz
+            voices = VoiceChunks(self.active_speaker, self.audio_stages[key].activity.stream(rate_hz), rate_hz)
+        return Session(self.sampling, faces=faces, audio=audio, voices=voices)
 
     def _window_stages(self) -> Iterator[FaceWindowStage]:
         columns = self.scorer.columns if isinstance(self.scorer, FacesScorer) else {}
@@ -286,7 +302,14 @@ class Predictor:
     def collector(self, sentences: Sequence[SentenceScore] | None = None) -> Collector:
         """Collects the output of such a session, and the scores of sentences."""
         modalities = self._modalities(words=sentences is not None)
-        return Collector(self.bundle.label_set, modalities=modalities, fusion=self.bundle.fusion, sentences=sentences)
+        networks, origin, bundle = self.active_speaker, self.options.selection.start, self.bundle
+        return Collector(
+            bundle.label_set,
+            modalities=modalities,
+            fusion=bundle.fusion,
+            sentences=sentences,
+            speakers=None if networks is None else SpeakerEvidence(networks.scale, networks.bias, origin=origin),
+        )
 
     def _modalities(self, *, words: bool) -> tuple[str, ...]:
         """The modalities of a video with or without known words."""
@@ -344,6 +367,8 @@ class Predictor:
         if prediction.frozen is not None and prediction.frozen.any():
             rows = f"{int(prediction.frozen.sum())} of {len(prediction.frozen)} time steps"
             run.warnings.append(f"a frame stands still for long: {rows} are frozen and have no face scores")
+        if np.any(np.sum([prediction.face_found(p) for p in prediction.persons] or [0], axis=0) > 1):
+            run.warnings.extend(run.sharing)
         options = self.options
         return replace(
             prediction,
@@ -363,6 +388,7 @@ class Predictor:
     def _process_photograph(self, run: _FileRun, path: Path) -> tuple[int, int]:
         """Push a photograph as the only frame of a video; returns its size."""
         with PhotographReader(path) as photograph:
+            run.session.ignore_speakers()
             size = self._push_frames(run, photograph, [], self._photograph_detector)
             run.add(run.session.close(photograph.end))
             return size
@@ -386,6 +412,8 @@ class Predictor:
                 activity, rate_hz = self.audio_stages[key].activity, voices[key].windows.rate_hz
                 audio.append(AudioFeed(file, run.session, activity, rate_hz, key, run.selection))
                 stack.callback(audio[-1].close)
+            if video is None or not self._shows_speakers(run, video, audio):
+                run.session.ignore_speakers()
             if video is not None:
                 stack.enter_context(video)
                 if self.bundle.faces:
@@ -435,20 +463,36 @@ class Predictor:
             run.warnings.append(f"only the voice was scored, its video was not: {reason}")
             return None
 
+    def _shows_speakers(self, run: _FileRun, video: VideoReader, audio: Sequence[AudioFeed]) -> bool:
+        """Whether it can be found out who speaks; notes if that fails for the frame rate alone."""
+        if self.active_speaker is None or not audio or len(video.timeline) < 2:
+            return False
+        rate = 1 / seconds(int(np.median(np.diff(video.timeline.start))))
+        if rate < 0.9 * LEAST_RATE_HZ:
+            run.sharing.append(
+                f"{rate:.3g} frames per second do not show who speaks ({LEAST_RATE_HZ} are needed): "
+                "the voice is shared among all in view"
+            )
+        return rate >= 0.9 * LEAST_RATE_HZ
+
     def _push_frames(
         self, run: _FileRun, video: FrameReader, audio: list[AudioFeed], detector: Detector | None
     ) -> tuple[int, int]:
         """Push the frames of a file, and what is ready of its audio; returns the size of the frames."""
         wanted = run.selection.frames(video.timeline, self.sampling.wanted(video.timeline))
+        read = wanted
+        if wanted is not None and run.session.follows_mouths:
+            between = run.selection.frames(video.timeline, MOUTHS.wanted(video.timeline))
+            read = np.union1d(wanted, between) if between is not None else wanted
         if self.options.rotate is None and detector is not None:
             stored = video.info.rotation
-            frames, note = upright_frames(video, wanted, detector)
+            frames, note = upright_frames(video, wanted, detector, read=read)
             run.warnings.extend([note] if note else [])
             if turned := (video.info.rotation - stored) % 360:
                 run.facts["turned"] = turned
         else:
             video.turn(self.options.rotate or 0)
-            frames = video.frames(wanted)
+            frames = video.frames(read)
         for reached, output in chain([(0, SessionOutput())], run.session.outputs(frames)):
             run.add(output)
             for audio_output in chain.from_iterable(feed.outputs(reached) for feed in audio):

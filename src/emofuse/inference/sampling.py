@@ -69,3 +69,7 @@ class FirstOfEachStep:
             return True
         before, self._step = self._step, max(self._sampling.step_of(start), self._step)
         return self._step > before
+
+
+# In which frames mouths are followed: all of videos with up to 30 frames per second, also where timestamps are rounded.
+MOUTHS = Sampling(Fraction(32))

@@ -7,6 +7,7 @@ do not depend on how the frames and the audio were divided into pushes.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -16,12 +17,15 @@ from emofuse.core.prefetch import chunks, prefetch
 from emofuse.errors import ShapeError
 from emofuse.inference.audio_stages import AudioStream, AudioWindowScore
 from emofuse.inference.face_stages import FaceStream, FaceWindowScore, FrameTime, ScoredFace, TrackedFaces
-from emofuse.inference.sampling import Sampling
+from emofuse.inference.mouths import MouthSecond
+from emofuse.inference.sampling import MOUTHS, Sampling
 from emofuse.media.audio import AudioBlock
 from emofuse.media.video import Frame
+from emofuse.speech.active_speaker import VoiceChunk, VoiceChunks
 from emofuse.systems import VOICE
 
 _FRAMES_AT_ONCE = 4  # frames that are kept in memory together; twice as many are scored together
+_PARTS_WITH_MOUTHS = 12  # of so many frames, which are scored together where most frames only show mouths
 
 
 class Step(NamedTuple):
@@ -34,12 +38,15 @@ class Step(NamedTuple):
 
 @dataclass
 class SessionOutput:
-    """What a push completed: steps that ended, and scores of faces, windows of faces and windows of audio."""
+    """What a push completed: steps that ended, scores of faces, windows of faces and windows of audio, and what shows
+    who speaks."""
 
     steps: list[Step] = field(default_factory=list)
     faces: list[ScoredFace] = field(default_factory=list)
     face_windows: list[FaceWindowScore] = field(default_factory=list)
     audio_windows: list[AudioWindowScore] = field(default_factory=list)
+    mouths: list[MouthSecond] = field(default_factory=list)
+    voices: list[VoiceChunk] = field(default_factory=list)
 
 
 class _Detected(NamedTuple):
@@ -71,6 +78,7 @@ class Session:
     Args:
         faces: the face stages of this video; None for a session that processes audio only, whose frames need no image.
         audio: the audio stages of this video by modality; empty for a session that processes faces only.
+        voices: of the audio of the first modality, if it is to be found out who speaks; `faces` then follows mouths.
     """
 
     def __init__(
@@ -79,9 +87,11 @@ class Session:
         *,
         faces: FaceStream | None = None,
         audio: Mapping[str, AudioStream] = MappingProxyType({}),
+        voices: VoiceChunks | None = None,
     ) -> None:
-        self._sampling, self.faces, self._audio = sampling, faces, audio
+        self._sampling, self.faces, self._audio, self._voices = sampling, faces, audio, voices
         self._shown: _Shown | None = None
+        self._followed = -1  # number of the last step in which mouths were followed
         self._closed = False
 
     def wants(self, start: int) -> bool:
@@ -103,6 +113,7 @@ class Session:
             output.steps += scored.steps
             output.faces += scored.faces
             output.face_windows += scored.face_windows
+            output.mouths += scored.mouths
         return output
 
     def outputs(self, frames: Iterator[Frame]) -> Generator[tuple[int, SessionOutput], None, None]:
@@ -115,7 +126,7 @@ class Session:
         """
         self._refuse_if_closed()
         detected = map(self._detected, prefetch(chunks(frames, _FRAMES_AT_ONCE)))
-        for parts in prefetch(chunks(detected, 2)):
+        for parts in prefetch(chunks(detected, _PARTS_WITH_MOUTHS if self.follows_mouths else 2)):
             yield parts[-1].reached, self._scored(_Detected.joined(parts))
 
     def push_audio(self, block: AudioBlock, modality: str = VOICE) -> SessionOutput:
@@ -128,7 +139,9 @@ class Session:
         if modality not in self._audio:
             return SessionOutput()
         windows = self._audio[modality].push(block)
-        return SessionOutput(audio_windows=[window._replace(modality=modality) for window in windows])
+        first = self._voices is not None and modality == next(iter(self._audio))
+        voices = self._voices.push(block) if first and self._voices is not None else []
+        return SessionOutput(audio_windows=[w._replace(modality=modality) for w in windows], voices=voices)
 
     def advance(self, time: int) -> SessionOutput:
         """Complete the steps before `time` (ticks), which show the frame on screen: no frame is pushed for them.
@@ -171,10 +184,23 @@ class Session:
             output.steps = [step if step.start < frames_end else step._replace(frame=-1) for step in steps]
         if self.faces is not None:
             output.faces, output.face_windows = self.faces.close(frames_end)
+            output.mouths = [] if self.faces.mouths is None else self.faces.mouths.take()
+        output.voices = [] if self._voices is None else self._voices.close()
         output.audio_windows = [
             window._replace(modality=modality) for modality, stream in self._audio.items() for window in stream.close()
         ]
         return output
+
+    @property
+    def follows_mouths(self) -> bool:
+        """Whether frames between those that are processed are used, to find out who speaks."""
+        return self.faces is not None and self.faces.mouths is not None
+
+    def ignore_speakers(self) -> None:
+        """Do not find out who speaks; called before anything is pushed."""
+        self._voices = None
+        if self.faces is not None:
+            self.faces.mouths = None
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -182,14 +208,18 @@ class Session:
 
     def _detected(self, frames: Iterable[Frame | FrameTime]) -> _Detected:
         steps: list[Step] = []
-        wanted = list(self._wanted(frames, steps))
-        tracked = None if self.faces is None else self.faces.detect(wanted)
+        wanted = self._wanted(frames, steps)  # frames between the wanted ones pass on the way
+        tracked = None
+        if self.faces is not None:
+            tracked = self.faces.detect(wanted)
+        deque(wanted, 0)  # without faces, only the steps are needed
         return _Detected(steps, self._shown.start if self._shown else 0, tracked)
 
     def _scored(self, detected: _Detected) -> SessionOutput:
         output = SessionOutput(detected.steps)
         if self.faces is not None and detected.tracked is not None:
             output.faces, output.face_windows = self.faces.score(detected.tracked)
+            output.mouths = [] if self.faces.mouths is None else self.faces.mouths.take()
         return output
 
     def _wanted(self, frames: Iterable[Frame | FrameTime], steps: list[Step]) -> Iterator[Frame | FrameTime]:
@@ -201,6 +231,7 @@ class Session:
                     f"({self._shown.start}); push frames in the order of their time."
                 )
             if not self.wants(frame.start):
+                self._follow(frame)
                 continue
             if self._sampling.rate_hz is None:
                 steps.append(Step(frame.start, frame.end, frame.index))
@@ -210,6 +241,13 @@ class Session:
                 steps += self._steps_until(step)
             self._shown = _Shown(frame.start, frame.index, step)
             yield frame
+
+    def _follow(self, frame: Frame | FrameTime) -> None:
+        """Follow the mouths in a frame whose faces are not searched, unless it comes too soon after the last one."""
+        step = MOUTHS.step_of(frame.start)
+        if self.faces is not None and self.follows_mouths and step > self._followed and isinstance(frame, Frame):
+            self._followed = step
+            self.faces.follow(frame)
 
     def _steps_until(self, step: int, *, cut: int | None = None) -> list[Step]:
         """The steps before number `step`, which show the frame on screen; the last one may be cut short."""

@@ -72,15 +72,24 @@ class Look:
         """A rectangle of the upright image, uint8 [height, width, 3]."""
         if self.planes is None or self.stretched is not None:
             return self.image(frame)[y : y + height, x : x + width]
+        x, y, width, height = self._stored(x, y, width, height)
+        part, left, top = self.planes.cut(frame, x, y, width, height)
+        return np.ascontiguousarray(self._oriented(self._rgb(part)[top : top + height, left : left + width]))
+
+    def luma_region(self, frame: av.VideoFrame, x: int, y: int, width: int, height: int) -> Image:
+        """A rectangle of the luma of the upright image, uint8 [height, width]."""
+        if self.planes is None or self.stretched is not None:
+            return self.luma(frame)[y : y + height, x : x + width]
+        return self._oriented(self.planes.luma_region(frame, *self._stored(x, y, width, height)))
+
+    def _stored(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
+        """Where a rectangle of the upright image is in the frame as it is stored; pixels are square."""
         a, b, c, d = self.display_matrix
         if a + c < 0:
             x = self.size[0] - x - width
         if b + d < 0:
             y = self.size[1] - y - height
-        if b:
-            x, y, width, height = y, x, height, width
-        part, left, top = self.planes.cut(frame, x, y, width, height)
-        return np.ascontiguousarray(self._oriented(self._rgb(part)[top : top + height, left : left + width]))
+        return (y, x, height, width) if b else (x, y, width, height)
 
     def _rgb(self, frame: av.VideoFrame) -> Image:
         """The image of a frame as it is stored, in its own pixels."""

@@ -56,7 +56,15 @@ class Planes:
 
     def luma(self, frame: av.VideoFrame) -> Image:
         """Luma of a frame from 0 to 255, uint8 [height, width]: grey levels by the weights of its colour matrix."""
-        samples: NDArray[Any] = _samples(frame.planes[0], self._bytes)
+        return self._levels(_samples(frame.planes[0], self._bytes))
+
+    def luma_region(self, frame: av.VideoFrame, x: int, y: int, width: int, height: int) -> Image:
+        """The same for a rectangle, uint8 [height, width]."""
+        size = self._bytes
+        samples = _samples(frame.planes[0], size)[y : y + height, x * size : (x + width) * size]
+        return self._levels(np.ascontiguousarray(samples))
+
+    def _levels(self, samples: NDArray[Any]) -> Image:
         if self.bits > 8:
             samples = samples.view(np.uint16)
         elif self.full_range:

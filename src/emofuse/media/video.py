@@ -108,6 +108,13 @@ class Frame:
         assert self._look is not None
         return self._look.region(self._image, x, y, width, height)
 
+    def luma_region(self, x: int, y: int, width: int, height: int) -> Image:
+        """`luma()[y : y + height, x : x + width]`; where the format allows, nothing else is converted."""
+        if isinstance(self._image, np.ndarray):
+            return luma_of(np.ascontiguousarray(self._image[y : y + height, x : x + width]))
+        assert self._look is not None
+        return self._look.luma_region(self._image, x, y, width, height)
+
 
 @dataclass(frozen=True)
 class VideoInfo:

@@ -1,6 +1,7 @@
 """The fusion of the modalities of a bundle: per-class weights, and calibration of the fused probabilities.
 
-A face belongs to one person; a voice and its words belong to one of the persons present, and it is not known to which.
+A face belongs to one person; a voice and its words to whoever speaks. Each person gets the part of them that is probably
+theirs or, where that is not known, as much as everybody else in view.
 See docs/decisions.md.
 """
 
@@ -93,29 +94,36 @@ class ModalityFusion:
         """Labels of the scores and of the result."""
         return self.weights.label_set
 
-    def __call__(self, scores: Mapping[str, Scores], *, visible: Ints) -> Scores:
+    def __call__(
+        self, scores: Mapping[str, Scores], *, visible: Ints, voice_weight: NDArray[np.float64] | None = None
+    ) -> Scores:
         """Fused scores of one person; rows are probabilities.
 
         A modality that is not valid at a row is left out: of a sum, whose other weights are renormalised for each
         class, and of a pool, which is then less certain.
-        The weight of voices and words is divided by the number of visible persons, any of whom may be speaking; a
-        person who is not visible while others are gets no score from them.
+        The weight of voices and words is multiplied by the part of them that is the person's; a person who is not
+        visible while others are gets no score from them.
 
         Args:
             scores: by modality, all on one timeline.
             visible: int [rows], number of persons whose faces are found.
+            voice_weight: [rows], the part of voice and words that is the person's, 0 to 1; at 0 they are left out.
+                Default: as large as that of everybody who is visible, any of whom may be speaking.
         Raises:
             ShapeError: a modality is missing or unexpected, or the timelines differ.
             LabelError: the scores have other labels.
         """
-        named = [Scores(s.values, s.timeline, s.label_set, s.valid, name) for name, s in scores.items()]
+        parts = 1 / np.maximum(visible, 1) if voice_weight is None else voice_weight
+        named = [
+            Scores(s.values, s.timeline, s.label_set, s.valid & (parts > 0) if kind(name) in SPOKEN else s.valid, name)
+            for name, s in scores.items()
+        ]
         stack = SystemScores.of_clip(named, self.weights.systems, self.label_set)
         valid = stack.covered & ~(self.spoken_alone(stack) & (visible > 0))
         values = np.zeros((len(stack), len(self.label_set)), np.float32)
-        sharing = np.maximum(visible, 1)
-        for persons in np.unique(sharing[valid]):
-            rows = np.flatnonzero(valid & (sharing == persons))
-            values[rows] = self._shared(int(persons)).values(stack[rows])
+        for part in np.unique(parts[valid]):
+            rows = np.flatnonzero(valid & (parts == part))
+            values[rows] = self._shared(float(part)).values(stack[rows])
         values = self._calibrated(values, stack, valid)
         return Scores(values, named[0].timeline, self.label_set, valid, self.weights.method)
 
@@ -124,9 +132,9 @@ class ModalityFusion:
         spoken = np.array([kind(s) in SPOKEN for s in stack.systems])
         return np.asarray(stack.covered & ~stack.valid[~spoken].any(axis=0))
 
-    def _shared(self, persons: int) -> WeightedFusion | LogPoolFusion:
-        """The weights for rows with this number of visible persons, one of whom speaks."""
-        return self.weights if persons == 1 else self.weights.weakened(self._spoken, 1 / persons)
+    def _shared(self, part: float) -> WeightedFusion | LogPoolFusion:
+        """The weights for rows in which this part of what is said is the person's."""
+        return self.weights if part in (0.0, 1.0) else self.weights.weakened(self._spoken, part)
 
     @property
     def _spoken(self) -> frozenset[str]:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from emofuse.training.training_run import ModalityTraining, Trained, TrainingRun
 
 DEFAULT_FACE = "default-face"
-FACE_DETECTOR = "face-detector"
+FACE_DETECTOR, ACTIVE_SPEAKER = "face-detector", "active-speaker"
 
 
 @dataclass(frozen=True)
 class TrainRequest:
     """A request for a training: the system by name ("default-face": the face network of the bundled model,
-    "face-detector": the bundled face detector), data, folder, and changes of its definition.
+    "face-detector" and "active-speaker": the bundled networks of these names), data, folder, and changes of its
+    definition.
 
     changes: values by dotted name, as `--set` gives them. weights: a file of pretrained weights, or the folder of a
         training whose network to start from. teacher: of a face detector, the detector that labels its photographs, or
@@ -60,6 +61,7 @@ def train(
     known: dict[str, System | WordsSystem | None] = {
         DEFAULT_FACE: None,
         FACE_DETECTOR: None,
+        ACTIVE_SPEAKER: None,
         **SYSTEMS,
         **WORDS_SYSTEMS,
     }
@@ -68,6 +70,9 @@ def train(
         raise SettingsError("training needs torch, which is not installed; pip install 'emofuse[train]'.")
     if request.system == FACE_DETECTOR:
         _train_face_detector(request, report, progress)
+        return
+    if request.system == ACTIVE_SPEAKER:
+        _train_active_speaker(request, report, progress)
         return
     if definition is None:
         _train_default_face(request, report)
@@ -133,6 +138,23 @@ def _train_words(definition: WordsSystem, request: TrainRequest, report: Callabl
     bundle = train_words(with_settings(definition, dict(request.changes)), request.data, request.out, report)
     values = bundle.card["metrics"]["validation"]
     report(f"validation: macro F1 {values['macro_f1']:.3f}, calibration error {values['calibration_error']:.3f}")
+
+
+def _train_active_speaker(
+    request: TrainRequest, report: Callable[[str], None], progress: Callable[[Progress], None]
+) -> None:
+    from emofuse.training.active_speaker.fit import SpeakerSettings
+    from emofuse.training.active_speaker.train import SpeakerTraining, train_speaker
+
+    if request.epochs is not None:
+        raise SettingsError(f"{ACTIVE_SPEAKER}: has no epochs but steps; use --set steps=N.")
+    settings = with_settings(SpeakerSettings(), dict(request.changes))
+    accuracy = train_speaker(SpeakerTraining(request.data, request.out, settings), report=report, progress=progress)
+    report(
+        f"speakers left out: {accuracy.half_seconds:.3f} of half seconds, {accuracy.clips:.3f} of clips for the right "
+        f"mouth, AUC {accuracy.auc:.3f}"
+    )
+    report(f"networks written to {request.out}")
 
 
 def _train_definition(
