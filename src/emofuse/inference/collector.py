@@ -162,6 +162,12 @@ class Collector:
         self._persons = {p: person.since(self._shown.frame, time) for p, person in self._persons.items()}
         self._persons = {p: person for p, person in self._persons.items() if person.frames or person.windows}
         self._audio_windows = [window for window in self._audio_windows if window.end > time]
+        self._speakers.forget(time)
+
+    @property
+    def speakers_certain(self) -> int:
+        """The time (ticks) before which it is certain who speaks."""
+        return self._speakers.certain
 
     @property
     def faces(self) -> dict[int, PersonFaces]:
@@ -214,7 +220,8 @@ class Collector:
                 modalities[NO_PERSON] = {m: _invalid(m, timeline, self._label_set) for m in absent}
             modalities = {p: scores | spoken for p, scores in modalities.items()}
             numbers = {p: [n for n in each.numbers if n in seen] for p, each in known.items()}
-            speech = self._speakers.rows(timeline, numbers, seen, in_view)
+            alone = {} if known else {NO_PERSON: SpeechRows.alone(len(timeline))}
+            speech = self._speakers.rows(timeline, numbers, seen, in_view) | alone
             voiced = np.any([scores.valid for scores in spoken.values()], axis=0)
             speech = {p: each.where_voiced(voiced) for p, each in speech.items()}
         scores = {p: replace(self._fused(s, in_view, speech.get(p)), system=system) for p, s in modalities.items()}

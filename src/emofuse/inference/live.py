@@ -7,6 +7,8 @@ it is emitted, once, and forgotten, so memory does not grow. Three things are kn
   on; before the first person, rows have no person.
 - how long frames are on screen usually, which decides what is frozen. The latest frames decide instead.
 - whether more audio comes. Rows wait for audio only after the first block, and not for long (`PATIENCE`).
+
+Who speaks is found out if frames arrive at 12 per second or more; otherwise all in view share the voice.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from emofuse.inference.prediction import UNCERTAIN
 from emofuse.inference.predictor import Predictor
 from emofuse.inference.renumbering import FilePerson
 from emofuse.inference.session import SessionOutput
+from emofuse.inference.speakers import REACH
 from emofuse.media.audio import AudioBlock
 from emofuse.media.contiguous import ContiguousAudio
 from emofuse.media.video import Frame
@@ -117,7 +120,8 @@ class LiveSession:
     def lateness(self) -> int:
         """Ticks by which final rows lag behind the newest frame, at most, while the audio keeps up with the frames;
         if it falls behind, rows wait up to `PATIENCE` longer."""
-        return max([self._faces_lateness, *(self._session.audio_lookahead(m) for m in self._waited_for)])
+        spoken = [self._session.audio_lookahead(modality) for modality in self._waited_for]
+        return max([self._faces_lateness, *spoken, *([self._speakers_lateness] if spoken else [])])
 
     @property
     def warnings(self) -> list[str]:
@@ -134,8 +138,12 @@ class LiveSession:
         return self._emitted(-1)
 
     def wants(self, start: int) -> bool:
-        """Whether a frame that starts at `start` (ticks) will be processed; others can be left out."""
+        """Whether a frame that starts at `start` (ticks) will be processed."""
         return self._session.wants(start)
+
+    def uses(self, start: int) -> bool:
+        """Whether a frame will be processed or shows who speaks; others can be left out."""
+        return self._session.uses(start)
 
     def push_frame(self, frame: Frame) -> LiveUpdate:
         """Process the next frame, if it is wanted.
@@ -204,6 +212,14 @@ class LiveSession:
         together = _AT_ONCE if len(self._persons) > _FEW else 0
         return faces.lookahead + faces.windows_lookahead + (faces.lookahead_frames + 2) * step + together
 
+    @property
+    def _speakers_lateness(self) -> int:
+        """Ticks after a row until it is certain who speaks, if frames and audio keep up."""
+        faces = self._session.faces
+        if faces is None or faces.mouths is None:
+            return 0
+        return self._faces_lateness + faces.mouths.lookahead + REACH
+
     def _final_rows(self) -> pd.DataFrame | None:
         """The rows that have become certain."""
         steps = self._collector.steps
@@ -217,6 +233,9 @@ class LiveSession:
             given_up = self._time - self._session.audio_lookahead(modality) - PATIENCE
             self._late |= bool(known < given_up and (certain & (steps[:, 0] >= known) & (steps[:, 0] < given_up)).any())
             certain &= steps[:, 0] < max(known, given_up)
+        if self._waited_for and self._session.follows_mouths:
+            given_up = self._time - self._speakers_lateness - PATIENCE
+            certain &= steps[:, 1] <= max(self._collector.speakers_certain, given_up)
         count = len(steps) if certain.all() else int(np.argmin(certain))
         if not count or (len(self._persons) > _FEW and steps[count - 1, 1] - steps[0, 0] < _AT_ONCE):
             return None

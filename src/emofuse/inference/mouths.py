@@ -56,6 +56,11 @@ class MouthSeconds:
         while self._waiting:
             self._encode()
 
+    @property
+    def lookahead(self) -> int:
+        """Ticks of faces after the start of a second that it needs."""
+        return TICKS_PER_SECOND + _REACH
+
     def take(self) -> list[MouthSecond]:
         """The seconds that were completed since the last call."""
         ready, self._ready = self._ready, []

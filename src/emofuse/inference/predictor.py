@@ -254,9 +254,8 @@ class Predictor:
         return PersonStage(threshold, self.sampling, known=known.identities if known is not None else None)
 
     def session(self) -> Session:
-        """A new session for one live video, which reports faces that are not upright. Who speaks is not found out."""
+        """A new session for one live video, which reports faces that are not upright."""
         session = self._session(self.detector)
-        session.ignore_speakers()
         if session.faces is not None and self.detector is not None:
             session.faces.orientation = OrientationWatch(self.detector)
         return session

@@ -100,6 +100,10 @@ class Session:
             return True
         return self._sampling.step_of(start) > self._shown.step
 
+    def uses(self, start: int) -> bool:
+        """Whether the image of a frame that starts at `start` (ticks) is used: it is wanted, or shows who speaks."""
+        return self.wants(start) or (self.follows_mouths and MOUTHS.step_of(start) > self._followed)
+
     def push_frames(self, frames: Iterable[Frame | FrameTime]) -> SessionOutput:
         """Process the next frames, without those that are not wanted.
 
@@ -157,6 +161,7 @@ class Session:
                 self._shown = shown._replace(step=step)
         if self.faces is not None:
             output.faces, output.face_windows = self.faces.advance(time)
+            output.mouths = [] if self.faces.mouths is None else self.faces.mouths.take()
         return output
 
     @property
@@ -244,9 +249,8 @@ class Session:
 
     def _follow(self, frame: Frame | FrameTime) -> None:
         """Follow the mouths in a frame whose faces are not searched, unless it comes too soon after the last one."""
-        step = MOUTHS.step_of(frame.start)
-        if self.faces is not None and self.follows_mouths and step > self._followed and isinstance(frame, Frame):
-            self._followed = step
+        if self.faces is not None and isinstance(frame, Frame) and self.uses(frame.start):
+            self._followed = MOUTHS.step_of(frame.start)
             self.faces.follow(frame)
 
     def _steps_until(self, step: int, *, cut: int | None = None) -> list[Step]:

@@ -7,6 +7,7 @@ follow the probabilities that nobody of them, one or two speak (`posterior`).
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -24,10 +25,12 @@ Doubles = NDArray[np.float64]
 BINS = 5  # of a second
 _FRAMES_PER_BIN = FRAMES // BINS
 _REACH, _VOICE_REACH = 5, 7  # bins on either side: of evidence, and of the windows of the voice that a row uses
+REACH = (_REACH + _VOICE_REACH + 1) * TICKS_PER_SECOND // BINS  # ticks on either side that rows depend on
 _ENOUGH = 12.0  # frames of speech; with fewer, evidence counts less
 _STRONGEST = 5.0  # log-likelihood ratio
 _OFF_SCREEN, _TWO = 0.1, 0.1  # prior probabilities that nobody in view speaks, and that two do
 _LEAST = 1e-3  # frames of speech
+_LONGEST = 60  # seconds that mouths wait for the voice, or the voice for mouths
 _STEPS = 64  # weights of the voice are multiples of 1 / _STEPS
 
 
@@ -47,6 +50,11 @@ class SpeechRows:
         """n rows of which nothing is known."""
         return cls(np.full(n, np.nan), np.full(n, np.nan))
 
+    @classmethod
+    def alone(cls, n: int) -> SpeechRows:
+        """n rows of a voice without any person in view."""
+        return cls(np.full(n, np.nan), np.ones(n))
+
     def __getitem__(self, rows: slice) -> SpeechRows:
         return SpeechRows(self.speaking[rows], self.voice_weight[rows])
 
@@ -61,17 +69,22 @@ class SpeechRows:
 
 @dataclass(eq=False)
 class _Bins:
-    """Evidence of one person: for each second with a mouth its number, then `BINS` sums, weights and valid fractions."""
+    """Of one person: for each second with a mouth its number, and `BINS` sums, weights and valid fractions."""
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
     values: array[float] = field(default_factory=lambda: array("f"))
 
-    def onto(self, count: int) -> tuple[Doubles, Doubles, Doubles]:
-        """Sums, weights and valid fractions in the first `count` bins, float64 [count] each."""
+    def onto(self, first: int, count: int) -> tuple[Doubles, Doubles, Doubles]:
+        """Sums, weights and valid fractions in `count` bins from second number `first` on, float64 [count] each."""
         out = np.zeros((3, -(-count // BINS), BINS))
-        out[:, np.array(self.numbers, np.int64)] = np.array(self.values).reshape(-1, 3, BINS).transpose(1, 0, 2)
+        out[:, np.array(self.numbers, np.int64) - first] = np.array(self.values).reshape(-1, 3, BINS).swapaxes(0, 1)
         sums, weights, valid = out.reshape(3, -1)[:, :count]
         return sums, weights, valid
+
+    def forget(self, first: int) -> None:
+        """Forget the seconds before one."""
+        old = bisect_left(self.numbers, first)
+        del self.numbers[:old], self.values[: old * 3 * BINS]
 
 
 class _Attributed(NamedTuple):
@@ -93,8 +106,15 @@ class SpeakerEvidence:
         self._scale, self._bias, self._origin = scale, bias, origin
         self._mouths: dict[int, MouthSecond] = {}  # that wait for the voice
         self._voices: dict[int, VoiceChunk] = {}  # that wait for the mouths
-        self._speech = array("f")  # fraction of speech in each bin
+        self._first = 0  # number of the first second that is not forgotten
+        self._joined = 0  # number of seconds that have both
+        self._speech = array("f")  # fraction of speech in each bin of the seconds from `_first` on
         self._persons: dict[int, _Bins] = {}
+
+    @property
+    def certain(self) -> int:
+        """The time (ticks) before which the rows are certain."""
+        return max(self._origin + self._joined * TICKS_PER_SECOND - REACH, 0)
 
     def add(self, mouths: Sequence[MouthSecond], voices: Sequence[VoiceChunk]) -> None:
         """Take what was completed of the mouths, and of the voice, each in the order of time."""
@@ -104,6 +124,19 @@ class SpeakerEvidence:
         self._voices |= {voice.number: voice for voice in voices}
         for number in sorted(self._mouths.keys() & self._voices.keys()):
             self._join(self._mouths.pop(number), self._voices.pop(number))
+            self._joined = number + 1
+        for waiting in (self._mouths, self._voices):
+            for number in sorted(waiting)[:-_LONGEST]:  # the other stream has ended
+                del waiting[number]
+
+    def forget(self, time: int) -> None:
+        """Forget what the rows from `time` (ticks) on do not need."""
+        first = max((time - self._origin - REACH) // TICKS_PER_SECOND, self._first)
+        del self._speech[: (first - self._first) * BINS]
+        self._first = first
+        for bins in self._persons.values():
+            bins.forget(first)
+        self._persons = {person: bins for person, bins in self._persons.items() if bins.numbers}
 
     def _join(self, mouths: MouthSecond, voice: VoiceChunk) -> None:
         for person, mouth in mouths.persons.items():
@@ -120,7 +153,7 @@ class SpeakerEvidence:
         """Who speaks in each row.
 
         Args:
-            persons: numbers of the session of each person; the voice may also be that of persons who are not among them.
+            persons: numbers of the session of each person; others may also speak.
             seen: bool [rows] by number of the session; the rows in which the face is scored.
             in_view: int [rows], number of all persons whose faces are scored.
         """
@@ -128,7 +161,7 @@ class SpeakerEvidence:
         others = sorted(self._persons.keys() - {n for numbers in grouped for n in numbers})
         found = self._attributed(grouped + [[number] for number in others])
         middle = timeline.start + (timeline.end - timeline.start) // 2 - self._origin
-        row = middle * BINS // TICKS_PER_SECOND
+        row = middle * BINS // TICKS_PER_SECOND - self._first * BINS
         inside = (row >= 0) & (row < found.speaking.shape[1])
         row = np.where(inside, row, -1)  # the last bin answers for rows outside, and is not known
         shared = np.where(in_view > 0, 1 / np.maximum(in_view, 1), 1.0)
@@ -157,7 +190,7 @@ class SpeakerEvidence:
         ratios, followed = np.zeros((len(groups), count)), np.zeros((len(groups), count), bool)
         kernel = _kernel(_REACH)
         for n, numbers in enumerate(groups):
-            bins = [self._persons[number].onto(count) for number in numbers if number in self._persons]
+            bins = [self._persons[number].onto(self._first, count) for number in numbers if number in self._persons]
             if not bins:
                 continue
             sums, weights, valid = np.sum(bins, axis=0)
@@ -170,7 +203,7 @@ class SpeakerEvidence:
 
 
 def posterior(log_ratios: Doubles, in_view: Bools) -> tuple[Doubles, Doubles]:
-    """Probabilities that each person speaks, and the expected part of the voice that is theirs, given that there is speech.
+    """Where there is speech: probabilities that each person speaks, and the expected part of the voice that is theirs.
 
     Nobody in view, one person or two may speak; of two, each has half of the voice.
 

@@ -1,7 +1,7 @@
 """The fusion of the modalities of a bundle: per-class weights, and calibration of the fused probabilities.
 
-A face belongs to one person; a voice and its words to whoever speaks. Each person gets the part of them that is probably
-theirs or, where that is not known, as much as everybody else in view.
+A face belongs to one person; a voice and its words to whoever speaks. Each person gets the part of them that is
+probably theirs or, where that is not known, as much as everybody else in view.
 See docs/decisions.md.
 """
 

@@ -132,7 +132,7 @@ class _Worker:
 
         began = time.perf_counter()
         start = _ticks(given.time_ms)
-        if start <= self._frames_start or not self._session.wants(start):
+        if start <= self._frames_start or not self._session.uses(start):
             yield {"type": "unwanted"}
             return
         try:
@@ -143,7 +143,12 @@ class _Worker:
         self._frames_start = start
         frame = Frame.from_rgb(image, index=self._frames, start=start, end=start + ticks(1 / RATE_HZ))
         self._frames += 1
+        processed = self._session.wants(start)
         update = self._session.push_frame(frame)
+        if not processed:  # it only shows who speaks
+            yield {"type": "unwanted"}
+            yield from self._final(update)
+            return
         yield {
             "type": "frame",
             "time_ms": given.time_ms,
