@@ -82,6 +82,8 @@ def test_a_region_is_equal_to_that_of_the_whole_image(data):
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     across, down = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
     assert np.array_equal(frame.region(x, y, across, down), frame.rgb()[y : y + down, x : x + across])
+    luma = frame.luma()[y : y + down, x : x + across].astype(int)
+    assert np.abs(frame.luma_region(x, y, across, down) - luma).max() <= 1  # rounded by other vector instructions
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
@@ -104,6 +106,7 @@ def test_a_frame_from_memory_has_regions_and_luma():
     assert frame.size == (40, 30)
     assert np.array_equal(frame.region(3, 5, 20, 10), image[5:15, 3:23])
     assert np.array_equal(frame.luma(), cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    assert np.array_equal(frame.luma_region(3, 5, 20, 10), frame.luma()[5:15, 3:23])
 
 
 def test_regions_of_a_file_are_those_of_its_images(tmp_path):

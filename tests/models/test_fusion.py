@@ -32,11 +32,14 @@ def scores(*calm: float | None) -> Scores:
     return Scores(values, Timeline.windows(10, 10, end=10 * len(calm)), LABELS, valid, "any name")
 
 
-def fused(fusion: ModalityFusion, visible: list[int] | None = None, **modalities: Scores) -> Scores:
+def fused(
+    fusion: ModalityFusion, visible: list[int] | None = None, weight: list[float] | None = None, **modalities: Scores
+) -> Scores:
     named = {name.replace("_", "-"): s for name, s in modalities.items()}
     faces = [s.valid for name, s in named.items() if name != "voice"]
     alone = np.any(faces, axis=0).astype(np.int64) if faces else np.zeros(len(named["voice"]), np.int64)
-    return fusion(named, visible=alone if visible is None else np.array(visible))
+    part = None if weight is None else np.array(weight)
+    return fusion(named, visible=alone if visible is None else np.array(visible), voice_weight=part)
 
 
 def test_face_and_voice_are_weighted_and_missing_modalities_are_left_out():
@@ -54,6 +57,18 @@ def test_weights_are_renormalised_for_each_class():
 def test_the_weight_of_the_voice_is_divided_by_the_number_of_visible_persons():
     found = fused(SWF, visible=[1, 2, 4], face=scores(1, 1, 1), voice=scores(0, 0, 0))
     assert found.values[:, 0] == pytest.approx([0.6, 0.6 / 0.8, 0.6 / 0.7])
+
+
+def test_each_person_gets_the_given_part_of_the_voice():
+    found = fused(SWF, visible=[2, 2, 2], weight=[1.0, 0.25, 0.0], face=scores(1, 1, 1), voice=scores(0, 0, 0))
+    assert found.values[:, 0] == pytest.approx([0.6, 0.6 / 0.7, 1])
+
+
+def test_without_a_part_of_the_voice_the_calibration_is_that_of_the_face():
+    sharper = LogitCalibration(0.5, (0.0, 0.0))
+    fusion = ModalityFusion(SWF.weights, {"face": sharper})
+    found = fused(fusion, visible=[2, 2], weight=[0.5, 0.0], face=scores(0.75, 0.75), voice=scores(0.75, 0.75))
+    assert found.values[:, 0] == pytest.approx([0.75, 0.9])
 
 
 def test_in_a_pool_the_voice_is_weakened_by_the_number_of_visible_persons_and_never_amplified():

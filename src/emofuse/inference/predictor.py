@@ -366,7 +366,10 @@ class Predictor:
         if prediction.frozen is not None and prediction.frozen.any():
             rows = f"{int(prediction.frozen.sum())} of {len(prediction.frozen)} time steps"
             run.warnings.append(f"a frame stands still for long: {rows} are frozen and have no face scores")
-        if np.any(np.sum([prediction.face_found(p) for p in prediction.persons] or [0], axis=0) > 1):
+        if (
+            sum((prediction.face_found(p).astype(np.int64) for p in prediction.persons), np.zeros(1, np.int64)).max()
+            > 1
+        ):
             run.warnings.extend(run.sharing)
         options = self.options
         return replace(

@@ -212,9 +212,9 @@ def posterior(log_ratios: Doubles, in_view: Bools) -> tuple[Doubles, Doubles]:
     Returns:
         float64 [persons, n] each; zeros for persons who are not in view.
 
-    >>> one, two = posterior(np.array([[4.0], [-4.0]]), np.ones((2, 1), bool))
-    >>> one.round(2).ravel().tolist(), two.round(2).ravel().tolist()
-    ([0.99, 0.12], [0.93, 0.06])
+    >>> speaks, part = posterior(np.array([[2.0], [-2.0]]), np.ones((2, 1), bool))
+    >>> speaks.round(2).ravel().tolist(), part.round(2).ravel().tolist()
+    ([0.95, 0.05], [0.94, 0.03])
     """
     odds = np.where(in_view, np.exp(log_ratios), 0.0)
     count = in_view.sum(axis=0)

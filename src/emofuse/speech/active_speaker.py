@@ -84,7 +84,7 @@ def spectrum(samples: Floats) -> Floats:
     """Log-mel spectra float32 [n, BANDS] of 160 n + 240 samples; each is of 400 samples, one every 160."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::_HOP] * _hann()
     power = np.square(np.abs(np.fft.rfft(frames, _FFT).astype(np.complex64)))
-    return np.log(power @ _mel_bands().T + np.float32(_LEAST_ENERGY))
+    return np.asarray(np.log(power @ _mel_bands().T + np.float32(_LEAST_ENERGY)), np.float32)
 
 
 def levelled(spectra: Floats, levels: Floats) -> Floats:
@@ -101,13 +101,14 @@ def _hann() -> Floats:
 @lru_cache(maxsize=1)
 def _mel_bands() -> Floats:
     """Triangular bands of the HTK mel scale, each with sum 1, float32 [BANDS, frequencies]."""
-    mels = np.linspace(*(1127 * np.log1p(np.array([_LOW_HZ, _HIGH_HZ]) / 700)), BANDS + 2)
+    low, high = (1127 * float(np.log1p(hertz / 700)) for hertz in (_LOW_HZ, _HIGH_HZ))
+    mels = np.linspace(low, high, BANDS + 2)
     edges = 700 * np.expm1(mels / 1127)
     hertz = np.arange(_FFT // 2 + 1) * RATE_HZ / _FFT
     rising = (hertz - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - hertz) / np.diff(edges)[1:, None]
     bands = np.maximum(0, np.minimum(rising, falling))
-    return (bands / bands.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(bands / bands.sum(axis=1, keepdims=True), np.float32)
 
 
 class VoiceChunks:

@@ -95,7 +95,7 @@ def _varied_voice(samples: Floats, clips: Sequence[TalkingClip], rng: np.random.
     if rng.random() < 0.5:
         noise = rng.standard_normal(len(samples), dtype=np.float32)
         if rng.random() < 0.5:
-            noise = np.convolve(noise, np.ones(8, np.float32) / 8, "same")
+            noise = np.convolve(noise, np.full(8, 1 / 8), "same").astype(np.float32)
         samples = _mixed(samples, noise, power, rng.uniform(0, 35))
     return np.asarray(samples * np.float32(10 ** (rng.uniform(-14, 8) / 20)), np.float32)
 
