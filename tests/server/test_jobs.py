@@ -46,6 +46,12 @@ def test_a_thumbnail_is_a_jpeg(client, kept):
     assert response.content.startswith(b"\xff\xd8\xff")
 
 
+def test_pictures_of_results_of_the_command_line_are_cut_when_they_are_asked_for(client, folder, kept):
+    (folder / RECORDS / "pictures" / "talk.json").unlink()
+    assert client.get("/api/results/talk/persons/1/thumbnail").content.startswith(b"\xff\xd8\xff")
+    assert client.get("/api/results/talk/persons/2/thumbnail").status_code == 404
+
+
 @pytest.mark.parametrize("form", ["csv", "elan", "annotated-video"])
 def test_results_are_exported(client, kept, folder, form):
     response = client.get(f"/api/results/talk/export/{form}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -142,4 +143,15 @@ def test_a_wrong_message_ends_the_session(client):
         socket.send_text("{}")
         assert socket.receive_json() == {"type": "stopped", "result": None}
         assert socket.receive_json()["error"] == 'the text is not {"type": "stop"}.'
+    assert client.get("/api/status").json()["live"]["busy"] is False
+
+
+def test_a_session_whose_process_dies_ends_in_one_line(client):
+    with client.websocket_connect(LIVE) as socket:
+        socket.send_json({"type": "start"})
+        until(socket, "ready")
+        (process,) = [child for child in multiprocessing.active_children() if child.name == "live"]
+        process.kill()
+        error = socket.receive_json()["error"]
+    assert error == "the live session ended: its process crashed, perhaps on a damaged frame; start it again."
     assert client.get("/api/status").json()["live"]["busy"] is False

@@ -22,7 +22,7 @@ _END_SECONDS = 3  # that open requests have when the server ends
 _WEBSOCKET_BYTES = 8 << 20  # of a message
 
 
-class _Connection(H11Protocol):
+class Connection(H11Protocol):
     """A connection that is closed if the head of a request does not come in time, or if there are too many."""
 
     _head_timer: asyncio.TimerHandle | None = None
@@ -102,7 +102,7 @@ def serve(app: FastAPI, listening: socket.socket, *, started: Callable[[], None]
     """
     config = uvicorn.Config(
         app,
-        http=_Connection,
+        http=Connection,
         ws="websockets-sansio",
         ws_max_size=_WEBSOCKET_BYTES,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,

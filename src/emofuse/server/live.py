@@ -42,6 +42,7 @@ _START_SECONDS, _STALL_SECONDS = 120.0, 30.0  # without an answer of the process
 _FIRST_SECONDS, _IDLE_SECONDS = 15.0, 60.0  # without a message of the client
 _MOST_UNSENT = 500  # messages for a client that does not read
 _POLL_SECONDS = 0.5
+_CRASHED = "its process crashed, perhaps on a damaged frame"
 
 
 class InvalidMessageError(Exception):
@@ -125,9 +126,13 @@ class LiveProcess:
                 return
 
     def _next(self) -> Input | None:
-        """The next input; None if the session was given up."""
+        """The next input; None if the session was given up, or its process died while it waited."""
         with self._condition:
-            self._condition.wait_for(lambda: self._killed or self._audio or self._frame or self._stop)
+            while not (self._killed or self._audio or self._frame or self._stop):
+                self._condition.wait(_POLL_SECONDS)
+                if not self._process.is_alive():
+                    self._failed(_CRASHED)
+                    return None
             if self._killed:
                 return None
             if self._audio:
@@ -152,7 +157,7 @@ class LiveProcess:
             messages: list[Message] = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
-            return self._failed("its process crashed, perhaps on a damaged frame")
+            return self._failed(_CRASHED)
         for message in messages:
             self._pass_on(message)
         return not any(message["type"] == "error" for message in messages)
