@@ -78,6 +78,15 @@ def test_a_folder_of_another_version_is_refused(result, request_, tmp_path):
         table1(Table1Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
 
 
+def test_a_folder_of_other_files_is_refused_and_kept(request_, tmp_path):
+    (tmp_path / "table1.md").write_text("my notes")
+    with pytest.raises(
+        OutputError, match=r"holds table1\.md and is not the folder of a run; give a new one with --out"
+    ):
+        table1(Table1Request(replace(request_.trial, out=tmp_path), ROWS, QUICK))
+    assert [path.name for path in tmp_path.iterdir()] == ["table1.md"]
+
+
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_data_without_a_split_is_refused(part, tmp_path):
     other = {"train": "validation", "validation": "train"}[part]

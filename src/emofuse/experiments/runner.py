@@ -55,13 +55,16 @@ def claim_folder(out: Path, data: DataSet, *, what: str, version: int) -> None:
     Args:
         what: the experiment in words, such as "a table 1". version: of its format.
     Raises:
-        OutputError: it cannot be written, or holds another experiment, version or data set.
+        OutputError: it cannot be written, or holds another experiment, version or data set, or files of other programs.
     """
     path = out / "format.json"
     own = {"what": what, "format": version, "data": data.name, "contents": content_digest(data)}
     try:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
+        if others := [file.name for file in out.glob("[!.]*")]:
+            problem = f"holds {others[0]} and is not the folder of a run"
+            raise OutputError(f"{out}: {problem}; give a new one with --out.") from None
         write_json(path, own)
         return
     except (OSError, ValueError):
