@@ -439,12 +439,10 @@ class JobQueue:
         with self._condition:
             self._cancelled.discard(job.id)
             if not self._closing:
-                self._change(replace(job, status=JobStatus.FAILED, error=_shown_error(error, job), result=None))
-
-
-def _shown_error(error: str, job: StoredJob) -> str:
-    """An error without the path of an upload, of which the client knows the name only."""
-    return error.replace(job.path, job.name) if job.upload else error
+                if job.upload:  # of which the client knows the name only
+                    error = error.replace(job.path, job.name)
+                error = error.replace(f"{self._settings.results}{os.sep}", "")
+                self._change(replace(job, status=JobStatus.FAILED, error=error, result=None))
 
 
 def _job_of(entry: Mapping[str, Any]) -> StoredJob | None:

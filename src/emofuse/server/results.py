@@ -23,7 +23,7 @@ from emofuse.analysis.person_rows import person_rows
 from emofuse.core.files import RECORDS, decoded, own_outputs, write_json
 from emofuse.errors import DataError, EmofuseError
 from emofuse.export import WRITERS, ResultTable
-from emofuse.export.person_changes import PersonChanges, changes_path, read_changes, write_changes
+from emofuse.export.person_changes import PersonChanges, changes_path, is_changes_file, read_changes, write_changes
 from emofuse.export.reader import SUFFIXES, read_result_file
 from emofuse.inference import summary
 from emofuse.media.container import AUDIO_SUFFIXES
@@ -111,6 +111,7 @@ class ResultsFolder:
                 if result is not None and result.table.exists():
                     found.append((stamp[0], result))
             self._known = present
+            self._shown = {result.id: self._shown[result.id] for _, result in found if result.id in self._shown}
         return [result for _, result in sorted(found, key=lambda item: (-item[0], item[1].id))]
 
     def stamps(self) -> dict[str, tuple[int, ...]]:
@@ -201,7 +202,8 @@ class ResultsFolder:
         """Remove all files of a result, and its media file if that was uploaded; files elsewhere stay."""
         names = {*map(str, stored.entry.get("outputs", ())), f"{stored.id}.traceback.txt"}
         paths = [self.folder / name for name in names if Path(name).name == name]
-        others = [changes_path(stored.table), picture_file(self.folder, stored.id)]
+        others = [picture_file(self.folder, stored.id)]
+        others += [path for path in [changes_path(stored.table)] if is_changes_file(path)]
         if stored.media is not None and stored.media.parent == self.folder / MEDIA:
             others.append(stored.media)
         with own_outputs(paths, known=[path.name for path in paths]):  # which forgets those that are gone
