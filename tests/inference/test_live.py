@@ -13,6 +13,7 @@ import pytest
 
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.time import seconds, ticks
+from emofuse.errors import ShapeError
 from emofuse.inference.known_people import read_known_people
 from emofuse.inference.live import PATIENCE, WAITING, LiveSession, LiveUpdate
 from emofuse.inference.predictor import Options, Predictor
@@ -197,7 +198,29 @@ def test_audio_that_stays_behind_is_waited_for_and_then_not_any_more(three):
     assert session.warnings == []
     found += [session.push_frame(frame) for frame in frames_of([(150, 0)] * 60, start=12)]
     assert rows_of(found).end.max() > reached + seconds(PATIENCE) / 2
-    assert session.warnings == ["audio fell behind by more than 10 s: rows went on without the voice"]
+    assert session.warnings == ["audio was late by more than 10 s, and taken for silence"]
+
+
+def test_audio_that_begins_late_does_not_stop_the_session(three, monkeypatch):
+    session, filled = LiveSession(predictor(three)), []
+    for part in (1, 2):
+        for frame in frames_of([(150, 0)] * 5, start=600 * part):
+            session.push_frame(frame)
+    block = voice(1201, 1203)
+    monkeypatch.setattr(session, "_add", filled.append)
+    session.push_audio(block)
+    scored = [window for output in filled for window in output.audio_windows]
+    assert len(scored) < 15
+    assert scored[-1].probabilities is not None
+
+
+def test_times_that_are_far_ahead_are_refused(three):
+    session = LiveSession(predictor(three))
+    (frame,) = frames_of([(150, 0)], start=90_000)
+    with pytest.raises(ShapeError, match="90000 s is more than a day after 0 s"):
+        session.push_frame(frame)
+    with pytest.raises(ShapeError, match="more than a day"):
+        session.push_audio(voice(90_000, 90_001))
 
 
 def test_audio_after_a_gap_is_scored_where_it_was_spoken(three):

@@ -23,6 +23,7 @@ import numpy as np
 from emofuse.core.statuses import OK, TURNED, VOICE_ONLY
 from emofuse.core.time import Timeline, seconds, ticks
 from emofuse.core.types import Scores
+from emofuse.errors import ShapeError
 from emofuse.inference.audio_stages import AudioWindowScore
 from emofuse.inference.face_stages import FaceWindowScore, ScoredFace
 from emofuse.inference.prediction import UNCERTAIN
@@ -39,7 +40,8 @@ from emofuse.systems import FACE, VOICE, kind
 if TYPE_CHECKING:
     import pandas as pd
 
-PATIENCE = ticks(10)  # audio may be this late; then rows go on without it
+PATIENCE = ticks(10)  # audio may be this late; what has not arrived by then is taken for silence
+_LONGEST_GAP = ticks(24 * 3600)  # a time further ahead is an error of who pushes, and would take all memory
 WAITING = "waiting"  # status of a face whose track is not confirmed yet
 _LATEST = ticks(5)  # scores of windows that ended earlier are not those of now
 _FEW, _AT_ONCE = 4, ticks(1)  # rows of more persons are emitted a second at a time, which takes less time in all
@@ -129,7 +131,7 @@ class LiveSession:
         orientation = self._session.faces.orientation if self._session.faces is not None else None
         lines = [] if orientation is None or orientation.warning is None else [orientation.warning]
         if self._late:
-            lines.append(f"audio fell behind by more than {seconds(PATIENCE):g} s: rows went on without the voice")
+            lines.append(f"audio was late by more than {seconds(PATIENCE):g} s, and taken for silence")
         return lines
 
     @property
@@ -149,11 +151,13 @@ class LiveSession:
         """Process the next frame, if it is wanted.
 
         Raises:
-            ShapeError: it does not start after the one before it, or the session is closed.
+            ShapeError: it does not start after the one before it, or more than a day later, or the session is closed.
         """
+        self._refuse_far(frame.start)
         wanted = self._session.wants(frame.start)
         self._add(self._session.push_frames([frame]))
         self._time, self._frames_end = max(self._time, frame.start), frame.end
+        self._fill_silence()
         return LiveUpdate(self._latest_faces() if wanted else [], frame.start, self._final_rows(), self._voice())
 
     def push_audio(self, block: AudioBlock) -> LiveUpdate:
@@ -161,7 +165,11 @@ class LiveSession:
 
         Gaps are filled with silence, and what overlaps the block before is left out. Where audio arrives and no frame
         does, the session goes on after `PATIENCE`.
+
+        Raises:
+            ShapeError: it begins more than a day after the latest frame, or the session is closed.
         """
+        self._refuse_far(block.start)
         self._heard = True
         for modality, audio in self._audio.items():
             for piece in audio.push(block):
@@ -172,8 +180,10 @@ class LiveSession:
 
     def advance(self, time: int) -> LiveUpdate:
         """Complete the rows before `time` (ticks): no frame will be pushed for them."""
+        self._refuse_far(time)
         self._time = max(self._time, time)
         self._add(self._session.advance(time))
+        self._fill_silence()
         return self._update()
 
     def close(self, end: int, *, frames_end: int | None = None) -> LiveUpdate:
@@ -187,6 +197,21 @@ class LiveSession:
         frames_end = self._frames_end if frames_end is None else frames_end
         self._add(self._session.close(end, frames_end=None if frames_end is None else min(frames_end, end)))
         return LiveUpdate([], self._time, self._rows_before(None), None)
+
+    def _refuse_far(self, time: int) -> None:
+        if time > self._time + _LONGEST_GAP:
+            raise ShapeError(
+                f"LiveSession: {seconds(time):.0f} s is more than a day after {seconds(self._time):.0f} s; "
+                "count times from the start of the session."
+            )
+
+    def _fill_silence(self) -> None:
+        """Take audio for silence that should have arrived long ago."""
+        known = self._time - PATIENCE
+        for modality, audio in self._audio.items():
+            self._late |= self._heard and audio.reached < known
+            for piece in audio.fill(known):
+                self._add(self._session.push_audio(piece, modality))
 
     def _update(self) -> LiveUpdate:
         return LiveUpdate([], self._time, self._final_rows(), self._voice())
@@ -229,10 +254,7 @@ class LiveSession:
         if self._session.faces is not None:
             certain &= steps[:, 1] <= self._session.faces.certain
         for modality in self._waited_for:
-            known = self._session.audio_certain(modality)
-            given_up = self._time - self._session.audio_lookahead(modality) - PATIENCE
-            self._late |= bool(known < given_up and (certain & (steps[:, 0] >= known) & (steps[:, 0] < given_up)).any())
-            certain &= steps[:, 0] < max(known, given_up)
+            certain &= steps[:, 0] < self._session.audio_certain(modality)
         if self._waited_for and self._session.follows_mouths:
             given_up = self._time - self._speakers_lateness - PATIENCE
             certain &= steps[:, 1] <= max(self._collector.speakers_certain, given_up)

@@ -53,6 +53,11 @@ class ContiguousAudio:
             samples = samples[max(-missing, 0) :]
         yield from self._resampled(samples)
 
+    def fill(self, until: int) -> Iterator[AudioBlock]:
+        """Silence up to a time (ticks), if the audio has not reached it."""
+        if self.reached < until:
+            yield from self.push(AudioBlock(np.empty(0, np.float32), until, self._rate_in))
+
     def close(self) -> Iterator[AudioBlock]:
         """What the resampler still holds."""
         yield from self._end()
