@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 
 from emofuse.core.time import seconds, ticks
 from emofuse.inference.live import LiveSession
-from emofuse.inference.live_run import LiveRun
+from emofuse.inference.live_run import LiveRun, source_settings
 from emofuse.inference.predictor import Options, Predictor
-from emofuse.inference.sampling import FirstOfEachStep
 from emofuse.media.audio import AudioBlock, AudioReader
 from emofuse.media.audio_clock import sample_time
 from emofuse.media.encode import write_video
-from emofuse.media.live import LiveSource, SourceSettings
+from emofuse.media.live import LiveSource
 from emofuse.media.live_address import video_address
 from emofuse.media.video import Frame, VideoReader
 
@@ -97,8 +96,8 @@ def latency(options: argparse.Namespace) -> None:
             frames = recording.frames[: 30 * 30]
             audio = recording.audio[: len(frames) * RATE // 30]
             write_video(path, frames, rate_hz=Fraction(30), audio=audio, audio_rate_hz=RATE)
-            source = LiveSource(video_address(str(path)), settings=SourceSettings(FirstOfEachStep(predictor.sampling)))
-            run = LiveRun(LiveSession(predictor), source)
+            session = LiveSession(predictor)
+            run = LiveRun(session, LiveSource(video_address(str(path)), settings=source_settings(session)))
             ages = [event.age for event in run.events() if event.update is not None and event.age]
         middle, late = np.quantile(ages, [0.5, 0.95])
         state = run.state
@@ -121,7 +120,7 @@ def memory(options: argparse.Namespace) -> None:
         sound = np.resize(recording.audio[k * size : (k + 1) * size], size)
         update = session.push_audio(AudioBlock(sound, sample_time(n * size, RATE), RATE))
         rows += 0 if update.rows is None else len(update.rows)
-        if session.wants(start):
+        if session.uses(start):
             image = recording.frames[k]
             update = session.push_frame(Frame.from_rgb(image, index=n, start=start, end=start + FRAME))
             rows += 0 if update.rows is None else len(update.rows)
@@ -141,8 +140,8 @@ def agreement(options: argparse.Namespace) -> None:
     total = alike = before = 0
     largest = 0.0
     for path in sorted(options.clips.glob("*.mp4")):
-        settings = SourceSettings(FirstOfEachStep(predictor.sampling), fast=True)
-        run = LiveRun(LiveSession(predictor, path.name), LiveSource(video_address(str(path)), settings=settings))
+        session = LiveSession(predictor, path.name)
+        run = LiveRun(session, LiveSource(video_address(str(path)), settings=source_settings(session, fast=True)))
         parts = [e.update.rows for e in run.events() if e.update is not None and e.update.rows is not None]
         live = pd.concat(parts, ignore_index=True)
         before += int(live.person.isna().sum())

@@ -89,12 +89,11 @@ def live(
     from emofuse.errors import SettingsError
     from emofuse.export.growing import growing_table, json_lines
     from emofuse.inference.live import LiveSession
-    from emofuse.inference.live_run import LiveRun
+    from emofuse.inference.live_run import LiveRun, source_settings
     from emofuse.inference.lsl import LslOutlet
     from emofuse.inference.orientation import checked_rotation
     from emofuse.inference.predictor import Options, Predictor, checked_rate
-    from emofuse.inference.sampling import FirstOfEachStep
-    from emofuse.media.live import LiveSource, SourceSettings
+    from emofuse.media.live import LiveSource
     from emofuse.media.live_address import video_address
     from emofuse.runtime import Engine
 
@@ -109,7 +108,7 @@ def live(
     predictor = Predictor(options)
     labels = predictor.bundle.label_set.names
     session = LiveSession(predictor, Path(main.name).name if main.finite else main.name)
-    settings = SourceSettings(FirstOfEachStep(predictor.sampling), rotation or 0, fast)
+    settings = source_settings(session, turn=rotation or 0, fast=fast)
     found = LiveSource(video, microphone, with_audio=audio != NONE, settings=settings)
     run = LiveRun(session, found, until=None if seconds is None else ticks(seconds))
     with ExitStack() as stack:

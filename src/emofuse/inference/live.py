@@ -29,6 +29,7 @@ from emofuse.inference.face_stages import FaceWindowScore, ScoredFace
 from emofuse.inference.prediction import UNCERTAIN
 from emofuse.inference.predictor import Predictor
 from emofuse.inference.renumbering import FilePerson
+from emofuse.inference.sampling import Sampling
 from emofuse.inference.session import SessionOutput
 from emofuse.inference.speakers import REACH
 from emofuse.media.audio import AudioBlock
@@ -117,6 +118,16 @@ class LiveSession:
         self._late = False
         self._voices: dict[str, AudioWindowScore] = {}  # the latest of each modality
         self._windows: dict[tuple[int, str], FaceWindowScore] = {}  # the latest of each person and modality
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which frames are processed."""
+        return self._predictor.sampling
+
+    @property
+    def follows_mouths(self) -> bool:
+        """Whether frames between those that are processed are used, to find out who speaks."""
+        return self._session.follows_mouths
 
     @property
     def lateness(self) -> int:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from emofuse.core.time import seconds, ticks
 from emofuse.inference.live import PATIENCE, LiveSession, LiveUpdate
+from emofuse.inference.sampling import MOUTHS, FirstOfEachStep
 from emofuse.media.audio import AudioBlock
-from emofuse.media.live import Arrival, LiveSource
+from emofuse.media.live import Arrival, LiveSource, SourceSettings
 from emofuse.media.video import Frame
 
 _OUTLASTS = ticks(1)  # audio that ends less than this after the last frame adds no rows, as in a file
@@ -42,6 +43,16 @@ class LiveEvent:
     update: LiveUpdate | None = None
     notice: str | None = None
     age: float = 0.0
+
+
+def source_settings(session: LiveSession, *, turn: int = 0, fast: bool = False) -> SourceSettings:
+    """How a source is read for a session: the first frame of each step, and frames between that show who speaks.
+
+    turn, fast: as in `SourceSettings`.
+    """
+    if session.follows_mouths:
+        return SourceSettings(FirstOfEachStep(session.sampling), FirstOfEachStep(MOUTHS), turn, fast)
+    return SourceSettings(FirstOfEachStep(session.sampling), turn=turn, fast=fast)
 
 
 class LiveRun:
@@ -98,7 +109,10 @@ class LiveRun:
         return start >= self._until
 
     def _pushed_frame(self, arrival: Arrival, frame: Frame) -> LiveEvent:
+        processed = self._session.wants(frame.start)
         update = self._session.push_frame(frame)
+        if not processed:
+            return LiveEvent(update)
         self._frames += 1
         self._reached = max(self._reached, frame.start)
         age = seconds(self._source.now - arrival.time)

@@ -119,11 +119,15 @@ class SpeakerEvidence:
     def add(self, mouths: Sequence[MouthSecond], voices: Sequence[VoiceChunk]) -> None:
         """Take what was completed of the mouths, and of the voice, each in the order of time."""
         for voice in voices:
+            if voice.number < self._first:  # the rows have not waited for it
+                continue
             self._speech.extend(voice.speech.reshape(BINS, -1).mean(axis=1).tolist())
         self._mouths |= {mouth.number: mouth for mouth in mouths}
         self._voices |= {voice.number: voice for voice in voices}
         for number in sorted(self._mouths.keys() & self._voices.keys()):
-            self._join(self._mouths.pop(number), self._voices.pop(number))
+            mouths, voice = self._mouths.pop(number), self._voices.pop(number)
+            if number >= self._first:
+                self._join(mouths, voice)
             self._joined = number + 1
         for waiting in (self._mouths, self._voices):
             for number in sorted(waiting)[:-_LONGEST]:  # the other stream has ended

@@ -41,7 +41,7 @@ _AHEAD = ticks(Fraction(1, 20))  # frames may be handed over this much before th
 _USUAL_RATE = Fraction(25)
 _ALSA = Path("/usr/share/alsa/alsa.conf")  # PyAV's own ALSA looks for it where PyAV was built
 _WAIT = 0.2  # seconds until a waiting reader is asked whether it goes on
-_WAITING_FRAMES = 8  # of a source that is read as fast as possible
+_WAITING_FRAMES = 8  # that wait to be taken, at most
 
 
 class Arrival(NamedTuple):
@@ -57,12 +57,14 @@ class Arrival(NamedTuple):
 class SourceSettings:
     """How sources are read.
 
-    wanted: whether a frame that starts at a time (ticks) is needed; called once for each frame, in order.
+    wanted: whether a frame that starts at a time (ticks) is to be processed; called once for each frame, in order.
+    shown: whether a frame between them is of use, if it can be had; called likewise.
     turn: degrees clockwise by which frames are turned.
     fast: read files as fast as their frames are taken, and drop none.
     """
 
     wanted: Callable[[int], bool] = lambda start: True
+    shown: Callable[[int], bool] = lambda start: False
     turn: int = 0
     fast: bool = False
 
@@ -139,6 +141,14 @@ class LiveSource:
         self._inbox.close()
 
 
+class _Waiting(NamedTuple):
+    """A frame that nobody has taken, when it arrived (ticks), and whether it is to be processed."""
+
+    arrived: int
+    frame: Frame
+    wanted: bool
+
+
 class _Inbox:
     """What was read and not taken yet."""
 
@@ -146,7 +156,7 @@ class _Inbox:
         self.changed = threading.Condition()
         self.closed = threading.Event()
         self.dropped = self.audio_dropped = 0
-        self._frames: deque[tuple[int, Frame]] = deque()
+        self._frames: deque[_Waiting] = deque()
         self._audio: deque[AudioBlock] = deque()
         self._notices: deque[str] = deque()
 
@@ -155,15 +165,20 @@ class _Inbox:
         with self.changed:
             return not (self._frames or self._audio or self._notices)
 
-    def put_frame(self, frame: Frame, arrived: int, *, drop: bool) -> None:
-        """Put a frame in the place of one that nobody took, or wait until there is room."""
+    def put_frame(self, frame: _Waiting, *, drop: bool) -> None:
+        """Put a frame in the place of one to be processed that nobody took, or wait until there is room."""
+
+        def full() -> bool:
+            late = frame.wanted and any(waiting.wanted for waiting in self._frames)
+            return len(self._frames) >= _WAITING_FRAMES or (drop and late)
+
         with self.changed:
-            if drop:
-                self.dropped += len(self._frames)
+            if drop and full():
+                self.dropped += sum(waiting.wanted for waiting in self._frames)
                 self._frames.clear()
             else:
-                self.changed.wait_for(lambda: len(self._frames) < _WAITING_FRAMES or self.closed.is_set())
-            self._frames.append((arrived, frame))
+                self.changed.wait_for(lambda: not full() or self.closed.is_set())
+            self._frames.append(frame)
             self.changed.notify_all()
 
     def put_audio(self, block: AudioBlock, *, drop: bool) -> None:
@@ -196,7 +211,7 @@ class _Inbox:
         now = wall()
         yield from (Arrival(now, notice=line) for line in notices)
         yield from (Arrival(now, audio=block) for block in audio)
-        yield from (Arrival(arrived, frame) for arrived, frame in frames)
+        yield from (Arrival(waiting.arrived, waiting.frame) for waiting in frames)
         if not (notices or audio or frames):
             yield Arrival(now)
 
@@ -349,9 +364,10 @@ class _Feed(threading.Thread):
         self._start = start = max(start, 0)
         self.frames_end = start + length
         self._pace(start)
-        if self._settings.wanted(start):
-            shown = Frame(number, start, start + length, frame, looks.of(frame))
-            self._inbox.put_frame(shown, self._wall(), drop=not self._fast)
+        wanted, shown = self._settings.wanted(start), self._settings.shown(start)
+        if wanted or shown:
+            found = Frame(number, start, start + length, frame, looks.of(frame))
+            self._inbox.put_frame(_Waiting(self._wall(), found, wanted), drop=not self._fast)
 
     def _take_audio(self, reading: _Pass, frame: AudioFrame) -> None:
         length = sample_time(frame.samples, frame.sample_rate)
