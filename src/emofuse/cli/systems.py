@@ -19,7 +19,11 @@ def systems(as_json: AsJson = False) -> None:
         {"name": "default", "modality": "all", "title": "the bundle in the package, with all its parts"},
         {"name": "default-face", "modality": "face", "title": "its face network, on RAF-DB and FER-2013"},
         {"name": "face-detector", "modality": "face", "title": "the face detector in the package, on photographs"},
-        {"name": "active-speaker", "modality": "all", "title": "the networks that find out who speaks, on talking heads"},
+        {
+            "name": "active-speaker",
+            "modality": "all",
+            "title": "the networks that find out who speaks, on talking heads",
+        },
     ]
     rows += [{"name": s.name, "modality": s.modality, "title": s.title} for s in SYSTEMS.values()]
     rows += [{"name": s.name, "modality": s.modality, "title": s.title} for s in WORDS_SYSTEMS.values()]

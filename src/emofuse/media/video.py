@@ -109,8 +109,8 @@ class Frame:
         return self._look.region(self._image, x, y, width, height)
 
     def luma_region(self, x: int, y: int, width: int, height: int) -> Image:
-        """`luma()[y : y + height, x : x + width]`; where the format allows, nothing else is converted. Levels of formats
-        that are scaled may be rounded differently, by one."""
+        """`luma()[y : y + height, x : x + width]`; where the format allows, nothing else is converted. Levels of
+        formats that are scaled may be rounded differently, by one."""
         if isinstance(self._image, np.ndarray):
             return luma_of(np.ascontiguousarray(self._image[y : y + height, x : x + width]))
         assert self._look is not None
