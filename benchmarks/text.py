@@ -5,30 +5,37 @@
 Protocol: seven classes, several per sentence. A class is assigned from a threshold on, which is chosen for each class
 on parts of the training data; a sentence without a class gets the nearest. The baseline is TF-IDF of words and pairs
 of words with one logistic regression per class; its thresholds are chosen on a fifth of the training data that it was
-not fitted on. Intervals: bootstrap over sentences.
+not fitted on. Intervals: bootstrap over sentences. `--recordings labels.csv --transcribe MODEL` also measures what
+words are worth on the sentences of SAVEE, transcribed by Whisper.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
+from emofuse import metrics
 from emofuse.core.calibration import LogitCalibration
 from emofuse.core.labels import AFFWILD2
 from emofuse.core.time import ticks
 from emofuse.datasets.texts import Texts, read_texts
 from emofuse.inference.sentences import score_sentences
+from emofuse.media.audio import AudioReader
 from emofuse.models.bundle import load
 from emofuse.models.words import WordsScorer
 from emofuse.training.words import assigned, best_thresholds, measured
 from emofuse.words import Cue, Transcript
+from emofuse.words.whisper import RATE_HZ, load_transcriber
 
 RESAMPLES, BINS, BATCH = 2000, 15, 512
 EXAMPLES = (
@@ -65,6 +72,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with train.csv and validation.csv")
     parser.add_argument("--bundle", default="default")
+    parser.add_argument("--recordings", type=Path, help="table of recordings: path, emotion, speaker")
+    parser.add_argument("--transcribe", help="name or folder of a Whisper model")
     options = parser.parse_args()
     bundle = load(options.bundle)
     scorer = bundle.words_scorer()
@@ -77,10 +86,13 @@ def main() -> None:
     weights = 1 / validation.labels.mean(axis=0)
     balanced = (validation.labels * weights).sum(axis=1) / validation.labels.sum(axis=1)
     equal = calibration_error(scorer.modality.calibration(logits), validation, balanced)
-    print(f"calibration error of the scores in predictions, classes weighted equally: {equal:.3f}")
+    print(f"calibration error for equally frequent classes, weighted so: {equal:.3f}")
     show("TF-IDF + logistic regression", *baseline(train, validation))
     timing(scorer, validation.texts)
     examples(scorer)
+    if options.recordings is not None and bundle.fusion is not None:
+        weights_of = dict(zip(bundle.fusion.weights.systems, bundle.fusion.weights.class_weights, strict=True))
+        recordings(scorer, options.recordings, options.transcribe, float(weights_of["words"].mean()))
 
 
 def in_batches(scorer: WordsScorer, texts: list[str]) -> NDArray[np.float32]:
@@ -150,6 +162,26 @@ def examples(scorer: WordsScorer) -> None:
         label = f"{AFFWILD2.names[int(probabilities.argmax())]} {probabilities.max():.2f}"
         found = score_sentences(Transcript.of([Cue(0, ticks(1), text)], "x"), scorer) if text else []
         print(f"| {kind} | {shown} | {label} | {', '.join({s.status for s in found}) or 'no sentence'} |")
+
+
+def recordings(scorer: WordsScorer, table: Path, model: str, exponent: float) -> None:
+    """Print the UAR of the words in recordings of SAVEE, and the loss with and without plain words."""
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["speaker"].startswith("savee")]
+    transcriber, texts = load_transcriber(model), list[str]()
+    for row in rows:
+        with AudioReader(table.parent / row["path"], rate_hz=RATE_HZ) as audio:
+            samples = np.concatenate([block.samples for block in audio.blocks(10)])
+        texts.append(" ".join(cue.text for cue in transcriber(samples).cues))
+    truth = AFFWILD2.encode([row["emotion"] for row in rows])
+    weights = 1 / np.bincount(truth)[truth]
+    for plain in (scorer.modality.plain, 0.0):
+        modality = replace(scorer.modality, plain=plain)
+        probabilities = WordsScorer(modality, classes=len(AFFWILD2))(texts)
+        logs = log_softmax(exponent * np.log(probabilities + 1e-9), axis=1)[np.arange(len(truth)), truth]
+        uar = metrics.uar(truth, probabilities.argmax(axis=1))
+        loss = -np.average(logs, weights=weights)
+        print(f"SAVEE, plain {plain:g}: UAR {uar:.3f}, cross-entropy {loss:.3f}, without words {np.log(7):.3f}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,14 @@ def test_the_score_of_a_sentence_does_not_depend_on_others(words):
     assert scorer(["wow", "I am so sad", "the table"])[1] == pytest.approx(alone[0], abs=1e-6)
 
 
+def test_plain_words_speak_for_no_emotion(words):
+    text = ["the meeting is at three"]
+    scorer, open_ = (WordsScorer(replace(words, plain=plain), classes=7) for plain in (0.5, 0.0))
+    raw, mixed = open_(text)[0], scorer(text)[0]
+    assert mixed == pytest.approx((raw + raw[0]) / (raw + raw[0]).sum(), abs=1e-6)
+    assert WordsScorer(replace(words, plain=1.0), classes=7)(text)[0] == pytest.approx(1 / 7)
+
+
 def test_known_words_are_counted(words):
     assert WordsScorer(words, classes=7).known("I am glücklich, happy!") == (3, 4)
 

@@ -27,6 +27,8 @@ class WordsModality:
 
     net: safetensors file of the coefficients and the known words.
     known_share: smallest fraction of known words in a sentence of its `language`, such as "en".
+    plain: fraction of what is said with an emotion whose words are as those of neutral sentences; 0 to 1.
+    neutral: index of the neutral class.
     """
 
     net: Path
@@ -34,6 +36,8 @@ class WordsModality:
     calibration: LogitCalibration
     known_share: float
     language: str
+    plain: float
+    neutral: int
 
     @property
     def files(self) -> dict[str, Path]:
@@ -57,6 +61,8 @@ class WordsModality:
             calibration_of(content["calibration"]),
             float(content["known_share"]),
             str(content["language"]),
+            float(content["plain"]),
+            int(content["neutral"]),
         )
 
 
@@ -124,8 +130,14 @@ class WordsScorer:
             )
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Probabilities float32 [n, classes] of sentences."""
-        return self.modality.calibration(self.logits(texts))
+        """Probabilities float32 [n, classes] of sentences, for equally frequent classes.
+
+        A sentence is as likely for an emotion as for it where words show it, or as for neutral where they do not.
+        """
+        probabilities = self.modality.calibration(self.logits(texts))
+        plain = np.float32(self.modality.plain)
+        mixed = (1 - plain) * probabilities + plain * probabilities[:, [self.modality.neutral]]
+        return np.asarray(mixed / mixed.sum(axis=1, keepdims=True), np.float32)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Logits float32 [n, classes] of sentences, without calibration."""

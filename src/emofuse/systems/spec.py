@@ -168,6 +168,7 @@ class WordsSystem:
     title: what it is.
     penalty: half the factor of the squared coefficients, beside the mean cross-entropy. steps: of the optimiser.
     folds: number of parts of the training data, each scored by a model of the others, for the calibration.
+    plain: fraction of what is said with an emotion whose words are as those of neutral sentences.
     known_from: number of sentences in which a word must occur to count as known when the language is checked.
     known_share: smallest fraction of known words in a sentence of the language of the data.
     language: of the data.
@@ -184,6 +185,7 @@ class WordsSystem:
     penalty: float = 4e-5
     steps: int = 80
     folds: int = 4
+    plain: float = 0.5
     known_from: int = 3
     known_share: float = 0.6
     language: str = "en"
@@ -191,8 +193,8 @@ class WordsSystem:
     def __post_init__(self) -> None:
         if self.penalty <= 0 or self.steps < 1 or self.folds < 2 or self.known_from < 1:
             raise SettingsError("words: penalty must be above 0, steps and known_from at least 1, folds at least 2.")
-        if not 0 <= self.known_share <= 1:
-            raise SettingsError(f"words: known_share is {self.known_share}; give 0 to 1.")
+        if not 0 <= self.known_share <= 1 or not 0 <= self.plain <= 1:
+            raise SettingsError(f"words: known_share is {self.known_share} and plain {self.plain}; give 0 to 1.")
 
     @property
     def digest(self) -> str:

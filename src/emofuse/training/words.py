@@ -55,7 +55,15 @@ def train_words(system: WordsSystem, data: Path, out: Path, report: Callable[[st
     model = LinearModel.rounded(coefficients, intercepts, _known(train, system.known_from))
     model.save(out / NET)
     calibration = _balanced_calibration(logits, train.labels)
-    modality = WordsModality(out / NET, system.grams, calibration, system.known_share, system.language)
+    modality = WordsModality(
+        net=out / NET,
+        grams=system.grams,
+        calibration=calibration,
+        known_share=system.known_share,
+        language=system.language,
+        plain=system.plain,
+        neutral=AFFWILD2.index("neutral"),
+    )
     probabilities = natural(WordsScorer(modality, classes=len(AFFWILD2)).logits(validation.texts))
     card = {
         "what": f"{system.title}: {len(train.texts)} sentences",
