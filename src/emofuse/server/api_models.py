@@ -95,7 +95,7 @@ class Limits(_Value):
     """What the server accepts."""
 
     upload_bytes: int = Field(description="Size of the largest upload.", examples=[4294967296])
-    queued_jobs: int = Field(description="How many jobs may wait or run.", examples=[200])
+    queued_jobs: int = Field(description="How many jobs may wait or run.", examples=[1000])
 
 
 class LiveStatus(_Value):

@@ -110,9 +110,8 @@ class JobQueue:
         removed: Callable[[str], None],
         results_changed: Callable[[], None],
     ) -> None:
-        self._settings, self._changed, self._removed, self._results_changed = (
-            settings, changed, removed, results_changed,
-        )  # fmt: skip
+        self._settings, self._changed, self._removed = settings, changed, removed
+        self._results_changed = results_changed
         self._records = settings.results / RECORDS
         self.uploads = self._records / "uploads"
         self._file = self._records / "jobs" / "queue.json"
@@ -245,7 +244,8 @@ class JobQueue:
         if count and waiting + count > self._settings.queued_jobs:
             raise RefusedError(
                 HTTPStatus.TOO_MANY_REQUESTS,
-                f"the queue has place for {self._settings.queued_jobs} jobs, {waiting} are in it; try again later.",
+                f"the queue has place for {self._settings.queued_jobs} jobs, {waiting} are in it and {count} would be "
+                "added; wait, or add fewer.",
             )
 
     def add(self, jobs: list[StoredJob]) -> list[Job]:

@@ -28,7 +28,7 @@ class ServerSettings:
     api_only: bool = False
     jobs: int = 1
     upload_bytes: int = DEFAULT_UPLOAD_BYTES
-    queued_jobs: int = 200
+    queued_jobs: int = 1000
     bundle: str = "default"
 
     @property
