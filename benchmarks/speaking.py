@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from emofuse.core.time import TICKS_PER_SECOND
+from emofuse.core.types import Scores
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.predictor import Options, Predictor
 from emofuse.media.audio import AudioReader
@@ -41,7 +42,7 @@ RATE = 48_000
 LEFT, RIGHT, BOTH, OFF, MUSIC, SILENT = "left", "right", "both", "off-screen", "music", "silent"
 ORDER = (LEFT, RIGHT, BOTH, RIGHT, OFF, LEFT, MUSIC, RIGHT, SILENT, LEFT)  # who is audible, in turns
 HALF = 0.5  # seconds
-Images = NDArray[np.uint8]
+Images, Ints = NDArray[np.uint8], NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder with labels.csv")
     parser.add_argument("--speakers", nargs=2, help="default: those that are set aside in the training")
-    parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--only", nargs="+", help="names of conditions; default: all")
     options = parser.parse_args()
     with (options.clips / "labels.csv").open(encoding="utf-8") as file:
@@ -118,7 +119,7 @@ def made(
     order: Sequence[str],
 ) -> list[Turn]:
     """Write a scene; returns its turns."""
-    turns, frames, audio, reached = [], list[Images](), list[NDArray[np.float32]](), 0.0
+    turns, shown, audio, reached = [], list[tuple[Path, Path, Ints]](), list[NDArray[np.float32]](), 0.0
     rng = np.random.default_rng(0)
     for n in range(pairs):
         left, right = people[0][n % len(people[0])], people[1][(5 * n + 3) % len(people[1])]
@@ -128,7 +129,7 @@ def made(
         count = round(seconds * condition.rate_hz)
         wanted = np.minimum((np.arange(count) / condition.rate_hz * 30_000 / 1001).astype(int), len(one) - 1)
         wanted = np.minimum(wanted, len(two) - 1)
-        frames += [np.hstack([turned(one[k]) if condition.turned else one[k], two[k]]) for k in wanted]
+        shown.append((left.path, right.path, wanted))
         length = count / float(condition.rate_hz)
         size = round((reached + length) * RATE) - round(reached * RATE)
         audio.append(sounds(audible, [left, right, others[(7 * n) % len(others)]], size, rng))
@@ -137,8 +138,17 @@ def made(
     mixed = np.concatenate(audio)
     if condition.babble_db is not None:
         mixed = mixed + babble(others, len(mixed), float(np.sqrt(np.mean(np.square(mixed)))), condition.babble_db)
-    write_video(path, iter(frames), rate_hz=condition.rate_hz, audio=np.clip(mixed, -1, 1).astype(np.float32))
+    write_video(
+        path, beside(shown, condition), rate_hz=condition.rate_hz, audio=np.clip(mixed, -1, 1).astype(np.float32)
+    )
     return turns
+
+
+def beside(shown: Sequence[tuple[Path, Path, Ints]], condition: Condition) -> Iterator[Images]:
+    """The frames of pairs of clips, side by side."""
+    for left, right, numbers in shown:
+        one, two = images(left), images(right)
+        yield from (np.hstack([turned(one[k]) if condition.turned else one[k], two[k]]) for k in numbers)
 
 
 def sounds(audible: str, clips: Sequence[Clip], size: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -309,8 +319,12 @@ def emotions(
                     "known": np.full(len(visible), owner),
                     "face alone": np.zeros(len(visible)),
                 }
+                timeline, labels = prediction.timeline, predictor.bundle.label_set
+                nothing = np.zeros((len(timeline), len(labels)), np.float32)
+                absent = Scores(nothing, timeline, labels, np.zeros(len(timeline), bool), "absent")
+                given = {m: scores.get(m, absent) for m in fusion.modalities}
                 for name, weight in weights.items():
-                    fused = fusion(scores, visible=visible, voice_weight=weight)
+                    fused = fusion(given, visible=visible, voice_weight=weight)
                     rows = fused.valid & (seen >= 0) & scores[VOICE].valid
                     guesses = predictor.bundle.label_set.decode(fused.predictions())
                     hits[name][-1] += [(truth, g == truth) for g, used in zip(guesses, rows, strict=True) if used]

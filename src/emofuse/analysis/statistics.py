@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emofuse.analysis.events import WHOLE, Event
 from emofuse.analysis.person_rows import Doubles, PersonRows, person_rows
+from emofuse.analysis.turns import Turn, find_turns
 from emofuse.datasets.records import seconds_of
 from emofuse.errors import DataError, SettingsError
 from emofuse.export import ResultTable, Segment, SegmentSettings, find_segments
@@ -115,19 +116,20 @@ def describe(
         raise DataError(f"events: none is in one of the results; they are in {files}. Write the videos' names as file.")
     rows = [row for person in person_rows(results) for row in _person(person, chosen, settings)]
     table = pd.DataFrame(rows, columns=[*_COLUMNS[:-1], *more, _COLUMNS[-1], *_measures(settings)])
-    return table.astype({"person": "Int64", "segments": "Int64"})
+    return table.astype({"person": "Int64", "segments": "Int64", "turns": "Int64"})
 
 
 def _measures(settings: StatisticsSettings) -> list[str]:
     names = ["mean", "minimum", "maximum", "time_to_maximum", "fraction_above", "area"]
     names += ["segments", "segment_seconds", "longest_segment", "seconds", "rows", "rows_left_out"]
+    names += ["speaking_seconds", "turns", "mean_turn"]
     return names + (["baseline", "mean_change", "maximum_change", "area_change"] if settings.baseline else [])
 
 
 def _person(person: PersonRows, events: Sequence[Event], settings: StatisticsSettings) -> Iterator[dict[str, Any]]:
     segments = find_segments(person.table, person.labels, settings.segments)
     base = None if settings.baseline is None else _part(person, settings.baseline.start, settings.baseline.end).mean()
-    length = float(person.end.max(initial=0.0))
+    length, turns = float(person.end.max(initial=0.0)), find_turns(person)
     for event in (e for e in events if e.is_in(person.file)):
         start = event.start or 0.0
         end = max(length, start) if event.end is None else event.end
@@ -146,7 +148,8 @@ def _person(person: PersonRows, events: Sequence[Event], settings: StatisticsSet
             columns |= {"area_change": columns["area"] - base * part.seconds.sum()}
         for n, measure in enumerate(person.measures):
             counted = _counted(segments, measure, start, end) if measure in person.labels else {}
-            yield {**about, "emotion": measure, **{k: v[n] for k, v in columns.items()}, **counted}
+            spoken = {} if turns is None else _spoken(turns, start, end)
+            yield {**about, "emotion": measure, **{k: v[n] for k, v in columns.items()}, **counted, **spoken}
 
 
 def _part(person: PersonRows, start: float | None, end: float | None) -> _Part:
@@ -178,6 +181,13 @@ def _statistics(part: _Part, threshold: float) -> dict[str, NDArray[Any]]:
         "rows": np.full(measures, count),
         "rows_left_out": np.full(measures, part.left_out),
     }
+
+
+def _spoken(turns: Sequence[Turn], start: float, end: float) -> dict[str, Any]:
+    """Seconds, number and mean duration of the parts of turns that lie in an event."""
+    parts = [seconds for turn in turns if (seconds := turn.within(start, end)) > 0]
+    mean = sum(parts) / len(parts) if parts else np.nan
+    return {"speaking_seconds": sum(parts), "turns": len(parts), "mean_turn": mean}
 
 
 def _counted(segments: Sequence[Segment], emotion: str, start: float, end: float) -> dict[str, Any]:

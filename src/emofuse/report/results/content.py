@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.analysis.person_rows import PersonRows, distinct_names, person_rows, valence_classes
+from emofuse.analysis.turns import SPEAKING, find_turns
 from emofuse.core.colour import COLOURS
 from emofuse.core.files import decoded
 from emofuse.core.statuses import OK, TURNED
@@ -180,6 +181,7 @@ def _person(person: PersonRows, statuses: list[str], page: _Page, still: Still) 
             for s in longest
         ],
         "transitions": _transitions(found),
+        "turns": find_turns(person),
         "quality": _quality(person, seconds, boxes) | {"dark": picture and picture.luma < _DARK},
     }  # fmt: skip
 
@@ -203,6 +205,11 @@ def _boxes(table: pd.DataFrame) -> NDArray[np.float64]:
     if not set(_BOX) <= set(table.columns):
         return np.full((len(table), 4), np.nan)
     return table[list(_BOX)].to_numpy(np.float64, na_value=np.nan)
+
+
+def _speaking(table: pd.DataFrame) -> NDArray[np.float64]:
+    """The probability that the person speaks in each row, float64 [n, 1], NaN where it is not known."""
+    return table[[SPEAKING]].to_numpy(np.float64, na_value=np.nan)
 
 
 def _modalities(person: PersonRows) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -229,6 +236,7 @@ def _rows(person: PersonRows, statuses: list[str], boxes: NDArray[np.float64], r
         "starts": None if constant else _base64(np.round(start * 1000).astype("<u4").view(np.uint8)),
         "values": _encoded(person.values[:, : len(person.labels)], reduction),
         "status": _base64(codes),
+        "speaking": _encoded(_speaking(person.table), reduction) if SPEAKING in person.table.columns else None,
         "boxes": _base64(np.where(found[:, None], np.round(placed * _LEVELS), _MISSING).astype(np.uint8))
         if found.any()
         else None,

@@ -58,6 +58,7 @@
       this.start[n] = person.end;
       this.status = bytes(person.status);
       this.boxes = person.boxes ? bytes(person.boxes) : null;
+      this.speaking = person.speaking ? bytes(person.speaking) : null;
       this.sets = { fused: person.values, ...person.modalities };
       const voice = Object.keys(person.modalities).find((name) => name.startsWith("voice"));
       this.voice = voice ? bytes(person.modalities[voice]).filter((_, i) => i % this.labels.length === 0) : null;
@@ -384,6 +385,9 @@
       if (this.rows.some((rows) => rows.voice)) {
         lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("text")};height:.25rem;vertical-align:.2rem` }), "voice"));
       }
+      if (this.rows.some((rows) => rows.speaking)) {
+        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("first")};height:.3rem;vertical-align:.2rem` }), "speaking"));
+      }
       const button = (text, label, action) => element("button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
       const tools = element("div", { class: "tools", role: "group", "aria-label": "Timeline" },
         button("▶ / ❚❚", "Play or pause", () => this.toggle()),
@@ -573,13 +577,18 @@
       strip.style.marginLeft = `${left}px`;
       strip.style.width = `${width}px`;
       strip.width = Math.max(1, Math.round(width * scale));
-      strip.height = Math.round(16 * scale);
+      strip.height = Math.round(22 * scale);
       const [from, to] = this.view, per = (to - from) / strip.width;
       const row = Int32Array.from({ length: strip.width }, (_, px) => rows.at(from + (px + 0.5) * per));
       const colours = this.file.statuses.map(statusColour);
       this.drawRuns(strip, row, (i) => colours[rows.status[i]], 0, Math.round(9 * scale));
-      const voice = css("text");
+      const voice = css("text"), speaks = css("first");
+      if (rows.speaking) this.drawRuns(strip, row, (i) => (this.speaks(rows, i) ? speaks : null), Math.round(17 * scale), Math.round(5 * scale));
       if (rows.voice) this.drawRuns(strip, row, (i) => (rows.voice[i] === missing ? null : voice), Math.round(11 * scale), Math.round(4 * scale));
+    }
+
+    speaks(rows, i) {
+      return rows.speaking[i] !== missing && rows.speaking[i] >= levels / 2;
     }
 
     // One line of a strip: runs of pixels of one colour.
@@ -618,12 +627,16 @@
           file.duration ? `${clock(whole, 0)} with scores` : null,
           person.person === null || !file.duration ? null : `face found ${percent(quality.face)} of the time`,
         ].filter(Boolean).join(", ");
+        const turns = person.turns, spoken = turns ? turns.reduce((sum, [from, to]) => sum + to - from, 0) : 0;
+        const speech = turns && turns.length ? `speaks ${clock(spoken)} in ${turns.length} ${turns.length === 1 ? "turn" : "turns"}, ${fixed(spoken / turns.length, 1)} s on average`
+          : turns ? "does not speak" : null;
         const means = [`confidence ${percent(quality.confidence)}`];
         if (person.means.valence !== undefined) means.push(`valence ${fixed(person.means.valence, 2)}`);
         return element("article", { class: "card" },
           person.still ? element("img", { src: person.still, alt: `Face of ${called(person)}`, width: 88, height: 88 })
             : element("div", { class: "nobody", "aria-hidden": "true" }, person.person === null ? (whole ? "♪" : "–") : String(person.person)),
           element("h3", {}, called(person)), element("p", { class: "muted" }, facts), element("p", { class: "muted" }, means.join(", ")),
+          speech ? element("p", { class: "muted" }, speech) : null,
           bar(file, person.times),
           element("ul", { class: "legend" }, Object.entries(person.times).slice(0, 4).map(([name, s]) => element("li", {},
             element("span", { class: "swatch", style: `background:${colourOf(file, name)}` }), `${name} ${percent(s / whole)}`))));
