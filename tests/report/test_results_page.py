@@ -52,6 +52,18 @@ def test_the_page_has_the_sentences_of_a_file_once():
     assert silent["sentences"] == []
 
 
+def test_the_page_shows_who_speaks_and_the_turns():
+    given = result({1: ROWS, 2: ROWS})
+    speaking = [[0.9, 0.2, np.nan, 0.8], [0.0, 0.1, 0.0, 0.0]]
+    blocks = [block.assign(speaking=values) for block, values in zip(given.blocks, speaking, strict=True)]
+    first, second = content(results_page([replace(given, blocks=blocks)], Path()))["files"][0]["persons"]
+    assert values(first["speaking"]) == [225, 50, 255, 200]
+    assert first["turns"] == [[0, 1], [3, 4]]
+    assert second["turns"] == []
+    (unknown, _) = content(results_page([given], Path()))["files"][0]["persons"]
+    assert (unknown["speaking"], unknown["turns"]) == (None, None)
+
+
 def test_totals_segments_and_transitions_of_a_person_by_hand():
     settings = PageSettings()
     (person,) = content(results_page([result({1: ROWS})], Path(), settings))["files"][0]["persons"]

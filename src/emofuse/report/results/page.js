@@ -383,10 +383,10 @@
         element("span", { class: "swatch", style: `background:${statusColour(name)};height:.45rem;vertical-align:.1rem` }), this.statusName(name)));
       const lines = [element("li", {}, element("span", { class: "key" }), "valence"), element("li", {}, element("span", { class: "key dashed" }), "confidence")];
       if (this.rows.some((rows) => rows.voice)) {
-        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("text")};height:.25rem;vertical-align:.2rem` }), "voice"));
+        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("muted")};height:.25rem;vertical-align:.2rem` }), "voice"));
       }
       if (this.rows.some((rows) => rows.speaking)) {
-        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("first")};height:.3rem;vertical-align:.2rem` }), "speaking"));
+        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("text")};height:.3rem;vertical-align:.2rem` }), "speaking"));
       }
       const button = (text, label, action) => element("button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
       const tools = element("div", { class: "tools", role: "group", "aria-label": "Timeline" },
@@ -582,7 +582,7 @@
       const row = Int32Array.from({ length: strip.width }, (_, px) => rows.at(from + (px + 0.5) * per));
       const colours = this.file.statuses.map(statusColour);
       this.drawRuns(strip, row, (i) => colours[rows.status[i]], 0, Math.round(9 * scale));
-      const voice = css("text"), speaks = css("first");
+      const voice = css("muted"), speaks = css("text");
       if (rows.speaking) this.drawRuns(strip, row, (i) => (this.speaks(rows, i) ? speaks : null), Math.round(17 * scale), Math.round(5 * scale));
       if (rows.voice) this.drawRuns(strip, row, (i) => (rows.voice[i] === missing ? null : voice), Math.round(11 * scale), Math.round(4 * scale));
     }
