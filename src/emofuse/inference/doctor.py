@@ -44,6 +44,11 @@ def examine() -> list[Finding]:
         *(_codec(codec) for codec in ("h264", "hevc", "vp9", "av1", "aac", "mp3")),
         _checked("face detector", _detector),
         _package("training", "torch", Finding("training", "not installed, optional: pip install 'emofuse[train]'")),
+        _package(
+            "transcription",
+            "faster-whisper",
+            Finding("transcription", "not installed, optional: pip install 'emofuse[words]'"),
+        ),
         _checked("default bundle", _bundle),
     ]
 
