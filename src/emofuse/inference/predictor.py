@@ -300,7 +300,7 @@ class Predictor:
 
     def collector(self, sentences: Sequence[SentenceScore] | None = None) -> Collector:
         """Collects the output of such a session, and the scores of sentences."""
-        modalities = self._modalities(words=sentences is not None)
+        modalities = self.modalities(words=sentences is not None)
         networks, origin, bundle = self.active_speaker, self.options.selection.start, self.bundle
         return Collector(
             bundle.label_set,
@@ -310,7 +310,7 @@ class Predictor:
             speakers=None if networks is None else SpeakerEvidence(networks.scale, networks.bias, origin=origin),
         )
 
-    def _modalities(self, *, words: bool) -> tuple[str, ...]:
+    def modalities(self, *, words: bool) -> tuple[str, ...]:
         """The modalities of a video with or without known words."""
         return tuple(m for m in self.bundle.modalities if words or m != WORDS)
 
@@ -348,7 +348,7 @@ class Predictor:
         stages = {"detector": detector.identity, "photograph": True} if photograph and detector else self._stages
         metadata: dict[str, Any] = {"bundle": f"{self.bundle.name} {self.bundle.version}", **stages}
         if self.bundle.fusion is not None:
-            metadata["modalities"] = list(self._modalities(words=transcript is not None))
+            metadata["modalities"] = list(self.modalities(words=transcript is not None))
         if self.options.rotate is not None:
             metadata["rotate"] = self.options.rotate
         metadata |= selection.seconds | run.facts | self._face_limits | self._table_options | {"warnings": run.warnings}

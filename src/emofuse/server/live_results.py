@@ -37,7 +37,10 @@ def write_live_result(
     table = pd.concat(list(rows), ignore_index=True).sort_values(["person", "start"], na_position="first")
     blocks = [block for _, block in table.groupby("person", sort=True, dropna=False)]
     bundle = predictor.bundle
-    metadata: dict[str, Any] = {"bundle": f"{bundle.name} {bundle.version}", "modalities": list(bundle.modalities)}
+    metadata: dict[str, Any] = {
+        "bundle": f"{bundle.name} {bundle.version}",
+        "modalities": list(predictor.modalities(words=False)),
+    }
     metadata |= {"live": True, "warnings": list(warnings)}
     file, labels = str(table["file"].iloc[0]), bundle.label_set.names
     path = folder / f"{stem}.csv"
