@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emofuse.core.time import ticks
 from emofuse.errors import DataError
 from emofuse.export import WRITERS, ResultTable
 from emofuse.words import read_transcript, transcript_beside
+from emofuse.words.transcript_files import SUFFIXES
 
 SRT = "1\n00:00:01,500 --> 00:00:03,000\n<i>Hello</i> there.\n\n2\n00:00:03,000 --> 00:00:04,000\n- Bye.\n"
 VTT = (
@@ -67,6 +70,18 @@ SHORT_GRID = (
 def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
     path.write_bytes(text.encode(encoding))
     return path
+
+
+def refused(path: Path) -> str:
+    """The message if a file is refused, or "" if it has cues."""
+    try:
+        return "" if read_transcript(path).cues else "no cues\n"
+    except DataError as error:
+        return str(error)
+
+
+def to_bytes(pieces: list[str]) -> bytes:
+    return "".join(pieces).encode()
 
 
 def cues(path: Path) -> list[tuple[float, float, str, str | None]]:
@@ -178,6 +193,29 @@ def test_utf_16_that_is_cut_off_is_refused(tmp_path):
     (tmp_path / "t.srt").write_bytes(SRT.encode("utf-16")[:-1])
     with pytest.raises(DataError, match=r"t\.srt: (is cut off|cannot be read)"):
         read_transcript(tmp_path / "t.srt")
+
+
+PIECES = st.sampled_from(
+    [
+        *'\n :,.[]{}"<>-0123456789',
+        "-->",
+        "00:00:01,000 --> ",
+        "xmin = ",
+        '"IntervalTier"',
+        '"segments"',
+        '"start"',
+        '"text"',
+    ]
+)
+
+
+@given(st.sampled_from(SUFFIXES), st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=40).map(to_bytes)))
+def test_any_file_is_read_or_refused_in_one_line(tmp_path_factory, suffix, content):
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    starts = {".TextGrid": LONG_GRID[:90].encode(), ".json": b'{"segments": '}
+    for head in (b"", starts.get(suffix, b"WEBVTT\n\n")):
+        path.write_bytes(head + content)
+        assert "\n" not in refused(path)
 
 
 @pytest.mark.parametrize("form", ["srt", "webvtt", "praat"])
