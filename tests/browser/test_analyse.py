@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import time
+from shutil import copyfile
 
 
 def entry(page, name):
@@ -68,16 +71,53 @@ def test_several_files_are_uploaded_in_turn_and_a_damaged_one_fails_alone(servin
         assert [result["status"] for result in server.get("/results")["results"] if result["file"] == "talk.mp4"]
 
 
-def test_a_job_can_be_cancelled_and_tried_again(serving, open_page, talk, tmp_path):
+def test_a_job_that_waits_can_be_cancelled_and_tried_again(serving, open_page, talk, tmp_path):
     with serving(tmp_path / "results") as server:
         page = open_page(server.url).page
-        page.set_input_files("#files", talk)
-        page.get_by_role("button", name="Cancel: talk.mp4").click()
-        page.wait_for_selector("#analyse li[data-kind=cancelled], #analyse li.job >> nth=0", timeout=30_000)
-        again = page.get_by_role("button", name="Try again: talk.mp4")
-        if again.count():
-            again.click()
-            page.wait_for_selector("#analyse li[data-kind=done]", timeout=120_000)
+        folder = tmp_path / "recordings"
+        folder.mkdir()
+        for name in ("1.mp4", "2.mp4", "3.mp4"):
+            copyfile(talk, folder / name)
+        page.fill("#path", str(folder))
+        page.get_by_role("button", name="Add").click()
+        entry(page, "3.mp4").get_by_text("waiting", exact=True).wait_for()
+        page.get_by_role("button", name="Cancel: 3.mp4").click()
+        entry(page, "3.mp4").get_by_text("cancelled").wait_for()
+        page.get_by_role("button", name="Try again: 3.mp4").click()
+        page.get_by_role("link", name="Open report: 3.mp4").wait_for(timeout=120_000)
+
+
+def test_a_cancelled_upload_leaves_nothing_behind(serving, open_page, tmp_path):
+    with serving(tmp_path / "results") as server:
+        page = open_page(server.url).page
+        page.wait_for_selector("text=Nothing is being analysed")
+        slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 500_000}
+        page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+        page.set_input_files("#files", {"name": "long.mp4", "mimeType": "video/mp4", "buffer": bytes(10_000_000)})
+        page.wait_for_function("() => document.querySelector('#analyse progress')?.value > 0.1")
+        page.get_by_role("button", name="Cancel: long.mp4").click()
+        page.wait_for_selector("text=Nothing is being analysed")
+        assert server.get("/jobs") == []
+        deadline = time.monotonic() + 30
+        while (left := list((tmp_path / "results" / ".emofuse" / "uploads").iterdir())) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert left == []
+
+
+def test_files_can_be_dropped(serving, open_page, talk, tmp_path):
+    with serving(tmp_path / "results") as server:
+        page = open_page(server.url).page
+        page.wait_for_selector("text=Nothing is being analysed")
+        page.evaluate(
+            """(text) => {
+                const dropped = new DataTransfer();
+                dropped.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], "talk.mp4"));
+                const event = { bubbles: true, cancelable: true, dataTransfer: dropped };
+                document.querySelector(".drop").dispatchEvent(new DragEvent("drop", event));
+            }""",
+            base64.b64encode(talk.read_bytes()).decode(),
+        )
+        page.get_by_role("link", name="Open report: talk.mp4").wait_for(timeout=120_000)
 
 
 def test_a_path_of_this_machine_is_analysed_in_place(serving, open_page, talk, tmp_path):
