@@ -45,6 +45,13 @@ def test_pages_of_other_sites_change_nothing(client, headers):
         pass
 
 
+def test_pages_of_other_sites_may_link_to_it_but_not_embed_anything(client):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert client.get("/api/results/talk/export/annotated-video", headers=headers).status_code == 403
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/api/status", headers=headers).status_code == 200
+
+
 def test_the_own_page_may(client):
     headers = {"Origin": OWN, "Sec-Fetch-Site": "same-origin"}
     assert client.delete("/api/jobs/none", headers=headers).status_code == 404

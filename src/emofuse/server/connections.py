@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from emofuse.errors import SettingsError
 
@@ -103,7 +104,7 @@ def serve(app: FastAPI, listening: socket.socket, *, started: Callable[[], None]
     config = uvicorn.Config(
         app,
         http=Connection,
-        ws="websockets-sansio",
+        ws=WebSocketsSansIOProtocol,
         ws_max_size=_WEBSOCKET_BYTES,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_END_SECONDS,

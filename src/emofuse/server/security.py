@@ -1,9 +1,10 @@
 """Who may ask what: every request passes here before a route sees it.
 
-Against pages of other sites in the user's browser: the `Host` header must name this server (DNS rebinding), and what
-changes something, and the WebSocket, must come from its own page (`Origin`, `Sec-Fetch-Site`). Programs send neither
-header and are let through; on another address than that of the loopback everybody needs the token. Bodies are limited
-in size and in time, and every response says what a browser may do with it.
+Against pages of other sites in the user's browser: the `Host` header must name this server (DNS rebinding), whatever
+changes something and the WebSocket must come from its own page (`Origin`, `Sec-Fetch-Site`), and other pages may link to
+this server, but not embed what it has. Programs send neither header and are let through; on another address than that of
+the loopback everybody needs the token. Bodies are limited in size and in time, and every response says what a browser
+may do with it.
 """
 
 from __future__ import annotations
@@ -148,9 +149,11 @@ def _check_host(host: str, settings: ServerSettings) -> None:
 
 
 def _check_origin(scope: Scope, headers: Headers) -> None:
-    if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
-        return
+    """Refuse what pages of other sites ask for, except to be opened by a link."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
+        origin = None
+        site = None if headers.get("sec-fetch-mode") == "navigate" else site
     own = origin is None or _parts(origin).netloc.lower() == headers.get("host", "").lower()
     if not own or (site is not None and site not in _OWN_SITE):
         raise RefusedError(HTTPStatus.FORBIDDEN, "the request comes from a page of another site.")
