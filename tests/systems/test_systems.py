@@ -29,6 +29,7 @@ def test_all_systems_are_listed_in_an_installation_without_torch():
         "default",
         "default-face",
         "face-detector",
+        "active-speaker",
         *SYSTEMS,
         *WORDS_SYSTEMS,
     ]

@@ -76,7 +76,7 @@ class Transcript:
 
         >>> cues = [Cue(0, 10, "I am"), Cue(10, 40, "glad. So am I!")]
         >>> [(s.start, s.end, s.text) for s in Transcript.of(cues, "talk.srt").sentences]
-        [(0, 21, 'I am glad.'), (21, 40, 'So am I!')]
+        [(0, 23, 'I am glad.'), (23, 40, 'So am I!')]
         """
         return list(_sentences(self.cues))
 
