@@ -202,7 +202,8 @@ class SpeakerEvidence:
             mean = _smoothed(sums, kernel) / np.maximum(weight, _LEAST)
             trust = np.minimum(weight / _ENOUGH, 1)
             ratios[n] = np.clip(trust * (self._scale * mean + self._bias), -_STRONGEST, _STRONGEST)
-            followed[n] = valid > 0.5
+            # After the last face that was found, the mouth is not known, but the person is still in view.
+            followed[n] = np.convolve(valid > 0.5, np.ones(3), "same") > 0
         return ratios, followed
 
 
