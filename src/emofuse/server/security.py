@@ -1,10 +1,10 @@
 """Who may ask what: every request passes here before a route sees it.
 
 Against pages of other sites in the user's browser: the `Host` header must name this server (DNS rebinding), whatever
-changes something and the WebSocket must come from its own page (`Origin`, `Sec-Fetch-Site`), and other pages may link to
-this server, but not embed what it has. Programs send neither header and are let through; on another address than that of
-the loopback everybody needs the token. Bodies are limited in size and in time, and every response says what a browser
-may do with it.
+changes something and the WebSocket must come from its own page (`Origin`, `Sec-Fetch-Site`), and other pages may link
+to this server, but not embed what it has. Programs send neither header and are let through; on another address than
+that of the loopback everybody needs the token. Bodies are limited in size and in time, and every response says what a
+browser may do with it.
 """
 
 from __future__ import annotations
