@@ -42,6 +42,7 @@ _START_SECONDS, _STALL_SECONDS = 120.0, 30.0  # without an answer of the process
 _FIRST_SECONDS, _IDLE_SECONDS = 15.0, 60.0  # without a message of the client
 _MOST_UNSENT = 500  # messages for a client that does not read
 _POLL_SECONDS = 0.5
+_ENDING_SECONDS = 2.0  # in which a session that was stopped has ended
 _CRASHED = "its process crashed, perhaps on a damaged frame"
 
 
@@ -296,7 +297,7 @@ def live_routes(services: Services) -> APIRouter:
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
         await socket.accept()
-        if not services.live.acquire(blocking=False):
+        if not await asyncio.to_thread(services.live.acquire, timeout=_ENDING_SECONDS):
             await socket.close(BUSY, "another client has a live session; end it first.")
             return
         try:
