@@ -61,6 +61,14 @@ def test_persons_that_refer_to_each_other_are_refused(opened):
     assert "refer to each other" in page.locator("dialog [role=alert]").text_content()
 
 
+def test_persons_joined_in_a_row_become_the_last_one(opened):
+    _, page = opened
+    resolved = page.evaluate(
+        "async () => (await import('/static/persons.js')).resolveMerges({ 1: null, 2: 1, 3: 2, 4: null })"
+    )
+    assert resolved == {"1": None, "2": 1, "3": 1, "4": None}
+
+
 def test_a_dialog_returns_the_focus_and_closes_with_escape(opened):
     _, page = opened
     button = page.get_by_role("button", name="Name or join persons: pair.mp4")

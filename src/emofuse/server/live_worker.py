@@ -146,7 +146,7 @@ class _Worker:
         processed = self._session.wants(start)
         update = self._session.push_frame(frame)
         if not processed:  # it only shows who speaks
-            yield {"type": "unwanted"}
+            yield {"type": "used", "time_ms": given.time_ms}
             yield from self._final(update)
             return
         yield {

@@ -20,7 +20,7 @@ const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 // Which of a browser's refusals it was, as the end of a key of a text.
 const refusal = (error) => ({
-  NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", OverconstrainedError: "missing", NotReadableError: "taken", AbortError: "taken",
+  NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", OverconstrainedError: "taken", NotReadableError: "taken", AbortError: "taken",
 })[error.name] ?? "broken";
 
 const setUp = () => {

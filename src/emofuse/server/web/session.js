@@ -1,7 +1,8 @@
 // One live session: what is sent to the server and what comes back, with back-pressure.
 
 const MOST_IN_FLIGHT = 2;
-const MOST_PER_SECOND = 15;
+const INTERVAL_MS = 1000 / 15; // enough to follow lips, which shows who speaks
+const TOLERANCE_MS = 17; // half a frame of a camera
 const LOST_MS = 2000; // a frame without an answer for so long no longer counts as in flight
 const MOST_BUFFERED = 1_000_000; // bytes that wait in the browser
 const FRAME = 1, AUDIO = 2;
@@ -19,7 +20,7 @@ const message = (kind, time, payload, rate) => {
 // `handle` has ready, frame, rows, stopped and failed; failed receives "busy", "lost" or the server's line.
 export class LiveSession {
   #sent = new Map(); // time of a frame: its canvas
-  #step = -1; // of the last frame that was sent
+  #due = 0; // ms of the session at which the next frame is sent
   #encoded = Promise.resolve(); // frames leave in their order
   skipped = 0;
 
@@ -43,10 +44,10 @@ export class LiveSession {
     const actions = {
       ready: () => {
         this.start = performance.now();
-        this.rate = Math.min(found.rate, MOST_PER_SECOND);
         this.handle.ready(found);
       },
       frame: () => this.#onFrame(found),
+      used: () => this.#answered(found),
       rows: () => this.handle.rows(found.rows),
       stopped: () => {
         this.ended = true;
@@ -61,26 +62,30 @@ export class LiveSession {
     actions[found.type]?.();
   }
 
+  // The server takes frames in order, so older ones were left out.
+  #answered({ time_ms: answered }) {
+    const canvas = this.#sent.get(answered);
+    for (const time of this.#sent.keys()) if (time <= answered) this.#sent.delete(time);
+    return canvas;
+  }
+
   #onFrame(found) {
-    const canvas = this.#sent.get(found.time_ms);
-    // The server scores frames in order, so older ones were left out.
-    for (const time of this.#sent.keys()) if (time <= found.time_ms) this.#sent.delete(time);
-    this.handle.frame(found, canvas, this.start + found.time_ms);
+    this.handle.frame(found, this.#answered(found), this.start + found.time_ms);
   }
 
   get isOpen() {
     return this.start !== undefined && !this.ended && !this.stopping && this.socket.readyState === WebSocket.OPEN;
   }
 
-  // Sends the first frame of each step of the rate, as files are sampled, unless the server or the network is behind.
+  // Sends the frame that the camera took at a time, if it is due, and neither the server nor the network is behind.
   frame(time, camera) {
     if (!this.isOpen || time < this.start) return;
-    const since = time - this.start, step = Math.floor((since * this.rate) / 1000);
-    if (step <= this.#step) return;
+    const since = time - this.start;
+    if (since < this.#due - TOLERANCE_MS) return;
     for (const sent of this.#sent.keys()) if (since - sent > LOST_MS) this.#sent.delete(sent);
     if (this.#sent.size >= MOST_IN_FLIGHT || this.socket.bufferedAmount > MOST_BUFFERED) return;
-    this.skipped += step - this.#step - 1;
-    this.#step = step;
+    this.skipped += Math.max(0, Math.floor((since - this.#due) / INTERVAL_MS));
+    this.#due = Math.max(this.#due, since - INTERVAL_MS) + INTERVAL_MS;
     const { canvas, jpeg } = camera.grab();
     this.#sent.set(since, canvas);
     this.#encoded = this.#encoded.then(async () => {

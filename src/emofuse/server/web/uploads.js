@@ -8,7 +8,8 @@ const WAITS = 429; // the queue is full
 let lastId = 0;
 
 // States of an upload.
-export const WAITING = "waiting", SENDING = "sending", FAILED = "failed", SENT = "sent";
+const WAITING = "waiting", SENT = "sent";
+export const SENDING = "sending", FAILED = "failed";
 
 export class Uploads {
   #items = [];
