@@ -89,9 +89,9 @@ class LiveSource:
         settings: SourceSettings | None = None,
     ) -> None:
         self._wall, self._inbox = WallClock(), _Inbox()
-        self._settings = settings or SourceSettings()
-        feeds = [] if video is None else [_Feed(video, self, video=True, audio=with_audio and audio is None)]
-        feeds += [] if audio is None else [_Feed(audio, self, video=False, audio=True, essential=video is None)]
+        shared = _Shared(self._inbox, self._wall, settings or SourceSettings())
+        feeds = [] if video is None else [_Feed(video, shared, video=True, audio=with_audio and audio is None)]
+        feeds += [] if audio is None else [_Feed(audio, shared, video=False, audio=True, essential=video is None)]
         self._feeds, self._main = feeds, feeds[0]
 
     @property
@@ -200,7 +200,7 @@ class _Inbox:
             self.changed.notify_all()
 
     def taken(self, timeout: float, wall: WallClock) -> Iterator[Arrival]:
-        """What there is, in the order of notices, audio and frames, or one arrival of nothing."""
+        """What there is, a frame before the audio, which takes longer; or one arrival of nothing."""
         with self.changed:
             self.changed.wait_for(lambda: self._frames or self._audio or self._notices, timeout)
             notices, audio = list(self._notices), list(self._audio)
@@ -210,8 +210,8 @@ class _Inbox:
             self.changed.notify_all()
         now = wall()
         yield from (Arrival(now, notice=line) for line in notices)
-        yield from (Arrival(now, audio=block) for block in audio)
         yield from (Arrival(waiting.arrived, waiting.frame) for waiting in frames)
+        yield from (Arrival(now, audio=block) for block in audio)
         if not (notices or audio or frames):
             yield Arrival(now)
 
@@ -219,6 +219,15 @@ class _Inbox:
         with self.changed:
             self.closed.set()
             self.changed.notify_all()
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What the sources of a session share."""
+
+    inbox: _Inbox
+    wall: WallClock
+    settings: SourceSettings
 
 
 @dataclass
@@ -256,15 +265,13 @@ class _Pass:
 class _Feed(threading.Thread):
     """Reads one source. error: why it could not be read at all."""
 
-    def __init__(
-        self, address: Address, source: LiveSource, *, video: bool, audio: bool, essential: bool = True
-    ) -> None:
+    def __init__(self, address: Address, shared: _Shared, *, video: bool, audio: bool, essential: bool = True) -> None:
         super().__init__(name=f"reading {address.name}", daemon=True)
         self.error: MediaError | None = None
         self._essential = essential
         self._address, self._wants_video, self._wants_audio = address, video, audio
-        self._inbox, self._wall, self._settings = source._inbox, source._wall, source._settings
-        self._fast = source._settings.fast and address.finite
+        self._inbox, self._wall, self._settings = shared.inbox, shared.wall, shared.settings
+        self._fast = shared.settings.fast and address.finite
         self._clock = SourceClock(None if address.finite else self._wall)
         self.frames_end = 0
         self.lost = False
