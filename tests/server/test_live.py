@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import struct
+import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from emofuse.media.images import encode_jpeg
 from emofuse.media.video import VideoReader
-from emofuse.server.live import InvalidMessageError, read_input
+from emofuse.server.live import InvalidMessageError, LiveProcess, read_input
+from emofuse.server.live_worker import AudioInput, FrameInput, StopInput
 from support.servers import LIVE
 
 START = {"type": "start", "record": True, "name": "../me"}
@@ -143,7 +146,9 @@ def test_a_wrong_message_ends_the_session(client):
         socket.send_text("{}")
         assert socket.receive_json() == {"type": "stopped", "result": None}
         assert socket.receive_json()["error"] == 'the text is not {"type": "stop"}.'
-    assert client.get("/api/status").json()["live"]["busy"] is False
+    with client.websocket_connect(LIVE) as socket:  # the next one may begin at once
+        socket.send_text("{}")
+        assert socket.receive_json()["error"].startswith("the first message")
 
 
 def test_a_session_whose_process_dies_ends_in_one_line(client):
@@ -155,3 +160,32 @@ def test_a_session_whose_process_dies_ends_in_one_line(client):
         error = socket.receive_json()["error"]
     assert error == "the live session ended: its process crashed, perhaps on a damaged frame; start it again."
     assert client.get("/api/status").json()["live"]["busy"] is False
+
+
+@pytest.fixture
+def idle(monkeypatch) -> LiveProcess:
+    """A session whose process is not started, to see what it would be given."""
+    monkeypatch.setattr(LiveProcess, "__init__", lambda self: None)
+    process = LiveProcess()  # type: ignore[call-arg]
+    process._condition = threading.Condition()
+    process._frame, process._audio, process._stop = None, deque(), None
+    process._audio_seconds, process._audio_is_next, process._killed, process._dropped = 0.0, True, False, 0
+    return process
+
+
+def test_of_frames_the_newest_waits_and_audio_comes_in_turn(idle):
+    for n in range(3):
+        idle.put_frame(FrameInput(n, b""))
+        idle.put_audio(AudioInput(n, 8000, bytes(400)))
+    idle.stop(3)
+    given = [idle._next() for _ in range(5)]
+    assert [(type(each), each.time_ms) for each in given] == [
+        (AudioInput, 0), (FrameInput, 2), (AudioInput, 1), (AudioInput, 2), (StopInput, 3),
+    ]  # fmt: skip
+    assert idle._dropped == 2
+
+
+def test_of_more_than_ten_seconds_of_audio_the_oldest_is_dropped(idle):
+    for n in range(12):
+        idle.put_audio(AudioInput(n, 8000, bytes(4 * 8000)))
+    assert [audio.time_ms for audio in idle._audio] == list(range(2, 12))

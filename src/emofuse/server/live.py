@@ -42,6 +42,8 @@ _START_SECONDS, _STALL_SECONDS = 120.0, 30.0  # without an answer of the process
 _FIRST_SECONDS, _IDLE_SECONDS = 15.0, 60.0  # without a message of the client
 _MOST_UNSENT = 500  # messages for a client that does not read
 _POLL_SECONDS = 0.5
+_ENDING_SECONDS = 2.0  # in which a session that was stopped has ended
+_TOO_LARGE = "its process needs too much memory"
 _CRASHED = "its process crashed, perhaps on a damaged frame"
 
 
@@ -69,6 +71,7 @@ class LiveProcess:
         self._frame: FrameInput | None = None
         self._audio: deque[AudioInput] = deque()
         self._audio_seconds = 0.0
+        self._audio_is_next = True
         self._stop: StopInput | None = None
         self._killed = False
         self._dropped = 0
@@ -135,10 +138,13 @@ class LiveProcess:
                     return None
             if self._killed:
                 return None
-            if self._audio:
+            # In turn, so that neither waits for ever where the machine is too slow for both.
+            if self._audio and (self._audio_is_next or self._frame is None):
+                self._audio_is_next = False
                 audio = self._audio.popleft()
                 self._audio_seconds -= _seconds(audio)
                 return audio
+            self._audio_is_next = True
             frame, self._frame = self._frame, None
             return frame or self._stop
 
@@ -152,15 +158,20 @@ class LiveProcess:
                     return False
                 if waiting > seconds:
                     return self._failed(f"there was no answer for {seconds:.0f} s")
-                if resident_bytes(self._process.pid) > self._limit:
-                    return self._failed("its process needs too much memory")
+                if self._is_too_large():
+                    return self._failed(_TOO_LARGE)
             messages: list[Message] = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
             return self._failed(_CRASHED)
         for message in messages:
             self._pass_on(message)
+        if self._is_too_large():
+            return self._failed(_TOO_LARGE)
         return not any(message["type"] == "error" for message in messages)
+
+    def _is_too_large(self) -> bool:
+        return resident_bytes(self._process.pid) > self._limit
 
     def _pass_on(self, message: Message) -> None:
         kind = message["type"]
@@ -296,7 +307,7 @@ def live_routes(services: Services) -> APIRouter:
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
         await socket.accept()
-        if not services.live.acquire(blocking=False):
+        if not await asyncio.to_thread(services.live.acquire, timeout=_ENDING_SECONDS):
             await socket.close(BUSY, "another client has a live session; end it first.")
             return
         try:

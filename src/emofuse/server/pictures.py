@@ -30,17 +30,23 @@ def picture_file(folder: Path, stem: str) -> Path:
 def save_pictures(task: FileTask) -> None:
     """Cut and keep the pictures of a file that was predicted; a function for worker processes."""
     digest = _digest(task.record)
-    if _read(task.out, task.stem).get("digest") != digest:
-        cut_and_save(task.paths["csv"], task.path, picture_file(task.out, task.stem), digest)
+    target = picture_file(task.out, task.stem)
+    if digest is not None and not have_pictures(target, digest):
+        cut_and_save(task.paths["csv"], task.path, target, digest)
 
 
-def cut_and_save(table: Path, media: Path, target: Path, digest: str | None) -> None:
+def cut_and_save(table: Path, media: Path, target: Path, digest: str) -> None:
     """Cut the pictures of the persons as they were predicted. A file that cannot be read has none."""
     pictures = list[SavedPicture]()
     with suppress(EmofuseError):
         for result in read_result_file(table, as_predicted=True):
             pictures += cut_pictures(replace(result, media=media))
     write_json(target, {"digest": digest, "pictures": pictures})
+
+
+def have_pictures(target: Path, digest: str) -> bool:
+    """Whether a file has the pictures of the result with this digest."""
+    return _content(target).get("digest") == digest
 
 
 def _digest(record: Path) -> str | None:
@@ -50,9 +56,9 @@ def _digest(record: Path) -> str | None:
         return None
 
 
-def _read(folder: Path, stem: str) -> dict[str, Any]:
+def _content(target: Path) -> dict[str, Any]:
     try:
-        content = json.loads(picture_file(folder, stem).read_text("utf-8"))
+        content = json.loads(target.read_text("utf-8"))
         return content if isinstance(content, dict) else {}
     except (OSError, ValueError):
         return {}
@@ -67,7 +73,7 @@ class KeptPictures:
     @classmethod
     def read(cls, folder: Path, stem: str, digest: str) -> KeptPictures | None:
         """Those of a result with this digest; None if they were not cut yet."""
-        content = _read(folder, stem)
+        content = _content(picture_file(folder, stem))
         if content.get("digest") != digest:
             return None
         try:

@@ -24,7 +24,7 @@ from emofuse.export.person_changes import read_changes
 from emofuse.report.results import PageSettings, results_page
 from emofuse.server.api_models import PersonChanges, Result, Results
 from emofuse.server.job_routes import FILE_BODY, UPLOAD_PROBLEMS, FileName
-from emofuse.server.pictures import KeptPictures, cut_and_save, picture_file
+from emofuse.server.pictures import KeptPictures, cut_and_save, have_pictures, picture_file
 from emofuse.server.problems import CONFLICT, NOT_FOUND, STALLED, TOO_LARGE, TOO_MANY, problems
 from emofuse.server.results import StoredResult
 from emofuse.server.security import RefusedError
@@ -58,7 +58,8 @@ class CutPictures:
     digest: str
 
     def run(self, progress: Callable[[float], None]) -> None:
-        cut_and_save(self.table, self.media, self.target, self.digest)
+        if not have_pictures(self.target, self.digest):  # another request may have asked for them
+            cut_and_save(self.table, self.media, self.target, self.digest)
 
 
 @dataclass(frozen=True)
