@@ -83,7 +83,9 @@ def test_a_region_is_equal_to_that_of_the_whole_image(data):
     across, down = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
     assert np.array_equal(frame.region(x, y, across, down), frame.rgb()[y : y + down, x : x + across])
     luma = frame.luma()[y : y + down, x : x + across].astype(int)
-    assert np.abs(frame.luma_region(x, y, across, down) - luma).max() <= 1  # rounded by other vector instructions
+    assert (
+        np.abs(frame.luma_region((x, y, across, down), (across, down)) - luma).max() <= 1
+    )  # rounded by other vector instructions
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
@@ -91,6 +93,15 @@ def test_luma_is_upright_and_has_square_pixels(matrix):
     frame = frame_of("yuv420p", display_matrix=matrix, stretched=(128, 64))
     assert frame.luma().shape == frame.rgb().shape[:2] == frame.size[::-1]
     assert np.abs(frame.luma() - frame.rgb() @ np.array(WEIGHTS[2])).max() < 4
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuvj420p", "yuv420p10le", "rgb24"])
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_region_of_luma_can_be_reduced(name, matrix):
+    frame = frame_of(name, display_matrix=matrix)
+    luma = frame.luma()[8:56, 10:50].astype(int)
+    means = luma.reshape(24, 2, 20, 2).mean(axis=(1, 3))
+    assert np.abs(frame.luma_region((10, 8, 40, 48), (20, 24)) - means).max() < 2
 
 
 def test_luma_below_black_and_above_white_is_clipped():
@@ -106,7 +117,7 @@ def test_a_frame_from_memory_has_regions_and_luma():
     assert frame.size == (40, 30)
     assert np.array_equal(frame.region(3, 5, 20, 10), image[5:15, 3:23])
     assert np.array_equal(frame.luma(), cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-    assert np.array_equal(frame.luma_region(3, 5, 20, 10), frame.luma()[5:15, 3:23])
+    assert np.array_equal(frame.luma_region((3, 5, 20, 10), (20, 10)), frame.luma()[5:15, 3:23])
 
 
 def test_regions_of_a_file_are_those_of_its_images(tmp_path):

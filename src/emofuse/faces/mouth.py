@@ -22,7 +22,7 @@ from emofuse.media.video import Frame
 SIZE = 24  # side of a crop in pixels
 _CENTRE, _SIDE = (0.5, 0.8), 0.47  # of the crop, as fractions of the square that faces are aligned to
 _REACH = 1.8  # side of the kept square relative to the crop: the mouth may move until the next detection
-_MOST_PIXELS = 64  # side of the kept square; larger ones are reduced
+_MOST_PIXELS = 80  # side of the kept square; larger ones are reduced
 _FROM_BOX = ((0.28, 0.36), (0.72, 0.36), (0.5, 0.58), (0.34, 0.79), (0.66, 0.79))  # landmarks where there are none
 
 Points = NDArray[np.float64]
@@ -32,12 +32,13 @@ _TEMPLATE = (np.array(IDENTITY_TEMPLATE) - _CENTRE + _SIDE / 2) / _SIDE * SIZE
 
 @dataclass(frozen=True, eq=False)
 class MouthArea:
-    """The part of a frame that is kept of it: a rectangle in pixels, and its size after it was reduced."""
+    """The part of a frame that is kept of it: a rectangle in pixels, which is reduced by a whole factor."""
 
     left: int
     top: int
     width: int
     height: int
+    factor: int
 
     @classmethod
     def around(cls, placement: Placement, size: tuple[int, int]) -> MouthArea | None:
@@ -48,26 +49,26 @@ class MouthArea:
         x, y = x + (a - b) * SIZE / 2, y + (b + a) * SIZE / 2
         left, top = max(math.floor(x - half), 0), max(math.floor(y - half), 0)
         right, bottom = min(math.ceil(x + half), size[0]), min(math.ceil(y + half), size[1])
-        return None if right - left < 2 or bottom - top < 2 else cls(left, top, right - left, bottom - top)
+        factor = -(-max(right - left, bottom - top, 1) // _MOST_PIXELS)
+        width, height = ((side - side % factor) for side in (right - left, bottom - top))
+        return None if min(width, height) < 2 * factor else cls(left, top, width, height, factor)
 
     @property
     def kept(self) -> tuple[int, int]:
         """Width and height after reduction."""
-        return min(self.width, _MOST_PIXELS), min(self.height, _MOST_PIXELS)
+        return self.width // self.factor, self.height // self.factor
 
     def luma(self, frame: Frame) -> Image:
         """What is kept of a frame, uint8 [height, width]."""
-        luma = frame.luma_region(self.left, self.top, self.width, self.height)
-        if self.kept == (self.width, self.height):
-            return luma.copy()  # a part of the frame would keep all of it
-        return np.asarray(cv2.resize(luma, self.kept, interpolation=cv2.INTER_AREA), np.uint8)
+        luma = frame.luma_region((self.left, self.top, self.width, self.height), self.kept)
+        return luma if luma.base is None else luma.copy()  # a part of the frame would keep all of it
 
     def crop(self, luma: Image, placement: Placement) -> Image:
         """The mouth in what was kept of a frame, uint8 [SIZE, SIZE]."""
         (a, c, x), (b, d, y) = placement.tolist()
-        wide, high = self.width / self.kept[0], self.height / self.kept[1]
         x, y = x + (a + c) / 2 - self.left, y + (b + d) / 2 - self.top  # OpenCV counts from pixel centres
-        matrix = np.array([[a / wide, c / wide, x / wide - 0.5], [b / high, d / high, y / high - 0.5]])
+        matrix = np.array([[a, c, x], [b, d, y]]) / self.factor
+        matrix[:, 2] -= 0.5
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         cut = cv2.warpAffine(luma, matrix, (SIZE, SIZE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(cut, np.uint8)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from emofuse.media.container import warn
 from emofuse.media.hdr import HDR_TRANSFERS, Transfer, tone_mapped
-from emofuse.media.images import Image, luma_of
-from emofuse.media.planes import Planes
+from emofuse.media.images import Image, luma_of, reduced
+from emofuse.media.planes import Area, Planes
 
 Matrix = tuple[int, int, int, int]  # (a, b, c, d) of a display matrix: the point (x, y) is shown at (ax + cy, bx + dy)
 UPRIGHT: Matrix = (1, 0, 0, 1)
@@ -76,13 +76,15 @@ class Look:
         part, left, top = self.planes.cut(frame, x, y, width, height)
         return np.ascontiguousarray(self._oriented(self._rgb(part)[top : top + height, left : left + width]))
 
-    def luma_region(self, frame: av.VideoFrame, x: int, y: int, width: int, height: int) -> Image:
-        """A rectangle of the luma of the upright image, uint8 [height, width]."""
+    def luma_region(self, frame: av.VideoFrame, area: Area, size: tuple[int, int]) -> Image:
+        """A rectangle of the luma of the upright image, reduced to a width and height, uint8 [height, width]."""
+        x, y, width, height = area
         if self.planes is None or self.stretched is not None:
-            return self.luma(frame)[y : y + height, x : x + width]
-        return self._oriented(self.planes.luma_region(frame, *self._stored(x, y, width, height)))
+            return np.asarray(reduced(self.luma(frame)[y : y + height, x : x + width], size), np.uint8)
+        stored = size[::-1] if self.display_matrix[1] else size
+        return self._oriented(self.planes.luma_region(frame, self._stored(x, y, width, height), stored))
 
-    def _stored(self, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
+    def _stored(self, x: int, y: int, width: int, height: int) -> Area:
         """Where a rectangle of the upright image is in the frame as it is stored; pixels are square."""
         a, b, c, d = self.display_matrix
         if a + c < 0:

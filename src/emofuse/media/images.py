@@ -52,6 +52,11 @@ def luma_of(image: Image) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+def reduced(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """An image reduced to a width and height, each pixel the mean of those that it covers."""
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
 def read_image(path: str | Path) -> Image:
     """An image file as uint8 RGB [height, width, 3], upright according to its EXIF orientation.
 

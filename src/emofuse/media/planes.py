@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emofuse.media.images import Image
+from emofuse.media.images import Image, reduced
+
+Area = tuple[int, int, int, int]  # left, top, width, height of a rectangle in pixels
 
 _FULL_RANGE, _IDENTITY = 2, 0  # colour range and colour matrix, as numbered by ITU-T H.273
 # Pixels per sample of chroma, horizontally and vertically, by format.
@@ -58,11 +60,16 @@ class Planes:
         """Luma of a frame from 0 to 255, uint8 [height, width]: grey levels by the weights of its colour matrix."""
         return self._levels(_samples(frame.planes[0], self._bytes))
 
-    def luma_region(self, frame: av.VideoFrame, x: int, y: int, width: int, height: int) -> Image:
-        """The same for a rectangle, uint8 [height, width]."""
-        size = self._bytes
-        samples = _samples(frame.planes[0], size)[y : y + height, x * size : (x + width) * size]
-        return self._levels(np.ascontiguousarray(samples))
+    def luma_region(self, frame: av.VideoFrame, area: Area, size: tuple[int, int]) -> Image:
+        """The same for a rectangle that is reduced to a width and height, uint8 [height, width]."""
+        x, y, width, height = area
+        samples: NDArray[Any] = _samples(frame.planes[0], self._bytes)
+        if self.bits > 8:
+            samples = samples.view(np.uint16)
+        part = samples[y : y + height, x : x + width]
+        # Reduced first: few levels are left to scale.
+        part = np.ascontiguousarray(part) if size == (width, height) else reduced(part, size)
+        return self._levels(part.view(np.uint8))
 
     def _levels(self, samples: NDArray[Any]) -> Image:
         if self.bits > 8:

@@ -40,7 +40,8 @@ from emofuse.media.container import (
 )
 from emofuse.media.frame_image import Look, Looks, first_look
 from emofuse.media.frame_index import H26X, FrameIndex, audio_end
-from emofuse.media.images import Image, check_rgb, luma_of
+from emofuse.media.images import Image, check_rgb, luma_of, reduced
+from emofuse.media.planes import Area
 
 _LATE = 250  # number of a frame from which on it is worth while to seek to it
 
@@ -108,13 +109,17 @@ class Frame:
         assert self._look is not None
         return self._look.region(self._image, x, y, width, height)
 
-    def luma_region(self, x: int, y: int, width: int, height: int) -> Image:
-        """`luma()[y : y + height, x : x + width]`; where the format allows, nothing else is converted. Levels of
-        formats that are scaled may be rounded differently, by one."""
+    def luma_region(self, area: Area, size: tuple[int, int]) -> Image:
+        """A rectangle of the luma, reduced to a width and height, uint8 [height, width].
+
+        Where the format allows, nothing else is converted. The rectangle is (left, top, width, height). Levels differ
+        from those of `luma()` by rounding.
+        """
+        x, y, width, height = area
         if isinstance(self._image, np.ndarray):
-            return luma_of(np.ascontiguousarray(self._image[y : y + height, x : x + width]))
+            return luma_of(np.asarray(reduced(self._image[y : y + height, x : x + width], size), np.uint8))
         assert self._look is not None
-        return self._look.luma_region(self._image, x, y, width, height)
+        return self._look.luma_region(self._image, area, size)
 
 
 @dataclass(frozen=True)
