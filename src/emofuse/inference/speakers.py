@@ -125,9 +125,9 @@ class SpeakerEvidence:
         self._mouths |= {mouth.number: mouth for mouth in mouths}
         self._voices |= {voice.number: voice for voice in voices}
         for number in sorted(self._mouths.keys() & self._voices.keys()):
-            mouths, voice = self._mouths.pop(number), self._voices.pop(number)
+            second, voice = self._mouths.pop(number), self._voices.pop(number)
             if number >= self._first:
-                self._join(mouths, voice)
+                self._join(second, voice)
             self._joined = number + 1
         for waiting in (self._mouths, self._voices):
             for number in sorted(waiting)[:-_LONGEST]:  # the other stream has ended
