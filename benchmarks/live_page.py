@@ -58,13 +58,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="of each session; default: 20")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(
-        f"{environment('onnxruntime')}; {os.cpu_count()} cores, load {load:.1f} before; {options.seconds:g} s a session"
+    columns = (
+        ("frames/s", 10),
+        ("delay", 13),
+        ("95 %", 8),
+        ("server", 14),
+        ("95 %", 8),
+        ("left out", 10),
     )
-    print(
-        f"{'persons':<9}{'frames/s':>10}{'delay median':>13}{'95 %':>8}{'server median':>14}{'95 %':>8}{'left out':>10}"
-    )
+    print(f"{environment('onnxruntime')}; {os.cpu_count()} cores; {options.seconds:g} s a session; medians in ms")
+    print(f"{'persons':<9}{''.join(f'{name:>{width}}' for name, width in columns)}{'load':>7}")
     with TemporaryDirectory() as name:
         folder = Path(name)
         cameras = {1: camera(folder, 1), 2: camera(folder, 2)}
