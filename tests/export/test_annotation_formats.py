@@ -123,10 +123,10 @@ def test_webvtt_has_a_voice_for_each_person(prediction, tmp_path):
     ]
 
 
-def test_subtitles_of_srt_name_the_person(prediction, tmp_path):
+def test_subtitles_of_srt_name_the_person_without_markup(prediction, tmp_path):
     cues = pysrt.open(str(prediction.save(tmp_path / "t.srt")))
     assert [(str(c.start), c.text) for c in cues][1:] == [
-        ("00:00:01,000", 'person 1 Anna "A" <b>: cross 0.80'),
+        ("00:00:01,000", 'person 1 Anna "A" (b): cross 0.80'),
         ("00:00:01,500", "person 2: calm 0.75"),
     ]
 
