@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from emofuse.core.types import Scores
 from emofuse.errors import OutputError, SettingsError
 from emofuse.export import read_results
 from emofuse.inference.prediction import Prediction
+from emofuse.inference.speakers import SpeechRows
 
 LABELS = LabelSet(("calm", "cross"))
 
@@ -48,6 +51,15 @@ def test_at_returns_the_emotion_of_each_person_at_a_time(prediction):
     assert (first.person, first.status, first.emotion) == (1, "ok", "cross")
     assert first.confidence == pytest.approx(0.8)
     assert (second.person, second.emotion) == (2, "calm")
+
+
+def test_at_states_who_speaks(prediction):
+    speech = {1: SpeechRows(np.array([0, 0, 0.9, 0]), np.array([1, 1, 0.75, 1]))}
+    spoken = replace(prediction, modality_names=("face", "voice"), speech=speech)
+    first, second = spoken.at(1.25)
+    assert (first.speaking, first.voice_weight) == (0.9, 0.75)
+    assert (second.speaking, second.voice_weight) == (None, None)
+    assert prediction.at(1.25)[0].speaking is None
 
 
 def test_at_is_empty_outside_the_video(prediction):

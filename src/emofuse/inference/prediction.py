@@ -44,6 +44,8 @@ class Moment:
     """The prediction for one person at one time; `probabilities` is None where there are no scores.
 
     face: where it is and how it is turned; None where it was not found.
+    speaking: probability that the person speaks; None where it is not known.
+    voice_weight: the part of the voice that the scores use, 0 to 1; None where there is none.
     """
 
     person: int | None
@@ -54,6 +56,8 @@ class Moment:
     confidence: float | None
     probabilities: Mapping[str, float] | None
     face: FaceGeometry | None = None
+    speaking: float | None = None
+    voice_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -233,11 +237,12 @@ class Prediction:
         """The only row of a person."""
         start, end = seconds(self.timeline.start[0]), seconds(self.timeline.end[0])
         status, emotion, scores = str(self.statuses(person)[0]), self.emotions(person)[0], self.scores[person]
-        face = self._faces(person).at(0)
+        speech = {n: None if np.isnan(v[0]) else float(v[0]) for n, v in self._speech(person).items()}
+        moment = Moment(person or None, start, end, status, emotion, None, None, self._faces(person).at(0), **speech)
         if emotion is None:
-            return Moment(person or None, start, end, status, None, None, None, face)
+            return moment
         probabilities = dict(zip(self.label_set.names, scores.probabilities()[0].tolist(), strict=True))
-        return Moment(person or None, start, end, status, emotion, max(probabilities.values()), probabilities, face)
+        return replace(moment, confidence=max(probabilities.values()), probabilities=probabilities)
 
     def segments(self, settings: SegmentSettings | None = None) -> list[Segment]:
         """The rows of each person, neighbours of the same status and emotion merged, in the order of persons and time.

@@ -97,6 +97,19 @@
       return Array.from(this.values.subarray(i * k, (i + 1) * k), (v) => v / levels);
     }
 
+    knowsSpeaker(i) {
+      return i >= 0 && this.speaking !== null && this.speaking[i] !== missing;
+    }
+
+    speaks(i) {
+      return this.knowsSpeaker(i) && this.speaking[i] >= levels / 2;
+    }
+
+    // A voice is equal for all persons: it is theirs only where it is known who speaks, and then `speaking` says so.
+    hasUnknownVoice(i) {
+      return this.voice !== null && this.voice[i] !== missing && !this.knowsSpeaker(i);
+    }
+
     box(i) {
       if (i < 0 || !this.boxes || this.boxes[4 * i] === missing) return null;
       return Array.from(this.boxes.subarray(4 * i, 4 * i + 4), (v) => v / levels);
@@ -335,6 +348,10 @@
         this.cells.slice(0, 4).map((cells) => cells[c]))));
       this.statusCells = file.persons.map(() => element("td"));
       body.append(element("tr", {}, element("th", { scope: "row" }, "status"), this.statusCells.slice(0, 4)));
+      this.speakingCells = file.persons.map(() => element("td"));
+      if (this.rows.some((rows) => rows.speaking)) {
+        body.append(element("tr", {}, element("th", { scope: "row" }, "speaking"), this.speakingCells.slice(0, 4)));
+      }
       const more = file.persons.length > 4 ? [element("p", { class: "muted" }, `${file.persons.length - 4} more persons below`)] : [];
       return element("div", {}, element("table", { class: "now" }, this.nowTitle,
         element("thead", {}, element("tr", {}, element("th", { scope: "col", class: "left" }, "probability"),
@@ -352,6 +369,7 @@
           cell.style.setProperty("--shade", found ? found[c].toFixed(3) : "0");
         });
         this.statusCells[n].textContent = i < 0 ? "–" : this.statusName(file.statuses[rows.status[i]]);
+        this.speakingCells[n].textContent = rows.knowsSpeaker(i) ? (rows.speaking[i] / levels).toFixed(2) : "–";
       });
       for (const chart of this.charts) {
         const i = chart.rows.at(this.time), found = chart.rows.probabilities(i);
@@ -382,8 +400,8 @@
       const statuses = file.statuses.map((name) => element("li", {},
         element("span", { class: "swatch", style: `background:${statusColour(name)};height:.45rem;vertical-align:.1rem` }), this.statusName(name)));
       const lines = [element("li", {}, element("span", { class: "key" }), "valence"), element("li", {}, element("span", { class: "key dashed" }), "confidence")];
-      if (this.rows.some((rows) => rows.voice)) {
-        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("muted")};height:.25rem;vertical-align:.2rem` }), "voice"));
+      if (this.rows.some((rows) => rows.status.some((_, i) => rows.hasUnknownVoice(i)))) {
+        lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("muted")};height:.25rem;vertical-align:.2rem` }), this.rows.some((rows) => rows.speaking) ? "voice, unknown whose" : "voice"));
       }
       if (this.rows.some((rows) => rows.speaking)) {
         lines.push(element("li", {}, element("span", { class: "swatch", style: `background:${css("text")};height:.3rem;vertical-align:.2rem` }), "speaking"));
@@ -583,12 +601,8 @@
       const colours = this.file.statuses.map(statusColour);
       this.drawRuns(strip, row, (i) => colours[rows.status[i]], 0, Math.round(9 * scale));
       const voice = css("muted"), speaks = css("text");
-      if (rows.speaking) this.drawRuns(strip, row, (i) => (this.speaks(rows, i) ? speaks : null), Math.round(17 * scale), Math.round(5 * scale));
-      if (rows.voice) this.drawRuns(strip, row, (i) => (rows.voice[i] === missing ? null : voice), Math.round(11 * scale), Math.round(4 * scale));
-    }
-
-    speaks(rows, i) {
-      return rows.speaking[i] !== missing && rows.speaking[i] >= levels / 2;
+      if (rows.speaking) this.drawRuns(strip, row, (i) => (rows.speaks(i) ? speaks : null), Math.round(17 * scale), Math.round(5 * scale));
+      if (rows.voice) this.drawRuns(strip, row, (i) => (rows.hasUnknownVoice(i) ? voice : null), Math.round(11 * scale), Math.round(4 * scale));
     }
 
     // One line of a strip: runs of pixels of one colour.
