@@ -100,6 +100,15 @@ def test_a_source_that_cannot_be_opened_is_one_line(run, tmp_path, words, messag
     assert not list(tmp_path.iterdir())
 
 
+def test_a_table_that_is_there_is_refused_before_the_source_is_opened(run, tmp_path):
+    (tmp_path / "x.csv").write_text("rows")
+    code, printed, errors = run("live", "--source", "/dev/video77", "--audio", "none", "--out", "x.csv")
+    assert (code, printed) == (2, "")
+    assert errors == (
+        "emofuse: x.csv: is there already, and is not replaced; move it, or choose another name with --out.\n"
+    )
+
+
 def write_matroska(video: Path, path: Path) -> Path:
     """The same video in a container that can be read from a pipe."""
     with av.open(str(video)) as source, av.open(str(path), "w") as target:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pandas as pd
 import pytest
 
+from emofuse.core.files import own_outputs
 from emofuse.errors import OutputError, SettingsError
 from emofuse.export.growing import growing_table
 from emofuse.export.reader import read_result_file
@@ -91,14 +92,47 @@ def test_a_session_without_rows_is_a_table_without_rows(tmp_path):
     assert pd.read_parquet(tmp_path / "live.parquet").columns.tolist() == ROWS.columns.tolist()
 
 
-def test_a_foreign_file_is_not_replaced(tmp_path):
-    (tmp_path / "mine.csv").write_text("notes")
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [
+        ("live.csv", "live.csv: is there already"),
+        ("live.parquet", "live.parquet: is there already"),
+        ("live.parquet.unfinished.csv", "live.parquet.unfinished.csv: has the rows of a session that was killed"),
+    ],
+)
+def test_nothing_that_is_there_is_replaced(tmp_path, there, named):
+    name = "live.parquet" if "parquet" in there else there
+    with own_outputs([tmp_path / there]):  # though emofuse has written it
+        (tmp_path / there).write_text("rows")
     with (
-        pytest.raises(SettingsError, match="was not written by emofuse"),
-        growing_table(tmp_path / "mine.csv", ROWS[:0]),
+        pytest.raises(SettingsError, match=f"{named}, and is not replaced; move it, or choose another name with --out"),
+        growing_table(tmp_path / name, ROWS[:0]),
     ):
-        pass
-    assert (tmp_path / "mine.csv").read_text() == "notes"
+        pytest.fail("the block runs")
+    assert (tmp_path / there).read_text() == "rows"
+
+
+def test_a_table_that_was_written_during_the_session_is_not_replaced(tmp_path):
+    path = tmp_path / "live.parquet"
+    with (
+        pytest.raises(OutputError, match="was written meanwhile, and is not replaced; the rows are in .*unfinished"),
+        growing_table(path, ROWS[:0]) as append,
+    ):
+        append(ROWS)
+        path.write_text("of another command")
+    assert path.read_text() == "of another command"
+    assert len(pd.read_csv(tmp_path / "live.parquet.unfinished.csv")) == 2
+
+
+def test_no_other_command_replaces_the_table(tmp_path):
+    path = tmp_path / "live.csv"
+    with own_outputs([path]):
+        path.write_text("of predict")
+    path.rename(tmp_path / "kept.csv")
+    with growing_table(path, ROWS[:0]) as append:
+        append(ROWS)
+    with pytest.raises(SettingsError, match="is not replaced"), own_outputs([path]):
+        pytest.fail("the block runs")
 
 
 def test_another_extension_is_one_line(tmp_path):

@@ -81,12 +81,18 @@ def own_outputs(paths: Sequence[Path], *, known: Collection[str] = ()) -> Iterat
                 mark.touch()
         yield
     finally:
-        for path, mark in marks.items():
+        for path in marks:
             if not path.exists():
-                with suppress(OSError):  # the folders are removed if nothing else is in them
-                    mark.unlink(missing_ok=True)
-                    mark.parent.rmdir()
-                    mark.parent.parent.rmdir()
+                forget_output(path)
+
+
+def forget_output(path: Path) -> None:
+    """Forget that emofuse has written an output of this name, so that no command replaces what will be there."""
+    mark = path.parent / RECORDS / _WRITTEN / path.name
+    with suppress(OSError):  # the folders are removed if nothing else is in them
+        mark.unlink(missing_ok=True)
+        mark.parent.rmdir()
+        mark.parent.parent.rmdir()
 
 
 @contextmanager

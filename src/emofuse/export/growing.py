@@ -2,6 +2,8 @@
 
 CSV and JSON lines are appended to, in whole lines. A Parquet file can be read only once it is complete: until then the
 rows are in a CSV file beside it, which becomes the Parquet file at the end and is removed.
+
+A session cannot be repeated, so nothing that exists is replaced, and no other command takes the table for its own.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emofuse.core.files import atomic, own_outputs, printable
+from emofuse.core.files import atomic, forget_output, printable
 from emofuse.core.registry import find
-from emofuse.errors import OutputError
+from emofuse.errors import OutputError, SettingsError
 from emofuse.export.csv_file import without_formulas
 from emofuse.export.formulas import unescaped
 
@@ -37,12 +39,22 @@ def growing_table(path: Path, empty: pd.DataFrame) -> Iterator[Append]:
     Args:
         empty: a table without rows, for the names and types of the columns.
     Raises:
-        SettingsError: another extension, or a file is there that emofuse has not written.
+        SettingsError: another extension, or the file, or the rows of one that is not complete, are there already.
         OutputError: the file cannot be written; the rows before are kept.
     """
     opened = find(path.suffix.lower(), _OPENED, f"--out {printable(path)}: file format")
-    with own_outputs([path]), opened(path, empty) as append:
+    for found, what in ((path, "is there already"), (_unfinished(path), "has the rows of a session that was killed")):
+        if found.exists():
+            raise SettingsError(
+                f"{printable(found)}: {what}, and is not replaced; move it, or choose another name with --out."
+            )
+    forget_output(path)  # of a file that has moved away
+    with opened(path, empty) as append:
         yield append
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + _UNFINISHED)
 
 
 @contextmanager
@@ -61,13 +73,14 @@ def _json_lines(path: Path, empty: pd.DataFrame) -> Iterator[Append]:
 
 @contextmanager
 def _parquet(path: Path, empty: pd.DataFrame) -> Iterator[Append]:
-    unfinished = path.with_name(path.name + _UNFINISHED)
-    with own_outputs([unfinished]):
-        with _csv(unfinished, empty) as append:
-            yield append
-        with _explained(path):
-            _convert(unfinished, path, empty)
-            unfinished.unlink()
+    unfinished = _unfinished(path)
+    with _csv(unfinished, empty) as append:
+        yield append
+    if path.exists():
+        raise OutputError(f"{printable(path)}: was written meanwhile, and is not replaced; the rows are in {unfinished}.")
+    with _explained(path):
+        _convert(unfinished, path, empty)
+        unfinished.unlink()
 
 
 _OPENED: Mapping[str, Callable[[Path, pd.DataFrame], Opened]] = {
@@ -89,7 +102,7 @@ def _lines(path: Path, header: str) -> Iterator[Callable[[str], None]]:
     appended = False
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("w", encoding="utf-8", newline="")
+        file = path.open("x", encoding="utf-8", newline="")
 
     def write(lines: str) -> None:
         nonlocal appended
