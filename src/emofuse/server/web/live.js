@@ -116,7 +116,7 @@ class LiveView {
     this.timelines = element("div", { class: "timelines" });
     this.stage = element("div", { class: "stage", hidden: true }, element("div", {}, this.canvas, this.level), this.panel.node,
       element("div", { class: "wide" }, element("h2", {}, t("live.timeline")), this.legend = element("ul", { class: "legend" }),
-        this.late = element("p", { class: "muted" }, t("live.timeline.about")), this.timelines));
+        element("p", { class: "muted" }, t("live.timeline.about")), this.timelines));
     this.intro = element("div", { class: "columns" }, element("div", {}, element("p", {}, t("live.about")),
       element("ul", {}, element("li", {}, t("live.about.asked")), element("li", {}, t("live.about.stays")), element("li", {}, t("live.about.kept"))), this.start), this.setUp.node);
     place.append(element("h1", { id: "live-title", tabindex: "-1" }, t("live.title")), element("div", { class: "tools" }, this.stop), this.notice, this.problem, this.intro, this.stage);
