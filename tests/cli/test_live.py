@@ -50,11 +50,13 @@ def test_a_file_that_is_read_fast_has_the_rows_of_predict(run, talk, whole, tmp_
     assert_same(pd.read_csv(tmp_path / "live.csv"), whole)
 
 
-def test_with_json_each_row_is_a_line_and_nothing_else_is_printed(run, talk, whole):
-    code, printed, _ = run("live", "--source", talk, "--fast", "--json")
+def test_with_json_each_row_is_a_line_and_all_else_goes_to_standard_error(run, talk, whole):
+    code, printed, errors = run("live", "--source", talk, "--fast", "--json", "--out", "live.csv")
     rows = pd.DataFrame([json.loads(line) for line in printed.splitlines()])
     assert code == 0
     assert_same(rows, whole)
+    assert errors.startswith("6.0 s, 30 frames processed, 0 dropped, 30 rows, latency ")
+    assert errors.endswith("wrote live.csv\n")
 
 
 def test_faces_of_each_frame_go_to_the_outlet_with_their_age(run, talk, monkeypatch):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from emofuse.core.time import seconds, ticks
+from emofuse.inference import live_run
 from emofuse.inference.live import LiveSession
 from emofuse.inference.live_run import LiveRun, source_settings
 from emofuse.media.audio import AudioBlock
@@ -96,6 +99,17 @@ def test_rows_go_on_while_nothing_arrives(session):
         if event.update is not None and event.update.rows is not None and seconds(run.state.time) < 23:
             reached = event.update.rows.end.max()
     assert reached > 15
+
+
+@pytest.mark.parametrize(("until", "waits"), [(3, 10), (30, 30)])
+def test_a_run_with_a_limit_ends_though_no_data_arrives(session, monkeypatch, until, waits):
+    source, clock = Written([Arrival(0)] * 100), itertools.count()  # each look at the clock takes a second
+    monkeypatch.setattr(live_run, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    (closed,) = LiveRun(session, source, until=ticks(until)).events()
+    assert closed.update is not None
+    assert closed.update.rows is None
+    assert source.closed
+    assert next(clock) == waits + 1
 
 
 def test_notices_are_passed_on(session):

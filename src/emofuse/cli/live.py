@@ -135,10 +135,10 @@ def live(
             display.update(event.update, run.state)
     for warning in session.warnings:
         print_error(f"warning: {warning}")
-    if not as_json:
-        print_text(_summary(run.state, rows))
-        if out is not None:
-            print_text(f"wrote {out}")
+    closing = print_error if as_json else print_text
+    closing(_summary(run.state, rows))
+    if out is not None:
+        closing(f"wrote {out}")
     if found.lost:
         raise typer.Exit(2)
 

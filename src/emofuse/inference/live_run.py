@@ -15,6 +15,7 @@ from emofuse.media.live import Arrival, LiveSource, SourceSettings
 from emofuse.media.video import Frame
 
 _OUTLASTS = ticks(1)  # audio that ends less than this after the last frame adds no rows, as in a file
+_LEAST_WAIT = 10.0  # seconds that a source has to open and to bring its first data
 _RECENT = 5.0  # seconds over which the rate of frames is measured
 
 
@@ -58,7 +59,7 @@ def source_settings(session: LiveSession, *, turn: int = 0, fast: bool = False) 
 class LiveRun:
     """Pushes what a source brings into a session until the source ends, `stop` is called, or the time is up.
 
-    until: ticks of the session at which it ends; None for no limit.
+    until: ticks of the session at which it ends, and of waiting for data, but at least 10 s; None for no limit.
     """
 
     def __init__(self, session: LiveSession, source: LiveSource, *, until: int | None = None) -> None:
@@ -68,6 +69,7 @@ class LiveRun:
         self._frames = 0
         self._latency = 0.0
         self._processed: deque[float] = deque()
+        self._heard = 0.0  # when the last data was processed; the clock of the session may stand still without data
 
     def stop(self) -> None:
         """End the run soon; `events` still emits the last rows."""
@@ -87,6 +89,7 @@ class LiveRun:
         Raises:
             MediaError: the source cannot be opened.
         """
+        self._heard = time.monotonic()
         for arrival in self._source.arrivals():
             if arrival.notice is not None:
                 yield LiveEvent(notice=arrival.notice)
@@ -99,14 +102,19 @@ class LiveRun:
             elif arrival.time - PATIENCE > self._reached:  # nothing has come for long
                 self._reached = arrival.time - PATIENCE
                 yield LiveEvent(self._session.advance(self._reached))
+            if arrival.frame is not None or arrival.audio is not None:
+                self._heard = time.monotonic()
         self._source.close()
         yield LiveEvent(self._session.close(self._end(), frames_end=self._source.frames_end or None))
 
     def _is_over(self, arrival: Arrival) -> bool:
         if self._until is None or self._stopped:
             return self._stopped
-        start = arrival.frame.start if arrival.frame is not None else arrival.time
-        return start >= self._until
+        if arrival.frame is not None or arrival.audio is not None:
+            start = arrival.time if arrival.frame is None else arrival.frame.start
+            return start >= self._until
+        waited = time.monotonic() - self._heard
+        return arrival.time >= self._until or waited >= max(_LEAST_WAIT, seconds(self._until))
 
     def _pushed_frame(self, arrival: Arrival, frame: Frame) -> LiveEvent:
         processed = self._session.wants(frame.start)
