@@ -40,15 +40,18 @@ def test_rows_can_be_read_while_the_table_grows(tmp_path, name):
             assert text.count("ok") == n
 
 
-def test_a_growing_csv_is_a_result(tmp_path):
-    with growing_table(tmp_path / "live.csv", ROWS[:0]) as append:
+@pytest.mark.parametrize("name", ["live.csv", "live.jsonl", "live.parquet"])
+def test_a_table_that_has_grown_is_a_result(tmp_path, name):
+    with growing_table(tmp_path / name, ROWS[:0]) as append:
         append(ROWS[:1])
         append(ROWS[1:])
-    (result,) = read_result_file(tmp_path / "live.csv")
+    (result,) = read_result_file(tmp_path / name)
     rows = pd.concat(result.blocks)
+    assert result.labels == ("calm", "tense")
+    assert result.metadata == {}
     assert rows.file.tolist() == ["=1+1.mp4"] * 2
     assert rows.person.fillna(0).tolist() == [1, 0]
-    assert rows.start.tolist() == ROWS.start.tolist()
+    assert rows.start.tolist() == pytest.approx(ROWS.start.tolist())
 
 
 def test_json_lines_hold_null_for_missing_values(tmp_path):
@@ -58,6 +61,24 @@ def test_json_lines_hold_null_for_missing_values(tmp_path):
     assert first["file"] == "=1+1.mp4"
     assert second["emotion"] is None
     assert second["person"] is None
+
+
+def test_half_a_line_of_a_killed_session_is_left_out_with_a_warning(tmp_path):
+    path = tmp_path / "live.jsonl"
+    with growing_table(path, ROWS[:0]) as append:
+        append(ROWS)
+    path.write_text(path.read_text()[:-9])
+    (result,) = read_result_file(path)
+    assert pd.concat(result.blocks).start.tolist() == [0.0]
+    assert result.metadata == {"warnings": ["live.jsonl: its last line was cut off"]}
+
+
+def test_unfinished_rows_of_a_killed_session_are_a_result(tmp_path):
+    with suppress(SettingsError), growing_table(tmp_path / "live.parquet", ROWS[:0]) as append:
+        append(ROWS)
+        raise SettingsError("lost")
+    (result,) = read_result_file(tmp_path / "live.parquet.unfinished.csv")
+    assert sum(map(len, result.blocks)) == 2
 
 
 def test_parquet_is_complete_at_the_end_and_until_then_a_csv_file_holds_the_rows(tmp_path):
@@ -114,12 +135,12 @@ def test_nothing_that_is_there_is_replaced(tmp_path, there, named):
 
 def test_a_table_that_was_written_during_the_session_is_not_replaced(tmp_path):
     path = tmp_path / "live.parquet"
-    with (
-        pytest.raises(OutputError, match="was written meanwhile, and is not replaced; the rows are in .*unfinished"),
-        growing_table(path, ROWS[:0]) as append,
-    ):
-        append(ROWS)
-        path.write_text("of another command")
+    growing = growing_table(path, ROWS[:0])
+    append = growing.__enter__()
+    append(ROWS)
+    path.write_text("of another command")
+    with pytest.raises(OutputError, match=r"was written meanwhile, and is not replaced; the rows are in .*unfinished"):
+        growing.__exit__(None, None, None)
     assert path.read_text() == "of another command"
     assert len(pd.read_csv(tmp_path / "live.parquet.unfinished.csv")) == 2
 

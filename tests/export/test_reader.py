@@ -116,6 +116,14 @@ def test_another_table_is_refused_by_the_column_that_it_lacks(tmp_path):
         read_results([path])
 
 
+@pytest.mark.parametrize("line", ["{", "[1]", "7"])
+def test_a_line_that_is_no_object_is_refused_by_its_number(tmp_path, line):
+    path = tmp_path / "live.jsonl"
+    path.write_text(f'{{"file": "x"}}\n{line}\n')
+    with pytest.raises(DataError, match=r"live\.jsonl: cannot be read as a table \(line 2 is no JSON object\)"):
+        read_results([path])
+
+
 def test_a_table_that_is_cut_off_is_one_line(tmp_path):
     path = prediction().save(tmp_path / "two.parquet")
     path.write_bytes(path.read_bytes()[:-20])

@@ -27,7 +27,7 @@ app = typer.Typer()
 @app.command(epilog="Example: emofuse export emofuse-results --format elan,webvtt --min-segment 0.5")
 def export(
     results: Annotated[
-        list[Path], typer.Argument(help="Tables that predict has written, or folders of them.", metavar="RESULTS...")
+        list[Path], typer.Argument(help="Tables of predict or live, or folders of them.", metavar="RESULTS...")
     ],
     formats: Formats,
     out: Annotated[Path | None, typer.Option(help="Folder for the files. Default: beside each table.")] = None,

@@ -17,7 +17,7 @@ app = typer.Typer()
 def report(
     results: Annotated[
         list[Path],
-        typer.Argument(help="Tables that predict has written, or folders of them.", metavar="RESULTS..."),
+        typer.Argument(help="Tables of predict or live, or folders of them.", metavar="RESULTS..."),
     ],
     out: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE")] = Path("report.html"),
     embed: Annotated[

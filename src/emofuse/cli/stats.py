@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-RESULTS = typer.Argument(help="Tables that predict has written, or folders of them.", metavar="RESULTS...")
+RESULTS = typer.Argument(help="Tables of predict or live, or folders of them.", metavar="RESULTS...")
 
 
 @app.command(

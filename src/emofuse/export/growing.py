@@ -77,7 +77,8 @@ def _parquet(path: Path, empty: pd.DataFrame) -> Iterator[Append]:
     with _csv(unfinished, empty) as append:
         yield append
     if path.exists():
-        raise OutputError(f"{printable(path)}: was written meanwhile, and is not replaced; the rows are in {unfinished}.")
+        reason = f"was written meanwhile, and is not replaced; the rows are in {printable(unfinished)}"
+        raise OutputError(f"{printable(path)}: {reason}.")
     with _explained(path):
         _convert(unfinished, path, empty)
         unfinished.unlink()

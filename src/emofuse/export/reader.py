@@ -18,19 +18,19 @@ from emofuse.datasets.records import csv_dialect
 from emofuse.errors import DataError
 from emofuse.export.formulas import unescaped
 from emofuse.export.person_changes import changed, is_changes_file
-from emofuse.export.tables import read_as_named
+from emofuse.export.tables import is_cut_off, read_as_named
 from emofuse.export.writer import ResultTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUMMARY = "summary.json"
-SUFFIXES = (".parquet", ".csv", ".json")  # of tables of results; of one result in several formats, the first is read
+SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")  # of tables; of one result in several formats, the first is read
 _REQUIRED = ("file", "person", "start", "end", "status", "emotion", "confidence")
 _TEXTS = ("file", "name", "status", "emotion", "words", "words_status", "words_speaker")
 _WHOLE = ("person", "frame")
 _BEFORE_LABELS, _AFTER_LABELS = "status", "emotion"  # the classes are the columns between these two
-_REMEDY = "give a table that `emofuse predict` has written, or its folder"
+_REMEDY = "give a table that `emofuse predict` or `emofuse live` has written, or its folder"
 
 
 def read_results(paths: Sequence[str | Path]) -> list[ResultTable]:
@@ -134,7 +134,7 @@ def _results(path: Path, entry: Mapping[str, Any], *, as_predicted: bool) -> Ite
     table = table if as_predicted else changed(table, path)
     columns = table.columns.tolist()
     labels = tuple(columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)])
-    metadata = _metadata(path) if path.suffix.lower() == ".json" else {}
+    metadata = _METADATA.get(path.suffix.lower(), lambda path: {})(path)
     metadata |= {key: value for key, value in entry.items() if key != "file"}
     for file, rows in (
         table.groupby("file", sort=False) if len(table) else [(Path(entry.get("file", path.stem)).name, table)]
@@ -144,11 +144,18 @@ def _results(path: Path, entry: Mapping[str, Any], *, as_predicted: bool) -> Ite
         yield ResultTable(name, labels, metadata, blocks, _media(path, name, entry))
 
 
-def _metadata(path: Path) -> dict[str, Any]:
+def _metadata_of_json(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text("utf-8"))
     return (
         {k: v for k, v in content.items() if k not in ("file", "labels", "rows")} if isinstance(content, dict) else {}
     )
+
+
+def _metadata_of_json_lines(path: Path) -> dict[str, Any]:
+    return {"warnings": [f"{path.name}: its last line was cut off"]} if is_cut_off(path.read_text("utf-8")) else {}
+
+
+_METADATA = {".json": _metadata_of_json, ".jsonl": _metadata_of_json_lines}
 
 
 def _media(path: Path, name: str, entry: Mapping[str, Any]) -> Path | None:

@@ -1,4 +1,4 @@
-"""Reading tables into pandas: CSV in the dialects of spreadsheet programs, Excel, Parquet and JSON."""
+"""Reading tables into pandas: CSV in the dialects of spreadsheet programs, Excel, Parquet, JSON and JSON lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ CLIP_COLUMNS = ("clip", "file", *(name for name in PATH_COLUMNS if name not in (
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The table in a .csv, .tsv, .txt, .xlsx, .parquet or .json file, with columns as `column_name` spells them.
+    """The table in a .csv, .tsv, .txt, .xlsx, .parquet, .json or .jsonl file, with columns as `column_name` spells
+    them.
 
     Columns of names (`CLIP_COLUMNS`) are text. Rows without any cell are left out.
 
@@ -40,6 +41,8 @@ def read_as_named(path: Path) -> pd.DataFrame:
         elif path.suffix.lower() == ".json":
             content = json.loads(path.read_text("utf-8"))
             table = pd.DataFrame(content["rows"] if isinstance(content, dict) else content)
+        elif path.suffix.lower() == ".jsonl":
+            table = pd.DataFrame(_objects(path.read_text("utf-8")))
         elif path.suffix.lower() in EXCEL_SUFFIXES:
             records = [cells for _, cells in read_records(path, remedy="give a table of scores") if any(cells)]
             table = pd.DataFrame(records[1:], columns=pd.Index(records[0] if records else []))
@@ -48,6 +51,36 @@ def read_as_named(path: Path) -> pd.DataFrame:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot be read as a table ({' '.join(str(error).split())}).") from None
     return table
+
+
+def is_cut_off(text: str) -> bool:
+    """Whether the last of some JSON lines is half a line, as where its writer was killed or the disk was full."""
+    last = text.rpartition("\n")[2]
+    try:
+        json.loads(last or "{}")
+    except ValueError:
+        return True
+    return False
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    """The objects of JSON lines, but for half a line at the end.
+
+    Raises:
+        ValueError: another line holds no object.
+    """
+    objects = list[dict[str, Any]]()
+    for number, line in enumerate(text.split("\n")[: -1 if is_cut_off(text) else None], 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise ValueError(f"line {number} is no JSON object")
+        objects.append(value)
+    return objects
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
