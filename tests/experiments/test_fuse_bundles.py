@@ -63,7 +63,7 @@ def test_words_get_a_part_of_the_exponents_of_the_voice(both, subjects, tmp_path
     assert bundle.modalities == ("face", "voice", "words")
     *fitted, words = bundle.fusion.weights.exponents
     assert np.array_equal(fitted, result.fitted["log-pool"].exponents)
-    assert words == pytest.approx(0.4 * fitted[1].mean())
+    assert words == pytest.approx(0.2 * fitted[1].mean())
     assert set(bundle.card["bundles"]) == {"both", "text-linear"}
     assert predict(subjects.parent / "eve-happiness.mkv", bundle=tmp_path / "out").metadata["modalities"] == [
         "face",

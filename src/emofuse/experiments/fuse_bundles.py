@@ -39,7 +39,7 @@ from emofuse.models.voice import VoiceModality
 from emofuse.models.words import WordsModality
 from emofuse.systems import FACE, VOICE, WORDS, kind
 
-WORDS_PART = 0.4  # of the mean exponent of the voice: less than half, since people do not always mean what they say
+WORDS_PART = 0.2  # of the mean exponent of the voice: little, since people do not always mean what they say
 DRAFT, TABLES, HALF = "unfused", "modalities", "half"  # folders in the output
 
 FileProgress = Callable[[Path, float, int], None]
