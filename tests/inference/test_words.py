@@ -21,6 +21,7 @@ from emofuse.inference.sentences import score_sentences
 from emofuse.inference.summary import describe
 from emofuse.inference.transcripts import WordsSource
 from emofuse.models.bundle import load
+from emofuse.report.segments import headline
 from emofuse.words import Cue, Transcript
 from emofuse.words.whisper import Transcription
 from support import fused_bundles, spoken_words
@@ -118,6 +119,19 @@ def test_cues_beyond_the_video_are_cut_with_a_warning(three, video):
     prediction = predicted(three, video, srt(video, HAPPY.replace("02,000", "09,000")))
     assert "1 of 1 cues of talk.srt last beyond the end of the video and are cut" in warnings(prediction)
     assert prediction.table().words.notna().sum() == 15
+
+
+def test_a_transcript_beyond_the_video_is_a_warning_that_no_words_were_scored(three, video):
+    prediction = predicted(three, video, srt(video, HAPPY.replace("00:00:0", "00:01:0")))
+    (warning,) = prediction.metadata["warnings"]
+    assert warning == "1 of 1 cues of talk.srt (61.0 to 62.0 s) are outside 0.0 to 4.0 s, so no words were scored"
+    assert "words by" not in headline(prediction)
+    assert "words by talk.srt" in headline(predicted(three, video, srt(video)))
+
+
+def test_a_folder_of_transcripts_is_named_as_one(tmp_path):
+    with pytest.raises(SettingsError, match="is a folder; put each transcript beside its video"):
+        WordsSource.parse(tmp_path)
 
 
 def test_sentences_in_another_language_are_marked_and_not_scored(three, video):

@@ -37,7 +37,7 @@ from emofuse.inference.selection import Selection, listed_tracks
 from emofuse.inference.sentences import SentenceScore, score_sentences
 from emofuse.inference.session import Session, SessionOutput
 from emofuse.inference.speakers import SpeakerEvidence
-from emofuse.inference.transcripts import Listening, WordsSource, beyond
+from emofuse.inference.transcripts import Listening, WordsSource, misplaced
 from emofuse.media.container import MediaFile
 from emofuse.media.photograph import FrameReader, PhotographReader, is_photograph
 from emofuse.media.video import VideoReader
@@ -360,7 +360,10 @@ class Predictor:
             raise MediaError(f"{printable(path)}: has no frame and no audio with a duration, so there is no row.")
         if transcript is not None:
             metadata["transcript"] = transcript.source
-            run.warnings.extend(_of_words(transcript, sentences or (), selection, int(prediction.timeline.end[-1])))
+            run.warnings.extend(transcript.warnings)
+            if note := misplaced(transcript, prediction.timeline, cut=selection.end is not None):
+                run.warnings.append(note)
+            run.warnings.extend(_of_language(sentences or ()))
         elif self.options.words and not photograph:
             run.warnings.append("has no transcript beside it, so no words were scored")
         if prediction.frozen is not None and prediction.frozen.any():
@@ -529,13 +532,8 @@ def _network_of(modality: str) -> str:
     return FACE + modality.removeprefix(kind(modality))
 
 
-def _of_words(
-    transcript: Transcript, sentences: Sequence[SentenceScore], selection: Selection, end: int
-) -> Iterator[str]:
-    """Warnings about the words of a video that ends at `end` ticks."""
-    yield from transcript.warnings
-    if selection.end is None and (note := beyond(transcript, end)):
-        yield note
+def _of_language(sentences: Sequence[SentenceScore]) -> Iterator[str]:
+    """A warning if sentences are in another language."""
     foreign = [sentence for sentence in sentences if sentence.status == OTHER_LANGUAGE]
     if foreign:
         yield f"{len(foreign)} of {len(sentences)} sentences are in another language and were not scored"

@@ -56,6 +56,11 @@ class SentenceRows:
     def __getitem__(self, rows: slice) -> SentenceRows:
         return replace(self, rows=self.rows[rows])
 
+    @property
+    def any_scored(self) -> bool:
+        """Whether a row has the scores of a sentence."""
+        return any(self.sentences[n].status == OK for n in np.unique(self.rows[self.rows >= 0]))
+
     def scores(self, timeline: Timeline, label_set: LabelSet) -> Scores:
         """The scores of the rows; they are valid where a sentence is scored."""
         values = np.zeros((len(self.sentences) + 1, len(label_set)), np.float32)  # the last one for rows without any

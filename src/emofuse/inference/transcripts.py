@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emofuse.core.files import printable
-from emofuse.core.time import TICKS_PER_SECOND, ticks
+from emofuse.core.time import TICKS_PER_SECOND, Timeline, seconds, ticks
 from emofuse.errors import DataError, MediaError, SettingsError
 from emofuse.inference.audio_track import choose_track
 from emofuse.inference.selection import Selection
@@ -43,13 +43,18 @@ class WordsSource:
         """A source as users give it: a file or "auto", and a model.
 
         Raises:
-            SettingsError: a file and a model are given.
+            SettingsError: a file and a model are given, or the transcript is a folder.
         """
         beside = str(transcript) == AUTO
         file = None if transcript is None or beside else Path(transcript)
         if file is not None and transcribe is not None:
             raise SettingsError(
                 "--transcribe: there is a --transcript already; leave one out, or give --transcript auto."
+            )
+        if file is not None and file.is_dir():
+            raise SettingsError(
+                f"--transcript {printable(file)}: is a folder; put each transcript beside its video, with the same "
+                "name, and give --transcript auto."
             )
         return cls(file, beside, transcribe)
 
@@ -132,9 +137,19 @@ def _moved(cue: Cue, start: int) -> Cue:
     return replace(cue, start=cue.start + start, end=cue.end + start, words=words)
 
 
-def beyond(transcript: Transcript, end: int) -> str | None:
-    """A warning if cues last more than a second beyond the end of the video (ticks)."""
-    late = sum(cue.end > end + ticks(1) for cue in transcript.cues)
+def misplaced(transcript: Transcript, timeline: Timeline, *, cut: bool) -> str | None:
+    """A warning if no cue lies within the rows, or if cues last more than a second beyond them.
+
+    cut: only a part of the video is processed, so cues beyond it are no fault.
+    """
+    cues, start, end = transcript.cues, int(timeline.start[0]), int(timeline.end[-1])
+    if cues and not any(cue.start < end and start < cue.end for cue in cues):
+        first, last = seconds(cues[0].start), seconds(cues[-1].end)
+        return (
+            f"{len(cues)} of {len(cues)} cues of {transcript.source} ({first:.1f} to {last:.1f} s) are outside "
+            f"{seconds(start):.1f} to {seconds(end):.1f} s, so no words were scored"
+        )
+    late = 0 if cut else sum(cue.end > end + ticks(1) for cue in cues)
     if not late:
         return None
-    return f"{late} of {len(transcript.cues)} cues of {transcript.source} last beyond the end of the video and are cut"
+    return f"{late} of {len(cues)} cues of {transcript.source} last beyond the end of the video and are cut"

@@ -66,7 +66,8 @@ def draw_timeline(prediction: Prediction, path: Path) -> None:
 
 
 def used_for(prediction: Prediction) -> dict[str, str]:
-    """The face detector and the audio stages that were used, one word each; without the face for an audio file.
+    """The face detector and the audio stages that were used, one word each; without the face for an audio file. The
+    transcript, if a row has scores of its words.
 
     >>> from emofuse.inference.prediction import Prediction
     >>> stages = {"detector": "yunet:0123", "separation": "none", "voice_activity": "energy:4567"}
@@ -79,7 +80,7 @@ def used_for(prediction: Prediction) -> dict[str, str]:
         names = [str(prediction.metadata[k]).split(":")[0] for k in keys if k in prediction.metadata]
         if names:
             used[modality] = " and ".join(n for n in names if n != "none") or "unfiltered audio"
-    if "transcript" in prediction.metadata:
+    if prediction.words is not None and prediction.words.any_scored:
         used["words"] = str(prediction.metadata["transcript"])
     return used
 
