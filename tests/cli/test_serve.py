@@ -38,7 +38,9 @@ def test_a_port_that_is_taken_is_an_error(capsys, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error(capsys, tmp_path):
     (tmp_path / "file").write_text("")
-    assert "there is a file where a folder is needed" in error_of(capsys, "--results", str(tmp_path / "file"))
+    error = error_of(capsys, "--results", str(tmp_path / "file"))
+    assert "there is a file where a folder is needed" in error
+    assert "choose another with --results" in error
 
 
 def test_a_folder_has_one_server(capsys, tmp_path):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import zipfile
+from xml.etree import ElementTree
 
 import pytest
 
@@ -60,6 +63,18 @@ def test_results_are_exported(client, kept, folder, form):
     assert not list((folder / RECORDS / "exports").iterdir())
 
 
+def test_an_export_of_several_files_holds_nothing_else_and_finds_the_media_beside_it(client, kept, folder):
+    response = client.get("/api/results/talk/export/elan")
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert archive.namelist() == ["talk.eaf", "talk_series.txt", "talk_tsconf.xml"]
+        header = ElementTree.fromstring(archive.read("talk.eaf")).find("HEADER")
+    assert header is not None
+    media, *linked = [dict(child.attrib) for child in header if child.tag.endswith("DESCRIPTOR")]
+    assert media["MEDIA_URL"] == (folder / "media" / "talk.mp4").as_uri()
+    assert media["RELATIVE_MEDIA_URL"] == "./talk.mp4"
+    assert {link["LINK_URL"] for link in linked} == {"./talk_series.txt", "./talk_tsconf.xml"}
+
+
 def test_the_command_line_finds_the_result_of_the_server(client, kept, folder, capsys):
     with pytest.raises(SystemExit) as end:
         main(["predict", str(folder / "media" / "talk.mp4"), "--out", str(folder)])
@@ -96,6 +111,36 @@ def test_a_damaged_upload_fails_in_one_line_and_can_be_retried(client, folder):
     assert client.get(f"/api/jobs/{job['id']}").status_code == 404
 
 
+def test_a_failed_upload_keeps_no_name_and_gets_another_when_it_is_retried(client, folder, talk):
+    failed = finished(client, uploaded(client, b"no subtitles", name="name.srt")["id"])
+    other = finished(client, uploaded(client, b"no video", name="name.mp4")["id"])
+    assert (failed["status"], other["status"], other["name"]) == ("failed", "failed", "name.mp4")
+    done = finished(client, uploaded(client, talk.read_bytes(), name="name.mp4")["id"])
+    assert (done["name"], done["result"]) == ("name.mp4", "name")
+    again = client.post(f"/api/jobs/{other['id']}/retry").json()
+    assert again["name"] == "name-2.mp4"
+    assert finished(client, other["id"])["error"].startswith("name-2.mp4: ")
+    assert (folder / "media" / "name.mp4").read_bytes() == talk.read_bytes()
+    for job in (failed, other, done):
+        client.delete(f"/api/jobs/{job['id']}")
+    client.delete("/api/results/name")
+
+
+def test_a_transcript_that_waits_does_not_take_the_name_of_its_recording(make_client):
+    with make_client(jobs=0) as client:
+        names = [uploaded(client, b"x", name=name)["name"] for name in ("a.srt", "a.mp4", "a.mkv")]
+    assert names == ["a.srt", "a.mp4", "a-2.mkv"]
+
+
+def test_a_job_forgets_its_result_when_that_is_deleted(client, talk):
+    job = finished(client, uploaded(client, talk.read_bytes(), name="brief.mp4")["id"])
+    assert client.get("/api/results/brief").json()["kept_media"]
+    client.delete("/api/results/brief")
+    after = client.get(f"/api/jobs/{job['id']}").json()
+    assert (after["status"], after["result"]) == ("done", None)
+    client.delete(f"/api/jobs/{job['id']}")
+
+
 def test_a_job_that_runs_is_cancelled_and_its_upload_removed(client, folder, talk):
     job = uploaded(client, talk.read_bytes(), name="cancelled.mp4", rate=1000)
     client.post(f"/api/jobs/{job['id']}/cancel")
@@ -110,6 +155,8 @@ def test_a_file_of_this_machine_becomes_a_job_and_stays_where_it_is(client, tmp_
     place = shutil.copy(talk, tmp_path / "here.mp4")
     (job,) = client.post("/api/jobs/local", json={"path": str(tmp_path)}).json()
     assert finished(client, job["id"])["result"] == "here"
+    result = client.get("/api/results/here").json()
+    assert (result["media"], result["kept_media"]) == (True, False)
     client.delete("/api/results/here")
     assert place.exists()
 
@@ -160,12 +207,18 @@ def test_a_job_that_runs_when_the_server_ends_stays_in_the_queue(make_client, tm
 
 @pytest.mark.parametrize(
     ("parameters", "problem"),
-    [({"rate": 0}, "rate"), ({"persons": "many"}, "persons"), ({"name": ""}, "name"), ({"keep": "maybe"}, "keep")],
+    [
+        ({"rate": 0}, "rate: give a number above 0."),
+        ({"rate": 10_000}, "rate: give a number of at most 1000."),
+        ({"persons": "many"}, "persons: give auto, largest or a number from 1 to 9999."),
+        ({"name": ""}, "name: is empty; give some text."),
+        ({"keep": "maybe"}, "keep: give true or false."),
+    ],
 )
-def test_wrong_parameters_are_errors_of_one_line(client, parameters, problem):
+def test_wrong_parameters_are_errors_of_one_line_in_plain_words(client, parameters, problem):
     response = client.post("/api/jobs", params={"name": "a.mp4", **parameters}, content=b"a")
     assert response.status_code == 422
-    assert response.json()["error"].startswith(f"{problem}: ")
+    assert response.json()["error"] == problem
 
 
 def test_the_status_names_the_limits(client, folder):

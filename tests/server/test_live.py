@@ -17,10 +17,11 @@ from starlette.websockets import WebSocketDisconnect
 from emofuse.media.images import encode_jpeg
 from emofuse.media.video import VideoReader
 from emofuse.server.live import InvalidMessageError, LiveProcess, read_input
+from emofuse.server.live_results import speaker_warnings
 from emofuse.server.live_worker import AudioInput, FrameInput, StopInput
 from support.servers import LIVE
 
-START = {"type": "start", "record": True, "name": "../me"}
+START = {"type": "start", "record": True, "name": "VP 3/12"}
 
 
 def frame(time_ms: float, content: bytes) -> bytes:
@@ -63,6 +64,8 @@ def session(client, talk):
         assert refused.value.code == 4409
         assert client.get("/api/status").json()["live"] == {"available": True, "busy": True}
         socket.send_bytes(frame(0, b"\xff\xd8\xff damaged"))
+        damaged, _ = until(socket, "damaged")
+        assert damaged["error"].startswith("the frame at 0 ms: is damaged")
         socket.send_bytes(audio(0, np.zeros(1600)))
         for time_ms, content in jpegs(talk):
             socket.send_bytes(frame(time_ms, content))
@@ -92,14 +95,14 @@ def test_every_processed_frame_is_answered_with_its_time_and_faces(session, talk
 
 def test_final_rows_are_written_as_a_result(session, client, folder):
     _, _, rows, stopped = session
-    assert stopped["result"] == "me"
-    table = pd.read_csv(folder / "me.csv")
+    assert stopped["result"] == "VP 3_12"
+    table = pd.read_csv(folder / "VP 3_12.csv")
     assert table[["start", "status", "emotion"]].to_dict("records") == [
         {name: row[name] for name in ("start", "status", "emotion")} for row in rows
     ]
-    result = client.get("/api/results/me").json()
-    assert (result["file"], len(result["persons"]), result["media"]) == ("me", 1, False)
-    assert client.get("/api/results/me/report").status_code == 200
+    result = client.get("/api/results/VP 3_12").json()
+    assert (result["file"], len(result["persons"]), result["media"]) == ("VP 3_12", 1, False)
+    assert client.get("/api/results/VP 3_12/report").status_code == 200
 
 
 def test_without_a_camera_rows_do_not_wait_for_frames(client):
@@ -144,11 +147,38 @@ def test_a_wrong_message_ends_the_session(client):
         socket.send_json({"type": "start"})
         until(socket, "ready")
         socket.send_text("{}")
-        assert socket.receive_json() == {"type": "stopped", "result": None}
         assert socket.receive_json()["error"] == 'the text is not {"type": "stop"}.'
+        assert socket.receive_json() == {"type": "stopped", "result": None}
     with client.websocket_connect(LIVE) as socket:  # the next one may begin at once
         socket.send_text("{}")
         assert socket.receive_json()["error"].startswith("the first message")
+
+
+def test_a_session_in_which_no_frame_can_be_decoded_ends_in_one_line(client):
+    with client.websocket_connect(LIVE) as socket:
+        socket.send_json({"type": "start"})
+        until(socket, "ready")
+        for n in range(10):
+            socket.send_bytes(frame(100 * n, b"no image"))
+            assert socket.receive_json()["type"] == "damaged"
+        assert socket.receive_json()["error"].startswith("10 frames in a row cannot be decoded")
+        assert until(socket, "stopped")[0]["result"] is None
+
+
+def table_of_two(speaking: list[float]) -> pd.DataFrame:
+    """Rows of two persons who share the voice."""
+    steps = range(len(speaking))
+    rows = [(n / 10, person, value, 0.5) for n, value in zip(steps, speaking, strict=True) for person in (1, 2)]
+    return pd.DataFrame(rows, columns=["start", "person", "speaking", "voice_weight"])
+
+
+def test_a_result_of_several_persons_without_knowledge_of_who_speaks_has_a_warning():
+    unknown, known = table_of_two([np.nan] * 10), table_of_two([0.0] * 10)
+    (line,) = speaker_warnings([unknown, known.assign(start=known["start"] + 1)])
+    assert line.startswith("in 50% of the time with several persons frames came too slowly to show who speaks (12 per")
+    assert speaker_warnings([known]) == []
+    assert speaker_warnings([unknown[unknown["person"] == 1]]) == []
+    assert speaker_warnings([unknown.assign(voice_weight=np.nan)]) == []
 
 
 def test_a_session_whose_process_dies_ends_in_one_line(client):

@@ -49,6 +49,16 @@ def test_merged_persons_are_one_in_what_is_read(client, table):
     assert client.get("/api/results/two/report").status_code == 200
 
 
+def test_persons_who_are_visible_at_the_same_time_are_named_with_how_long(client, table):
+    assert client.get("/api/results/two/persons/overlaps").json() == []
+    rows = pd.read_csv(table)
+    rows.assign(x=rows["x"].where(rows["person"] == 1, 0.25)).to_csv(table, index=False)
+    expected = [{"persons": [1, 2], "seconds": 1.5}]
+    assert client.get("/api/results/two/persons/overlaps").json() == expected
+    client.patch("/api/results/two/persons", json={"merge": {"2": 1}})  # which hides one of the two
+    assert client.get("/api/results/two/persons/overlaps").json() == expected
+
+
 def test_a_person_who_does_not_exist_is_an_error(client, table):
     response = client.patch("/api/results/two/persons", json={"names": {"7": "Anna"}})
     assert (response.status_code, response.json()["error"]) == (404, "there is no person 7; change the numbers.")
@@ -88,6 +98,17 @@ def test_media_can_be_added_to_a_result_that_has_none(client, folder):
     assert client.post("/api/results/live/media?name=x.webm", content=b"\x1aE").status_code == 409
     client.delete("/api/results/live")
     assert not (folder / "media" / "live.webm").exists()
+
+
+def test_a_browser_that_opens_the_report_of_a_result_that_is_gone_is_shown_a_page(make_client):
+    with make_client(api_only=False, jobs=0) as client:
+        opened = client.get("/api/results/gone/report", headers={"Accept": "text/html,*/*;q=0.8"})
+        asked = client.get("/api/results/gone/report")
+        icon = client.get("/favicon.ico")
+    assert (opened.status_code, opened.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "<p>there is no result of this id.</p>" in opened.text
+    assert (asked.status_code, asked.json()) == (404, {"error": "there is no result of this id."})
+    assert icon.headers["content-type"] == "image/svg+xml"
 
 
 @pytest.mark.parametrize("path", ["", "/report", "/media", "/persons/1/thumbnail", "/export/csv"])

@@ -64,4 +64,10 @@ def test_an_upload_that_is_too_large_is_refused_and_leaves_nothing(client, folde
 
 def test_an_empty_upload_is_refused(client):
     response = client.post("/api/jobs?name=a.mp4")
-    assert (response.status_code, response.json()["error"][:17]) == (400, "the body is empty")
+    assert (response.status_code, response.json()["error"][:27]) == (400, "a.mp4: is empty (0 bytes). ")
+
+
+def test_a_limit_is_stated_in_its_own_unit(make_client):
+    with make_client(upload_bytes=100_000) as client:
+        response = client.post("/api/jobs?name=a.mp4", content=bytes(100_001))
+    assert response.json()["error"].startswith("the file has more than 100 KB;")

@@ -13,6 +13,7 @@ from emofuse.errors import SettingsError
 
 app = typer.Typer()
 
+_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # by the address that means all
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -54,18 +55,18 @@ def serve(
     )
     loaded = load(bundle)
     with own_folder(settings.results), open_socket(host, port) as listening:
-        address = _address(host, listening.getsockname()[1])
-        opened = f"{address}?token={settings.token}" if settings.token else address
+        port = listening.getsockname()[1]
+        address, query = _address(_reached(host), port), f"?token={settings.token}" if settings.token else ""
 
         def started() -> None:
             if as_json:
                 print_json({"address": address, "token": settings.token, "results": str(settings.results)})
             else:
-                print_text(f"emofuse serves {results} at {opened} (Ctrl-C ends it)")
+                print_text(f"emofuse serves {results} at {address}{query} (Ctrl-C ends it)")
             if not (no_browser or api_only):
                 import webbrowser
 
-                webbrowser.open(opened)
+                webbrowser.open(_address(_LOOPBACKS.get(host, host), port) + query)
 
         serve(create_app(settings, loaded), listening, started=started)
     print_error("emofuse: ended; jobs that are not done go on at the next start.")
@@ -92,10 +93,28 @@ def parse_size(text: str) -> int:
 
 
 def _address(host: str, port: int) -> str:
-    """The address to open. A server that listens on all addresses is opened by that of the loopback.
+    """The address to open.
 
     >>> _address("127.0.0.1", 8765), _address("::1", 80)
     ('http://127.0.0.1:8765/', 'http://[::1]:80/')
     """
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _reached(host: str) -> str:
+    """How other machines reach this host: where it listens on all addresses, by the one that is used for the network.
+
+    >>> _reached("127.0.0.1")
+    '127.0.0.1'
+    """
+    import socket
+
+    if host not in _LOOPBACKS:
+        return host
+    family, other = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asked:
+            asked.connect((other, 9))  # an address for documentation; nothing is sent
+            return str(asked.getsockname()[0])
+    except OSError:  # no network
+        return socket.gethostname()

@@ -65,10 +65,14 @@ def _document(
     schema = {f"{{{_SCHEMA_INSTANCE}}}noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"}
     document = ElementTree.Element("ANNOTATION_DOCUMENT", attributes | schema)
     header = ElementTree.SubElement(document, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    beside = table.options.beside_media
     if table.media is not None:
-        _link(header, "MEDIA_DESCRIPTOR", "MEDIA_URL", table.media, path)
+        place = path.with_name(table.media.name) if beside else table.media
+        _link(header, "MEDIA_DESCRIPTOR", "MEDIA_URL", table.media.absolute().as_uri(), _relative(place, path))
     for companion in companions:
-        _link(header, "LINKED_FILE_DESCRIPTOR", "LINK_URL", companion, path)
+        relative = _relative(companion, path)
+        address = relative if beside else companion.absolute().as_uri()
+        _link(header, "LINKED_FILE_DESCRIPTOR", "LINK_URL", address or companion.name, relative)
     order = ElementTree.SubElement(document, "TIME_ORDER")
     last = 0
     tiers = [(p.who, [(s.start, s.end, s.emotion or "") for s in p.segments]) for p in persons]
@@ -101,13 +105,11 @@ def _add_annotations(
     return last
 
 
-def _link(header: ElementTree.Element, element: str, name: str, target: Path, path: Path) -> None:
-    """Add a reference to a file, as an absolute address and relative to the folder of the annotation file."""
-    kind = _MIME.guess_type(target.name)[0] or "unknown"
-    address = target.absolute().as_uri()
-    ElementTree.SubElement(
-        header, element, {name: address, "MIME_TYPE": kind, f"RELATIVE_{name}": _relative(target, path) or address}
-    )
+def _link(header: ElementTree.Element, element: str, name: str, address: str, relative: str | None) -> None:
+    """Add a reference to a file, by its address and relative to the folder of the annotation file."""
+    kind = _MIME.guess_type(address)[0] or "unknown"
+    attributes = {name: address, "MIME_TYPE": kind, f"RELATIVE_{name}": relative or address}
+    ElementTree.SubElement(header, element, attributes)
 
 
 def _relative(target: Path, path: Path) -> str | None:

@@ -25,6 +25,7 @@ class ExportOptions:
     segments: how rows become segments, in formats that hold segments.
     separator: of columns of CSV: `,`, `;` or `tab`. decimal: sign of CSV, `.` or `,`.
     blur_faces: make faces unrecognisable in videos.
+    beside_media: outputs will be put into the folder of the media file, so references name files of one folder.
 
     Raises:
         SettingsError: a separator or decimal sign is unknown, or they are the same.
@@ -34,6 +35,7 @@ class ExportOptions:
     separator: str = ","
     decimal: str = "."
     blur_faces: bool = False
+    beside_media: bool = False
 
     def __post_init__(self) -> None:
         find(self.separator, _SEPARATORS, "--separator")

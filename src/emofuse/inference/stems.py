@@ -33,6 +33,18 @@ def claim_stems(files: Sequence[Path], records: Path) -> list[str]:
     return stems
 
 
+def release_stems(files: Sequence[Path], records: Path) -> None:
+    """Give up the stems of files that have no results, so that others can have them.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    path, released = records / "names.json", {os.path.abspath(file) for file in files}
+    with locked(records / "names.lock"):
+        kept = {stem: file for stem, file in _owners(path).items() if file not in released}
+        write_bytes(path, json.dumps(kept, indent=1, sort_keys=True).encode("ascii"))
+
+
 def _owners(path: Path) -> dict[str, str]:
     """Absolute paths of files by their stems in lower case, as some file systems ignore case."""
     try:

@@ -40,7 +40,9 @@ class Job(_Value):
     progress: float = Field(ge=0, le=1, description="The fraction of the file that is done.")
     seconds_left: float | None = Field(description="Estimate; null where there is none.", examples=[12.5])
     error: str | None = Field(description="One line; only of a job that failed.")
-    result: str | None = Field(description="Id of the result; only of a job that is done.", examples=["talk"])
+    result: str | None = Field(
+        description="Id of the result; only of a job that is done, until the result is deleted.", examples=["talk"]
+    )
     warnings: list[str] = Field(description="What is to be known of the file.")
     kept_media: bool = Field(description="Whether the file is kept with its result.")
     retryable: bool = Field(description="Whether the job can be started again.")
@@ -60,6 +62,13 @@ class Person(_Value):
     merged_into: int | None = Field(description="The number of the person that this one is part of.")
 
 
+class Overlap(_Value):
+    """How long two persons are visible at the same time."""
+
+    persons: tuple[int, int] = Field(description="Their numbers, the lower one first.", examples=[[1, 2]])
+    seconds: float = Field(gt=0, examples=[3.2])
+
+
 class Result(_Value):
     """The result of one file."""
 
@@ -72,6 +81,7 @@ class Result(_Value):
     warnings: list[str]
     formats: list[str] = Field(description="Formats to export to.", examples=[["csv", "elan"]])
     media: bool = Field(description="Whether the file can be played.")
+    kept_media: bool = Field(description="Whether the file is a copy of an upload, which is deleted with the result.")
     created: str = Field(description="ISO 8601, UTC.", examples=["2026-11-29T12:00:00Z"])
 
 

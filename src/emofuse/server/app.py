@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from html import escape
 from http import HTTPStatus
 from importlib.resources import files
 from itertools import cycle
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
@@ -25,7 +26,7 @@ from emofuse.models.bundle import Bundle
 from emofuse.server.api_models import BundleInfo, Limits, LiveStatus, Status
 from emofuse.server.job_routes import job_routes
 from emofuse.server.live import live_routes
-from emofuse.server.problems import PROBLEM, PROBLEMS
+from emofuse.server.problems import PROBLEM, PROBLEMS, invalid_line
 from emofuse.server.result_routes import result_routes
 from emofuse.server.security import Guard, RefusedError
 from emofuse.server.services import Services
@@ -35,6 +36,22 @@ _DESCRIPTION = (
     "Predict emotions in videos, photographs and audio files on this machine, and read the results. "
     "Displayed expressions as a network classifies them, not feelings."
 )
+_PROBLEM_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>emofuse: no report</title>
+<link rel="icon" href="/static/icon.svg">
+<link rel="stylesheet" href="/static/style.css">
+</head>
+<body><main>
+<h1>This report cannot be shown</h1>
+<p>{}</p>
+<p><a class="button first" href="/#results">All results</a></p>
+</main></body>
+</html>
+"""
 _CACHED = {"Cache-Control": "no-cache"}
 
 
@@ -101,6 +118,10 @@ def _add_page(app: FastAPI) -> None:
     page = files("emofuse.server").joinpath("web")
     charts = files("emofuse.report.results").joinpath("vendor")
 
+    @app.get("/favicon.ico", include_in_schema=False)  # which browsers ask for beside reports
+    def icon() -> FileResponse:
+        return FileResponse(str(page.joinpath("icon.svg")), media_type="image/svg+xml")
+
     @app.get("/", include_in_schema=False)
     def index() -> FileResponse:
         return FileResponse(str(page.joinpath("index.html")), headers=_CACHED)
@@ -113,7 +134,9 @@ def _add_handlers(app: FastAPI, services: Services) -> None:
     """Every error as one line."""
 
     @app.exception_handler(RefusedError)
-    async def refused(request: Request, error: RefusedError) -> JSONResponse:
+    async def refused(request: Request, error: RefusedError) -> Response:
+        if not services.settings.api_only and _is_opened_report(request):
+            return HTMLResponse(_PROBLEM_PAGE.format(escape(error.error)), error.status)
         return JSONResponse({"error": error.error}, error.status)
 
     @app.exception_handler(EmofuseError)  # about a file of a result, such as a damaged table
@@ -123,10 +146,7 @@ def _add_handlers(app: FastAPI, services: Services) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "body"
-        line = " ".join(f"{where}: {first['msg']}.".split())
-        return JSONResponse({"error": line}, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return JSONResponse({"error": invalid_line(error.errors()[0])}, HTTPStatus.UNPROCESSABLE_ENTITY)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -139,6 +159,11 @@ def _add_handlers(app: FastAPI, services: Services) -> None:
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         line = "an unexpected error, a bug of emofuse; the terminal of the server says more."
         return JSONResponse({"error": line}, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _is_opened_report(request: Request) -> bool:
+    """Whether a browser opens a report, and is to show a page whatever happens."""
+    return request.url.path.endswith("/report") and "text/html" in request.headers.get("accept", "")
 
 
 def _methods(app: FastAPI, scope: Scope) -> list[str]:

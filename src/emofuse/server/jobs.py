@@ -26,15 +26,17 @@ from emofuse.inference import batch
 from emofuse.inference.batch import FileResult, FileTask
 from emofuse.inference.predictor import Options, checked_rate
 from emofuse.inference.renumbering import PersonChoice
-from emofuse.inference.stems import claim_stems
+from emofuse.inference.stems import claim_stems, release_stems
 from emofuse.server.api_models import UNFINISHED, Job, JobStatus
 from emofuse.server.pictures import picture_file, save_pictures
 from emofuse.server.security import RefusedError
 from emofuse.server.settings import MEDIA, ServerSettings
 from emofuse.server.uploads import free_name
+from emofuse.words.transcript_files import TRANSCRIPT_SUFFIXES
 
 _IDLE_SECONDS = 60.0  # after which a process without jobs ends
 _MOST_FINISHED = 500  # jobs that are listed
+_WITHOUT_RESULT = tuple(TRANSCRIPT_SUFFIXES)  # files beside recordings, which will fail
 _LEAST_PROGRESS = 0.02  # from which on the time left is estimated
 
 
@@ -233,7 +235,8 @@ class JobQueue:
         """Whether a result or another upload has this name or stem; some file systems ignore case."""
         folder, stem = self._settings.results, Path(name).stem.lower()
         names = {n.lower() for n in self._reserved}
-        names |= {Path(job.path).name.lower() for job in self._jobs.values() if job.upload and not job.finished}
+        uploads = {Path(job.path).name.lower() for job in self._jobs.values() if job.upload and not job.finished}
+        names |= {upload for upload in uploads if not upload.endswith(_WITHOUT_RESULT)}
         for place in (folder / MEDIA, folder):
             with suppress(OSError):
                 names |= {entry.name.lower() for entry in os.scandir(place)}
@@ -292,7 +295,16 @@ class JobQueue:
                 raise RefusedError(HTTPStatus.CONFLICT, "the upload was removed; send the file again.")
             self._check_space(1)
             self._cancelled.discard(identifier)
-            return self._change(replace(job, status=JobStatus.QUEUED, error=None))
+            return self._change(replace(self._named_anew(job), status=JobStatus.QUEUED, error=None))
+
+    def _named_anew(self, job: StoredJob) -> StoredJob:
+        """The job with a number in its name, if another upload took the name of this one since."""
+        name = free_name(job.name, self._is_taken) if job.upload else job.name
+        if name == job.name:
+            return job
+        path = Path(job.path).with_name(name)
+        Path(job.path).replace(path)
+        return replace(job, name=name, path=str(path))
 
     def remove(self, identifier: str) -> None:
         """Take a finished job off the list.
@@ -311,6 +323,12 @@ class JobQueue:
         """Whether an unfinished job writes this result."""
         with self._condition:
             return any(job.result == result and not job.finished for job in self._jobs.values())
+
+    def forget_result(self, result: str) -> None:
+        """Take a result that was deleted out of the jobs that it is of."""
+        with self._condition:
+            for job in [job for job in self._jobs.values() if job.result == result and job.finished]:
+                self._change(replace(job, result=None))
 
     def _discard(self, identifier: str) -> None:
         job = self._jobs.pop(identifier)
@@ -441,6 +459,8 @@ class JobQueue:
             if not self._closing:
                 if job.upload:  # of which the client knows the name only
                     error = error.replace(job.path, job.name)
+                    with suppress(OutputError):
+                        release_stems([Path(job.path)], self._records)
                 error = error.replace(f"{self._settings.results}{os.sep}", "")
                 self._change(replace(job, status=JobStatus.FAILED, error=error, result=None))
 

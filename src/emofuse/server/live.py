@@ -28,7 +28,7 @@ from emofuse.server.api_models import LiveRequest, LiveStop
 from emofuse.server.jobs import now
 from emofuse.server.live_worker import AudioInput, FrameInput, Input, LiveStart, Message, StopInput, work
 from emofuse.server.services import Services
-from emofuse.server.uploads import safe_name
+from emofuse.server.uploads import typed_name
 
 BUSY, POLICY = 4409, 1008  # close codes
 _FRAME, _AUDIO = 1, 2
@@ -175,9 +175,10 @@ class LiveProcess:
 
     def _pass_on(self, message: Message) -> None:
         kind = message["type"]
-        if kind in ("unwanted", "damaged"):
-            self._dropped += 1
-        elif kind == "frame":
+        self._dropped += kind in ("unwanted", "damaged")
+        if kind == "unwanted":
+            return
+        if kind == "frame":
             self._deliver({**message, "dropped": self._dropped})
         else:
             self._deliver(message)
@@ -248,6 +249,9 @@ class _Session:
                 self._receive(process, message["bytes"])
         except TimeoutError:
             pass
+        except InvalidMessageError as error:
+            self._unsent.put_nowait({"type": "error", "error": str(error)})
+            raise
         finally:
             process.stop(self._latest_ms)
 
@@ -311,8 +315,8 @@ def live_routes(services: Services) -> APIRouter:
             await socket.close(BUSY, "another client has a live session; end it first.")
             return
         try:
-            request = await _request(socket)
-            name = safe_name(request.name or f"live {now()[:16].replace('T', ' ').replace(':', '')}")
+            request = await _asked(socket)
+            name = typed_name(request.name or f"live {now()[:16].replace('T', ' ').replace(':', '')}")
             with services.queue.unused_name(name) as chosen:
                 stem = chosen if request.record else None
                 settings = services.settings
@@ -322,7 +326,6 @@ def live_routes(services: Services) -> APIRouter:
                 await socket.close()
         except InvalidMessageError as error:
             with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.send_json({"type": "error", "error": str(error)})
                 await socket.close(POLICY, str(error))
         except WebSocketDisconnect:
             pass
@@ -333,8 +336,21 @@ def live_routes(services: Services) -> APIRouter:
     return router
 
 
-async def _request(socket: WebSocket) -> LiveRequest:
-    """The first message."""
+async def _asked(socket: WebSocket) -> LiveRequest:
+    """The first message; the client is told if it is not one.
+
+    Raises:
+        InvalidMessageError: it is not one, or does not come.
+    """
+    try:
+        return await _first(socket)
+    except InvalidMessageError as error:
+        with suppress(RuntimeError, WebSocketDisconnect):
+            await socket.send_json({"type": "error", "error": str(error)})
+        raise
+
+
+async def _first(socket: WebSocket) -> LiveRequest:
     try:
         text = await asyncio.wait_for(socket.receive_text(), _FIRST_SECONDS)
         return LiveRequest.model_validate_json(text)

@@ -17,9 +17,12 @@ from emofuse.inference import summary
 from emofuse.inference.predictor import Predictor
 from emofuse.inference.stems import claim_stems
 from emofuse.server.settings import MEDIA
+from emofuse.speech.active_speaker import LEAST_RATE_HZ
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MUCH = 0.1  # of the time
 
 
 def write_live_result(
@@ -58,6 +61,24 @@ def write_live_result(
     write_json(record, {"digest": secrets.token_hex(32), "entry": entry, "sha256": {path.name: file_digest(path)}})
     claim_stems([record], folder / RECORDS)  # so that no file of this name replaces the result
     summary.write_summary(folder, folder / RECORDS, [entry])
+
+
+def speaker_warnings(rows: Sequence[pd.DataFrame]) -> list[str]:
+    """A warning if for much of the time several persons share a voice since it is not known who speaks."""
+    import pandas as pd
+
+    table = pd.concat(list(rows), ignore_index=True)
+    if not {"speaking", "voice_weight"} <= set(table.columns):
+        return []
+    together = table[table["voice_weight"].notna() & table["person"].notna()].groupby("start")["speaking"]
+    known = together.count()[together.size() > 1] > 0
+    unknown = 1 - float(known.mean()) if len(known) else 0.0
+    if unknown < _MUCH:
+        return []
+    return [
+        f"in {unknown:.0%} of the time with several persons frames came too slowly to show who speaks "
+        f"({LEAST_RATE_HZ} per second are needed): the voice is shared among all in view"
+    ]
 
 
 def described(result: ResultTable, table: pd.DataFrame) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RATE_HZ = 10  # rows per second, and frames that are processed
 _MOST_PIXELS = 1 << 24  # of a frame
+_MOST_DAMAGED = 10  # frames in a row
 _TICKS_PER_MS = 705_600
 
 
@@ -105,6 +106,8 @@ class _Worker:
         self._rows: list[pd.DataFrame] = []
         self._frames = 0
         self._frames_start = -1  # of the last one, ticks
+        self._damaged_frames = 0  # in a row
+        self._heard_ms = 0.0  # end of the audio
         self.ended = False
         self._actions: dict[type[Input], Callable[[Any], Iterator[Message]]] = {
             FrameInput: self._frame,
@@ -138,8 +141,9 @@ class _Worker:
         try:
             image = decode_image(given.content, f"the frame at {given.time_ms:.0f} ms")
         except DataError as error:
-            yield {"type": "damaged", "error": str(error)}
+            yield from self._damaged(given, error)
             return
+        self._damaged_frames = 0
         self._frames_start = start
         frame = Frame.from_rgb(image, index=self._frames, start=start, end=start + ticks(1 / RATE_HZ))
         self._frames += 1
@@ -158,6 +162,15 @@ class _Worker:
         }
         yield from self._final(update)
 
+    def _damaged(self, given: FrameInput, error: EmofuseError) -> Iterator[Message]:
+        """A frame that cannot be decoded is dropped; after several in a row there is no use in going on."""
+        self._damaged_frames += 1
+        yield {"type": "damaged", "time_ms": given.time_ms, "error": str(error)}
+        if self._damaged_frames == _MOST_DAMAGED:
+            line = f"{_MOST_DAMAGED} frames in a row cannot be decoded; send JPEG or WebP images, and start again."
+            yield {"type": "error", "error": line}
+            yield from self._stop(StopInput(max(given.time_ms, self._heard_ms)))
+
     def _audio(self, given: AudioInput) -> Iterator[Message]:
         import numpy as np
 
@@ -165,19 +178,19 @@ class _Worker:
 
         samples = np.frombuffer(given.content, "<f4")
         block = AudioBlock(samples, _ticks(given.time_ms), given.rate_hz)
+        self._heard_ms = max(self._heard_ms, given.time_ms + 1000 * len(samples) / given.rate_hz)
         yield from self._final(self._session.push_audio(block))
         if not self._start.camera:
             yield from self._final(self._session.advance(block.end))
 
     def _stop(self, given: StopInput) -> Iterator[Message]:
-        from emofuse.server.live_results import write_live_result
+        from emofuse.server.live_results import speaker_warnings, write_live_result
 
         self.ended = True
         yield from self._final(self._session.close(_ticks(given.time_ms)))
         if self._start.stem is not None and self._rows:
-            write_live_result(
-                self._start.results, self._start.stem, self._rows, self._predictor, self._session.warnings
-            )
+            warnings = [*self._session.warnings, *speaker_warnings(self._rows)]
+            write_live_result(self._start.results, self._start.stem, self._rows, self._predictor, warnings)
         yield {"type": "stopped", "result": self._start.stem if self._rows else None}
 
     def _final(self, update: LiveUpdate) -> Iterator[Message]:

@@ -8,7 +8,8 @@ import hashlib
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,10 +20,10 @@ from fastapi.responses import FileResponse, HTMLResponse
 from starlette.background import BackgroundTask
 
 from emofuse.core.files import RECORDS, printable
-from emofuse.export import WRITERS, export_results
+from emofuse.export import WRITERS, ExportOptions, export_results
 from emofuse.export.person_changes import read_changes
 from emofuse.report.results import PageSettings, results_page
-from emofuse.server.api_models import PersonChanges, Result, Results
+from emofuse.server.api_models import Overlap, PersonChanges, Result, Results
 from emofuse.server.job_routes import FILE_BODY, UPLOAD_PROBLEMS, FileName
 from emofuse.server.pictures import KeptPictures, cut_and_save, have_pictures, picture_file
 from emofuse.server.problems import CONFLICT, NOT_FOUND, STALLED, TOO_LARGE, TOO_MANY, problems
@@ -72,7 +73,11 @@ class Export:
 
     def run(self, progress: Callable[[float], None]) -> list[Path]:
         return export_results(
-            [self.table], formats=[self.format], out=self.out, progress=lambda path, fraction: progress(fraction)
+            [self.table],
+            formats=[self.format],
+            out=self.out,
+            options=ExportOptions(beside_media=True),
+            progress=lambda path, fraction: progress(fraction),
         )
 
 
@@ -194,6 +199,11 @@ def result_routes(services: Services) -> APIRouter:
         services.events.publish("results")
         return shown
 
+    @router.get("/results/{id}/persons/overlaps", responses=problems(NOT_FOUND, CONFLICT))
+    def overlaps(id: str) -> list[Overlap]:
+        """Persons who are visible at the same time; of two that are merged only one row of each moment stays."""
+        return results.overlaps(results.find(id))
+
     @router.get(
         "/results/{id}/export/{format}",
         responses={
@@ -217,7 +227,7 @@ def result_routes(services: Services) -> APIRouter:
                 written = await asyncio.wrap_future(services.media.submit(task))
             else:
                 written = await asyncio.to_thread(task.run, lambda _: None)
-            path = written[0] if len(written) == 1 else await asyncio.to_thread(_zipped, task.out, out / stored.id)
+            path = written[0] if len(written) == 1 else await asyncio.to_thread(_zipped, written, out / stored.id)
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
             raise
@@ -230,15 +240,20 @@ def result_routes(services: Services) -> APIRouter:
         if services.queue.is_busy(stored.id):
             raise RefusedError(HTTPStatus.CONFLICT, "the result is being written; cancel its job first.")
         results.delete(stored)
+        services.queue.forget_result(stored.id)
         services.events.publish("results")
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     return router
 
 
-def _zipped(folder: Path, target: Path) -> Path:
-    """A ZIP of the files in a folder; its name is the target's with `.zip` added."""
-    return Path(shutil.make_archive(str(target), "zip", folder))
+def _zipped(files: Sequence[Path], target: Path) -> Path:
+    """A ZIP of files; its name is the target's with `.zip` added."""
+    path = target.with_name(f"{target.name}.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.name)
+    return path
 
 
 def _report_policy(page: str) -> str:

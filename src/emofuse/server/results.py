@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +29,7 @@ from emofuse.export.reader import SUFFIXES, read_result_file
 from emofuse.inference import summary
 from emofuse.media.container import AUDIO_SUFFIXES
 from emofuse.media.images import IMAGE_SUFFIXES
-from emofuse.server.api_models import Person, Result
+from emofuse.server.api_models import Overlap, Person, Result
 from emofuse.server.pictures import picture_file
 from emofuse.server.security import RefusedError
 from emofuse.server.settings import MEDIA
@@ -69,6 +70,11 @@ class StoredResult:
         """Where that file is; None if it is gone."""
         places = (Path(str(self.entry.get("file", ""))).absolute(), self.folder / MEDIA / self.file)
         return next((path for path in places if path.is_file()), None)
+
+    @property
+    def keeps_media(self) -> bool:
+        """Whether that file is a copy of an upload."""
+        return self.media is not None and self.media.parent == self.folder / MEDIA
 
     def formats(self) -> list[str]:
         """The formats that it can be exported to."""
@@ -192,6 +198,24 @@ class ResultsFolder:
             write_changes(stored.table, changes)
         return self.shown(stored)
 
+    def overlaps(self, stored: StoredResult) -> list[Overlap]:
+        """Which persons, as they were predicted, are visible at the same time.
+
+        Raises:
+            DataError: the table is damaged.
+        """
+        seen = dict[int, dict[float, float]]()  # by person: start of rows with a face, and their length
+        for person in person_rows(read_result_file(stored.table, as_predicted=True)):
+            if person.person is not None and "x" in person.table:
+                found = person.table["x"].notna().to_numpy(bool)
+                seen[person.person] = dict(zip(person.start[found], (person.end - person.start)[found], strict=True))
+        pairs = [(a, b, seen[a].keys() & seen[b].keys()) for a, b in combinations(sorted(seen), 2)]
+        return [
+            Overlap(persons=(a, b), seconds=round(float(sum(seen[a][start] for start in both)), 3))
+            for a, b, both in pairs
+            if both
+        ]
+
     def link_media(self, stored: StoredResult, media: Path) -> None:
         """Make a file in the folder the media file of a result."""
         entry = {**stored.entry, "file": decoded(media)}
@@ -204,7 +228,7 @@ class ResultsFolder:
         paths = [self.folder / name for name in names if Path(name).name == name]
         others = [picture_file(self.folder, stored.id)]
         others += [path for path in [changes_path(stored.table)] if is_changes_file(path)]
-        if stored.media is not None and stored.media.parent == self.folder / MEDIA:
+        if stored.media is not None and stored.keeps_media:
             others.append(stored.media)
         with own_outputs(paths, known=[path.name for path in paths]):  # which forgets those that are gone
             for path in (
@@ -246,6 +270,7 @@ def _result(stored: StoredResult) -> Result:
         warnings=warnings,
         formats=stored.formats(),
         media=stored.media is not None,
+        kept_media=stored.keeps_media,
         created=stored.created,
     )
 

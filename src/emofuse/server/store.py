@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emofuse.core.files import RECORDS, locked, write_json
+from emofuse.errors import OutputError
 
 
 @contextmanager
@@ -17,6 +18,9 @@ def own_folder(folder: Path) -> Iterator[None]:
         OutputError: it cannot be written, or another server has it.
     """
     records = folder / RECORDS
-    write_json(records / "format.json", {"format": 1})
+    try:
+        write_json(records / "format.json", {"format": 1})
+    except OutputError as error:
+        raise OutputError(str(error).replace("--out", "--results")) from None
     with locked(records / "serve.lock", busy=f"{folder}: another `emofuse serve` has this folder; end it first."):
         yield

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from starlette.requests import ClientDisconnect, Request
 
-from emofuse.core.files import NAME_BYTES, shortened
+from emofuse.core.files import NAME_BYTES, printable, shortened
 from emofuse.server.security import STALL_SECONDS, RefusedError
 
 _BLOCK = 1 << 20
@@ -37,6 +37,15 @@ def safe_name(name: str) -> str:
     if text.partition(".")[0].strip().lower() in _RESERVED:
         text = f"_{text}"
     return shortened(text, _NAME_BYTES) or "upload"
+
+
+def typed_name(text: str) -> str:
+    r"""A name that a user typed as the name of a file: slashes are part of it, and become `_`.
+
+    >>> typed_name("VP 3/12"), typed_name("a\\b")
+    ('VP 3_12', 'a_b')
+    """
+    return safe_name(text.replace("/", "_").replace("\\", "_"))
 
 
 def free_name(name: str, taken: Callable[[str], bool]) -> str:
@@ -68,7 +77,10 @@ async def save_body(request: Request, path: Path, limit: int) -> None:
         with path.open("xb") as file:
             received = await _stream(request, file, limit)
         if not received:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "the body is empty; send the file as the body of the request.")
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST,
+                f"{printable(path.name)}: is empty (0 bytes). Copy or record it again; it is the body of the request.",
+            )
     except BaseException as error:
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -110,8 +122,18 @@ def _stalled(problem: str) -> RefusedError:
 def _too_large(limit: int) -> RefusedError:
     return RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the file has more than {limit / 1e6:.0f} MB; start the server with a larger --max-upload.",
+        f"the file has more than {_size(limit)}; start the server with a larger --max-upload.",
     )
+
+
+def _size(count: int) -> str:
+    """A number of bytes in words.
+
+    >>> _size(100_000), _size(4_000_000_000), _size(1_500_000), _size(12)
+    ('100 KB', '4 GB', '1.5 MB', '12 bytes')
+    """
+    divisor, unit = next(((d, u) for d, u in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")) if count >= d), (1, "bytes"))
+    return f"{count / divisor:.4g} {unit}"
 
 
 def _disk_full() -> RefusedError:

@@ -204,3 +204,4 @@ _READERS: Mapping[str, Callable[[Path], _Found]] = {
     ".json": _whisper,
     ".TextGrid": _textgrid,
 }
+TRANSCRIPT_SUFFIXES = frozenset(suffix.lower() for suffix in _READERS)
