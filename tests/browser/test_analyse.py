@@ -49,6 +49,15 @@ def watch(page):
     return "window.seen"
 
 
+def test_an_empty_file_is_named_at_once_and_not_to_be_tried_again(served, open_page):
+    page = open_page(served.url).page
+    page.wait_for_selector("#queue-title")
+    page.set_input_files("#files", {"name": "empty.mp4", "mimeType": "video/mp4", "buffer": b""})
+    failed = entry(page, "empty.mp4")
+    failed.get_by_text("This file is empty (0 bytes).").wait_for()
+    assert failed.get_by_role("button").all_text_contents() == ["Remove from list"]
+
+
 def test_several_files_are_uploaded_in_turn_and_a_damaged_one_fails_alone(serving, open_page, talk, tmp_path):
     with serving(tmp_path / "results") as server:
         page = open_page(server.url).page

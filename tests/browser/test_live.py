@@ -103,6 +103,25 @@ def test_a_box_is_drawn_on_the_very_frame_that_was_scored(served, open_page):
     assert same == drawn
 
 
+def test_labels_of_faces_are_shorter_where_they_would_meet_and_never_overlap(served, open_page):
+    page = open_page(served.url, "live").page
+    place = """async ([faces, width]) => {
+        const { placeLabels } = await import("/static/overlay.js");
+        return placeLabels(faces, { width, height: 300 }, (text) => 7 * text.length);
+    }"""
+
+    def face(person: int, x: float) -> dict[str, object]:
+        return {"person": person, "name": None, "box": [x, 0.3, 0.2, 0.4], "probabilities": {"anger": 0.8}}
+
+    apart = page.evaluate(place, [[face(1, 0.1), face(2, 0.6)], 800])
+    near = page.evaluate(place, [[face(1, 0.1), face(2, 0.4)], 340])
+    touching = page.evaluate(place, [[face(n, 0.1) for n in (1, 2, 3)], 340])
+    assert [label["text"] for label in apart] == ["Person 1: anger 80%", "Person 2: anger 80%"]
+    assert [label["text"] for label in near] == ["1 anger", "2 anger"]
+    assert len({label["top"] for label in near}) == 1
+    assert len({label["top"] for label in touching}) == 3
+
+
 def test_never_more_than_two_frames_are_in_flight(served, open_page):
     page = open_page(served.url, "live").page
     page.evaluate(

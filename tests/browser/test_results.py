@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import urllib.request
 
 import pytest
 
@@ -34,6 +35,8 @@ def test_names_and_joined_persons_are_in_the_export_and_can_be_undone(opened):
     page.select_option("#person-2-same", "1")
     assert page.is_disabled("#person-2-name")
     page.get_by_role("button", name="Save").click()
+    page.wait_for_selector("dialog [role=status]:has-text('Person 1 and Person 2 are both visible at the same time')")
+    page.get_by_role("button", name="Join all the same").click()
     page.wait_for_selector("dialog", state="detached")
     page.wait_for_selector("#results li.person:has-text('Anna'):has-text('with Person 2')")
     assert page.locator("#results li.person").count() == 1
@@ -50,6 +53,32 @@ def test_names_and_joined_persons_are_in_the_export_and_can_be_undone(opened):
     page.wait_for_selector("dialog", state="detached")
     _, undone = rows_of_export(page)
     assert [(row["person"], row["start"]) for row in undone] == [(row["person"], row["start"]) for row in before]
+
+
+def test_persons_who_are_visible_together_are_joined_only_if_that_is_confirmed(opened):
+    server, page = opened
+    page.get_by_role("button", name="Name or join persons: pair.mp4").click()
+    page.select_option("#person-2-same", "1")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Join all the same").wait_for()
+    page.select_option("#person-2-same", "")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_selector("dialog", state="detached")
+    assert [person["merged_into"] for person in server.get("/results/pair")["persons"]] == [None, None]
+
+
+def test_a_result_that_was_deleted_has_no_report_in_the_queue_and_a_page_that_says_so(opened):
+    server, page = opened
+    page.get_by_role("link", name="Analyse").click()
+    page.get_by_role("link", name="Open report: pair.mp4").wait_for()
+    request = urllib.request.Request(f"{server.url}api/results/pair", method="DELETE")
+    urllib.request.urlopen(request).close()
+    page.wait_for_selector("#analyse li:has-text('Its result was deleted.')")
+    assert page.get_by_role("link", name="Open report: pair.mp4").count() == 0
+    page.goto(f"{server.url}api/results/pair/report")
+    assert page.text_content("h1") == "This report cannot be shown"
+    page.get_by_role("link", name="All results").click()
+    page.wait_for_selector("#results-title")
 
 
 def test_persons_that_refer_to_each_other_are_refused(opened):

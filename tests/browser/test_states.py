@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -121,7 +122,7 @@ def many_results(page: Any, say: Say) -> None:
     persons[0] |= {"name": "Anna with a second name"}
     one = {
         "id": "x", "file": "lesson.mp4", "status": "done", "duration": 3725.0, "bundle": "default 5", "persons": [],
-        "warnings": [], "formats": ["csv"], "media": True, "created": "2026-11-29T12:00:00Z",
+        "warnings": [], "formats": ["csv"], "media": True, "kept_media": True, "created": "2026-11-29T12:00:00Z",
     }  # fmt: skip
     listed = [one | {"id": f"x{n}", "file": f"lesson {n}.mp4"} for n in range(20)]
     fulfil(page, "**/api/results?*", {"total": 45, "results": listed})
@@ -155,6 +156,40 @@ def live_running(page: Any, say: Say) -> None:
     page.wait_for_selector("#live .figures dd:has-text('ms')", timeout=60_000)
     page.wait_for_selector("#live .timelines canvas", timeout=60_000)
     page.wait_for_timeout(1000)  # for the picture
+
+
+def live_slow(page: Any, say: Say) -> None:
+    """A session of two persons whose frames come too slowly to know who speaks."""
+
+    def session(socket: Any) -> None:
+        row = MEANS | {"status": "ok", "emotion": "neutral", "name": None, "speaking": None, "voice_weight": 0.5}
+        moments = [{"start": n / 10, "end": (n + 1) / 10} for n in range(20)]
+        rows = [row | moment | {"person": person} for moment in moments for person in (1, 2)]
+        faces = [face(1, 0.15), face(2, 0.45)]
+        answers = [
+            {"type": "ready", "labels": list(MEANS), "colours": {}, "rate": 10},
+            {"type": "rows", "rows": rows},
+        ]
+
+        def received(message: str | bytes) -> None:
+            if isinstance(message, str):
+                for answer in answers:
+                    socket.send(json.dumps(answer))
+            elif message[0] == 1:
+                time_ms = struct.unpack_from("<d", message, 1)[0]
+                found = {"type": "frame", "time_ms": time_ms, "faces": faces, "voice": MEANS, "processing_ms": 1}
+                socket.send(json.dumps(found | {"dropped": 0}))
+
+        socket.on_message(received)
+
+    def face(person: int, x: float) -> dict[str, Any]:
+        found = {"person": person, "name": None, "box": [x, 0.3, 0.25, 0.4], "probabilities": MEANS, "status": "ok"}
+        return found | {"emotion": "neutral", "confidence": 0.4}
+
+    page.route_web_socket("**/api/live", session)
+    start_live(page, say)
+    page.wait_for_selector(f"text={say('live.slow')}")
+    page.wait_for_selector(f"#live .faces li:has-text('{say('person.number').format(number=2)}')")
 
 
 def live_options(page: Any, say: Say) -> None:
@@ -203,6 +238,7 @@ STATES: dict[str, tuple[str, Callable[[Any, Say], None]]] = {
     "live": ("live", live_ready),
     "live-options": ("live", live_options),
     "live-running": ("live", live_running),
+    "live-slow": ("live", live_slow),
     "live-stopped": ("live", live_stopped),
     "live-busy": ("live", live_busy),
     "live-lost": ("live", live_lost),

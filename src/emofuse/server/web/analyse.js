@@ -58,13 +58,14 @@ const ofUpload = (item) => ({
     : item.full ? t("job.full") : t("job.waiting"),
   fraction: item.state === SENDING ? item.progress : null,
   details: item.error ? [item.error] : [],
-  actions: item.state === FAILED ? [["retry"], ["remove"]] : [["cancel"]],
+  actions: item.state === FAILED ? [...(item.again ? [["retry"]] : []), ["remove"]] : [["cancel"]],
 });
 
 const ofJob = (job) => {
   const details = [];
   if (job.status === "running" && job.seconds_left !== null) details.push(t("job.left", { time: about(job.seconds_left) }));
   if (job.error) details.push(english(job.error));
+  if (job.status === "done" && !job.result) details.push(t("job.deleted"));
   for (const warning of job.warnings) details.push(english(warning, "small"));
   return {
     title: job.name,
@@ -72,7 +73,7 @@ const ofJob = (job) => {
     label: job.status === "running" && job.progress ? t("job.running.at", { progress: percent(job.progress) }) : t(`job.${job.status}`),
     fraction: job.status === "running" ? job.progress || undefined : null,
     details,
-    actions: job.status === "done" ? [["report", `/api/results/${encodeURIComponent(job.result)}/report`], ["remove"]]
+    actions: job.result ? [["report", `/api/results/${encodeURIComponent(job.result)}/report`], ["remove"]]
       : FINISHED.includes(job.status) ? [...(job.retryable ? [["retry"]] : []), ["remove"]] : [["cancel"]],
   };
 };

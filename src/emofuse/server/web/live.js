@@ -15,6 +15,7 @@ const RECENT = 30; // frames whose median latency is shown
 const RECORDING = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4"];
 const RECORDING_SLICE_MS = 1000;
 const PANEL_MS = 250; // between two updates of the numbers
+const WATCHED = 50, MANY = 10; // of the latest moments; so many in which it is not known who speaks are pointed out
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
@@ -71,6 +72,16 @@ const panel = () => {
   };
 };
 
+// Of each moment of rows, whether several persons share a voice since it is not known who of them speaks.
+const unknownSpeakers = (rows) => {
+  const moments = new Map();
+  for (const row of rows) moments.set(row.start, [...(moments.get(row.start) ?? []), row]);
+  return [...moments.values()].map((persons) => {
+    const heard = persons.filter(({ person, voice_weight: weight }) => person !== null && (weight ?? null) !== null);
+    return heard.length > 1 && heard.every(({ speaking }) => (speaking ?? null) === null);
+  });
+};
+
 class Recorder {
   #chunks = [];
 
@@ -100,6 +111,7 @@ class LiveView {
   #latencies = [];
   #answers = [];
   #panelShown = 0;
+  #unknown = []; // of the latest moments
   #saving = false;
 
   constructor(place) {
@@ -114,7 +126,8 @@ class LiveView {
     this.level = element("div", { class: "line", hidden: true }, element("span", {}, t("live.level")), this.meter);
     this.panel = panel();
     this.timelines = element("div", { class: "timelines" });
-    this.stage = element("div", { class: "stage", hidden: true }, element("div", {}, this.canvas, this.level), this.panel.node,
+    this.slow = element("p", { class: "notice wide", hidden: true }, t("live.slow"));
+    this.stage = element("div", { class: "stage", hidden: true }, this.slow, element("div", {}, this.canvas, this.level), this.panel.node,
       element("div", { class: "wide" }, element("h2", {}, t("live.timeline")), this.legend = element("ul", { class: "legend" }),
         element("p", { class: "muted" }, t("live.timeline.about")), this.timelines));
     this.intro = element("div", { class: "columns" }, element("div", {}, element("p", {}, t("live.about")),
@@ -181,7 +194,8 @@ class LiveView {
     this.intro.hidden = true;
     this.stop.hidden = false;
     this.stop.focus();
-    [this.#latencies, this.#answers] = [[], []];
+    [this.#latencies, this.#answers, this.#unknown] = [[], [], []];
+    this.slow.hidden = true;
     try {
       if (camera !== NO_DEVICE) {
         running.camera = new Camera(stream, (time) => running.session?.frame(time, running.camera));
@@ -257,6 +271,10 @@ class LiveView {
   #rows(rows) {
     const { timelines, camera, labels } = this.#running;
     timelines.add(rows);
+    this.#unknown = [...this.#unknown, ...unknownSpeakers(rows)].slice(-WATCHED);
+    const slow = this.#unknown.filter(Boolean).length >= MANY;
+    if (slow && this.slow.hidden) announce(this.slow.textContent);
+    this.slow.hidden = !slow;
     const last = rows.at(-1);
     if (camera || !last) return;
     const scored = last[labels[0]] !== null && last[labels[0]] !== undefined;

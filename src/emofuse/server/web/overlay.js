@@ -27,31 +27,60 @@ const drawBars = (pen, probabilities, [x, y, width, height], area) => {
   });
 };
 
-const drawFace = (pen, face, area) => {
-  const [x, y, width, height] = face.box.map((value, n) => value * (n % 2 ? area.height : area.width));
+const boxOf = (face, area) => face.box.map((value, n) => value * (n % 2 ? area.height : area.width));
+
+const texts = (faces, short) => faces.map((face) => {
+  const found = face.probabilities && strongest(face.probabilities), number = face.name ?? face.person ?? t("live.new-face");
+  if (short) return found ? `${number} ${emotionName(found[0])}` : String(number);
+  return found ? `${faceName(face)}: ${emotionName(found[0])} ${percent(found[1])}` : faceName(face);
+});
+
+const overlaps = (a, b) => a.left < b.left + b.width && b.left < a.left + a.width && Math.abs(a.top - b.top) < LINE_HEIGHT;
+
+// Where the labels of faces are drawn: shorter if they would meet, and below each other if that is not enough.
+export const placeLabels = (faces, area, widthOf) => {
+  const place = (short) => texts(faces, short).map((text, n) => {
+    const [x, y, , height] = boxOf(faces[n], area), width = widthOf(text) + 8;
+    const top = y >= LINE_HEIGHT ? y - LINE_HEIGHT : Math.min(y + height, area.height - LINE_HEIGHT);
+    return { text, width, top, left: Math.min(Math.max(0, x - 1), Math.max(0, area.width - width)) };
+  });
+  const meet = (labels) => labels.some((label, n) => labels.slice(0, n).some((other) => overlaps(label, other)));
+  const full = place(false);
+  if (!meet(full)) return full;
+  const labels = place(true);
+  labels.forEach((label, n) => {
+    while (labels.slice(0, n).some((other) => overlaps(label, other)) && label.top + 2 * LINE_HEIGHT <= area.height) label.top += LINE_HEIGHT;
+  });
+  return labels;
+};
+
+const drawBox = (pen, face, area) => {
   const colour = face.emotion ? emotionColour(face.emotion) : UNSCORED_COLOUR;
   for (const [line, stroke] of [[4, BACK], [2, colour]]) {
     [pen.lineWidth, pen.strokeStyle] = [line, stroke];
-    pen.strokeRect(x, y, width, height);
+    pen.strokeRect(...boxOf(face, area));
   }
-  const found = face.probabilities && strongest(face.probabilities);
-  const text = found ? `${faceName(face)}: ${emotionName(found[0])} ${percent(found[1])}` : faceName(face);
+};
+
+const drawLabels = (pen, faces, area) => {
   pen.font = "600 13px system-ui, sans-serif";
-  const upper = y >= LINE_HEIGHT ? y - LINE_HEIGHT : Math.min(y + height, area.height - LINE_HEIGHT), size = pen.measureText(text).width + 8;
-  const left = Math.min(Math.max(0, x - 1), Math.max(0, area.width - size));
-  pen.fillStyle = BACK;
-  pen.fillRect(left, upper, size, LINE_HEIGHT);
-  pen.fillStyle = "#fff";
-  pen.fillText(text, left + 4, upper + 13);
-  if (face.probabilities && area.width >= LEAST_WIDTH_FOR_BARS) drawBars(pen, face.probabilities, [x, y, width, height], area);
+  for (const { text, left, top, width } of placeLabels(faces, area, (label) => pen.measureText(label).width)) {
+    pen.fillStyle = BACK;
+    pen.fillRect(left, top, width, LINE_HEIGHT);
+    pen.fillStyle = "#fff";
+    pen.fillText(text, left + 4, top + 13);
+  }
 };
 
 // Draws a frame and its faces at once, so that a box is never on another frame than its own.
 export const drawFrame = (shown, frame, faces) => {
   const scale = devicePixelRatio || 1, width = shown.clientWidth || frame.width, height = (width * frame.height) / frame.width;
   [shown.width, shown.height] = [Math.round(width * scale), Math.round(height * scale)];
-  const pen = shown.getContext("2d", { alpha: false });
+  const pen = shown.getContext("2d", { alpha: false }), area = { width, height };
   pen.scale(scale, scale);
   pen.drawImage(frame, 0, 0, width, height);
-  for (const face of faces) drawFace(pen, face, { width, height });
+  for (const face of faces) drawBox(pen, face, area);
+  drawLabels(pen, faces, area);
+  const [only, ...others] = faces; // of several the bars are in the list alone
+  if (only?.probabilities && !others.length && width >= LEAST_WIDTH_FOR_BARS) drawBars(pen, only.probabilities, boxOf(only, area), area);
 };

@@ -13,7 +13,7 @@ export const portrait = (person) => (person.thumbnail
   : element("span", { class: "portrait", "aria-hidden": "true" }, String(person.number)));
 
 // A row of the dialog: face, name, and whom the person is the same as.
-const personRow = (person, others) => {
+const personRow = (person, others, duration) => {
   const id = `person-${person.number}`;
   const name = element("input", { type: "text", id: `${id}-name`, maxlength: LONGEST_NAME, autocomplete: "off", value: person.name ?? "", placeholder: t("person.number", { number: person.number }) });
   const same = element("select", { id: `${id}-same` }, option("", t("persons.separate")),
@@ -23,7 +23,7 @@ const personRow = (person, others) => {
   same.addEventListener("change", follow);
   follow();
   const node = element("li", {}, portrait(person), element("div", { class: "facts" },
-    element("strong", {}, t("person.number", { number: person.number })), element("span", { class: "muted" }, t("persons.seen", { time: about(person.seconds) }))),
+    element("strong", {}, t("person.number", { number: person.number })), duration > 0 && element("span", { class: "muted" }, t("persons.seen", { time: about(person.seconds) }))),
   element("div", { class: "field" }, element("label", { for: name.id }, t("persons.name")), name),
   others.length > 0 && element("div", { class: "field" }, element("label", { for: same.id }, t("persons.same")), same));
   return { person, node, name: () => name.value.trim() || null, same: () => (same.value ? Number(same.value) : null) };
@@ -44,9 +44,26 @@ export const resolveMerges = (chosen) => {
   return merges;
 };
 
-const changes = (rows) => {
+const chosenMerges = (rows) => {
   const merges = resolveMerges(Object.fromEntries(rows.map((row) => [row.person.number, row.same()])));
   if (merges === null) throw new Error(t("persons.circle"));
+  return merges;
+};
+
+// Lines about persons who would newly become one and are visible at the same time.
+const overlapLines = async (result, merges) => {
+  const before = Object.fromEntries(result.persons.map(({ number, merged_into: into }) => [number, into]));
+  const end = (map, number) => map[number] ?? number;
+  const joins = ([a, b]) => end(merges, a) === end(merges, b) && end(before, a) !== end(before, b);
+  if (Object.entries(merges).every(([number, into]) => into === before[number])) return [];
+  const names = Object.fromEntries(result.persons.map((person) => [person.number, personName(person)]));
+  const overlaps = await json("GET", `/results/${encodeURIComponent(result.id)}/persons/overlaps`);
+  return overlaps.filter(({ persons }) => joins(persons))
+    .map(({ persons: [a, b], seconds }) => t("persons.overlap", { first: names[a], second: names[b], time: about(seconds) }));
+};
+
+const changes = (rows) => {
+  const merges = chosenMerges(rows);
   const names = Object.fromEntries(rows.filter((row) => row.name() !== row.person.name).map((row) => [row.person.number, row.name()]));
   const merge = Object.fromEntries(rows.filter(({ person }) => merges[person.number] !== person.merged_into)
     .map(({ person }) => [person.number, merges[person.number]]));
@@ -55,21 +72,32 @@ const changes = (rows) => {
 
 // Opens the dialog; `saved` receives the result as it then is.
 export const editPersons = (result, saved) => {
-  const rows = result.persons.map((person) => personRow(person, result.persons.filter((other) => other !== person)));
+  const rows = result.persons.map((person) => personRow(person, result.persons.filter((other) => other !== person), result.duration));
   const problem = element("p", { class: "notice problem", role: "alert", hidden: true });
+  const warning = element("div", { class: "notice", role: "status", hidden: true });
   const save = element("button", { class: "first" }, t("action.save"));
-  const form = element("form", {}, element("p", {}, t("persons.about")), element("ul", { class: "persons" }, rows.map(({ node }) => node)), problem,
+  const form = element("form", {}, element("p", {}, t("persons.about")), element("ul", { class: "persons" }, rows.map(({ node }) => node)), warning, problem,
     element("div", { class: "tools" }, save, button(t("action.cancel"), () => dialog.close())));
+  // What was confirmed holds until other persons are chosen.
+  const ask = (lines) => {
+    warning.replaceChildren(...[...lines, ...(lines.length ? [t("persons.overlap.ask")] : [])].map((line) => element("p", {}, line)));
+    warning.hidden = !lines.length;
+    save.textContent = t(lines.length ? "persons.overlap.join" : "action.save");
+  };
+  form.addEventListener("change", ({ target }) => target.matches("select") && ask([]));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     save.disabled = true;
     problem.hidden = true;
     try {
+      const lines = warning.hidden ? await overlapLines(result, chosenMerges(rows)) : [];
+      if (lines.length) return ask(lines);
       saved(await json("PATCH", `/results/${encodeURIComponent(result.id)}/persons`, changes(rows)));
-      dialog.close();
+      return dialog.close();
     } catch (error) {
       problem.replaceChildren(error.status ? english(error.message) : error.message);
       problem.hidden = false;
+      return undefined;
     } finally {
       save.disabled = false;
     }

@@ -58,7 +58,10 @@ const personCard = (person, result) => {
   const merged = result.persons.filter((other) => other.merged_into === person.number);
   return element("li", { class: "person" }, portrait(person), element("div", {},
     element("strong", {}, personName(person)),
-    element("span", { class: "muted" }, `${clock(person.seconds)}${merged.length ? `, ${t("persons.with", { names: merged.map(personName).join(", ") })}` : ""}`),
+    element("span", { class: "muted" }, [
+      result.duration ? clock(person.seconds) : null, // a photograph has no time
+      merged.length ? t("persons.with", { names: merged.map(personName).join(", ") }) : null,
+    ].filter(Boolean).join(", ")),
     label === null ? element("span", { class: "muted" }, t("results.unscored")) : element("span", {}, swatch(label), `${emotionName(label)} ${percent(value)}`)),
   label === null ? null : emotionBar(person.mean_emotion));
 };
@@ -82,12 +85,12 @@ const card = (summary, { remove }) => {
     exporter.disabled = !detail.formats.length;
   };
   const failed = summary.status !== "done";
-  const facts = failed ? [moment(summary.created)] : [summary.duration ? clock(summary.duration) : null, moment(summary.created), summary.media ? t("results.media") : t("results.no-media")];
+  const facts = failed ? [moment(summary.created)] : [summary.duration ? clock(summary.duration) : null, moment(summary.created), t(summary.kept_media ? "results.media" : summary.media ? "results.elsewhere" : "results.no-media")];
   const node = element("li", { class: "result" },
     element("div", { class: "line" }, element("h2", { tabindex: "-1" }, name), element("span", { class: "muted" }, facts.filter(Boolean).join(" · "))),
     persons, warnings,
     element("div", { class: "tools" }, failed ? null : element("a", { class: "button first", href: `/api${path(summary)}/report`, target: "_blank", rel: "noopener", ...of("report") }, t("action.report")),
-      failed ? null : edit, failed ? null : exporter, button(t("action.delete"), () => confirm(t("delete.title", { name }), t(summary.media ? "delete.about.media" : "delete.about"), {
+      failed ? null : edit, failed ? null : exporter, button(t("action.delete"), () => confirm(t("delete.title", { name }), t(summary.kept_media ? "delete.about.media" : "delete.about"), {
         action: t("action.delete"), act: () => remove(summary),
       }), { ...of("delete"), class: "quiet" })));
   const load = async () => {

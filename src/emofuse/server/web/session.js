@@ -48,6 +48,7 @@ export class LiveSession {
       },
       frame: () => this.#onFrame(found),
       used: () => this.#answered(found),
+      damaged: () => this.#answered(found),
       rows: () => this.handle.rows(found.rows),
       stopped: () => {
         this.ended = true;

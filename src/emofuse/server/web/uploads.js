@@ -5,6 +5,9 @@ import { size, t } from "./texts.js";
 
 const WAITS = 429; // the queue is full
 
+// Whether a failure is one of the moment: no answer, a body that stalled, or the server's own.
+const mayPass = (status) => !status || status === 408 || status >= 500;
+
 let lastId = 0;
 
 // States of an upload.
@@ -31,6 +34,7 @@ export class Uploads {
     this.#items.push(item);
     const most = server.status?.limits.upload_bytes;
     if (most && file.size > most) this.#fail(item, t("error.large", { size: size(file.size), most: size(most) }));
+    if (!file.size) this.#fail(item, t("error.empty"));
     this.onChange(item);
     this.#next();
   }
@@ -46,8 +50,9 @@ export class Uploads {
     this.#items = this.#items.filter((other) => other !== item);
   }
 
-  #fail(item, error) {
-    Object.assign(item, { state: FAILED, error });
+  // `again`: whether it may succeed if it is sent again.
+  #fail(item, error, again = false) {
+    Object.assign(item, { state: FAILED, error, again });
     this.onChange(item);
   }
 
@@ -85,7 +90,7 @@ export class Uploads {
         item.state = FAILED;
         return undefined;
       }
-      return error.status === WAITS ? this.#wait(item) : this.#fail(item, error.message);
+      return error.status === WAITS ? this.#wait(item) : this.#fail(item, error.message, mayPass(error.status));
     }
   }
 
