@@ -671,7 +671,10 @@
       const rows = sentences.map((s) => [
         element("button", { type: "button", "aria-label": `Go to ${clock(s.start)}`, onclick: () => this.seek(s.start) }, clock(s.start)),
         s.text, other(s)]);
-      return [element("h2", {}, "Words"), element("details", { open: sentences.length <= 12 },
+      const scored = sentences.some((s) => s.status === "ok");
+      return [element("h2", {}, "Words"),
+        element("p", { class: "muted" }, scored ? "Sentences without a note are scored and count for whoever speaks." : "No sentence is scored."),
+        element("details", { open: sentences.length <= 12 },
         element("summary", {}, `${sentences.length} sentence${sentences.length === 1 ? "" : "s"}`), this.table("Words", ["from", "sentence", "note"], rows, 3))];
     }
 
