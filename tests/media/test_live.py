@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -145,11 +147,33 @@ def test_a_camera_that_is_not_there_is_one_line():
 
 def test_a_microphone_that_is_not_there_does_not_end_the_video(short):
     microphone = Address("microphone 7", str(short.parent / "none.wav"))
-    found = arrivals(LiveSource(video_address(str(short)), microphone, settings=FAST))
+    source = LiveSource(video_address(str(short)), microphone, settings=FAST)
+    reading = source.arrivals()
+    found = [next(reading)]
+    source._feeds[1].join()  # or the video may end before it is tried
+    found += [a for a in reading if a.frame is not None or a.notice is not None]
     assert sum(a.frame is not None for a in found) == 30
     assert [a.notice for a in found if a.notice] == [
         "microphone 7: cannot be opened (no such file or directory). Check that it exists and is not in use."
     ]
+
+
+def test_a_microphone_is_not_tried_if_there_is_no_camera(short, monkeypatch):
+    tried, opened = [], av.open
+    monkeypatch.setattr(av, "open", lambda url, **options: tried.append(url) or opened(url, **options))
+    source = LiveSource(Address("camera 7", "/dev/video7", "v4l2", silent=True), Address("microphone", str(short)))
+    with pytest.raises(MediaError, match="camera 7: cannot be opened"):
+        arrivals(source)
+    for feed in source._feeds:
+        feed.join()
+    assert tried == ["/dev/video7"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs ALSA")
+def test_alsa_prints_nothing_about_a_microphone_that_is_not_there(capfd):
+    with pytest.raises(MediaError, match="microphone hw:77: cannot be opened"):
+        arrivals(LiveSource(None, audio_address("hw:77", "linux")))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_file_that_is_no_media_file_is_one_line(tmp_path):

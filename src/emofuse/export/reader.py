@@ -134,7 +134,8 @@ def _results(path: Path, entry: Mapping[str, Any], *, as_predicted: bool) -> Ite
     table = table if as_predicted else changed(table, path)
     columns = table.columns.tolist()
     labels = tuple(columns[columns.index(_BEFORE_LABELS) + 1 : columns.index(_AFTER_LABELS)])
-    metadata = _METADATA.get(path.suffix.lower(), lambda path: {})(path)
+    read_metadata = _METADATA.get(path.suffix.lower())
+    metadata = {} if read_metadata is None else read_metadata(path)
     metadata |= {key: value for key, value in entry.items() if key != "file"}
     for file, rows in (
         table.groupby("file", sort=False) if len(table) else [(Path(entry.get("file", path.stem)).name, table)]

@@ -6,7 +6,6 @@ is never late; audio is kept. A source that is lost is opened again after pauses
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -15,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
@@ -25,6 +23,7 @@ from av.container import InputContainer
 
 from emofuse.core.time import TICKS_PER_SECOND, seconds, ticks
 from emofuse.errors import MediaError
+from emofuse.media.alsa import prepare_alsa
 from emofuse.media.audio import AudioBlock
 from emofuse.media.audio_clock import sample_time
 from emofuse.media.channels import Downmix, channel_names, channels_of
@@ -39,7 +38,6 @@ _JITTER = ticks(Fraction(15, 1000))  # smaller differences leave blocks of audio
 _FIRST_PAUSE, _LONGEST_PAUSE, _GIVE_UP = 1.0, 30.0, 300.0  # seconds between attempts, and of attempts in all
 _AHEAD = ticks(Fraction(1, 20))  # frames may be handed over this much before their time
 _USUAL_RATE = Fraction(25)
-_ALSA = Path("/usr/share/alsa/alsa.conf")  # PyAV's own ALSA looks for it where PyAV was built
 _WAIT = 0.2  # seconds until a waiting reader is asked whether it goes on
 _WAITING_FRAMES = 8  # that wait to be taken, at most
 
@@ -223,11 +221,12 @@ class _Inbox:
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """What the sources of a session share."""
+    """What the sources of a session share. opened: set once the main one is open, or may be so later."""
 
     inbox: _Inbox
     wall: WallClock
     settings: SourceSettings
+    opened: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -271,6 +270,7 @@ class _Feed(threading.Thread):
         self._essential = essential
         self._address, self._wants_video, self._wants_audio = address, video, audio
         self._inbox, self._wall, self._settings = shared.inbox, shared.wall, shared.settings
+        self._opened = shared.opened
         self._fast = shared.settings.fast and address.finite
         self._clock = SourceClock(None if address.finite else self._wall)
         self.frames_end = 0
@@ -284,6 +284,9 @@ class _Feed(threading.Thread):
         try:
             if self._address.patient:
                 self._inbox.put_notice(f"{self._address.name}: waiting for data")
+                self._opened.set()
+            while not (self._essential or self._opened.wait(_WAIT) or self._inbox.closed.is_set()):
+                pass  # a session without its main source ends with one error, not with two
             while not self._inbox.closed.is_set():
                 reason = self._read()
                 if self._has_ended or self._inbox.closed.is_set() or not self._waited(reason):
@@ -299,7 +302,7 @@ class _Feed(threading.Thread):
     def _read(self) -> str:
         """Read the source until it ends or is lost; returns why."""
         try:
-            with closing(self._opened()) as container, closing(self._prepared(container)) as reading:
+            with closing(self._open()) as container, closing(self._prepared(container)) as reading:
                 for packet in container.demux(*reading.streams):
                     if self._inbox.closed.is_set():
                         break
@@ -315,10 +318,10 @@ class _Feed(threading.Thread):
                 self._inbox.put_notice(f"{self._address.name}: cannot be read to its end ({_reason(error)})")
             return _reason(error)
 
-    def _opened(self) -> InputContainer:
+    def _open(self) -> InputContainer:
         address = self._address
-        if address.format == "alsa" and _ALSA.exists():
-            os.environ.setdefault("ALSA_CONFIG_PATH", str(_ALSA))
+        if address.format == "alsa":
+            prepare_alsa()
         container: InputContainer = av.open(
             address.url,
             format=address.format,
@@ -344,6 +347,7 @@ class _Feed(threading.Thread):
         else:
             self._clock.restart()
         looks = None if video is None else Looks(video, turn=self._settings.turn)
+        self._opened.set()
         return _Pass(video, audio, looks, partial(self._inbox.put_audio, drop=not self._fast))
 
     def _take(self, reading: _Pass, packet: Any) -> None:
