@@ -162,7 +162,14 @@ def live_slow(page: Any, say: Say) -> None:
     """A session of two persons whose frames come too slowly to know who speaks."""
 
     def session(socket: Any) -> None:
-        row = MEANS | {"status": "ok", "emotion": "neutral", "name": None, "speaking": None, "voice_weight": 0.5}
+        row = MEANS | {
+            "status": "ok",
+            "emotion": "neutral",
+            "name": None,
+            "x": 0.3,
+            "speaking": None,
+            "voice_weight": 0.5,
+        }
         moments = [{"start": n / 10, "end": (n + 1) / 10} for n in range(20)]
         rows = [row | moment | {"person": person} for moment in moments for person in (1, 2)]
         faces = [face(1, 0.15), face(2, 0.45)]

@@ -168,8 +168,8 @@ def test_a_session_in_which_no_frame_can_be_decoded_ends_in_one_line(client):
 def table_of_two(speaking: list[float]) -> pd.DataFrame:
     """Rows of two persons who share the voice."""
     steps = range(len(speaking))
-    rows = [(n / 10, person, value, 0.5) for n, value in zip(steps, speaking, strict=True) for person in (1, 2)]
-    return pd.DataFrame(rows, columns=["start", "person", "speaking", "voice_weight"])
+    rows = [(n / 10, person, 0.3, value, 0.5) for n, value in zip(steps, speaking, strict=True) for person in (1, 2)]
+    return pd.DataFrame(rows, columns=["start", "person", "x", "speaking", "voice_weight"])
 
 
 def test_a_result_of_several_persons_without_knowledge_of_who_speaks_has_a_warning():
@@ -179,6 +179,7 @@ def test_a_result_of_several_persons_without_knowledge_of_who_speaks_has_a_warni
     assert speaker_warnings([known]) == []
     assert speaker_warnings([unknown[unknown["person"] == 1]]) == []
     assert speaker_warnings([unknown.assign(voice_weight=np.nan)]) == []
+    assert speaker_warnings([unknown.assign(x=np.nan)]) == []  # a voice while nobody is in view
 
 
 def test_a_session_whose_process_dies_ends_in_one_line(client):

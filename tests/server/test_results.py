@@ -106,8 +106,11 @@ def test_a_browser_that_opens_the_report_of_a_result_that_is_gone_is_shown_a_pag
         asked = client.get("/api/results/gone/report")
         icon = client.get("/favicon.ico")
     assert (opened.status_code, opened.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "<p>there is no result of this id.</p>" in opened.text
-    assert (asked.status_code, asked.json()) == (404, {"error": "there is no result of this id."})
+    assert "<p>There is no result of this id; it may have been deleted.</p>" in opened.text
+    assert (asked.status_code, asked.json()) == (
+        404,
+        {"error": "there is no result of this id; it may have been deleted."},
+    )
     assert icon.headers["content-type"] == "image/svg+xml"
 
 

@@ -133,16 +133,19 @@ def _add_page(app: FastAPI) -> None:
 def _add_handlers(app: FastAPI, services: Services) -> None:
     """Every error as one line."""
 
+    def answer(request: Request, line: str, status: int) -> Response:
+        if not services.settings.api_only and _is_opened_report(request):
+            return HTMLResponse(_PROBLEM_PAGE.format(escape(f"{line[:1].upper()}{line[1:]}")), status)
+        return JSONResponse({"error": line}, status)
+
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> Response:
-        if not services.settings.api_only and _is_opened_report(request):
-            return HTMLResponse(_PROBLEM_PAGE.format(escape(error.error)), error.status)
-        return JSONResponse({"error": error.error}, error.status)
+        return answer(request, error.error, error.status)
 
     @app.exception_handler(EmofuseError)  # about a file of a result, such as a damaged table
-    async def known(request: Request, error: EmofuseError) -> JSONResponse:
+    async def known(request: Request, error: EmofuseError) -> Response:
         status = HTTPStatus.INSUFFICIENT_STORAGE if isinstance(error, OutputError) else HTTPStatus.CONFLICT
-        return JSONResponse({"error": services.without_folder(str(error))}, status)
+        return answer(request, services.without_folder(str(error)), status)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

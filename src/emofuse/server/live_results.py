@@ -70,7 +70,8 @@ def speaker_warnings(rows: Sequence[pd.DataFrame]) -> list[str]:
     table = pd.concat(list(rows), ignore_index=True)
     if not {"speaking", "voice_weight"} <= set(table.columns):
         return []
-    together = table[table["voice_weight"].notna() & table["person"].notna()].groupby("start")["speaking"]
+    in_view = table[table["voice_weight"].notna() & table["x"].notna()]
+    together = in_view.groupby("start")["speaking"]
     known = together.count()[together.size() > 1] > 0
     unknown = 1 - float(known.mean()) if len(known) else 0.0
     if unknown < _MUCH:

@@ -155,7 +155,7 @@ class ResultsFolder:
         """
         found = next((result for result in self.all() if result.id == identifier), None)
         if found is None:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no result of this id.")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no result of this id; it may have been deleted.")
         return found
 
     def search(self, text: str, offset: int, limit: int) -> tuple[int, list[Result]]:

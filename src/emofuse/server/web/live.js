@@ -77,7 +77,7 @@ const unknownSpeakers = (rows) => {
   const moments = new Map();
   for (const row of rows) moments.set(row.start, [...(moments.get(row.start) ?? []), row]);
   return [...moments.values()].map((persons) => {
-    const heard = persons.filter(({ person, voice_weight: weight }) => person !== null && (weight ?? null) !== null);
+    const heard = persons.filter(({ x, voice_weight: weight }) => x !== null && (weight ?? null) !== null);
     return heard.length > 1 && heard.every(({ speaking }) => (speaking ?? null) === null);
   });
 };
