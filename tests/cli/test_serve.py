@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from emofuse.cli.main import main
+from emofuse.cli.serve import _reached
 from emofuse.core.files import locked
 
 pytest.importorskip("fastapi", reason="needs emofuse[web]")
@@ -65,6 +66,10 @@ def test_wrong_options_are_errors_of_one_line(capsys, tmp_path, arguments, error
 def test_without_the_extra_the_error_says_how_to_install_it(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "emofuse.server.connections", None)
     assert "pip install 'emofuse[web]'" in error_of(capsys, "--results", str(tmp_path))
+
+
+def test_the_address_of_a_server_on_all_addresses_is_one_that_others_can_use():
+    assert _reached("0.0.0.0") not in ("0.0.0.0", "127.0.0.1")
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_an_upload_of_a_name_that_is_taken_gets_a_number_and_is_not_kept_if_that
 
 def test_a_damaged_upload_fails_in_one_line_and_can_be_retried(client, folder):
     job = finished(client, uploaded(client, b"no video", name="bad.mp4")["id"])
-    assert job["status"] == "failed"
+    assert (job["status"], job["retryable"]) == ("failed", False)  # it would fail again
     assert job["error"].startswith("bad.mp4: ")
     assert "\n" not in job["error"]
     again = client.post(f"/api/jobs/{job['id']}/retry").json()

@@ -84,13 +84,17 @@ class FileTask:
 
 @dataclass(frozen=True)
 class FileResult:
-    """The result of one file. `entry` is its entry in the summary, the same in every run."""
+    """The result of one file. `entry` is its entry in the summary, the same in every run.
+
+    lost: whether it failed for want of memory, or since its process died or stalled: another run may not.
+    """
 
     task: FileTask
     entry: dict[str, Any]
     skipped: bool = False
     prediction: Prediction | None = None  # only of a single file that was predicted in this run
     notes: tuple[str, ...] = ()  # about the whole run
+    lost: bool = False
 
     @property
     def error(self) -> str | None:
@@ -117,7 +121,8 @@ def predict_file(
     except EmofuseError as error:
         return task.failed(str(error))
     except MemoryError:
-        return task.failed(f"{printable(task.path)}: there is not enough memory for it; use a lower --jobs.")
+        line = f"{printable(task.path)}: there is not enough memory for it; use a lower --jobs."
+        return replace(task.failed(line), lost=True)
     except Exception as error:
         write_bytes(task.traceback_path, traceback.format_exc().encode("utf-8", "backslashreplace"))
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -363,7 +368,7 @@ def _checked(result: Result[FileTask, FileResult]) -> FileResult:
     if isinstance(result.error, LostTaskError):
         for folder in (task.out, task.record.parent):
             remove_abandoned(folder)
-        return task.failed(str(result.error))
+        return replace(task.failed(str(result.error)), lost=True)
     if value is None:
         assert result.error is not None
         raise result.error

@@ -45,7 +45,7 @@ class Job(_Value):
     )
     warnings: list[str] = Field(description="What is to be known of the file.")
     kept_media: bool = Field(description="Whether the file is kept with its result.")
-    retryable: bool = Field(description="Whether the job can be started again.")
+    retryable: bool = Field(description="Whether it may help to start the job again.")
     created: str = Field(description="ISO 8601, UTC.", examples=["2026-11-29T12:00:00Z"])
 
 

@@ -45,7 +45,7 @@ class StoredJob:
     """A job as it is stored.
 
     path: where its file is; of an upload, until it is done. upload, keep: whether the file is an upload, and whether it
-        is kept then.
+        is kept then. final: whether it failed by its content, so that it would fail again.
     """
 
     id: str
@@ -60,6 +60,7 @@ class StoredJob:
     error: str | None = None
     result: str | None = None
     warnings: tuple[str, ...] = ()
+    final: bool = False
 
     @property
     def finished(self) -> bool:
@@ -198,7 +199,7 @@ class JobQueue:
             result=job.result if job.status is JobStatus.DONE else None,
             warnings=list(job.warnings),
             kept_media=job.keep or not job.upload,
-            retryable=job.retryable,
+            retryable=job.retryable and not (job.upload and job.final),
             created=job.created,
         )
 
@@ -295,7 +296,7 @@ class JobQueue:
                 raise RefusedError(HTTPStatus.CONFLICT, "the upload was removed; send the file again.")
             self._check_space(1)
             self._cancelled.discard(identifier)
-            return self._change(replace(self._named_anew(job), status=JobStatus.QUEUED, error=None))
+            return self._change(replace(self._named_anew(job), status=JobStatus.QUEUED, error=None, final=False))
 
     def _named_anew(self, job: StoredJob) -> StoredJob:
         """The job with a number in its name, if another upload took the name of this one since."""
@@ -430,7 +431,7 @@ class JobQueue:
         elif result.error is not None and self._closing:
             return  # it is stored as running, and starts again
         elif result.error is not None:
-            self._fail(job, result.error)
+            self._fail(job, result.error, final=not (result.lost or "traceback" in result.entry))
         else:
             self._cancelled.discard(job.id)  # too late
             entry = self._settled(job, result)
@@ -453,7 +454,7 @@ class JobQueue:
         batch.write_summary([replace(result, entry=entry, prediction=None)])
         return entry
 
-    def _fail(self, job: StoredJob, error: str) -> None:
+    def _fail(self, job: StoredJob, error: str, *, final: bool = False) -> None:
         with self._condition:
             self._cancelled.discard(job.id)
             if not self._closing:
@@ -462,7 +463,7 @@ class JobQueue:
                     with suppress(OutputError):
                         release_stems([Path(job.path)], self._records)
                 error = error.replace(f"{self._settings.results}{os.sep}", "")
-                self._change(replace(job, status=JobStatus.FAILED, error=error, result=None))
+                self._change(replace(job, status=JobStatus.FAILED, error=error, result=None, final=final))
 
 
 def _job_of(entry: Mapping[str, Any]) -> StoredJob | None:
