@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from emofuse.core.time import seconds, ticks
 from emofuse.inference.live import PATIENCE, LiveSession, LiveUpdate
-from emofuse.inference.sampling import MOUTHS, FirstOfEachStep
+from emofuse.inference.sampling import FirstOfEachStep, LipFrames
 from emofuse.media.audio import AudioBlock
 from emofuse.media.live import Arrival, LiveSource, SourceSettings
 from emofuse.media.video import Frame
@@ -52,7 +52,7 @@ def source_settings(session: LiveSession, *, turn: int = 0, fast: bool = False) 
     turn, fast: as in `SourceSettings`.
     """
     if session.follows_mouths:
-        return SourceSettings(FirstOfEachStep(session.sampling), FirstOfEachStep(MOUTHS), turn, fast)
+        return SourceSettings(FirstOfEachStep(session.sampling), LipFrames(), turn, fast)
     return SourceSettings(FirstOfEachStep(session.sampling), turn=turn, fast=fast)
 
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from emofuse.core.time import TICKS_PER_SECOND
 from emofuse.faces.mouth import Mouths
 from emofuse.inference.face_stages import ScoredFace
-from emofuse.speech.active_speaker import CONTEXT, FRAME, FRAMES, LEAST_RATE_HZ, ActiveSpeakerNetworks
+from emofuse.speech.active_speaker import CONTEXT, FRAME, FRAMES, WIDEST_GAP, ActiveSpeakerNetworks
 
 Floats = NDArray[np.float32]
 
-_WIDEST_GAP = TICKS_PER_SECOND * 11 // (10 * LEAST_RATE_HZ)  # between two frames; timestamps may be rounded
-_REACH = CONTEXT * FRAME + _WIDEST_GAP  # ticks around a chunk in which mouths count
+_REACH = CONTEXT * FRAME + WIDEST_GAP  # ticks around a chunk in which mouths count
 
 
 class Mouth(NamedTuple):
@@ -102,4 +101,4 @@ def resampled(
     weight = np.clip((grid - times[left]) / gap, 0, 1).astype(np.float32)[:, None, None]
     images = crops[left] * (1 - weight) + crops[left + 1] * weight
     inside = (grid >= times[left] - FRAME) & (grid <= times[left + 1] + FRAME)
-    return images.astype(np.float32), inside & (gap <= _WIDEST_GAP)
+    return images.astype(np.float32), inside & (gap <= WIDEST_GAP)

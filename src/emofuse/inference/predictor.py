@@ -32,7 +32,7 @@ from emofuse.inference.orientation import AUTO, OrientationWatch, checked_rotati
 from emofuse.inference.persons import PersonStage
 from emofuse.inference.prediction import Prediction
 from emofuse.inference.renumbering import FilePerson, PersonChoice, file_persons
-from emofuse.inference.sampling import MOUTHS, Sampling
+from emofuse.inference.sampling import Sampling, lip_frames
 from emofuse.inference.selection import Selection, listed_tracks
 from emofuse.inference.sentences import SentenceScore, score_sentences
 from emofuse.inference.session import Session, SessionOutput
@@ -487,8 +487,8 @@ class Predictor:
         wanted = run.selection.frames(video.timeline, self.sampling.wanted(video.timeline))
         read = wanted
         if wanted is not None and run.session.follows_mouths:
-            between = run.selection.frames(video.timeline, MOUTHS.wanted(video.timeline))
-            read = np.union1d(wanted, between) if between is not None else wanted
+            selected = run.selection.frames(video.timeline, None)
+            read = np.union1d(wanted, lip_frames(video.timeline, selected))
         if self.options.rotate is None and detector is not None:
             stored = video.info.rotation
             frames, note = upright_frames(video, wanted, detector, read=read)

@@ -11,6 +11,7 @@ import numpy as np
 
 from emofuse.core.time import Ints, Timeline, period
 from emofuse.errors import ShapeError
+from emofuse.speech.active_speaker import WIDEST_GAP
 
 
 @dataclass(frozen=True)
@@ -71,5 +72,30 @@ class FirstOfEachStep:
         return self._step > before
 
 
-# In which frames mouths are followed: all of videos with up to 30 frames per second, also where timestamps are rounded.
-MOUTHS = Sampling(Fraction(32))
+class LipFrames:
+    """Whether frames, asked for in the order of time, show the motion of lips: those at least half of the widest gap
+    after the last one that did. Of 30 frames per second that is every second one, of 20 every one."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def shows(self, start: int) -> bool:
+        """Whether a frame that starts at `start` (ticks) would be one of them."""
+        return self._last is None or start - self._last >= WIDEST_GAP // 2
+
+    def __call__(self, start: int) -> bool:
+        shown = self.shows(start)
+        if shown:
+            self._last = start
+        return shown
+
+
+def lip_frames(frames: Timeline, numbers: Ints | None = None) -> Ints:
+    """Indices of the frames that show the motion of lips, of all or of some by their increasing `numbers`.
+
+    >>> from emofuse.core.time import ticks
+    >>> lip_frames(Timeline.steps(30, end=ticks(0.2))).tolist(), lip_frames(Timeline.steps(20, end=ticks(0.2))).tolist()
+    ([0, 2, 4], [0, 1, 2, 3])
+    """
+    lips, chosen = LipFrames(), np.arange(len(frames)) if numbers is None else numbers
+    return chosen[[lips(start) for start in frames.start[chosen].tolist()]]

@@ -18,7 +18,7 @@ from emofuse.errors import ShapeError
 from emofuse.inference.audio_stages import AudioStream, AudioWindowScore
 from emofuse.inference.face_stages import FaceStream, FaceWindowScore, FrameTime, ScoredFace, TrackedFaces
 from emofuse.inference.mouths import MouthSecond
-from emofuse.inference.sampling import MOUTHS, Sampling
+from emofuse.inference.sampling import LipFrames, Sampling
 from emofuse.media.audio import AudioBlock
 from emofuse.media.video import Frame
 from emofuse.speech.active_speaker import VoiceChunk, VoiceChunks
@@ -91,7 +91,7 @@ class Session:
     ) -> None:
         self._sampling, self.faces, self._audio, self._voices = sampling, faces, audio, voices
         self._shown: _Shown | None = None
-        self._followed = -1  # number of the last step in which mouths were followed
+        self._lips = LipFrames()
         self._closed = False
 
     def wants(self, start: int) -> bool:
@@ -102,7 +102,7 @@ class Session:
 
     def uses(self, start: int) -> bool:
         """Whether the image of a frame that starts at `start` (ticks) is used: it is wanted, or shows who speaks."""
-        return self.wants(start) or (self.follows_mouths and MOUTHS.step_of(start) > self._followed)
+        return self.wants(start) or (self.follows_mouths and self._lips.shows(start))
 
     def push_frames(self, frames: Iterable[Frame | FrameTime]) -> SessionOutput:
         """Process the next frames, without those that are not wanted.
@@ -235,8 +235,10 @@ class Session:
                     f"Session: frame {frame.index} starts at {frame.start}, not after the frame before it "
                     f"({self._shown.start}); push frames in the order of their time."
                 )
+            shows_lips = self._lips(frame.start)
             if not self.wants(frame.start):
-                self._follow(frame)
+                if shows_lips and self.faces is not None and isinstance(frame, Frame):
+                    self.faces.follow(frame)
                 continue
             if self._sampling.rate_hz is None:
                 steps.append(Step(frame.start, frame.end, frame.index))
@@ -246,12 +248,6 @@ class Session:
                 steps += self._steps_until(step)
             self._shown = _Shown(frame.start, frame.index, step)
             yield frame
-
-    def _follow(self, frame: Frame | FrameTime) -> None:
-        """Follow the mouths in a frame whose faces are not searched, unless it comes too soon after the last one."""
-        if self.faces is not None and isinstance(frame, Frame) and self.uses(frame.start):
-            self._followed = MOUTHS.step_of(frame.start)
-            self.faces.follow(frame)
 
     def _steps_until(self, step: int, *, cut: int | None = None) -> list[Step]:
         """The steps before number `step`, which show the frame on screen; the last one may be cut short."""

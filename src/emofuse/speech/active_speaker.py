@@ -28,6 +28,7 @@ FRAMES = 25  # of a chunk, which lasts a second
 CONTEXT = 6  # frames before and after a chunk
 FRAME = TICKS_PER_SECOND // FRAMES
 LEAST_RATE_HZ = 12  # of video in which the motion of lips can be followed
+WIDEST_GAP = TICKS_PER_SECOND * 11 // (10 * LEAST_RATE_HZ)  # between two frames; timestamps may be rounded
 WIDTH = 32  # of the outputs
 MEL_FRAMES = 4  # of the spectrum per frame
 BANDS = 40
