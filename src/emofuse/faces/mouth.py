@@ -1,8 +1,8 @@
 """Crops of the mouth from luma, for frames between those in which faces are searched.
 
 Of each frame only a small square around the mouth is kept (`MouthArea`). It is cut to the crop once the next detection
-is known, from which the place of the crop in between is interpolated. So the mouth is followed at the rate of the
-video, while faces are detected a few times per second.
+is known, from which the place of the crop in between is interpolated. So mouths are followed fast enough to show
+speech, while faces are detected a few times per second.
 """
 
 from __future__ import annotations
