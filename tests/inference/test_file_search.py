@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emofuse.core.files import RECORDS
+from emofuse.core.files import own_outputs
 from emofuse.errors import MediaError
 from emofuse.inference.file_search import find_files
 
@@ -76,9 +76,9 @@ def test_everything_that_is_left_out_of_a_folder_is_counted_by_reason(tmp_path):
 
 
 def test_photographs_are_found_beside_videos_but_not_the_plots_of_results(tmp_path):
-    folder = touch(tmp_path, "a.mp4", "b.JPG", "sub/c.png", "out/a.png", "out/b.png")
-    (folder / "out" / RECORDS).mkdir()
-    (folder / "out" / RECORDS / "a.json").write_text('{"sha256": {"a.csv": "", "a.png": ""}}')
+    folder = touch(tmp_path, "a.mp4", "b.JPG", "sub/c.png", "out/b.png")
+    with own_outputs([folder / "out" / "a.png"]):
+        touch(folder, "out/a.png")
     found = find_files([folder], photographs=True)
     assert [p.relative_to(folder).as_posix() for p in found.files] == ["a.mp4", "b.JPG", "out/b.png", "sub/c.png"]
     assert found.counts == {"hidden": 1, "plot or annotated video of an earlier run": 1}

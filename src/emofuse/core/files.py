@@ -67,9 +67,9 @@ def own_outputs(paths: Sequence[Path], *, known: Collection[str] = ()) -> Iterat
         OutputError: the folder cannot be written.
     """
     marks = {path: path.parent / RECORDS / _WRITTEN / path.name for path in paths}
-    for path, mark in marks.items():
+    for path in marks:
         empty = path.is_dir() and not any(path.iterdir())
-        if path.exists() and not empty and path.name not in known and not mark.exists():
+        if path.exists() and not empty and path.name not in known and not is_own_output(path):
             raise SettingsError(
                 f"{printable(path)}: is there already, was not written by emofuse, and is not replaced; "
                 "move it, or choose another place with --out."
@@ -84,6 +84,11 @@ def own_outputs(paths: Sequence[Path], *, known: Collection[str] = ()) -> Iterat
         for path in marks:
             if not path.exists():
                 forget_output(path)
+
+
+def is_own_output(path: Path) -> bool:
+    """Whether emofuse has written an output of this name, in this or an earlier run."""
+    return (path.parent / RECORDS / _WRITTEN / path.name).exists()
 
 
 def forget_output(path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emofuse.core.files import RECORDS, printable
+from emofuse.core.files import is_own_output, printable
 from emofuse.errors import MediaError
 from emofuse.export.annotated_video import ANNOTATED
 from emofuse.media.container import AUDIO_SUFFIXES, VIDEO_SUFFIXES
@@ -138,13 +137,5 @@ def _reason_to_leave_out(path: Path, suffixes: frozenset[str]) -> str | None:
     if not known:
         reasons = {AUDIO_ONLY: AUDIO_SUFFIXES, PHOTOGRAPH: IMAGE_SUFFIXES}
         return next((why for why, which in reasons.items() if path.suffix.lower() in which), OTHER_EXTENSION)
-    plot = path.suffix.lower() in IMAGE_SUFFIXES and _is_result(path)
+    plot = path.suffix.lower() in IMAGE_SUFFIXES and is_own_output(path)
     return RESULT if plot or path.name.endswith(ANNOTATED) else None
-
-
-def _is_result(path: Path) -> bool:
-    """Whether an image is a plot that an earlier run wrote, according to the record beside it."""
-    try:
-        return path.name in json.loads((path.parent / RECORDS / f"{path.stem}.json").read_text("utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
