@@ -238,8 +238,8 @@ def _halves(prediction: Prediction, turns: Sequence[Turn]) -> Iterator[_Halves]:
         parts = []
         for start in np.arange(turn.start, turn.end - HALF, HALF):
             rows = (middles >= start) & (middles < start + HALF)
-            heard = _has_speech(turn, start - turn.start)
-            if rows.any() and not np.isnan(speaking[rows]).any() and (heard or turn.audible in (MUSIC, SILENT)):
+            has_speech = _has_speech(turn, start - turn.start)
+            if rows.any() and not np.isnan(speaking[rows]).any() and (has_speech or turn.audible in (MUSIC, SILENT)):
                 parts.append(speaking[rows].mean(axis=0))
         yield _Halves(turn, np.array(parts).reshape(-1, 2))
 

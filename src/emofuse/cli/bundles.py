@@ -99,17 +99,11 @@ def fuse(
         tuple(bundles), data, out, settings, name, version, smooth, half, licence, detector, allow_seen
     )
     with progress_bar("predicting", count=True) as bar:
-        done = set[Path]()
-
-        def step(path: Path, part: float, files: int) -> None:
-            done.update([path] if part >= 1 else [])
-            bar.update(path.name, len(done), files)
-
         bundle, result = fuse_bundles(
             request,
             executor=executor_of(executor, jobs=jobs, address=address),
             note=lambda line: bar.note(f"note: {line}"),
-            progress=step,
+            progress=bar.update_file,
         )
     save_evaluation(result, out)
     show(lambda: text(result.to_json()), result.to_json, as_json=as_json)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emofuse.cli.options import Detector
+from emofuse.cli.options import Detector, MaxYaw, MinConfidence, People, PerModality, SmallFaces
 from emofuse.cli.output import print_error, print_text
 
 if TYPE_CHECKING:
@@ -54,26 +54,12 @@ def live(
     rate: Annotated[float, typer.Option(help="Rows per second.", metavar="HZ")] = 5.0,
     bundle: Annotated[str, typer.Option(help="Bundle to use, by name or folder.", metavar="NAME|DIR")] = "default",
     detector: Detector = "default",
-    small_faces: Annotated[
-        bool, typer.Option("--small-faces", help="Search larger images for smaller faces, in four times the time.")
-    ] = False,
+    small_faces: SmallFaces = False,
     rotate: Annotated[int, typer.Option(help="Turn frames clockwise by 0, 90, 180 or 270 degrees.")] = 0,
-    min_confidence: Annotated[
-        float, typer.Option(help="Label rows below this confidence as 'uncertain'.", metavar="0..1")
-    ] = 0.0,
-    max_yaw: Annotated[
-        float | None,
-        typer.Option(
-            help="Do not score faces that are turned to the side by more degrees. Default: any.", metavar="DEGREES"
-        ),
-    ] = None,
-    per_modality: Annotated[
-        bool, typer.Option("--per-modality", help="Add columns with the scores of each modality.")
-    ] = False,
-    people: Annotated[
-        Path | None,
-        typer.Option(help="Folder with photographs of people to name, one file or sub-folder per name.", metavar="DIR"),
-    ] = None,
+    min_confidence: MinConfidence = 0.0,
+    max_yaw: MaxYaw = None,
+    per_modality: PerModality = False,
+    people: People = None,
     threads: Annotated[int, typer.Option(help="Threads in all; 0: one per core.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or openvino.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print each final row as a line of JSON.")] = False,

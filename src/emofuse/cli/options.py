@@ -27,6 +27,21 @@ Settings = Annotated[
     typer.Option("--set", help="Change a setting, such as fit.lr=3e-5; repeatable.", metavar="NAME=VALUE"),
 ]
 Detector = Annotated[str, typer.Option(help="Face detector for videos: default, or yunet.")]
+SmallFaces = Annotated[
+    bool, typer.Option("--small-faces", help="Search larger images for smaller faces, in four times the time.")
+]
+MinConfidence = Annotated[float, typer.Option(help="Label rows below this confidence as 'uncertain'.", metavar="0..1")]
+MaxYaw = Annotated[
+    float | None,
+    typer.Option(
+        help="Do not score faces that are turned to the side by more degrees. Default: any.", metavar="DEGREES"
+    ),
+]
+PerModality = Annotated[bool, typer.Option("--per-modality", help="Add columns with the scores of each modality.")]
+People = Annotated[
+    Path | None,
+    typer.Option(help="Folder with photographs of people to name, one file or sub-folder per name.", metavar="DIR"),
+]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda or mps.")]
 Jobs = Annotated[int | None, typer.Option(help="Number of jobs to run at once.", min=1)]
 Executor = Annotated[

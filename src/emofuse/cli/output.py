@@ -111,10 +111,16 @@ class ProgressBar:
     def __init__(self, progress: Progress, task: Any) -> None:
         self._progress = progress
         self._task = task
+        self._files = set[Path]()  # that are finished
 
     def update(self, description: str, completed: float, total: float) -> None:
         """Move the bar to `completed` of `total`."""
         self._progress.update(self._task, description=description, completed=completed, total=total)
+
+    def update_file(self, path: Path, fraction: float, count: int) -> None:
+        """Move the bar to the number of files, of `count`, that are finished; `fraction` is what is done of one."""
+        self._files.update([path] if fraction >= 1 else [])
+        self.update(path.name, len(self._files), count)
 
     def note(self, line: str) -> None:
         """Print a line above the bar."""

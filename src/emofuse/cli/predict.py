@@ -18,9 +18,14 @@ from emofuse.cli.options import (
     Formats,
     Hysteresis,
     Jobs,
+    MaxYaw,
     MergeSegments,
+    MinConfidence,
     MinSegment,
+    People,
+    PerModality,
     Separator,
+    SmallFaces,
     executor_of,
     names,
 )
@@ -56,25 +61,13 @@ def predict(
     rate: Annotated[float, typer.Option(help="Rows per second.", metavar="HZ")] = 5.0,
     bundle: Annotated[str, typer.Option(help="Bundle to use, by name or folder.", metavar="NAME|DIR")] = "default",
     detector: Detector = "default",
-    small_faces: Annotated[
-        bool,
-        typer.Option("--small-faces", help="Search larger images for smaller faces, in four times the time."),
-    ] = False,
+    small_faces: SmallFaces = False,
     rotate: Annotated[
         str, typer.Option(help="Turn videos clockwise by 0, 90, 180 or 270 degrees, or until faces are upright: auto.")
     ] = "auto",
-    min_confidence: Annotated[
-        float, typer.Option(help="Label rows below this confidence as 'uncertain'.", metavar="0..1")
-    ] = 0.0,
-    max_yaw: Annotated[
-        float | None,
-        typer.Option(
-            help="Do not score faces that are turned to the side by more degrees. Default: any.", metavar="DEGREES"
-        ),
-    ] = None,
-    per_modality: Annotated[
-        bool, typer.Option("--per-modality", help="Add columns with the scores of each modality.")
-    ] = False,
+    min_confidence: MinConfidence = 0.0,
+    max_yaw: MaxYaw = None,
+    per_modality: PerModality = False,
     persons: Annotated[
         str,
         typer.Option(
@@ -82,10 +75,7 @@ def predict(
             metavar="auto|N|largest",
         ),
     ] = "auto",
-    people: Annotated[
-        Path | None,
-        typer.Option(help="Folder with photographs of people to name, one file or sub-folder per name.", metavar="DIR"),
-    ] = None,
+    people: People = None,
     start: Annotated[
         str | None,
         typer.Option(help="Process the video from this time on: seconds, mm:ss or hh:mm:ss.", metavar="TIME"),

@@ -89,13 +89,7 @@ def _train_default(
     settings = with_settings(DefaultBundleSettings(), changes)
     request = DefaultBundleRequest(data, out, *weights_in(weights, settings), settings)
     with progress_bar("predicting", count=True) as bar:
-        done = set[Path]()
-
-        def step(path: Path, part: float, files: int) -> None:
-            done.update([path] if part >= 1 else [])
-            bar.update(path.name, len(done), files)
-
-        bundle, result = make_default(request, executor=Here(), report=bar.note, progress=step)
+        bundle, result = make_default(request, executor=Here(), report=bar.note, progress=bar.update_file)
     if as_json:
         show_bundles([bundle], as_json=True)
         return

@@ -114,7 +114,7 @@ class LiveSession:
         self._persons: dict[int, FilePerson] = {}  # those who have rows
         self._time = 0  # start of the latest frame, or how far the session was advanced
         self._frames_end: int | None = None
-        self._heard = False
+        self._has_audio = False
         self._late = False
         self._voices: dict[str, AudioWindowScore] = {}  # the latest of each modality
         self._windows: dict[tuple[int, str], FaceWindowScore] = {}  # the latest of each person and modality
@@ -181,7 +181,7 @@ class LiveSession:
             ShapeError: it begins more than a day after the latest frame, or the session is closed.
         """
         self._refuse_far(block.start)
-        self._heard = True
+        self._has_audio = True
         for modality, audio in self._audio.items():
             for piece in audio.push(block):
                 self._add(self._session.push_audio(piece, modality))
@@ -220,7 +220,7 @@ class LiveSession:
         """Take audio for silence that should have arrived long ago."""
         known = self._time - PATIENCE
         for modality, audio in self._audio.items():
-            self._late |= self._heard and audio.reached < known
+            self._late |= self._has_audio and audio.reached < known
             for piece in audio.fill(known):
                 self._add(self._session.push_audio(piece, modality))
 
@@ -237,7 +237,7 @@ class LiveSession:
     @property
     def _waited_for(self) -> list[str]:
         """The modalities of audio for which rows wait."""
-        return list(self._audio) if self._heard else []
+        return list(self._audio) if self._has_audio else []
 
     @property
     def _faces_lateness(self) -> int:

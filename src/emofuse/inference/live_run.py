@@ -69,7 +69,7 @@ class LiveRun:
         self._frames = 0
         self._latency = 0.0
         self._processed: deque[float] = deque()
-        self._heard = 0.0  # when the last data was processed; the clock of the session may stand still without data
+        self._data_at = 0.0  # when the last data was processed; the clock of the session may stand still without data
 
     def stop(self) -> None:
         """End the run soon; `events` still emits the last rows."""
@@ -89,7 +89,7 @@ class LiveRun:
         Raises:
             MediaError: the source cannot be opened.
         """
-        self._heard = time.monotonic()
+        self._data_at = time.monotonic()
         for arrival in self._source.arrivals():
             if arrival.notice is not None:
                 yield LiveEvent(notice=arrival.notice)
@@ -103,7 +103,7 @@ class LiveRun:
                 self._reached = arrival.time - PATIENCE
                 yield LiveEvent(self._session.advance(self._reached))
             if arrival.frame is not None or arrival.audio is not None:
-                self._heard = time.monotonic()
+                self._data_at = time.monotonic()
         self._source.close()
         yield LiveEvent(self._session.close(self._end(), frames_end=self._source.frames_end or None))
 
@@ -113,7 +113,7 @@ class LiveRun:
         if arrival.frame is not None or arrival.audio is not None:
             start = arrival.time if arrival.frame is None else arrival.frame.start
             return start >= self._until
-        waited = time.monotonic() - self._heard
+        waited = time.monotonic() - self._data_at
         return arrival.time >= self._until or waited >= max(_LEAST_WAIT, seconds(self._until))
 
     def _pushed_frame(self, arrival: Arrival, frame: Frame) -> LiveEvent:

@@ -107,7 +107,7 @@ class _Worker:
         self._frames = 0
         self._frames_start = -1  # of the last one, ticks
         self._damaged_frames = 0  # in a row
-        self._heard_ms = 0.0  # end of the audio
+        self._audio_end_ms = 0.0  # end of the audio
         self.ended = False
         self._actions: dict[type[Input], Callable[[Any], Iterator[Message]]] = {
             FrameInput: self._frame,
@@ -169,7 +169,7 @@ class _Worker:
         if self._damaged_frames == _MOST_DAMAGED:
             line = f"{_MOST_DAMAGED} frames in a row cannot be decoded; send JPEG or WebP images, and start again."
             yield {"type": "error", "error": line}
-            yield from self._stop(StopInput(max(given.time_ms, self._heard_ms)))
+            yield from self._stop(StopInput(max(given.time_ms, self._audio_end_ms)))
 
     def _audio(self, given: AudioInput) -> Iterator[Message]:
         import numpy as np
@@ -178,7 +178,7 @@ class _Worker:
 
         samples = np.frombuffer(given.content, "<f4")
         block = AudioBlock(samples, _ticks(given.time_ms), given.rate_hz)
-        self._heard_ms = max(self._heard_ms, given.time_ms + 1000 * len(samples) / given.rate_hz)
+        self._audio_end_ms = max(self._audio_end_ms, given.time_ms + 1000 * len(samples) / given.rate_hz)
         yield from self._final(self._session.push_audio(block))
         if not self._start.camera:
             yield from self._final(self._session.advance(block.end))

@@ -171,7 +171,7 @@ def _parts(address: str) -> SplitResult:
 async def _received(headers: Headers, receive: Receive) -> Receive:
     """The whole body, within the limits, and then what follows it."""
     body, more = b"", True
-    if _stated_length(headers) > JSON_BYTES:
+    if stated_length(headers) > JSON_BYTES:
         raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more than {JSON_BYTES} bytes.")
     waiting: list[Message] = []
     while more:
@@ -191,7 +191,7 @@ async def _received(headers: Headers, receive: Receive) -> Receive:
     return replay
 
 
-def _stated_length(headers: Headers) -> int:
+def stated_length(headers: Headers) -> int:
     """The Content-Length; 0 if it is not stated."""
     text = headers.get("content-length", "")
     return int(text) if text.isdecimal() else 0

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from starlette.requests import ClientDisconnect, Request
 
 from emofuse.core.files import NAME_BYTES, printable, shortened
-from emofuse.server.security import STALL_SECONDS, RefusedError
+from emofuse.server.security import STALL_SECONDS, RefusedError, stated_length
 
 _BLOCK = 1 << 20
 _SLOWEST = 1000  # bytes per second, on average
@@ -66,8 +66,7 @@ async def save_body(request: Request, path: Path, limit: int) -> None:
     Raises:
         RefusedError: it is too large, stalls, or the disk is full.
     """
-    stated = request.headers.get("content-length", "")
-    length = int(stated) if stated.isdecimal() else 0
+    length = stated_length(request.headers)
     if length > limit:
         raise _too_large(limit)
     try:
